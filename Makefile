@@ -1,0 +1,97 @@
+# make setup    install the Debian packages this needs (root or sudo)
+# make          build everything into build/
+# make demo     raw images to a table of metrics, on real data
+# make check    all tests; `make asan check` runs them under the sanitizers
+# make lint     gcc and clang warnings as errors, clang-tidy, shellcheck, man pages
+# make install  PREFIX (/usr/local) and DESTDIR are respected
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+ARCH ?= native
+
+BUILD ?= build
+ifneq ($(filter asan,$(MAKECMDGOALS)),)
+BUILD := build/asan
+VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1
+export LSAN_OPTIONS = suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+endif
+
+CC = gcc
+CXX = g++
+CFLAGS ?= -O3 -g
+WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas
+WARN_C := $(WARN) -Wmissing-prototypes -Wstrict-prototypes
+PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+INCLUDE := -I. -Ilib -I$(BUILD)/gen
+COMMON = -march=$(ARCH) -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
+ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
+LDLIBS = -Wl,--as-needed -lfaiss -ldnnl $(PKG_LIBS) -lblas -llapack -fopenmp -lpthread -lm -lstdc++
+
+LIB_SRC := $(wildcard lib/*/*.c) $(wildcard kernels/ref/*.c) $(wildcard kernels/cpu/*.c)
+LIB_CXX := $(wildcard lib/*/*.cc)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o)
+TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
+BACKEND_TESTS := $(patsubst tests/backend/%.c,$(BUILD)/tests/%,$(wildcard tests/backend/*.c))
+MAN := $(wildcard man/*.[157])
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all asan setup demo check lint format bench install clean tests
+all: $(TOOLS)
+asan: all
+
+include tools/setup.mk
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/%.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libps.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/bin/%: $(BUILD)/tools/%.o $(BUILD)/libps.a
+	@mkdir -p $(@D)
+	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libps.a
+	@mkdir -p $(@D)
+	$(CC) $(VARIANT) $^ $(LDLIBS) -lcmocka -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/backend/%.o $(BUILD)/libps.a
+	@mkdir -p $(@D)
+	$(CC) $(VARIANT) $^ $(LDLIBS) -lcmocka -o $@
+
+tests: $(UNIT) $(BACKEND_TESTS)
+
+check: all tests
+	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/run.sh
+
+demo: all
+	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin
+
+lint:
+	tests/lint.sh
+
+format:
+	git ls-files --cached --others --exclude-standard "*.c" "*.h" "*.cc" "*.cu" "*.cuh" | xargs clang-format -i
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	for page in $(MAN); do install -D -m 644 $$page \
+	  $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,29 @@
+/* Content ids: XXH3-128 of bytes, as 32 lower-case hexadecimal digits. */
+#ifndef PS_BASE_HASH_H
+#define PS_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PS_HASH_LENGTH 32
+
+struct ps_hash {
+    char hex[PS_HASH_LENGTH + 1];
+};
+
+struct ps_hash ps_hash_bytes(const void *bytes, size_t length);
+
+/* The hash of a file's whole content; 0 or PS_EIO. */
+int ps_hash_file(const char *path, struct ps_hash *out);
+
+/* A hash fed piece by piece; NULL when out of memory. */
+typedef struct ps_hasher ps_hasher;
+ps_hasher *ps_hasher_new(void);
+void ps_hasher_add(ps_hasher *hasher, const void *bytes, size_t length);
+struct ps_hash ps_hasher_result(const ps_hasher *hasher);
+void ps_hasher_free(ps_hasher *hasher);
+
+/* 64-bit checksum for records inside binary files. */
+uint64_t ps_checksum(const void *bytes, size_t length);
+
+#endif

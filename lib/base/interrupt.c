@@ -1,0 +1,35 @@
+#include "base/interrupt.h"
+#include "base/err.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number)
+{
+    caught = number;
+}
+
+void ps_interrupt_install(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool ps_interrupted(void)
+{
+    return caught != 0;
+}
+
+int ps_interrupt_signal(void)
+{
+    return caught;
+}
+
+int ps_fail_interrupted(void)
+{
+    return ps_fail(PS_EINTR, "interrupted");
+}

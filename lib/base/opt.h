@@ -1,0 +1,75 @@
+/*
+ * Command lines: GNU long options from one table per tool, which also gives --help, the defaults,
+ * --config FILE and --print-config. In names, '_' equals '-' and case is ignored.
+ */
+#ifndef PS_BASE_OPT_H
+#define PS_BASE_OPT_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum ps_opt_kind {
+    PS_OPT_SECTION, /* a heading in --help; only `help` is used */
+    PS_OPT_FLAG,    /* bool: --name, --no-name, --name=true|false */
+    PS_OPT_INT,     /* long */
+    PS_OPT_REAL,    /* double */
+    PS_OPT_TEXT,    /* const char *; NULL means not given */
+    PS_OPT_CHOICE,  /* int: index into the words of `argument`, "adam|adamw|sgd" */
+};
+
+struct ps_opt {
+    enum ps_opt_kind kind;
+    char letter;          /* short form, or 0 */
+    const char *name;     /* long form, lower case, hyphens */
+    void *value;          /* what it points to before parsing is the default */
+    const char *argument; /* "N", "FILE"; the words of a choice */
+    const char *help;     /* one sentence; a line is broken for the reader */
+    double least, most;   /* bounds of a number; both 0: none */
+    const char *aliases;  /* other long names, separated by spaces, or NULL */
+    bool hidden;          /* works, but is not shown in --help */
+    bool given;           /* set by the parser: came from the command line or a config file */
+};
+
+struct ps_command {
+    const char *name;     /* "ps-pack" */
+    const char *synopsis; /* "[options] MANIFEST -o SHARD", one line a form */
+    const char *summary;  /* what it does, a sentence or two */
+    const char *examples; /* lines, shown as they are; NULL for none */
+    struct ps_opt *options;
+    size_t option_count;
+    char **owned; /* strings from config files; kept by the parser */
+    size_t owned_count;
+};
+
+enum { PS_OPT_RUN = 0, PS_OPT_DONE = 1 };
+
+/*
+ * Parses argv, stores values, and moves the operands to argv[0..*operands-1] (without the program's
+ * name). Sets the log's program name, and its level from --quiet and --verbose, which every tool
+ * has beside --help, --version, --config and --print-config. Returns PS_OPT_RUN; PS_OPT_DONE when
+ * help, version or configuration was printed to stdout; or PS_EUSAGE (or a file's error).
+ */
+int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operands);
+void ps_opt_free(struct ps_command *command);
+
+/* Sets one option from text, as a config line does. `where` begins the error message. */
+int ps_opt_set(struct ps_command *command, const char *where, const char *name, const char *value);
+
+/* The option of that name or alias, or NULL. */
+struct ps_opt *ps_opt_find(const struct ps_command *command, const char *name);
+
+/* Appends the option's value as text ("" for TEXT that is NULL). */
+int ps_opt_value(const struct ps_opt *option, struct ps_text *out);
+
+/* Appends "name = value" lines for all options that have a value; a file that --config reads. */
+int ps_opt_config(const struct ps_command *command, struct ps_text *out);
+
+/* The index of a word in "a|b|c" ('_' equals '-', case ignored), or -1. */
+int ps_choice_index(const char *words, const char *word);
+
+/* Parses "1,2,4,8" into ascending or given order; *values is fresh memory. `where` for messages. */
+int ps_parse_longs(const char *where, const char *text, long least, long **values, size_t *count);
+
+#endif

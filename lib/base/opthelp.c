@@ -1,0 +1,127 @@
+#include "base/opthelp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { INDENT = 30, WIDTH = 80, LONGEST_NAME = 40 };
+
+static void print_wrapped(const char *text, int column)
+{
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        if (column + (int)length + 1 > WIDTH && column > INDENT) {
+            printf("\n%*s", INDENT, "");
+            column = INDENT;
+        }
+        printf("%.*s", (int)length, text);
+        column += (int)length;
+        text += length;
+        if (*text == ' ') {
+            putchar(' ');
+            column++;
+            text++;
+        }
+    }
+    putchar('\n');
+}
+
+static void print_option(const struct ps_opt *option)
+{
+    char left[160];
+    int length = option->letter
+                     ? snprintf(left, sizeof left, "  -%c, --%s", option->letter, option->name)
+                     : snprintf(left, sizeof left, "      --%s", option->name);
+    if (option->kind != PS_OPT_FLAG && option->kind != PS_OPT_CHOICE)
+        length += snprintf(left + length, sizeof left - (size_t)length, " %s", option->argument);
+    else if (option->kind == PS_OPT_CHOICE)
+        length += snprintf(left + length, sizeof left - (size_t)length, " WORD");
+    printf("%s", left);
+    if (length + 2 > INDENT) {
+        putchar('\n');
+        length = 0;
+    }
+    printf("%*s", INDENT - length, "");
+
+    struct ps_text help = {0}, value = {0};
+    ps_text_printf(&help, "%s", option->help);
+    if (option->kind == PS_OPT_CHOICE)
+        ps_text_printf(&help, ": %s", option->argument);
+    ps_opt_value(option, &value);
+    bool off = option->kind == PS_OPT_FLAG && !*(bool *)option->value;
+    if (value.length && !off)
+        ps_text_printf(&help, " [%s]", value.data);
+    print_wrapped(help.data ? help.data : option->help, INDENT);
+    ps_text_free(&value);
+    ps_text_free(&help);
+}
+
+void ps_opt_print_help(const struct ps_command *command)
+{
+    const char *line = command->synopsis;
+    for (const char *lead = "usage:"; line; lead = "      ") {
+        size_t length = strcspn(line, "\n");
+        printf("%s %s %.*s\n", lead, command->name, (int)length, line);
+        line = line[length] ? line + length + 1 : NULL;
+    }
+    printf("\n%s\n", command->summary);
+    if (command->option_count && command->options[0].kind != PS_OPT_SECTION)
+        printf("\nOptions:\n");
+    for (size_t i = 0; i < command->option_count; i++) {
+        const struct ps_opt *option = &command->options[i];
+        if (option->kind == PS_OPT_SECTION)
+            printf("\n%s:\n", option->help);
+        else if (!option->hidden)
+            print_option(option);
+    }
+    printf("\nCommon to all tools:\n"
+           "      --config FILE           read 'name = value' lines; the command line wins\n"
+           "      --print-config          print all settings as such a file, and stop\n"
+           "  -q, --quiet                 no progress, warnings only\n"
+           "      --verbose               more detail\n"
+           "  -h, --help                  this text\n"
+           "      --version               the version\n");
+    if (command->examples)
+        printf("\nExamples:\n%s", command->examples);
+    printf("\nManual: man %s\n", command->name);
+}
+
+/* Levenshtein distance of a[0..n) and b, at most LONGEST_NAME letters of each. */
+static size_t distance(const char *a, size_t n, const char *b)
+{
+    size_t row[LONGEST_NAME + 1], m = strlen(b);
+    if (n > LONGEST_NAME || m > LONGEST_NAME)
+        return LONGEST_NAME;
+    for (size_t j = 0; j <= m; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[m];
+}
+
+const char *ps_opt_nearest(const struct ps_command *command, const char *name, size_t length)
+{
+    const char *near = NULL;
+    size_t best = length / 3 + 2;
+    for (size_t i = 0; i < command->option_count; i++) {
+        if (command->options[i].kind == PS_OPT_SECTION)
+            continue;
+        size_t d = distance(name, length, command->options[i].name);
+        if (d < best) {
+            best = d;
+            near = command->options[i].name;
+        }
+    }
+    return near;
+}

@@ -1,0 +1,36 @@
+/* Tables of tab-separated values with a header line: the format of manifests and results. */
+#ifndef PS_BASE_TSV_H
+#define PS_BASE_TSV_H
+
+#include <stddef.h>
+
+/*
+ * A parsed table. Lines that start with "#" are comments: "# name: value" lines before the header
+ * are kept as attributes. Cells may hold any UTF-8 text but tab and newline; \t, \n and \\ are
+ * written as those two characters. All strings belong to the table.
+ */
+struct ps_tsv {
+    char *text; /* the cells point into it */
+    size_t columns, rows;
+    char **header;    /* [columns] */
+    char **cells;     /* [rows * columns] */
+    size_t *lines;    /* [rows], line number of each row in the file, from 1 */
+    char **attribute; /* [2 * attributes]: name, value, name, value ... */
+    size_t attributes;
+};
+
+/* Reads a file ("-" is stdin) or parses `length` bytes at `bytes`; `name` is for messages. */
+int ps_tsv_read(struct ps_tsv *table, const char *path);
+int ps_tsv_parse(struct ps_tsv *table, const char *name, const char *bytes, size_t length);
+void ps_tsv_free(struct ps_tsv *table);
+
+/* The column's number, or -1. */
+int ps_tsv_column(const struct ps_tsv *table, const char *name);
+const char *ps_tsv_cell(const struct ps_tsv *table, size_t row, int column);
+/* The attribute's value, or NULL. */
+const char *ps_tsv_attribute(const struct ps_tsv *table, const char *name);
+
+/* `text` with tab, newline, carriage return and backslash escaped. free() it. */
+char *ps_tsv_escape(const char *text);
+
+#endif
