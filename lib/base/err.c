@@ -17,7 +17,7 @@ static void record(enum ps_err code, const char *format, va_list args)
     last_code = code;
 }
 
-int ps_fail(enum ps_err code, const char *format, ...)
+int ps_fail_record(enum ps_err code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -26,7 +26,7 @@ int ps_fail(enum ps_err code, const char *format, ...)
     return code;
 }
 
-int ps_fail_errno(const char *format, ...)
+int ps_fail_record_errno(const char *format, ...)
 {
     int saved = errno;
     va_list args;

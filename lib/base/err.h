@@ -21,10 +21,19 @@ enum ps_err {
  * `return ps_fail(PS_EFORMAT, "%s: bad magic", path);`. Callers only propagate the code.
  * A message names the file, the place in it and, where there is one, the remedy.
  */
-int ps_fail(enum ps_err code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define ps_fail(code, ...) ps_fail_value(code, ps_fail_record(code, __VA_ARGS__))
 
 /* As ps_fail(PS_EIO), with ": " and strerror(errno) appended. */
-int ps_fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define ps_fail_errno(...) ps_fail_value(PS_EIO, ps_fail_record_errno(__VA_ARGS__))
+
+/* What the two macros are made of, so that a static analyser sees which value comes back. */
+int ps_fail_record(enum ps_err code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int ps_fail_record_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static inline int ps_fail_value(int code, int recorded)
+{
+    (void)recorded;
+    return code;
+}
 
 /* The last message and code of this thread ("" and PS_OK if none). Valid until the next ps_fail. */
 const char *ps_error(void);

@@ -285,6 +285,8 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
     *operands = 0;
     for (; cursor.at < argc; cursor.at++) {
         char *word = argv[cursor.at];
+        if (!word)
+            break;
         int rc = PS_OK;
         if (only_operands || word[0] != '-' || !word[1])
             argv[(*operands)++] = word;
