@@ -1,0 +1,17 @@
+/* Choosing a backend: "auto", "cpu", "ref", "cuda", "cuda:1". */
+#ifndef PS_NET_DEVICE_H
+#define PS_NET_DEVICE_H
+
+#include "kernels/backend.h"
+
+/*
+ * Opens a device; NULL with the reason recorded. "auto" takes cuda where its plugin loads and finds
+ * a device, else cpu, and logs which. Close with ps_device_close.
+ */
+ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config);
+void ps_device_close(ps_backend *backend);
+
+/* Records a backend's failure: ps_fail(PS_EBACKEND, "cpu: reason"). Returns PS_EBACKEND. */
+int ps_device_fail(const ps_backend *backend);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * The network: backbone, pooling and a linear embedding layer, with all its parameters (and the
+ * proxies, which train beside them) in one contiguous vector on a backend.
+ */
+#ifndef PS_NET_NET_H
+#define PS_NET_NET_H
+
+#include "kernels/backend.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ps_net_spec {
+    char backbone[32]; /* "resnet18|34|50|101", "bninception" */
+    enum ps_pooling pooling;
+    int dim;        /* D of the embedding */
+    int size;       /* S: input is (B, 3, S, S) */
+    bool freeze_bn; /* training: running statistics are used and kept */
+    struct ps_input_norm input;
+};
+
+/* Is there a backbone of that name? The names, for messages: "bninception|resnet18|...". */
+bool ps_net_has_backbone(const char *backbone);
+extern const char *const ps_net_backbones;
+/* The input normalisation a backbone's published weights were made with (METHOD.md 4). */
+struct ps_input_norm ps_net_default_input(const char *backbone);
+
+enum ps_group { PS_GROUP_BACKBONE, PS_GROUP_EMBEDDING, PS_GROUP_PROXY, PS_GROUPS };
+
+/* One named tensor. Trainable ones lie in the parameter vector, running statistics in the state
+ * vector. Groups are contiguous, in the order of the enum. */
+struct ps_param {
+    const char *name; /* torchvision's or BN-Inception's; "embedding.weight", "proxy.weight" */
+    int ndim;
+    int64_t shape[4];
+    size_t offset, count;
+    enum ps_group group;
+    bool state;
+};
+
+typedef struct ps_net ps_net;
+
+/* `proxies` rows of D (C, or C K for SoftTriple), 0 for none. The backend must outlive the net. */
+ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies);
+void ps_net_free(ps_net *net);
+const struct ps_net_spec *ps_net_spec_of(const ps_net *net);
+ps_backend *ps_net_backend(const ps_net *net);
+
+size_t ps_net_param_count(const ps_net *net);
+const struct ps_param *ps_net_param(const ps_net *net, size_t i);
+/* By name, or NULL. */
+const struct ps_param *ps_net_find(const ps_net *net, const char *name);
+/* A tensor's values in plain layout; (param->count) floats. After put, call ps_net_changed. */
+int ps_net_get(ps_net *net, const struct ps_param *param, float *values);
+int ps_net_put(ps_net *net, const struct ps_param *param, const float *values);
+int ps_net_get_gradient(ps_net *net, const struct ps_param *param, float *values);
+
+/* PyTorch's initial values: convolutions of ResNet normal with fan-out, of BN-Inception and linear
+ * layers uniform in +-1/sqrt(fan in), BN 1/0, proxies uniform in +-1/sqrt(D). */
+int ps_net_init(ps_net *net, uint64_t seed);
+
+/* The whole vectors, for optimiser, checkpoint and gradient norm; belong to the net. */
+ps_vec *ps_net_params(const ps_net *net);
+ps_vec *ps_net_gradients(ps_net *net); /* allocated at the first call or backward */
+ps_vec *ps_net_state(const ps_net *net);
+size_t ps_net_params_size(const ps_net *net);
+size_t ps_net_state_size(const ps_net *net);
+void ps_net_group_range(const ps_net *net, enum ps_group group, size_t *offset, size_t *count);
+/* The proxies as (rows, D) matrices of values and gradients. */
+struct ps_mat ps_net_proxy(const ps_net *net);
+struct ps_mat ps_net_proxy_gradient(ps_net *net);
+
+/* The parameters or the state were changed from outside (optimiser step, load). */
+void ps_net_changed(ps_net *net);
+
+/*
+ * Embeds a batch: images (B, S, S, 3) RGB bytes, or ps_net_forward_f32 with (B, 3, S, S) that is
+ * normalised already. Plans (buffers, prepared operators) are kept per (B, mode), the two last
+ * used. *embedding is (B, D) on the device, valid until the next call; INFER and TRAIN differ in BN
+ * and in that only TRAIN keeps what backward needs.
+ */
+int ps_net_forward(ps_net *net, enum ps_mode mode, const uint8_t *images, size_t batch,
+                   struct ps_mat *embedding);
+int ps_net_forward_f32(ps_net *net, enum ps_mode mode, const float *images, size_t batch,
+                       struct ps_mat *embedding);
+/* (B, channels): the input of the linear layer of the last forward. */
+int ps_net_pooled(ps_net *net, float *out);
+
+/*
+ * After a TRAIN forward: gradient (B, D) of the loss by the embedding -> gradients of all
+ * parameters of backbone and embedding (proxies are the loss's own). accumulate adds to what is
+ * there. head_only stops at the linear layer (warm-up: backbone frozen).
+ */
+int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool head_only);
+
+/* Bytes of device memory held by the plan last used. */
+size_t ps_net_memory(const ps_net *net);
+
+#endif
