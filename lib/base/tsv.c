@@ -102,9 +102,10 @@ static int parse(struct ps_tsv *table, const char *name, size_t length)
             stop[-1] = '\0';
         if (*line == '#')
             rc = table->header ? PS_OK : add_attribute(table, &attribute_room, line);
-        else if (*line && !table->header)
+        else if (*line && !table->header) {
+            table->header_line = number;
             rc = add_header(table, line);
-        else if (*line)
+        } else if (*line)
             rc = add_row(table, name, room, line, number);
         line = stop + 1;
     }

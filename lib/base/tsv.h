@@ -12,10 +12,11 @@
 struct ps_tsv {
     char *text; /* the cells point into it */
     size_t columns, rows;
-    char **header;    /* [columns] */
-    char **cells;     /* [rows * columns] */
-    size_t *lines;    /* [rows], line number of each row in the file, from 1 */
-    char **attribute; /* [2 * attributes]: name, value, name, value ... */
+    char **header;      /* [columns] */
+    size_t header_line; /* its line number in the file, from 1 */
+    char **cells;       /* [rows * columns] */
+    size_t *lines;      /* [rows], line number of each row in the file, from 1 */
+    char **attribute;   /* [2 * attributes]: name, value, name, value ... */
     size_t attributes;
 };
 

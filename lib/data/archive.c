@@ -1,0 +1,184 @@
+#include "data/archive.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/mem.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct ps_archive {
+    struct archive *handle;
+    char *path;
+    char *name; /* of the current member */
+    struct ps_text data;
+};
+
+bool ps_is_archive(const char *path)
+{
+    static const char *const suffixes[] = {".tar",    ".tgz",     ".tar.gz", ".tar.bz2",
+                                           ".tar.xz", ".tar.zst", ".zip"};
+    size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        size_t tail = strlen(suffixes[i]);
+        if (length > tail && !strcasecmp(path + length - tail, suffixes[i]))
+            return true;
+    }
+    return false;
+}
+
+static const char *detail(const ps_archive *archive)
+{
+    const char *text = archive_error_string(archive->handle);
+    return text ? text : "not an archive, or a damaged one";
+}
+
+ps_archive *ps_archive_open(const char *path)
+{
+    if (!ps_is_file(path)) {
+        ps_fail(PS_EIO, "%s: no such file, or not a regular one", path);
+        return NULL;
+    }
+    ps_archive *archive = ps_calloc(1, sizeof *archive);
+    if (!archive)
+        return NULL;
+    archive->path = ps_strdup(path);
+    archive->handle = archive_read_new();
+    if (!archive->path || !archive->handle) {
+        ps_fail(PS_ENOMEM, "%s: out of memory", path);
+        goto fail;
+    }
+    archive_read_support_filter_all(archive->handle);
+    archive_read_support_format_tar(archive->handle);
+    archive_read_support_format_zip(archive->handle);
+    if (archive_read_open_filename(archive->handle, path, 1 << 18) == ARCHIVE_OK)
+        return archive;
+    ps_fail(PS_EFORMAT, "%s: cannot open: %s", path, detail(archive));
+fail:
+    ps_archive_close(archive);
+    return NULL;
+}
+
+void ps_archive_close(ps_archive *archive)
+{
+    if (!archive)
+        return;
+    archive_read_free(archive->handle);
+    ps_text_free(&archive->data);
+    free(archive->path);
+    free(archive->name);
+    free(archive);
+}
+
+static const char *kind_refused(struct archive_entry *entry)
+{
+    if (archive_entry_hardlink(entry))
+        return "a hard link";
+    switch (archive_entry_filetype(entry)) {
+    case AE_IFREG:
+    case AE_IFDIR:
+        return NULL;
+    case AE_IFLNK:
+        return "a symbolic link";
+    case AE_IFCHR:
+    case AE_IFBLK:
+        return "a device";
+    default:
+        return "neither a file nor a folder";
+    }
+}
+
+/* Keeps the member's name without "./" and without '/' at the end. */
+static int keep_name(ps_archive *archive, struct archive_entry *entry)
+{
+    const char *raw = archive_entry_pathname(entry);
+    if (!raw)
+        raw = archive_entry_pathname_utf8(entry);
+    if (!raw)
+        return ps_fail(PS_EFORMAT, "%s: a member has a name that cannot be read", archive->path);
+    while (raw[0] == '.' && raw[1] == '/')
+        raw += 2;
+    free(archive->name);
+    archive->name = ps_strdup(*raw ? raw : ".");
+    if (!archive->name)
+        return PS_ENOMEM;
+    size_t length = strlen(archive->name);
+    while (length > 1 && archive->name[length - 1] == '/')
+        archive->name[--length] = '\0';
+    return PS_OK;
+}
+
+int ps_archive_next(ps_archive *archive, struct ps_member *member)
+{
+    if (ps_interrupted())
+        return ps_fail_interrupted();
+    struct archive_entry *entry;
+    int status = archive_read_next_header(archive->handle, &entry);
+    if (status == ARCHIVE_EOF)
+        return 0;
+    if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
+        return ps_fail(PS_EFORMAT, "%s: damaged after member %s: %s", archive->path,
+                       archive->name ? archive->name : "0", detail(archive));
+    int rc = keep_name(archive, entry);
+    if (rc)
+        return rc;
+    if (!ps_path_is_safe(archive->name))
+        return ps_fail(PS_EFORMAT, "%s: member '%s' is refused: its name leaves the folder",
+                       archive->path, archive->name);
+    const char *refused = kind_refused(entry);
+    if (refused)
+        return ps_fail(PS_EFORMAT, "%s: member '%s' is refused: it is %s", archive->path,
+                       archive->name, refused);
+    *member = (struct ps_member){.name = archive->name,
+                                 .folder = archive_entry_filetype(entry) == AE_IFDIR};
+    return 1;
+}
+
+/* The next block of data: its length, 0 at the end, negative on damage. */
+static la_ssize_t read_block(ps_archive *archive, void *block, size_t size)
+{
+    la_ssize_t got = archive_read_data(archive->handle, block, size);
+    if (got >= 0)
+        return got;
+    return ps_fail(PS_EFORMAT, "%s: member %s is damaged: %s", archive->path, archive->name,
+                   detail(archive));
+}
+
+int ps_archive_bytes(ps_archive *archive, size_t limit, const void **bytes, size_t *length)
+{
+    char block[1 << 16];
+    archive->data.length = 0;
+    int rc = ps_text_add(&archive->data, "", 0);
+    la_ssize_t got;
+    while (!rc && (got = read_block(archive, block, sizeof block)) != 0) {
+        if (got < 0)
+            return (int)got;
+        if ((size_t)got > limit - archive->data.length)
+            return ps_fail(PS_EFORMAT, "%s: member %s is longer than the limit of %zu bytes",
+                           archive->path, archive->name, limit);
+        rc = ps_text_add(&archive->data, block, (size_t)got);
+    }
+    *bytes = archive->data.data;
+    *length = archive->data.length;
+    return rc;
+}
+
+int ps_archive_hash(ps_archive *archive, struct ps_hash *hash, uint64_t *size)
+{
+    ps_hasher *hasher = ps_hasher_new();
+    if (!hasher)
+        return PS_ENOMEM;
+    char block[1 << 16];
+    la_ssize_t got;
+    *size = 0;
+    while ((got = read_block(archive, block, sizeof block)) > 0) {
+        ps_hasher_add(hasher, block, (size_t)got);
+        *size += (uint64_t)got;
+    }
+    *hash = ps_hasher_result(hasher);
+    ps_hasher_free(hasher);
+    return (int)got;
+}
