@@ -201,7 +201,9 @@ struct ps_backend_ops {
                             const int32_t *second, const float *lambda, struct ps_mat dx);
     /*
      * z (R, C): cosines or raw logits in, dL/dz out, for L = mean over rows of the cross-entropy.
-     * label (R). Mixed targets: weight_i on label_i, 1 - weight_i on label2_i; both NULL for none.
+     * label (R). Mixed targets (both NULL for none): weight_i times the loss whose target, with its
+     * margin, is label_i, plus 1 - weight_i times the one whose target is label2_i. Derivatives of
+     * SPHERE and ARC by z are those at z clamped to +-(1 - 1e-7), so that they are finite.
      */
     int (*softmax_loss)(ps_backend *be, struct ps_mat z, const int32_t *label,
                         const int32_t *label2, const float *weight,

@@ -1,0 +1,246 @@
+/*
+ * Convolution as products with the matrix of patches: row p of P (positions, I k k) holds what the
+ * kernel sees at output position p. y = P W^T, dW = dy^T P, dP = dy W, and dx adds dP up.
+ * One image at a time; every element is computed by one thread in a fixed order.
+ */
+#include "kernels/ref/ref.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LANES = 4 }; /* rows handled together, for speed only */
+
+struct geometry {
+    int channels, h, w, out_h, out_w, kernel, stride, pad;
+    size_t positions, rows; /* rows: positions rounded up to LANES; the last ones are zero */
+    size_t patch;           /* I k k */
+};
+
+static bool conv_shape(const ps_node *node, struct ps_shape *out)
+{
+    const struct ps_op_desc *d = &node->desc;
+    struct ps_shape in = node->in[0]->shape;
+    int h = in.h + 2 * d->pad - d->kernel, w = in.w + 2 * d->pad - d->kernel;
+    if (h < 0 || w < 0 || d->weight == PS_ABSENT)
+        return false;
+    if (d->bn == PS_BN_FROZEN && (d->gamma == PS_ABSENT || d->beta == PS_ABSENT ||
+                                  d->mean == PS_ABSENT || d->var == PS_ABSENT))
+        return false;
+    *out = (struct ps_shape){in.n, d->out_channels, h / d->stride + 1, w / d->stride + 1};
+    return true;
+}
+
+static struct geometry conv_geometry(const ps_node *node)
+{
+    const struct ps_op_desc *d = &node->desc;
+    struct ps_shape in = node->in[0]->shape, out = node->out->shape;
+    struct geometry g = {in.c, in.h, in.w, out.h, out.w, d->kernel, d->stride, d->pad, 0, 0, 0};
+    g.positions = ps_ref_plane(out);
+    g.rows = (g.positions + LANES - 1) / LANES * LANES;
+    g.patch = (size_t)in.c * (size_t)d->kernel * (size_t)d->kernel;
+    return g;
+}
+
+/* The convolution's output before bias and bn, for the gradient of gamma. */
+static size_t conv_saved(const ps_node *node)
+{
+    return ps_ref_count(node->out->shape);
+}
+
+static void gather(const struct geometry *g, const double *x, double *patches, int threads)
+{
+#pragma omp parallel for num_threads(threads)
+    for (size_t p = 0; p < g->positions; p++) {
+        int top = (int)(p / (size_t)g->out_w) * g->stride - g->pad;
+        int left = (int)(p % (size_t)g->out_w) * g->stride - g->pad;
+        double *to = patches + p * g->patch;
+        for (int c = 0; c < g->channels; c++)
+            for (int ky = 0; ky < g->kernel; ky++)
+                for (int kx = 0; kx < g->kernel; kx++) {
+                    int y = top + ky, z = left + kx;
+                    bool inside = y >= 0 && y < g->h && z >= 0 && z < g->w;
+                    *to++ =
+                        inside
+                            ? x[((size_t)c * (size_t)g->h + (size_t)y) * (size_t)g->w + (size_t)z]
+                            : 0;
+                }
+    }
+}
+
+/* dx = what the patches' gradients say about each input element. */
+static void scatter(const struct geometry *g, const double *dpatches, double *dx, int threads)
+{
+    size_t window = (size_t)g->kernel * (size_t)g->kernel;
+    size_t plane = (size_t)g->h * (size_t)g->w;
+#pragma omp parallel for num_threads(threads)
+    for (int c = 0; c < g->channels; c++) {
+        double *to = dx + (size_t)c * plane;
+        memset(to, 0, plane * sizeof *to);
+        for (size_t p = 0; p < g->positions; p++) {
+            int top = (int)(p / (size_t)g->out_w) * g->stride - g->pad;
+            int left = (int)(p % (size_t)g->out_w) * g->stride - g->pad;
+            const double *from = dpatches + p * g->patch + (size_t)c * window;
+            for (int ky = 0; ky < g->kernel; ky++)
+                for (int kx = 0; kx < g->kernel; kx++) {
+                    int y = top + ky, z = left + kx;
+                    if (y >= 0 && y < g->h && z >= 0 && z < g->w)
+                        to[(size_t)y * (size_t)g->w + (size_t)z] +=
+                            from[(size_t)ky * (size_t)g->kernel + (size_t)kx];
+                }
+        }
+    }
+}
+
+/* sum[j] = a . b_j for LANES rows b_j of length n. */
+static void dots(const double *a, const double *b, size_t n, double sum[LANES])
+{
+    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (size_t i = 0; i < n; i++) {
+        s0 += a[i] * b[i];
+        s1 += a[i] * b[n + i];
+        s2 += a[i] * b[2 * n + i];
+        s3 += a[i] * b[3 * n + i];
+    }
+    sum[0] = s0;
+    sum[1] = s1;
+    sum[2] = s2;
+    sum[3] = s3;
+}
+
+/* y += sum_j a[j * stride] b_j over `rows` rows b_j of length n. */
+static void combine(double *restrict y, const double *a, size_t stride, const double *b,
+                    size_t rows, size_t n)
+{
+    size_t j = 0;
+    for (; j + LANES <= rows; j += LANES) {
+        const double *r = b + j * n;
+        double a0 = a[j * stride], a1 = a[(j + 1) * stride];
+        double a2 = a[(j + 2) * stride], a3 = a[(j + 3) * stride];
+#pragma omp simd
+        for (size_t i = 0; i < n; i++)
+            y[i] += a0 * r[i] + a1 * r[n + i] + a2 * r[2 * n + i] + a3 * r[3 * n + i];
+    }
+    for (; j < rows; j++)
+        for (size_t i = 0; i < n; i++)
+            y[i] += a[j * stride] * b[j * n + i];
+}
+
+static void multiply(const struct geometry *g, const double *weight, int out_channels,
+                     const double *patches, double *y, int threads)
+{
+#pragma omp parallel for num_threads(threads)
+    for (size_t p = 0; p < g->rows; p += LANES)
+        for (int o = 0; o < out_channels; o++) {
+            double sum[LANES];
+            dots(weight + (size_t)o * g->patch, patches + p * g->patch, g->patch, sum);
+            for (size_t j = 0; j < LANES && p + j < g->positions; j++)
+                y[(size_t)o * g->positions + p + j] = sum[j];
+        }
+}
+
+static int conv_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    const struct ps_op_desc *d = &node->desc;
+    struct geometry g = conv_geometry(node);
+    int threads = ps_ref_threads(be), channels = d->out_channels;
+    double *patches = calloc(g.rows * g.patch, sizeof *patches);
+    if (!patches)
+        return ps_ref_fail(be, "conv: out of memory");
+    size_t in_image = (size_t)g.channels * (size_t)g.h * (size_t)g.w;
+    size_t out_image = (size_t)channels * g.positions;
+    double *y = node->out->x;
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
+        gather(&g, node->in[0]->x + n * in_image, patches, threads);
+        multiply(&g, params->x + d->weight, channels, patches, y + n * out_image, threads);
+    }
+    free(patches);
+
+    const double *bias = ps_ref_at(params, d->bias);
+    for (size_t i = 0; i < (size_t)node->out->shape.n * out_image; i++) {
+        size_t c = i / g.positions % (size_t)channels;
+        if (bias)
+            y[i] += bias[c];
+        if (node->saved)
+            node->saved[i] = y[i];
+        if (d->bn == PS_BN_FROZEN) {
+            double scale = params->x[d->gamma + c] / sqrt(state->x[d->var + c] + (double)d->eps);
+            y[i] = (y[i] - state->x[d->mean + c]) * scale + params->x[d->beta + c];
+        }
+    }
+    ps_ref_finish(node);
+    return 0;
+}
+
+/* dy, the gradient after bn, becomes in `dconv` that of the convolution's own output. */
+static void bn_backward(const ps_node *node, const ps_vec *params, const ps_vec *state,
+                        ps_vec *grads, bool accumulate, double *dconv)
+{
+    const struct ps_op_desc *d = &node->desc;
+    size_t plane = ps_ref_plane(node->out->shape), channels = (size_t)d->out_channels;
+    size_t count = ps_ref_count(node->out->shape);
+    const double *dy = node->dout->x;
+    bool frozen = d->bn == PS_BN_FROZEN;
+    double *dgamma = frozen ? ps_ref_gradient(grads, d->gamma, channels, accumulate) : NULL;
+    double *dbeta = frozen ? ps_ref_gradient(grads, d->beta, channels, accumulate) : NULL;
+    double *dbias = ps_ref_gradient(grads, d->bias, channels, accumulate);
+    for (size_t i = 0; i < count; i++) {
+        size_t c = i / plane % channels;
+        dconv[i] = dy[i];
+        if (frozen) {
+            double inverse = 1 / sqrt(state->x[d->var + c] + (double)d->eps);
+            if (dgamma)
+                dgamma[c] += dy[i] * (node->saved[i] - state->x[d->mean + c]) * inverse;
+            if (dbeta)
+                dbeta[c] += dy[i];
+            dconv[i] *= params->x[d->gamma + c] * inverse;
+        }
+        if (dbias)
+            dbias[c] += dconv[i];
+    }
+}
+
+static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                         ps_vec *grads, bool accumulate)
+{
+    const struct ps_op_desc *d = &node->desc;
+    struct geometry g = conv_geometry(node);
+    int threads = ps_ref_threads(be);
+    size_t channels = (size_t)d->out_channels, out_image = channels * g.positions;
+    size_t in_image = (size_t)g.channels * (size_t)g.h * (size_t)g.w;
+    double *patches = calloc(g.rows * g.patch, sizeof *patches);
+    double *dconv = malloc(ps_ref_count(node->out->shape) * sizeof *dconv);
+    if (!patches || !dconv) {
+        free(patches);
+        free(dconv);
+        return ps_ref_fail(be, "conv: out of memory");
+    }
+    ps_ref_finish_grad(node);
+    bn_backward(node, params, state, grads, accumulate, dconv);
+    const double *weight = params->x + d->weight;
+    double *dweight = ps_ref_gradient(grads, d->weight, channels * g.patch, accumulate);
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
+        const double *dy = dconv + n * out_image;
+        if (dweight) {
+            gather(&g, node->in[0]->x + n * in_image, patches, threads);
+#pragma omp parallel for num_threads(threads)
+            for (size_t o = 0; o < channels; o++)
+                combine(dweight + o * g.patch, dy + o * g.positions, 1, patches, g.positions,
+                        g.patch);
+        }
+        if (node->din[0]) {
+            memset(patches, 0, g.rows * g.patch * sizeof *patches);
+#pragma omp parallel for num_threads(threads)
+            for (size_t p = 0; p < g.positions; p++)
+                combine(patches + p * g.patch, dy + p, g.positions, weight, channels, g.patch);
+            scatter(&g, patches, node->din[0]->x + n * in_image, threads);
+        }
+    }
+    free(patches);
+    free(dconv);
+    return 0;
+}
+
+const struct ps_ref_op ps_ref_conv = {"conv",       1, conv_shape, conv_saved, conv_forward,
+                                      conv_backward};

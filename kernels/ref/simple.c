@@ -1,0 +1,155 @@
+/* ReLU, addition, concatenation, and the linear layer. */
+#include "kernels/ref/ref.h"
+
+#include <string.h>
+
+static bool first_shape(const ps_node *node, struct ps_shape *out)
+{
+    *out = node->in[0]->shape;
+    return true;
+}
+
+static int relu_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    (void)be, (void)params, (void)state;
+    size_t n = ps_ref_count(node->out->shape);
+    for (size_t i = 0; i < n; i++)
+        node->out->x[i] = node->in[0]->x[i] < 0 ? 0 : node->in[0]->x[i];
+    return 0;
+}
+
+static int relu_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                         ps_vec *grads, bool accumulate)
+{
+    (void)be, (void)params, (void)state, (void)grads, (void)accumulate;
+    size_t n = ps_ref_count(node->out->shape);
+    for (size_t i = 0; node->din[0] && i < n; i++)
+        node->din[0]->x[i] = node->out->x[i] > 0 ? node->dout->x[i] : 0;
+    return 0;
+}
+
+static bool add_shape(const ps_node *node, struct ps_shape *out)
+{
+    struct ps_shape a = node->in[0]->shape, b = node->in[1]->shape;
+    *out = a;
+    return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
+}
+
+static int add_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    (void)be, (void)params, (void)state;
+    size_t n = ps_ref_count(node->out->shape);
+    for (size_t i = 0; i < n; i++) {
+        double sum = node->in[0]->x[i] + node->in[1]->x[i];
+        node->out->x[i] = node->desc.relu && sum < 0 ? 0 : sum;
+    }
+    return 0;
+}
+
+static int add_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                        ps_vec *grads, bool accumulate)
+{
+    (void)be, (void)params, (void)state, (void)grads, (void)accumulate;
+    size_t n = ps_ref_count(node->out->shape);
+    for (size_t i = 0; i < n; i++) {
+        double dy = node->desc.relu && !(node->out->x[i] > 0) ? 0 : node->dout->x[i];
+        for (int k = 0; k < 2; k++)
+            if (node->din[k])
+                node->din[k]->x[i] = dy;
+    }
+    return 0;
+}
+
+static bool concat_shape(const ps_node *node, struct ps_shape *out)
+{
+    *out = node->in[0]->shape;
+    for (int i = 1; i < node->inputs; i++) {
+        struct ps_shape s = node->in[i]->shape;
+        if (s.n != out->n || s.h != out->h || s.w != out->w)
+            return false;
+        out->c += s.c;
+    }
+    return true;
+}
+
+static int concat_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    (void)be, (void)params, (void)state;
+    double *to = node->out->x;
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
+        for (int i = 0; i < node->inputs; i++) {
+            size_t image = (size_t)node->in[i]->shape.c * ps_ref_plane(node->out->shape);
+            memcpy(to, node->in[i]->x + n * image, image * sizeof *to);
+            to += image;
+        }
+    return 0;
+}
+
+static int concat_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                           ps_vec *grads, bool accumulate)
+{
+    (void)be, (void)params, (void)state, (void)grads, (void)accumulate;
+    const double *from = node->dout->x;
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
+        for (int i = 0; i < node->inputs; i++) {
+            size_t image = (size_t)node->in[i]->shape.c * ps_ref_plane(node->out->shape);
+            if (node->din[i])
+                memcpy(node->din[i]->x + n * image, from, image * sizeof *from);
+            from += image;
+        }
+    return 0;
+}
+
+static bool linear_shape(const ps_node *node, struct ps_shape *out)
+{
+    struct ps_shape in = node->in[0]->shape;
+    *out = (struct ps_shape){in.n, node->desc.out_channels, 1, 1};
+    return in.h == 1 && in.w == 1 && node->desc.weight != PS_ABSENT;
+}
+
+static int linear_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    (void)be, (void)state;
+    size_t channels = (size_t)node->in[0]->shape.c, dim = (size_t)node->out->shape.c;
+    const double *weight = params->x + node->desc.weight;
+    const double *bias = ps_ref_at(params, node->desc.bias);
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
+        for (size_t d = 0; d < dim; d++) {
+            double sum = bias ? bias[d] : 0;
+            for (size_t c = 0; c < channels; c++)
+                sum += node->in[0]->x[n * channels + c] * weight[d * channels + c];
+            node->out->x[n * dim + d] = sum;
+        }
+    return 0;
+}
+
+static int linear_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                           ps_vec *grads, bool accumulate)
+{
+    (void)be, (void)state;
+    size_t channels = (size_t)node->in[0]->shape.c, dim = (size_t)node->out->shape.c;
+    const double *weight = params->x + node->desc.weight, *x = node->in[0]->x;
+    double *dweight = ps_ref_gradient(grads, node->desc.weight, dim * channels, accumulate);
+    double *dbias = ps_ref_gradient(grads, node->desc.bias, dim, accumulate);
+    double *dx = node->din[0] ? node->din[0]->x : NULL;
+    if (dx)
+        memset(dx, 0, ps_ref_count(node->in[0]->shape) * sizeof *dx);
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
+        for (size_t d = 0; d < dim; d++) {
+            double dy = node->dout->x[n * dim + d];
+            if (dbias)
+                dbias[d] += dy;
+            for (size_t c = 0; dweight && c < channels; c++)
+                dweight[d * channels + c] += dy * x[n * channels + c];
+            for (size_t c = 0; dx && c < channels; c++)
+                dx[n * channels + c] += dy * weight[d * channels + c];
+        }
+    return 0;
+}
+
+const struct ps_ref_op ps_ref_relu = {"relu", 1, first_shape, NULL, relu_forward, relu_backward};
+const struct ps_ref_op ps_ref_add = {"add", 2, add_shape, NULL, add_forward, add_backward};
+const struct ps_ref_op ps_ref_concat = {"concat",       0, concat_shape, NULL, concat_forward,
+                                        concat_backward};
+const struct ps_ref_op ps_ref_linear = {"linear",       1, linear_shape, NULL, linear_forward,
+                                        linear_backward};
