@@ -29,7 +29,7 @@ INCLUDE := -I. -Ilib -I$(BUILD)/gen
 COMMON = -march=$(ARCH) -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
-LDLIBS = -Wl,--as-needed -lfaiss -ldnnl $(PKG_LIBS) -lblas -llapack -fopenmp -lpthread -lm -lstdc++
+LDLIBS = -Wl,--as-needed -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
 
 LIB_SRC := $(wildcard lib/*/*.c) $(wildcard kernels/ref/*.c) $(wildcard kernels/cpu/*.c)
 LIB_CXX := $(wildcard lib/*/*.cc)

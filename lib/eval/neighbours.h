@@ -1,0 +1,34 @@
+/*
+ * Exact nearest neighbours by inner product of L2-normalised rows, through FAISS. Order: descending
+ * similarity, equal similarities by ascending gallery row; what is equal is decided by ps_row_dot,
+ * not by the rounding of a matrix product.
+ */
+#ifndef PS_EVAL_NEIGHBOURS_H
+#define PS_EVAL_NEIGHBOURS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ps_neighbours ps_neighbours;
+
+/*
+ * A gallery of n rows of x (n, dim), which are copied and normalised. `name` begins the message
+ * when a row is zero or not finite. `threads` 0: all processors.
+ */
+ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const char *name,
+                                 int threads);
+void ps_neighbours_free(ps_neighbours *gallery);
+
+size_t ps_neighbours_count(const ps_neighbours *gallery);
+/* Normalised row i, (dim); belongs to the gallery. */
+const float *ps_neighbours_row(const ps_neighbours *gallery, size_t i);
+
+/*
+ * The first k gallery rows for each normalised query row (queries, dim). self[i], where self is not
+ * NULL and it is >= 0, is the gallery row that is query i itself and is left out. index
+ * (queries, k), -1 behind the last row of a small gallery; similarity (queries, k) or NULL.
+ */
+int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_t queries,
+                         const int64_t *self, size_t k, int64_t *index, float *similarity);
+
+#endif

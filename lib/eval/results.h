@@ -1,0 +1,33 @@
+/* A table of results: one row a file (or class, or setting), written as TSV or as JSON lines. */
+#ifndef PS_EVAL_RESULTS_H
+#define PS_EVAL_RESULTS_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct ps_results {
+    size_t columns, cells; /* a row is `columns` cells; the first row fixes the columns */
+    char **header;         /* [columns] */
+    bool *number;          /* [columns] unquoted in JSON */
+    char **cell;           /* [cells] */
+    size_t header_capacity, number_capacity, cell_capacity;
+    struct ps_text notes; /* "# ..." lines before the header */
+};
+
+void ps_results_free(struct ps_results *results);
+
+/* The next cell of the table, of the column of that name. Rows must all have the same columns. */
+int ps_results_text(struct ps_results *results, const char *column, const char *value);
+int ps_results_count(struct ps_results *results, const char *column, size_t value);
+/* Six digits behind the point; NaN is an empty cell (JSON: null). */
+int ps_results_real(struct ps_results *results, const char *column, double value);
+/* A line "# name: value" before the header; TSV only. */
+int ps_results_note(struct ps_results *results, const char *name, const char *value);
+
+int ps_results_write_tsv(const struct ps_results *results, FILE *stream);
+int ps_results_write_json(const struct ps_results *results, FILE *stream);
+
+#endif

@@ -1,0 +1,52 @@
+#include "eval/similarity.h"
+#include "base/err.h"
+
+#include <float.h>
+#include <math.h>
+
+enum { LANES = 8 };
+
+double ps_row_dot(const float *a, const float *b, size_t dim)
+{
+    double lane[LANES] = {0};
+    size_t whole = dim - dim % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += (double)a[i + l] * (double)b[i + l];
+    for (size_t i = whole; i < dim; i++)
+        lane[i - whole] += (double)a[i] * (double)b[i];
+    for (int width = LANES / 2; width > 0; width /= 2)
+        for (int l = 0; l < width; l++)
+            lane[l] += lane[l + width];
+    return lane[0];
+}
+
+int ps_rows_normalise(float *out, const float *x, size_t n, size_t dim, const char *name,
+                      size_t first)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *row = x + i * dim;
+        double length = sqrt(ps_row_dot(row, row, dim));
+        if (!isfinite(length))
+            return ps_fail(PS_ENUMERIC, "%s: row %zu: not a finite number", name, first + i);
+        if (length == 0)
+            return ps_fail(PS_ENUMERIC, "%s: row %zu: all zero, it has no direction", name,
+                           first + i);
+        for (size_t d = 0; d < dim; d++)
+            out[i * dim + d] = (float)(row[d] / length);
+    }
+    return PS_OK;
+}
+
+/* dim unit round-offs (Higham, Accuracy and Stability, 3.1), and a few for lengths just over 1. */
+float ps_similarity_tolerance(size_t dim)
+{
+    return (float)(dim + 8) * FLT_EPSILON / 2;
+}
+
+void ps_similarity_block(float *out, const float *a, size_t m, const float *b, size_t n, size_t dim)
+{
+    int rows = (int)m, columns = (int)n, depth = (int)dim;
+    float one = 1, zero = 0;
+    sgemm_("T", "N", &columns, &rows, &depth, &one, b, &depth, a, &depth, &zero, out, &columns);
+}

@@ -1,0 +1,322 @@
+/* lib/eval: neighbours and retrieval metrics, against worked cases and against naive loops. */
+#include "base/err.h"
+#include "base/rng.h"
+#include "eval/embedding.h"
+#include "eval/metrics.h"
+#include "eval/neighbours.h"
+#include "eval/similarity.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const long ks[] = {1, 2, 4, 8};
+static const struct ps_retrieval_settings plain = {.k = ks, .k_count = 4, .map = true};
+
+static void assert_near(double got, double want)
+{
+    if (!(fabs(got - want) <= 1e-6))
+        fail_msg("%.9f is not %.9f", got, want);
+}
+
+/* Unit vectors in the plane at these degrees. */
+static void directions(float *x, const double *degrees, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        x[2 * i] = (float)cos(degrees[i] * M_PI / 180);
+        x[2 * i + 1] = (float)sin(degrees[i] * M_PI / 180);
+    }
+}
+
+static void test_worked(void **state)
+{
+    (void)state;
+    /* Class 0 at 0, 10, 40 degrees, class 1 at 15, 90 degrees, class 2 alone at 200. Orders:
+     * q0: 10(0) 15(1) 40(0) ...; q10: 15(1) 0(0) 40(0); q40: 15(1) 10(0) 0(0) (90 is 50 away);
+     * q15: 10(0) 0(0) 40(0) 90(1); q90: 40(0) 15(1). */
+    float x[12];
+    directions(x, (double[]){0, 10, 40, 15, 90, 200}, 6);
+    const int64_t label[] = {0, 0, 0, 1, 1, 2};
+    struct ps_retrieval r;
+    assert_int_equal(ps_retrieval_self(&r, x, label, 6, 2, &plain), 0);
+    assert_int_equal(r.queries, 5);
+    assert_int_equal(r.lone, 1);
+    assert_near(r.recall[0], 1.0 / 5);
+    assert_near(r.recall[1], 4.0 / 5);
+    assert_near(r.recall[2], 1);
+    assert_near(r.recall[3], 1); /* K beyond the gallery */
+    assert_near(r.precision[0], 1.0 / 5);
+    assert_near(r.precision[1], (1 + 1 + 1 + 0 + 1) / 2.0 / 5);
+    assert_near(r.rp, (0.5 + 0.5 + 0.5 + 0 + 0) / 5);
+    assert_near(r.map_at_r, (0.5 + 0.25 + 0.25 + 0 + 0) / 5);
+    double third = 2.0 / 3;
+    assert_near(r.map, ((1 + third) / 2 + (0.5 + third) / 2 + (0.5 + third) / 2 + 0.25 + 0.5) / 5);
+    assert_int_equal(r.query_first[3], 4);
+    assert_true(isnan(r.query_rp[5]));
+    ps_retrieval_free(&r);
+}
+
+static void test_one_class(void **state)
+{
+    (void)state;
+    float x[8];
+    directions(x, (double[]){0, 10, 40, 15}, 4);
+    const int64_t label[] = {7, 7, 7, 7};
+    struct ps_retrieval r;
+    assert_int_equal(ps_retrieval_self(&r, x, label, 4, 2, &plain), 0);
+    assert_near(r.recall[0], 1);
+    assert_near(r.rp, 1);
+    assert_near(r.map_at_r, 1);
+    assert_near(r.map, 1);
+    assert_near(r.precision[2], 3.0 / 4); /* three others fill four places */
+    ps_retrieval_free(&r);
+
+    const int64_t apart[] = {1, 2, 3, 4};
+    assert_int_equal(ps_retrieval_self(&r, x, apart, 4, 2, &plain), PS_EINVAL);
+    assert_int_equal(ps_retrieval_self(&r, x, label, 1, 2, &plain), PS_EINVAL);
+}
+
+/* Six equal rows: the order is that of the gallery, the query left out wherever it stands. */
+static void test_ties(void **state)
+{
+    (void)state;
+    float x[12];
+    directions(x, (double[]){30, 30, 30, 30, 30, 30}, 6);
+    const int64_t label[] = {0, 1, 0, 1, 1, 0};
+    struct ps_retrieval r;
+    assert_int_equal(ps_retrieval_self(&r, x, label, 6, 2, &plain), 0);
+    /* Orders of labels: q0 1 0 1 1 0; q1 0 0 1 1 0; q2 0 1 1 1 0; q3 0 1 0 1 0; q4 0 1 0 1 0;
+     * q5 0 1 0 1 1. */
+    const uint32_t first[] = {2, 3, 1, 2, 2, 1};
+    for (int q = 0; q < 6; q++)
+        assert_int_equal(r.query_first[q], first[q]);
+    assert_near(r.recall[0], 2.0 / 6);
+    assert_near(r.rp, (0.5 + 0 + 0.5 + 0.5 + 0.5 + 0.5) / 6);
+    assert_near(r.map_at_r, (0.25 + 0 + 0.5 + 0.25 + 0.25 + 0.5) / 6);
+    ps_retrieval_free(&r);
+}
+
+static void test_gallery(void **state)
+{
+    (void)state;
+    float q[6], g[8];
+    directions(q, (double[]){0, 100, 50}, 3);
+    directions(g, (double[]){0, 5, 90, 180}, 4);
+    const int64_t query_label[] = {0, 1, 9}, label[] = {1, 0, 1, 1};
+    struct ps_retrieval r;
+    assert_int_equal(ps_retrieval_gallery(&r, q, query_label, 3, g, label, 4, 2, &plain), 0);
+    assert_int_equal(r.queries, 2);
+    assert_int_equal(r.lone, 1);
+    assert_near(r.recall[0], 0.5); /* the equal row at 0 degrees is not removed */
+    assert_near(r.recall[1], 1);
+    assert_near(r.rp, (0 + 2.0 / 3) / 2); /* 100: 90(1) 180(1) 5(0) 0(1) */
+    assert_near(r.map_at_r, (0 + 2.0 / 3) / 2);
+    assert_near(r.map, (0.5 + (1 + 1 + 0.75) / 3) / 2);
+    ps_retrieval_free(&r);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    float x[] = {1, 0, 0, 1, 0, 0, 1, 1};
+    const int64_t label[] = {0, 0, 1, 1};
+    struct ps_retrieval_settings named = plain;
+    named.name = "a.emb.zst";
+    struct ps_retrieval r;
+    assert_int_equal(ps_retrieval_self(&r, x, label, 4, 2, &named), PS_ENUMERIC);
+    assert_string_equal(ps_error(), "a.emb.zst: row 2: all zero, it has no direction");
+    x[6] = NAN;
+    x[4] = 1;
+    assert_int_equal(ps_retrieval_self(&r, x, label, 4, 2, &named), PS_ENUMERIC);
+    assert_string_equal(ps_error(), "a.emb.zst: row 3: not a finite number");
+}
+
+struct scored {
+    double similarity;
+    int64_t row;
+};
+
+static int compare_scored(const void *a, const void *b)
+{
+    const struct scored *x = a, *y = b;
+    if (x->similarity != y->similarity)
+        return x->similarity < y->similarity ? 1 : -1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* The whole gallery but row q, in order. */
+static void rank_naively(struct scored *list, const float *x, size_t n, size_t dim, size_t q)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (i != q)
+            list[count++] = (struct scored){ps_row_dot(x + q * dim, x + i * dim, dim), (int64_t)i};
+    qsort(list, count, sizeof *list, compare_scored);
+}
+
+/* Random rows of which `distinct` are different; small `spread` crowds them around one point. */
+static float *random_rows(size_t n, size_t dim, size_t distinct, double spread)
+{
+    float *x = malloc(n * dim * sizeof *x);
+    struct ps_rng rng = ps_rng_stream(3, PS_RNG_TEST, n, dim);
+    for (size_t i = 0; i < n; i++)
+        for (size_t d = 0; d < dim; d++)
+            x[i * dim + d] = i < distinct ? (float)(1 + spread * ps_rng_normal(&rng))
+                                          : x[i * 7 % distinct * dim + d];
+    return x;
+}
+
+static void check_order(size_t n, size_t dim, size_t distinct, double spread, size_t k)
+{
+    float *x = random_rows(n, dim, distinct, spread);
+    assert_int_equal(ps_rows_normalise(x, x, n, dim, "x", 0), 0);
+    ps_neighbours *gallery = ps_neighbours_new(x, n, dim, "x", 2);
+    assert_non_null(gallery);
+    int64_t *index = malloc(n * k * sizeof *index), *self = malloc(n * sizeof *self);
+    struct scored *list = malloc(n * sizeof *list);
+    float *rows = malloc(n * dim * sizeof *rows);
+    for (size_t i = 0; i < n; i++) {
+        self[i] = (int64_t)i;
+        memcpy(rows + i * dim, ps_neighbours_row(gallery, i), dim * sizeof *rows);
+    }
+    assert_int_equal(ps_neighbours_search(gallery, rows, n, self, k, index, NULL), 0);
+    for (size_t q = 0; q < n; q++) {
+        rank_naively(list, rows, n, dim, q);
+        for (size_t i = 0; i < k; i++)
+            assert_int_equal(index[q * k + i], i + 1 < n ? list[i].row : -1);
+    }
+    ps_neighbours_free(gallery);
+    free(x);
+    free(rows);
+    free(index);
+    free(self);
+    free(list);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    check_order(300, 37, 300, 1, 9);
+    check_order(1100, 64, 40, 1, 9);      /* 27 duplicates of each, over FAISS's block edges */
+    check_order(1100, 64, 2, 1, 9);       /* more duplicates than are searched to spare */
+    check_order(1100, 64, 1100, 1e-7, 9); /* nearer than float32 can tell */
+    check_order(300, 5, 300, 1, 299);
+    check_order(20, 3, 7, 1, 30);
+}
+
+/* Metrics of random data against their definitions. */
+static void check_metrics(size_t n, size_t dim, size_t distinct, size_t classes)
+{
+    float *x = random_rows(n, dim, distinct, 1);
+    int64_t *label = malloc(n * sizeof *label);
+    struct scored *list = malloc(n * sizeof *list);
+    for (size_t i = 0; i < n; i++)
+        label[i] = (int64_t)(i * i % classes) * 1000003 - 7;
+    struct ps_retrieval r;
+    assert_int_equal(ps_retrieval_self(&r, x, label, n, dim, &plain), 0);
+    assert_int_equal(ps_rows_normalise(x, x, n, dim, "x", 0), 0);
+    for (size_t q = 0; q < n; q++) {
+        rank_naively(list, x, n, dim, q);
+        size_t relevant = 0, hits = 0, in_r = 0, first = 0;
+        double map = 0, map_at_r = 0;
+        for (size_t i = 0; i + 1 < n; i++)
+            relevant += label[list[i].row] == label[q];
+        for (size_t i = 0; i + 1 < n; i++) {
+            if (label[list[i].row] != label[q])
+                continue;
+            hits++;
+            first = first ? first : i + 1;
+            map += (double)hits / (double)(i + 1);
+            if (i < relevant) {
+                in_r++;
+                map_at_r += (double)hits / (double)(i + 1);
+            }
+        }
+        assert_int_equal(r.query_relevant[q], relevant);
+        if (!relevant) {
+            assert_true(isnan(r.query_map[q]));
+            continue;
+        }
+        size_t depth = relevant > 8 ? relevant : 8;
+        assert_int_equal(r.query_first[q], first <= depth ? first : 0);
+        assert_near(r.query_rp[q], (double)in_r / (double)relevant);
+        assert_near(r.query_map_at_r[q], map_at_r / (double)relevant);
+        assert_near(r.query_map[q], map / (double)relevant);
+    }
+    ps_retrieval_free(&r);
+    free(x);
+    free(label);
+    free(list);
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    check_metrics(700, 33, 700, 40);
+    check_metrics(700, 16, 25, 11); /* duplicates within and between classes */
+    check_metrics(500, 8, 500, 2);  /* R near N */
+    check_metrics(1500, 4, 1500, 900);
+}
+
+static double meta(const struct ps_embedding *e, const char *name)
+{
+    const char *text = ps_embedding_meta(e, name);
+    assert_non_null(text);
+    return strtod(text, NULL);
+}
+
+static void check_golden(const char *path)
+{
+    struct ps_embedding e;
+    assert_int_equal(ps_embedding_read(&e, path), 0);
+    struct ps_retrieval r;
+    assert_int_equal(ps_retrieval_self(&r, e.x, e.label, e.n, e.dim, &plain), 0);
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "recall@%ld", ks[i]);
+        assert_near(r.recall[i], meta(&e, name));
+    }
+    assert_near(r.rp, meta(&e, "rp"));
+    assert_near(r.map_at_r, meta(&e, "map@r"));
+    assert_near((double)r.queries, meta(&e, "queries"));
+    assert_near((double)r.lone, meta(&e, "lone"));
+    ps_retrieval_free(&r);
+    ps_embedding_free(&e);
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    const char *folder = "tests/golden/eval";
+    DIR *open = opendir(folder);
+    assert_non_null(open);
+    int files = 0;
+    for (struct dirent *entry; (entry = readdir(open));) {
+        char path[512];
+        if (!strstr(entry->d_name, ".safetensors"))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        check_golden(path);
+        files++;
+    }
+    closedir(open);
+    assert_true(files >= 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_worked),  cmocka_unit_test(test_one_class),
+        cmocka_unit_test(test_ties),    cmocka_unit_test(test_gallery),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_random),  cmocka_unit_test(test_golden),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
