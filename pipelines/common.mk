@@ -1,0 +1,75 @@
+# What every experiment shares: manifest -> shards -> runs -> embeddings -> metrics -> table.
+#
+# An experiment sets NAME and the rule for $(OUT)/manifest.tsv, and includes this file. Each file
+# settings/NAME/SETTING.conf is a configuration of ps-train; each is run with each seed of SEEDS.
+#
+#   make -f demo.mk                  the table
+#   make -f demo.mk SEEDS="1 2 3"    more seeds; only the new ones are run
+#   make -f demo.mk provenance       which files and settings the table came from
+#   make -n -f demo.mk               what would be done
+#
+# Variables: SEEDS, SETTINGS (names), OUT (folder of results), BIN (folder of the programs),
+# TRAIN_FLAGS (added to every ps-train, win over the settings), EVAL_FLAGS (of ps-eval).
+
+BIN ?= $(abspath ../build/bin)
+OUT ?= $(abspath ../build)/$(NAME)
+SEEDS ?= 1
+SETTINGS ?= $(basename $(notdir $(sort $(wildcard settings/$(NAME)/*.conf))))
+PACK_FLAGS ?=
+TRAIN_FLAGS ?=
+EVAL_FLAGS ?=
+# The file of a run that is embedded: "last", or "best-recall@1" chosen on the evaluation shard.
+MODEL ?= last
+TRAIN_SPLIT ?= train
+TEST_SPLIT ?= test
+
+RUNS := $(foreach setting,$(SETTINGS),$(foreach seed,$(SEEDS),$(setting)/seed$(seed)))
+METRICS := $(RUNS:%=$(OUT)/%/metrics.tsv) $(EXTRA_METRICS)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SECONDEXPANSION:
+.PHONY: all provenance FORCE
+.DEFAULT_GOAL := all
+
+all: $(OUT)/table.md
+	@cat $<
+
+$(OUT)/%.mdb: $(OUT)/manifest.tsv | $(BIN)/ps-pack
+	$(BIN)/ps-pack -s $* $(PACK_FLAGS) $< -o $@
+
+# The options of a step live in a file that changes only when they do.
+define record
+$(OUT)/$(1).options: FORCE
+	@mkdir -p $$(@D)
+	@printf '%s\n' '$(2)' | cmp -s - $$@ || printf '%s\n' '$(2)' >$$@
+endef
+$(eval $(call record,train,$(TRAIN_FLAGS)))
+$(eval $(call record,eval,$(EVAL_FLAGS)))
+
+# A run that was interrupted goes on; one whose settings or data changed starts anew.
+$(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: settings/$(NAME)/$$(*D).conf \
+    $(OUT)/train.options $(OUT)/$(TRAIN_SPLIT).mdb $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-train
+	@for newer in $^; do if [ "$$newer" -nt $(@D)/checkpoint.safetensors ]; then rm -rf $(@D); fi; done
+	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
+	  -o $(@D) --seed $(patsubst seed%,%,$(*F)) $(TRAIN_FLAGS)
+
+$(OUT)/%/test.emb.zst: $(OUT)/%/last.safetensors $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-embed
+	$(BIN)/ps-embed -m $(@D)/$(MODEL).safetensors $(OUT)/$(TEST_SPLIT).mdb -o $@
+
+$(OUT)/%/metrics.tsv: $(OUT)/%/test.emb.zst $(OUT)/eval.options | $(BIN)/ps-eval
+	$(BIN)/ps-eval $(EVAL_FLAGS) --tag setting=$(*D) --tag seed=$(patsubst seed%,%,$(*F)) $< -o $@
+
+$(OUT)/table.md: $(METRICS) | $(BIN)/ps-table
+	$(BIN)/ps-table $(METRICS) -o $@
+
+$(BIN)/%:
+	$(error $@ is missing: run make in the top folder first)
+
+# Every file of the table with its hash and what it says it was made from.
+provenance: $(OUT)/table.md
+	@echo "table $<"
+	@for file in $(METRICS); do echo "$$file"; sed -n 's/^# /  /p' "$$file"; done
+	@for run in $(RUNS); do echo "settings/$(NAME)/$${run%/*}.conf: $$(md5sum <settings/$(NAME)/$${run%/*}.conf | cut -d' ' -f1)"; done | sort -u
+	@for shard in $(TRAIN_SPLIT) $(TEST_SPLIT); do $(BIN)/ps-pack --info $(OUT)/$$shard.mdb; done
+	@sed -n 's/^# /$(notdir $(OUT)/manifest.tsv): /p' $(OUT)/manifest.tsv
