@@ -37,12 +37,14 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 BACKEND_TESTS := $(patsubst tests/backend/%.c,$(BUILD)/tests/%,$(wildcard tests/backend/*.c))
+# Programs that only a pipeline needs: built like tools, not installed.
+HELPERS := $(patsubst pipelines/%.c,$(BUILD)/bin/%,$(wildcard pipelines/*.c))
 MAN := $(wildcard man/*.[157])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all asan setup demo check lint format bench install clean tests
-all: $(TOOLS)
+all: $(TOOLS) $(HELPERS)
 asan: all
 
 include tools/setup.mk
@@ -60,6 +62,10 @@ $(BUILD)/libps.a: $(LIB_OBJ)
 	$(AR) rcs $@ $^
 
 $(BUILD)/bin/%: $(BUILD)/tools/%.o $(BUILD)/libps.a
+	@mkdir -p $(@D)
+	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
+
+$(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
 

@@ -1,7 +1,7 @@
 # What every experiment shares: manifest -> shards -> runs -> embeddings -> metrics -> table.
 #
 # An experiment sets NAME and the rule for $(OUT)/manifest.tsv, and includes this file. Each file
-# settings/NAME/SETTING.conf is a configuration of ps-train; each is run with each seed of SEEDS.
+# SETTING.conf in CONF (settings/NAME) is a configuration of ps-train, run with each seed of SEEDS.
 #
 #   make -f demo.mk                  the table
 #   make -f demo.mk SEEDS="1 2 3"    more seeds; only the new ones are run
@@ -14,7 +14,8 @@
 BIN ?= $(abspath ../build/bin)
 OUT ?= $(abspath ../build)/$(NAME)
 SEEDS ?= 1
-SETTINGS ?= $(basename $(notdir $(sort $(wildcard settings/$(NAME)/*.conf))))
+CONF ?= settings/$(NAME)
+SETTINGS ?= $(basename $(notdir $(sort $(wildcard $(CONF)/*.conf))))
 PACK_FLAGS ?=
 TRAIN_FLAGS ?=
 EVAL_FLAGS ?=
@@ -48,7 +49,7 @@ $(eval $(call record,train,$(TRAIN_FLAGS)))
 $(eval $(call record,eval,$(EVAL_FLAGS)))
 
 # A run that was interrupted goes on; one whose settings or data changed starts anew.
-$(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: settings/$(NAME)/$$(*D).conf \
+$(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: $(CONF)/$$(*D).conf \
     $(OUT)/train.options $(OUT)/$(TRAIN_SPLIT).mdb $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-train
 	@for newer in $^; do if [ "$$newer" -nt $(@D)/checkpoint.safetensors ]; then rm -rf $(@D); fi; done
 	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
@@ -70,6 +71,6 @@ $(BIN)/%:
 provenance: $(OUT)/table.md
 	@echo "table $<"
 	@for file in $(METRICS); do echo "$$file"; sed -n 's/^# /  /p' "$$file"; done
-	@for run in $(RUNS); do echo "settings/$(NAME)/$${run%/*}.conf: $$(md5sum <settings/$(NAME)/$${run%/*}.conf | cut -d' ' -f1)"; done | sort -u
+	@for run in $(RUNS); do echo "$(CONF)/$${run%/*}.conf: $$(md5sum <$(CONF)/$${run%/*}.conf | cut -d' ' -f1)"; done | sort -u
 	@for shard in $(TRAIN_SPLIT) $(TEST_SPLIT); do $(BIN)/ps-pack --info $(OUT)/$$shard.mdb; done
 	@sed -n 's/^# /$(notdir $(OUT)/manifest.tsv): /p' $(OUT)/manifest.tsv

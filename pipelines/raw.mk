@@ -1,0 +1,12 @@
+# Data sets that a user already has: RAW=DIR is the folder of the files as downloaded, or unpacked.
+# INIT=FILE are the backbone's pretrained weights (anything ps-train --init reads); published numbers
+# need them.
+SOURCES ?= $(RAW)
+PREPARE_FLAGS ?=
+ifdef INIT
+override TRAIN_FLAGS += --init $(abspath $(INIT))
+endif
+
+$(OUT)/manifest.tsv: | $(BIN)/ps-prepare
+	$(if $(RAW),,$(error set RAW to the folder of the raw $(DATASET) files))
+	$(BIN)/ps-prepare $(DATASET) $(SOURCES) $(PREPARE_FLAGS) -o $@

@@ -1,0 +1,8 @@
+# Stanford Online Products: plain and with Proxy Synthesis, or the eight losses of table6.
+#     make -f sop.mk RAW=DIR INIT=bn_inception.pth SEEDS="1 2 3"
+NAME ?= sop
+DATASET := sop
+MODEL ?= best-recall@1
+include table6.mk
+include common.mk
+include raw.mk
