@@ -63,6 +63,11 @@ int ps_make_folder(const char *path);
 char *ps_path_join(const char *folder, const char *name);
 /* The folder part of a path, "." if it has none. free() it. */
 char *ps_path_folder(const char *path);
+/*
+ * How `path` is reached from `folder`; absolute where they share nothing but the root. Both must
+ * exist. free() it; NULL with the error recorded.
+ */
+char *ps_path_relative(const char *folder, const char *path);
 /* The part after the last '/'. Points into `path`. */
 const char *ps_path_base(const char *path);
 bool ps_has_suffix(const char *text, const char *suffix);

@@ -132,8 +132,10 @@ int ps_archive_next(ps_archive *archive, struct ps_member *member)
     if (refused)
         return ps_fail(PS_EFORMAT, "%s: member '%s' is refused: it is %s", archive->path,
                        archive->name, refused);
-    *member = (struct ps_member){.name = archive->name,
-                                 .folder = archive_entry_filetype(entry) == AE_IFDIR};
+    *member = (struct ps_member){
+        .name = archive->name,
+        .folder = archive_entry_filetype(entry) == AE_IFDIR,
+        .size = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1};
     return 1;
 }
 
@@ -164,6 +166,12 @@ int ps_archive_bytes(ps_archive *archive, size_t limit, const void **bytes, size
     *bytes = archive->data.data;
     *length = archive->data.length;
     return rc;
+}
+
+uint64_t ps_archive_consumed(const ps_archive *archive)
+{
+    la_int64_t consumed = archive_filter_bytes(archive->handle, -1);
+    return consumed > 0 ? (uint64_t)consumed : 0;
 }
 
 int ps_archive_hash(ps_archive *archive, struct ps_hash *hash, uint64_t *size)

@@ -20,6 +20,7 @@
 struct ps_member {
     const char *name; /* safe (ps_path_is_safe), without "./"; valid until the next call */
     bool folder;      /* a folder, without data; its name has no '/' at the end */
+    int64_t size;     /* bytes of data as the archive states it, -1 if it does not: only a hint */
 };
 
 typedef struct ps_archive ps_archive;
@@ -41,6 +42,9 @@ int ps_archive_next(ps_archive *archive, struct ps_member *member);
  * archive and is valid until the next call; the caller may copy it.
  */
 int ps_archive_bytes(ps_archive *archive, size_t limit, const void **bytes, size_t *length);
+
+/* Bytes of the archive's file that have been read so far, for progress. */
+uint64_t ps_archive_consumed(const ps_archive *archive);
 
 /* The hash (ps_hash_bytes) and size of the current member's data, without keeping it. */
 int ps_archive_hash(ps_archive *archive, struct ps_hash *hash, uint64_t *size);

@@ -1,0 +1,390 @@
+#include "data/dataset.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parallel.h"
+#include "base/rng.h"
+#include "data/archive.h"
+#include "data/check.h"
+#include "data/verify.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const struct ps_dataset *const ps_datasets[] = {&ps_dataset_folder,
+                                                &ps_dataset_cars196,
+                                                &ps_dataset_cub200,
+                                                &ps_dataset_sop,
+                                                &ps_dataset_inshop,
+                                                &ps_dataset_list,
+                                                NULL};
+
+const struct ps_dataset *ps_dataset_find(const char *name)
+{
+    struct ps_text names = {0};
+    for (const struct ps_dataset *const *at = ps_datasets; *at; at++) {
+        if (!strcmp((*at)->name, name)) {
+            ps_text_free(&names);
+            return *at;
+        }
+        ps_text_printf(&names, " %s", (*at)->name);
+    }
+    ps_fail(PS_EUSAGE, "unknown data set '%s'; there are:%s", name, names.data);
+    ps_text_free(&names);
+    return NULL;
+}
+
+int ps_prepare_pick(struct ps_prepare *prepare, size_t source, size_t file, const char *class_name,
+                    enum ps_split split)
+{
+    int rc =
+        ps_grow(&prepare->picks, &prepare->capacity, prepare->count + 1, sizeof *prepare->picks);
+    if (rc)
+        return rc;
+    struct ps_pick pick = {
+        .source = source, .file = file, .class_name = ps_strdup(class_name), .split = split};
+    if (!pick.class_name)
+        return PS_ENOMEM;
+    prepare->picks[prepare->count++] = pick;
+    return PS_OK;
+}
+
+/* The source and file that `key` means; *source is -1 if none has it. */
+static int find(const struct ps_prepare *prepare, const char *key, ptrdiff_t *source,
+                ptrdiff_t *file)
+{
+    for (size_t i = 0; i < prepare->source_count; i++) {
+        int rc = ps_source_find(&prepare->sources[i], key, file);
+        *source = (ptrdiff_t)i;
+        if (rc || *file >= 0)
+            return rc;
+    }
+    *source = -1;
+    return PS_OK;
+}
+
+static void set_box(struct ps_prepare *prepare, const int32_t *box)
+{
+    struct ps_pick *pick = &prepare->picks[prepare->count - 1];
+    if (!box || !prepare->options->boxes)
+        return;
+    pick->has_box = box[0] >= 0 && box[1] >= 0 && box[2] > box[0] && box[3] > box[1];
+    prepare->bad_boxes += !pick->has_box;
+    pick->x0 = box[0];
+    pick->y0 = box[1];
+    pick->x1 = box[2];
+    pick->y1 = box[3];
+}
+
+int ps_prepare_add(struct ps_prepare *prepare, const char *key, const char *class_name,
+                   enum ps_split split, const int32_t *box)
+{
+    ptrdiff_t source, file;
+    int rc = find(prepare, key, &source, &file);
+    if (rc)
+        return rc;
+    prepare->asked++;
+    if (source >= 0) {
+        rc = ps_prepare_pick(prepare, (size_t)source, (size_t)file, class_name, split);
+        if (!rc)
+            set_box(prepare, box);
+        return rc;
+    }
+    if (!prepare->missing++ && !(prepare->first_missing = ps_strdup(key)))
+        return PS_ENOMEM;
+    return PS_OK;
+}
+
+int ps_prepare_text(const struct ps_prepare *prepare, const char *key, char **text, size_t *length,
+                    char **where)
+{
+    *text = *where = NULL;
+    ptrdiff_t number, file;
+    int rc = find(prepare, key, &number, &file);
+    if (rc || number < 0)
+        return rc;
+    const struct ps_source *source = &prepare->sources[number];
+    rc = ps_source_text(source, (size_t)file, text, length);
+    if (rc)
+        return rc;
+    *where = ps_path_join(source->folder ? source->folder : source->path, source->files[file].name);
+    if (*where)
+        return PS_OK;
+    free(*text);
+    return PS_ENOMEM;
+}
+
+int ps_prepare_need(const struct ps_prepare *prepare, const char *key, char **text, size_t *length,
+                    char **where)
+{
+    int rc = ps_prepare_text(prepare, key, text, length, where);
+    if (!rc && !*text)
+        rc = ps_fail(PS_EIO, "%s: no annotation file %s in it (give its folder or archive too)",
+                     prepare->sources[0].path, key);
+    return rc;
+}
+
+static int by_class(const void *left, const void *right)
+{
+    const struct ps_pick *a = left, *b = right;
+    return strcmp(a->class_name, b->class_name);
+}
+
+/* Sorts picks by class and drops the classes with too few; returns the number of classes left. */
+static size_t drop_small(struct ps_prepare *prepare)
+{
+    size_t kept = 0, classes = 0, dropped = 0, least = prepare->options->min_images;
+    struct ps_pick *picks = prepare->picks;
+    struct ps_text names = {0};
+    if (prepare->count)
+        qsort(picks, prepare->count, sizeof *picks, by_class);
+    for (size_t begin = 0, end; begin < prepare->count; begin = end) {
+        for (end = begin + 1; end < prepare->count && !by_class(&picks[begin], &picks[end]);)
+            end++;
+        bool keep = end - begin >= least;
+        classes += keep;
+        if (!keep && ++dropped <= 5)
+            ps_text_printf(&names, " '%s'", picks[begin].class_name);
+        for (size_t i = begin; i < end; i++) {
+            if (keep)
+                picks[kept++] = picks[i];
+            else
+                free(picks[i].class_name);
+        }
+    }
+    prepare->count = kept;
+    if (dropped)
+        ps_warn("%zu class%s with fewer than %zu images left out (--min-images):%s%s", dropped,
+                dropped == 1 ? "" : "es", least, names.data ? names.data : "",
+                dropped > 5 ? " ..." : "");
+    ps_text_free(&names);
+    return classes;
+}
+
+int ps_prepare_split_classes(struct ps_prepare *prepare)
+{
+    const struct ps_prepare_options *options = prepare->options;
+    size_t classes = drop_small(prepare);
+    if (options->test_classes <= 0)
+        return PS_OK;
+    if (classes < 2)
+        return ps_fail(PS_EINVAL, "%s: %zu classes cannot be split into train and test",
+                       prepare->sources[0].path, classes);
+    size_t test = (size_t)lround(options->test_classes * (double)classes);
+    test = test < 1 ? 1 : test > classes - 1 ? classes - 1 : test;
+    uint32_t *order = ps_calloc(classes, sizeof *order);
+    if (!order)
+        return PS_ENOMEM;
+    for (size_t i = 0; i < classes; i++)
+        order[i] = (uint32_t)i;
+    if (options->shuffle) {
+        struct ps_rng rng = ps_rng_stream(options->seed, PS_RNG_SPLIT, 0, 0);
+        ps_rng_shuffle(&rng, order, classes);
+    }
+    for (size_t i = 0, number = 0; i < prepare->count; i++) {
+        number += i && by_class(&prepare->picks[i - 1], &prepare->picks[i]);
+        prepare->picks[i].split = order[number] < classes - test ? PS_SPLIT_TRAIN : PS_SPLIT_TEST;
+    }
+    free(order);
+    return PS_OK;
+}
+
+static int by_file(const void *left, const void *right)
+{
+    const struct ps_pick *a = left, *b = right;
+    if (a->source != b->source)
+        return a->source < b->source ? -1 : 1;
+    return (a->file > b->file) - (a->file < b->file);
+}
+
+static int check_picks(struct ps_prepare *prepare)
+{
+    const char *name = prepare->sources[0].path;
+    if (prepare->missing && !prepare->options->allow_missing)
+        return ps_fail(PS_EIO,
+                       "%s: %zu of %zu images are missing, the first is %s (--allow-missing goes "
+                       "on without them)",
+                       name, prepare->missing, prepare->asked, prepare->first_missing);
+    if (prepare->missing)
+        ps_warn("%zu of %zu images are missing, the first is %s", prepare->missing, prepare->asked,
+                prepare->first_missing);
+    if (!prepare->count)
+        return ps_fail(PS_EIO, "%s: no images", name);
+    if (prepare->bad_boxes)
+        ps_warn("%zu object boxes are empty or outside: those images have none",
+                prepare->bad_boxes);
+    struct ps_pick *picks = prepare->picks;
+    qsort(picks, prepare->count, sizeof *picks, by_file);
+    for (size_t i = 1; i < prepare->count; i++)
+        if (!by_file(&picks[i - 1], &picks[i]))
+            return ps_fail(PS_EFORMAT, "%s: %s is listed twice, for class '%s' and '%s'", name,
+                           prepare->sources[picks[i].source].files[picks[i].file].name,
+                           picks[i - 1].class_name, picks[i].class_name);
+    return PS_OK;
+}
+
+static int hash_pick(void *context, size_t i)
+{
+    struct ps_prepare *prepare = context;
+    struct ps_pick *pick = &prepare->picks[i];
+    int rc = ps_source_hash(&prepare->sources[pick->source], pick->file);
+    ps_progress_add(1);
+    return rc;
+}
+
+/* Where a source is, as seen from the manifest's folder. */
+static char *place_of(const struct ps_source *source, const char *target)
+{
+    char *folder = ps_path_folder(target);
+    if (!folder)
+        return NULL;
+    char *place = ps_path_relative(folder, source->folder ? source->folder : source->path);
+    free(folder);
+    return place;
+}
+
+static int add_entry(struct ps_manifest *manifest, const struct ps_prepare *prepare,
+                     const struct ps_pick *pick, char *place)
+{
+    const struct ps_source *source = &prepare->sources[pick->source];
+    const struct ps_source_file *file = &source->files[pick->file];
+    struct ps_entry entry = {.path = file->name,
+                             .archive = source->folder ? NULL : place,
+                             .class_name = pick->class_name,
+                             .split = pick->split,
+                             .has_box = pick->has_box,
+                             .x0 = pick->x0,
+                             .y0 = pick->y0,
+                             .x1 = pick->x1,
+                             .y1 = pick->y1};
+    memcpy(entry.hash, file->hash.hex, sizeof entry.hash);
+    char *path = source->folder ? ps_path_join(place, file->name) : NULL;
+    if (source->folder && !path)
+        return PS_ENOMEM;
+    if (path)
+        entry.path = path;
+    int rc = ps_manifest_add(manifest, &entry);
+    free(path);
+    return rc;
+}
+
+static int fill(struct ps_manifest *manifest, struct ps_prepare *prepare, const char *target)
+{
+    char *place = NULL;
+    int rc = PS_OK;
+    for (size_t i = 0; i < prepare->count && !rc; i++) {
+        const struct ps_pick *pick = &prepare->picks[i];
+        if (!i || pick->source != prepare->picks[i - 1].source) {
+            free(place);
+            place = place_of(&prepare->sources[pick->source], target);
+            if (!place)
+                return ps_error_code();
+        }
+        rc = add_entry(manifest, prepare, pick, place);
+    }
+    free(place);
+    return rc;
+}
+
+static void compare_published(const struct ps_dataset *dataset,
+                              const struct ps_split_summary summary[PS_SPLITS])
+{
+    for (int i = 0; i < PS_SPLITS; i++) {
+        const struct ps_published *published = &dataset->published[i];
+        if (published->images &&
+            (published->images != summary[i].images || published->classes != summary[i].classes))
+            ps_warn("%s: %zu images in %zu classes, where the published data set has %zu in %zu",
+                    ps_split_names[i], summary[i].images, summary[i].classes, published->images,
+                    published->classes);
+    }
+}
+
+static int finish(struct ps_manifest *manifest, const struct ps_dataset *dataset,
+                  struct ps_prepare *prepare, const char *target)
+{
+    int rc = check_picks(prepare);
+    if (rc)
+        return rc;
+    ps_progress_begin("hashing", prepare->count, "images");
+    rc = ps_parallel_for(prepare->options->threads, prepare->count, hash_pick, prepare);
+    ps_progress_end();
+    if (!rc)
+        rc = fill(manifest, prepare, target);
+    if (!rc)
+        rc = ps_manifest_check(manifest);
+    struct ps_split_summary summary[PS_SPLITS];
+    if (!rc)
+        rc = ps_manifest_summary(manifest, summary);
+    if (!rc)
+        compare_published(dataset, summary);
+    if (!rc && !(manifest->dataset = ps_strdup(dataset->name)))
+        rc = PS_ENOMEM;
+    return rc;
+}
+
+struct opening {
+    struct ps_source *sources;
+    char *const *paths;
+};
+
+static int open_source(void *context, size_t i)
+{
+    const struct opening *opening = context;
+    return ps_source_open(&opening->sources[i], opening->paths[i]);
+}
+
+static int open_sources(struct ps_prepare *prepare, char *const *paths, size_t count)
+{
+    uint64_t megabytes = 0;
+    bool archives = false;
+    for (size_t i = 0; i < count; i++) {
+        struct stat st;
+        if (ps_is_archive(paths[i]) && !stat(paths[i], &st) && S_ISREG(st.st_mode)) {
+            megabytes += (uint64_t)st.st_size / 1000000;
+            archives = true;
+        }
+    }
+    prepare->source_count = count;
+    struct opening opening = {.sources = prepare->sources, .paths = paths};
+    if (archives)
+        ps_progress_begin("reading archives", megabytes, "MB");
+    int rc = ps_parallel_for(prepare->options->threads, count, open_source, &opening);
+    if (archives)
+        ps_progress_end();
+    return rc;
+}
+
+static void close_prepare(struct ps_prepare *prepare)
+{
+    for (size_t i = 0; i < prepare->count; i++)
+        free(prepare->picks[i].class_name);
+    for (size_t i = 0; i < prepare->source_count; i++)
+        ps_source_close(&prepare->sources[i]);
+    free(prepare->picks);
+    free(prepare->sources);
+    free(prepare->first_missing);
+}
+
+int ps_dataset_prepare(struct ps_manifest *manifest, const struct ps_dataset *dataset,
+                       char *const *paths, size_t count, const char *target,
+                       const struct ps_prepare_options *options)
+{
+    *manifest = (struct ps_manifest){0};
+    struct ps_prepare prepare = {.options = options};
+    int rc = options->verify ? ps_verify_known(dataset->known, paths, count) : PS_OK;
+    if (rc)
+        return rc;
+    prepare.sources = ps_calloc(count + 1, sizeof *prepare.sources); /* one more for list() */
+    rc = prepare.sources ? open_sources(&prepare, paths, count) : PS_ENOMEM;
+    if (!rc)
+        rc = dataset->list(&prepare);
+    if (!rc)
+        rc = finish(manifest, dataset, &prepare, target);
+    close_prepare(&prepare);
+    if (rc)
+        ps_manifest_free(manifest);
+    return rc;
+}

@@ -1,0 +1,228 @@
+/* ps-prepare: lists the images of a raw data set in a manifest. */
+#include "base/err.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "data/check.h"
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct settings {
+    const char *output, *match;
+    bool summary, allow_missing, boxes, verify;
+    double test_classes;
+    long seed, min_images, threads;
+};
+
+static int print_summary(struct ps_manifest *manifest)
+{
+    struct ps_split_summary summary[PS_SPLITS];
+    int rc = ps_manifest_summary(manifest, summary);
+    if (rc)
+        return rc;
+    printf("split\tclasses\timages\tmin\tmedian\tmax\n");
+    for (int i = 0; i < PS_SPLITS; i++)
+        if (summary[i].images)
+            printf("%s\t%zu\t%zu\t%zu\t%zu\t%zu\n", ps_split_names[i], summary[i].classes,
+                   summary[i].images, summary[i].least, summary[i].median, summary[i].most);
+    return PS_OK;
+}
+
+static int summarise(const char *path)
+{
+    struct ps_manifest manifest;
+    int rc = ps_manifest_read(&manifest, NULL, path);
+    if (rc)
+        return rc;
+    rc = print_summary(&manifest);
+    ps_manifest_free(&manifest);
+    return rc;
+}
+
+static void log_summary(struct ps_manifest *manifest, const char *output)
+{
+    struct ps_split_summary summary[PS_SPLITS];
+    if (ps_manifest_summary(manifest, summary))
+        return;
+    for (int i = 0; i < PS_SPLITS; i++)
+        if (summary[i].images)
+            ps_info("%s: %s: %zu images in %zu classes", output, ps_split_names[i],
+                    summary[i].images, summary[i].classes);
+}
+
+/* What decides the manifest beside the data, for its `settings` line. */
+static int describe(const struct settings *settings, const struct ps_prepare_options *options,
+                    struct ps_text *text)
+{
+    int rc = ps_text_add(text, "", 0);
+    if (!rc && settings->match)
+        rc = ps_text_printf(text, " match=%s", settings->match);
+    if (!rc && options->test_classes > 0)
+        rc = ps_text_printf(text, " test-classes=%g", options->test_classes);
+    if (!rc && options->shuffle)
+        rc = ps_text_printf(text, " seed=%ld", settings->seed);
+    if (!rc && options->min_images > 1)
+        rc = ps_text_printf(text, " min-images=%zu", options->min_images);
+    if (!rc && options->allow_missing)
+        rc = ps_text_printf(text, " allow-missing");
+    if (!rc && !options->boxes)
+        rc = ps_text_printf(text, " no-boxes");
+    return rc;
+}
+
+static int prepare(const struct settings *settings, bool seeded, char **operands, int count)
+{
+    const struct ps_dataset *dataset = ps_dataset_find(operands[0]);
+    if (!dataset)
+        return ps_error_code();
+    bool by_class = settings->test_classes > 0;
+    struct ps_prepare_options options = {
+        .match = settings->match,
+        .test_classes = settings->test_classes,
+        .shuffle = seeded,
+        .seed = (uint64_t)settings->seed,
+        .min_images = settings->min_images ? (size_t)settings->min_images
+                      : by_class           ? 2
+                                           : 1,
+        .allow_missing = settings->allow_missing,
+        .boxes = settings->boxes,
+        .verify = settings->verify,
+        .threads = (int)settings->threads,
+    };
+    struct ps_manifest manifest;
+    int rc = ps_dataset_prepare(&manifest, dataset, operands + 1, (size_t)count - 1,
+                                settings->output, &options);
+    if (rc)
+        return rc;
+    struct ps_text text = {0};
+    rc = describe(settings, &options, &text);
+    if (!rc && text.length)
+        manifest.settings = ps_strdup(text.data + 1);
+    ps_text_free(&text);
+    if (!rc)
+        rc = ps_manifest_write(&manifest, settings->output);
+    if (!rc)
+        log_summary(&manifest, settings->output);
+    ps_manifest_free(&manifest);
+    return rc;
+}
+
+static int check_usage(const struct settings *settings, bool seeded, char **operands, int count)
+{
+    if (settings->summary)
+        return count == 1 ? PS_OK : ps_fail(PS_EUSAGE, "--summary takes one manifest");
+    if (count < 2)
+        return ps_fail(PS_EUSAGE, "expected: DATASET SOURCE... -o MANIFEST (see --help)");
+    if (!settings->output)
+        return ps_fail(PS_EUSAGE, "no -o MANIFEST ('-' is standard output)");
+    bool folder = !strcmp(operands[0], "folder"), list = !strcmp(operands[0], "list");
+    if (settings->match && !folder)
+        return ps_fail(PS_EUSAGE, "--match is for the data set 'folder' only");
+    if ((settings->test_classes > 0 || settings->min_images) && !folder && !list)
+        return ps_fail(PS_EUSAGE,
+                       "--test-classes and --min-images are for 'folder' and 'list': "
+                       "%s has a published split",
+                       operands[0]);
+    if (seeded && settings->test_classes <= 0)
+        return ps_fail(PS_EUSAGE, "--seed needs --test-classes");
+    return PS_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {.boxes = true};
+    struct ps_opt options[] = {
+        {.kind = PS_OPT_TEXT,
+         .letter = 'o',
+         .name = "output",
+         .value = &settings.output,
+         .argument = "MANIFEST",
+         .help = "where the manifest goes; paths in it are relative to its folder"},
+        {.kind = PS_OPT_FLAG,
+         .name = "summary",
+         .value = &settings.summary,
+         .help = "print a table about a manifest instead"},
+        {.kind = PS_OPT_FLAG,
+         .name = "allow-missing",
+         .value = &settings.allow_missing,
+         .help = "go on when images are missing or class folders empty, and say how many"},
+        {.kind = PS_OPT_FLAG,
+         .name = "verify",
+         .value = &settings.verify,
+         .help = "compare known archives with their published MD5 first"},
+        {.kind = PS_OPT_FLAG,
+         .name = "boxes",
+         .value = &settings.boxes,
+         .help = "keep object boxes (cars196, cub200); --no-boxes where the photos were cropped"},
+        {.kind = PS_OPT_INT,
+         .letter = 'j',
+         .name = "threads",
+         .value = &settings.threads,
+         .argument = "N",
+         .help = "threads that hash; 0 is all processors",
+         .least = 0,
+         .most = 1024},
+        {.kind = PS_OPT_SECTION, .help = "Data sets 'folder' and 'list'"},
+        {.kind = PS_OPT_TEXT,
+         .name = "match",
+         .value = &settings.match,
+         .argument = "PATTERN",
+         .help = "take the files whose name fits, such as 'portrait_*.jpg'; else all images"},
+        {.kind = PS_OPT_REAL,
+         .name = "test-classes",
+         .value = &settings.test_classes,
+         .argument = "FRACTION",
+         .help = "make this part of the classes the test split, the last in sorted order",
+         .least = 0,
+         .most = 1},
+        {.kind = PS_OPT_INT,
+         .name = "seed",
+         .value = &settings.seed,
+         .argument = "N",
+         .help = "draw the test classes at random instead",
+         .least = 0,
+         .most = 9e15},
+        {.kind = PS_OPT_INT,
+         .name = "min-images",
+         .value = &settings.min_images,
+         .argument = "N",
+         .help = "leave out classes with fewer images; 0 is 2 with --test-classes and 1 without",
+         .least = 0,
+         .most = 1e9},
+    };
+    struct ps_command command = {
+        .name = "ps-prepare",
+        .synopsis = "[options] DATASET SOURCE... -o MANIFEST\n--summary MANIFEST",
+        .summary = "Lists the images of a raw data set, from folders or straight from archives, "
+                   "in a manifest.\nData sets: folder, cars196, cub200, sop, inshop, list.",
+        .examples = "  ps-prepare folder photos --test-classes 0.5 -o m.tsv\n"
+                    "  ps-prepare cars196 car_ims.tgz cars_annos.mat -o cars.tsv\n"
+                    "  ps-prepare cars196 cars_train.tar devkit -o cars.tsv\n"
+                    "  ps-prepare --summary m.tsv\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    int operands;
+    int rc = ps_opt_parse(&command, argc, argv, &operands);
+    if (rc == PS_OPT_RUN) {
+        ps_interrupt_install();
+        bool seeded = ps_opt_find(&command, "seed")->given;
+        rc = check_usage(&settings, seeded, argv, operands);
+        if (!rc && settings.summary)
+            rc = summarise(argv[0]);
+        else if (!rc)
+            rc = prepare(&settings, seeded, argv, operands);
+    } else if (rc == PS_OPT_DONE) {
+        rc = PS_OK;
+    }
+    ps_opt_free(&command);
+    int closed = ps_stdout_close();
+    if (!rc)
+        rc = closed;
+    if (rc)
+        ps_log_error();
+    return ps_exit_status(rc);
+}
