@@ -1,0 +1,54 @@
+/* Inside of the pickle reader: the bytes, the stack, the marks and the memo. */
+#ifndef PS_NET_PICKLE_STACK_H
+#define PS_NET_PICKLE_STACK_H
+
+#include "base/err.h"
+#include "net/pickle.h"
+
+typedef struct ps_pickle_value value;
+
+struct ps_pickle_reader {
+    const char *name;
+    const unsigned char *bytes;
+    size_t at, length;
+    size_t op_at; /* the opcode that is being read, for messages */
+    size_t items; /* of all containers together */
+    struct ps_pickle *out;
+    value **stack;
+    size_t depth, stack_capacity;
+    size_t *marks; /* stack depths */
+    size_t mark_count, mark_capacity;
+    value **memo; /* NULL where nothing was put */
+    size_t memo_count, memo_capacity;
+};
+
+#define refuse(reader, code, format, ...)                                                          \
+    ps_fail(code, "%s: pickle, byte %zu: " format, (reader)->name, (reader)->op_at, __VA_ARGS__)
+
+/* All return 0, or a failure that was recorded. */
+
+/* A fresh value, which belongs to reader->out. */
+int ps_pickle_new(struct ps_pickle_reader *reader, enum ps_pickle_kind kind, value **out);
+int ps_pickle_push(struct ps_pickle_reader *reader, value *item);
+int ps_pickle_push_new(struct ps_pickle_reader *reader, enum ps_pickle_kind kind, int64_t integer);
+int ps_pickle_push_container(struct ps_pickle_reader *reader, enum ps_pickle_kind kind,
+                             value *const *items, size_t count);
+int ps_pickle_add(struct ps_pickle_reader *reader, value *container, value *const *items,
+                  size_t count);
+int ps_pickle_pop(struct ps_pickle_reader *reader, value **out);
+int ps_pickle_top(struct ps_pickle_reader *reader, value **out);
+
+/* The lowest stack depth that opcodes since the last mark may touch. */
+size_t ps_pickle_fence(const struct ps_pickle_reader *reader);
+int ps_pickle_mark(struct ps_pickle_reader *reader);
+/* Takes the values above the last mark off the stack; they stay readable until the next push. */
+int ps_pickle_pop_to_mark(struct ps_pickle_reader *reader, value ***items, size_t *count);
+
+/* Stores the top of the stack in the memo. */
+int ps_pickle_put(struct ps_pickle_reader *reader, uint64_t index);
+
+/* The next `count` bytes; a little-endian number of `size` bytes. */
+int ps_pickle_take(struct ps_pickle_reader *reader, uint64_t count, const unsigned char **bytes);
+int ps_pickle_take_uint(struct ps_pickle_reader *reader, int size, uint64_t *out);
+
+#endif

@@ -1,0 +1,18 @@
+/* Weight files of any kind: .safetensors, and .pth or .pt in both containers of PyTorch. */
+#ifndef PS_NET_WEIGHTFILE_H
+#define PS_NET_WEIGHTFILE_H
+
+#include "net/safetensors.h"
+
+/*
+ * Opens a file as its content says, whatever it is called, with the names and shapes
+ * that ps_names_normalize gives. Element types are the file's. Find tensors with
+ * ps_safetensors_find, close with ps_safetensors_close. After a failure `file` is empty.
+ */
+int ps_weightfile_open(struct ps_safetensors *file, const char *path);
+
+/* The same for bytes, which must outlive `file`. */
+int ps_weightfile_parse(struct ps_safetensors *file, const char *name, const void *bytes,
+                        size_t length);
+
+#endif

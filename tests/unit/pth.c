@@ -1,0 +1,426 @@
+/* lib/net/{pickle,zip,storages,pth,names,weightfile}: PyTorch files, whole, damaged and hostile. */
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "net/weightfile.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const fixtures[] = {
+    "tests/golden/pth/zip.pth",
+    "tests/golden/pth/legacy.pth",
+    "tests/golden/pth/plain_dict_legacy.pth",
+    "tests/golden/pth/nested_module_zip.pth",
+    "tests/golden/pth/parameters_zip.pth",
+};
+enum { FIXTURES = 5, ONLY_THREE = 4 };
+
+static void assert_same_tensor(const struct ps_tensor *got, const struct ps_tensor *wanted)
+{
+    assert_non_null(wanted);
+    assert_int_equal(got->ndim, wanted->ndim);
+    assert_memory_equal(got->shape, wanted->shape, (size_t)got->ndim * sizeof *got->shape);
+    if (wanted->dtype == PS_I64) {
+        int64_t a[64], b[64];
+        assert_int_equal(ps_tensor_ints(got, a), 0);
+        assert_int_equal(ps_tensor_ints(wanted, b), 0);
+        assert_memory_equal(a, b, got->count * sizeof *a);
+    } else {
+        float a[64], b[64];
+        assert_int_equal(ps_tensor_floats(got, a), 0);
+        assert_int_equal(ps_tensor_floats(wanted, b), 0);
+        assert_memory_equal(a, b, got->count * sizeof *a);
+    }
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    struct ps_safetensors expected;
+    assert_int_equal(ps_safetensors_open(&expected, "tests/golden/pth/expected.safetensors"), 0);
+    for (int i = 0; i < FIXTURES; i++) {
+        struct ps_safetensors file;
+        if (ps_weightfile_open(&file, fixtures[i]))
+            fail_msg("%s", ps_error());
+        assert_int_equal(file.count, i == ONLY_THREE ? 3 : expected.count);
+        for (size_t t = 0; t < file.count; t++)
+            assert_same_tensor(&file.tensors[t],
+                               ps_safetensors_find(&expected, file.tensors[t].name));
+        ps_safetensors_close(&file);
+    }
+    ps_safetensors_close(&expected);
+}
+
+static void test_hostile(void **state)
+{
+    (void)state;
+    static const char *const hostile[] = {"tests/golden/pth/hostile_zip.pth",
+                                          "tests/golden/pth/hostile_legacy.pth"};
+    for (int i = 0; i < 2; i++) {
+        struct ps_safetensors file;
+        assert_int_equal(ps_weightfile_open(&file, hostile[i]), PS_EFORMAT);
+        assert_non_null(strstr(ps_error(), hostile[i]));
+        assert_non_null(strstr(ps_error(), "posix.system"));
+    }
+    assert_int_not_equal(access("ps-pickle-was-executed", F_OK), 0);
+}
+
+/* Exact-size copies, so that a read beyond the end is seen by the address sanitizer. */
+static int parse_copy(const void *bytes, size_t length)
+{
+    void *copy = malloc(length ? length : 1);
+    memcpy(copy, bytes, length);
+    struct ps_safetensors file;
+    int rc = ps_weightfile_parse(&file, "t", copy, length);
+    if (!rc)
+        ps_safetensors_close(&file);
+    free(copy);
+    return rc;
+}
+
+static void test_truncations_and_flips(void **state)
+{
+    (void)state;
+    for (int i = 0; i < FIXTURES; i++) {
+        void *bytes;
+        size_t length;
+        assert_int_equal(ps_file_read(fixtures[i], 1 << 20, &bytes, &length), 0);
+        for (size_t cut = 0; cut < length; cut++)
+            assert_int_not_equal(parse_copy(bytes, cut), 0);
+        unsigned char *text = bytes;
+        for (size_t at = 0; at < length; at++)
+            for (int bit = 0; bit < 8; bit++) {
+                text[at] ^= (unsigned char)(1 << bit);
+                parse_copy(bytes, length);
+                text[at] ^= (unsigned char)(1 << bit);
+            }
+        assert_int_equal(parse_copy(bytes, length), 0);
+        free(bytes);
+    }
+}
+
+/* A writer of pickles, protocol 2, as far as the tests need one. */
+static void put(struct ps_text *out, const char *text)
+{
+    assert_int_equal(ps_text_add(out, text, strlen(text)), 0);
+}
+
+static void put_int(struct ps_text *out, uint64_t value, int size)
+{
+    for (int i = 0; i < size; i++) {
+        char byte = (char)(value >> 8 * i);
+        assert_int_equal(ps_text_add(out, &byte, 1), 0);
+    }
+}
+
+static void put_string(struct ps_text *out, const char *text)
+{
+    put(out, "X");
+    put_int(out, strlen(text), 4);
+    put(out, text);
+}
+
+/* LONG1 of eight bytes, so that any number can be written. */
+static void put_number(struct ps_text *out, int64_t value)
+{
+    put(out, "\x8a\x08");
+    put_int(out, (uint64_t)value, 8);
+}
+
+struct test_tensor {
+    const char *key;
+    int64_t elements, offset, shape[2], strides[2];
+    const char *view; /* opcodes of the sixth part of the persistent id */
+};
+
+static void put_tensor(struct ps_text *out, struct test_tensor t)
+{
+    put(out, "ctorch._utils\n_rebuild_tensor\n((");
+    put_string(out, "storage");
+    put(out, "ctorch\nFloatStorage\n");
+    put_string(out, t.key);
+    put_string(out, "cpu");
+    put_number(out, t.elements);
+    put(out, t.view ? t.view : "N");
+    put(out, "tQ");
+    put_number(out, t.offset);
+    put_number(out, t.shape[0]);
+    put_number(out, t.shape[1]);
+    put(out, "\x86");
+    put_number(out, t.strides[0]);
+    put_number(out, t.strides[1]);
+    put(out, "\x86tR");
+}
+
+/* The legacy container around a pickled object, with one storage "0" of floats 0, 1, 2 ... */
+static int parse_legacy(struct ps_safetensors *file, const struct ps_text *object, bool little,
+                        size_t elements, void **kept)
+{
+    struct ps_text out = {0};
+    put(&out, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.");
+    put(&out, "\x80\x02M\xe9\x03.\x80\x02}");
+    put_string(&out, "little_endian");
+    put(&out, little ? "\x88s." : "\x89s.");
+    put(&out, "\x80\x02");
+    assert_int_equal(ps_text_add(&out, object->data, object->length), 0);
+    put(&out, ".\x80\x02]");
+    if (elements) {
+        put_string(&out, "0");
+        put(&out, "a.");
+        put_int(&out, elements, 8);
+    } else {
+        put(&out, ".");
+    }
+    for (size_t i = 0; i < elements; i++) {
+        float value = (float)i;
+        assert_int_equal(ps_text_add(&out, &value, sizeof value), 0);
+    }
+    *kept = malloc(out.length);
+    memcpy(*kept, out.data, out.length);
+    int rc = ps_weightfile_parse(file, "t", *kept, out.length);
+    ps_text_free(&out);
+    return rc;
+}
+
+/* A state_dict with one tensor over the storage of 12 elements. */
+static int parse_one(struct test_tensor t, const char *name, struct ps_safetensors *file,
+                     void **kept)
+{
+    struct ps_text object = {0};
+    put(&object, "}");
+    put_string(&object, name);
+    t.key = "0";
+    t.elements = 12;
+    put_tensor(&object, t);
+    put(&object, "s");
+    int rc = parse_legacy(file, &object, true, 12, kept);
+    ps_text_free(&object);
+    return rc;
+}
+
+static void test_views(void **state)
+{
+    (void)state;
+    static const struct {
+        struct test_tensor tensor;
+        int code;
+    } cases[] = {
+        {{.shape = {3, 4}, .strides = {4, 1}}, 0},
+        {{.shape = {4, 3}, .strides = {1, 4}}, 0},
+        {{.offset = 2, .shape = {2, 2}, .strides = {6, 3}}, 0},
+        {{.offset = 100, .shape = {0, 3}, .strides = {4, 1}}, 0},
+        {{.shape = {1, 12}, .strides = {999, 1}}, 0},
+        {{.offset = 1, .shape = {3, 4}, .strides = {4, 1}}, PS_EFORMAT},
+        {{.offset = 11, .shape = {2, 1}, .strides = {1, 1}}, PS_EFORMAT},
+        {{.shape = {100, 1}, .strides = {0, 1}}, PS_EFORMAT},
+        {{.offset = -1, .shape = {1, 1}, .strides = {1, 1}}, PS_EFORMAT},
+        {{.shape = {-1, 1}, .strides = {1, 1}}, PS_EFORMAT},
+        {{.shape = {2, 2}, .strides = {-1, 1}}, PS_EFORMAT},
+        {{.shape = {3, 1}, .strides = {INT64_MAX, 1}}, PS_EFORMAT},
+        {{.offset = INT64_MAX, .shape = {3, 1}, .strides = {INT64_MAX, 1}}, PS_EFORMAT},
+        {{.shape = {INT64_MAX, INT64_MAX}, .strides = {0, 0}}, PS_EFORMAT},
+        {{.shape = {2, 2}, .strides = {2, 1}, .view = "(NK\x08K\x04t"}, 0},
+        {{.shape = {2, 2}, .strides = {2, 1}, .view = "(NK\x09K\x04t"}, PS_EFORMAT},
+        {{.shape = {2, 2}, .strides = {2, 1}, .view = "K\x01"}, PS_EFORMAT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct test_tensor *t = &cases[i].tensor;
+        struct ps_safetensors file;
+        void *kept;
+        int rc = parse_one(*t, "x", &file, &kept);
+        if (rc != cases[i].code)
+            fail_msg("case %zu: %s", i, ps_error());
+        if (!rc) {
+            float got[12];
+            assert_int_equal(ps_tensor_floats(&file.tensors[0], got), 0);
+            int64_t base = t->offset + (t->view ? 8 : 0);
+            for (int64_t r = 0; r < t->shape[0]; r++)
+                for (int64_t c = 0; c < t->shape[1]; c++)
+                    assert_true(got[r * t->shape[1] + c] ==
+                                (float)(base + r * t->strides[0] + c * t->strides[1]));
+            ps_safetensors_close(&file);
+        }
+        free(kept);
+    }
+}
+
+static void test_bn_of_published_bninception(void **state)
+{
+    (void)state;
+    struct ps_safetensors file;
+    void *kept;
+    const struct test_tensor row = {.shape = {1, 12}, .strides = {12, 1}};
+    assert_int_equal(parse_one(row, "module.conv1_7x7_s2_bn.weight", &file, &kept), 0);
+    assert_string_equal(file.tensors[0].name, "conv1_7x7_s2_bn.weight");
+    assert_int_equal(file.tensors[0].ndim, 1);
+    assert_int_equal(file.tensors[0].shape[0], 12);
+    ps_safetensors_close(&file);
+    free(kept);
+    assert_int_equal(parse_one(row, "last_linear.weight", &file, &kept), 0);
+    assert_int_equal(file.tensors[0].ndim, 2);
+    ps_safetensors_close(&file);
+    free(kept);
+}
+
+/* {"epoch", "model_state", "embedding_state", "criterion_state", "acc"}, the last a numpy number.
+ */
+static void put_reference(struct ps_text *out)
+{
+    const struct test_tensor t = {.key = "0", .elements = 12, .shape = {3, 4}, .strides = {4, 1}};
+    static const char *const parts[][2] = {{"model_state", "model.conv1.weight"},
+                                           {"embedding_state", "embedding.weight"},
+                                           {"criterion_state", "proxy"}};
+    put(out, "}(");
+    put_string(out, "epoch");
+    put(out, "K\x05");
+    for (int i = 0; i < 3; i++) {
+        put_string(out, parts[i][0]);
+        put(out, "ccollections\nOrderedDict\n)R");
+        put_string(out, parts[i][1]);
+        put_tensor(out, t);
+        put(out, "s}");
+        put_string(out, "_metadata");
+        put(out, "}sb");
+    }
+    put_string(out, "acc");
+    put(out, "cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(U\x02"
+             "f8K\x01K\x02tR(K\x03U\x01<NNNtb");
+    put(out, "c_codecs\nencode\n(U\x03"
+             "abcU\x06latin1tRtRu");
+}
+
+static void test_reference_checkpoint(void **state)
+{
+    (void)state;
+    struct ps_text object = {0};
+    put_reference(&object);
+    struct ps_safetensors file;
+    void *kept;
+    if (parse_legacy(&file, &object, true, 12, &kept))
+        fail_msg("%s", ps_error());
+    static const char *const names[] = {"conv1.weight", "embedding.weight", "proxy.weight"};
+    assert_int_equal(file.count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(file.tensors[i].name, names[i]);
+    ps_safetensors_close(&file);
+    free(kept);
+    assert_int_equal(parse_legacy(&file, &object, false, 12, &kept), PS_ENOTSUP);
+    assert_non_null(strstr(ps_error(), "big-endian"));
+    free(kept);
+    assert_int_equal(parse_legacy(&file, &object, true, 11, &kept), PS_EFORMAT);
+    free(kept);
+    assert_int_equal(parse_legacy(&file, &object, true, 0, &kept), PS_EFORMAT);
+    free(kept);
+    ps_text_free(&object);
+}
+
+static void test_refused_objects(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *object, *message;
+    } cases[] = {
+        {"N", "no state_dict"},
+        {"cbuiltins\neval\nU\x01"
+         "1\x85R",
+         "builtins.eval"},
+        {"U\x08"
+         "builtinsU\x04"
+         "exec\x93",
+         "builtins.exec"},
+        {"cos\x1b[31m\nsystem\n", "os?[31m.system"},
+        {"ctorch\nFloatStorage\n)R", "no known constructor"},
+        {"ccollections\nOrderedDict\nK\x01\x85R", "something else than pairs"},
+        {"i", "opcode 0x69"},
+        {"h\x01", "nothing is memo 1"},
+        {"(0", "the stack is empty"},
+        {"t", "there is no mark"},
+        {"]K\x01K\x02s", "items for what cannot hold them"},
+        {"K\x01"
+         "b",
+         "the stack is empty"},
+        {"K\x01NQ", "no storage"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ps_text object = {0};
+        put(&object, cases[i].object);
+        struct ps_safetensors file;
+        void *kept;
+        assert_int_equal(parse_legacy(&file, &object, true, 0, &kept), PS_EFORMAT);
+        if (!strstr(ps_error(), cases[i].message))
+            fail_msg("%s: %s", cases[i].object, ps_error());
+        free(kept);
+        ps_text_free(&object);
+    }
+}
+
+/* Few bytes that ask for much memory must fail early. */
+static void test_bombs(void **state)
+{
+    (void)state;
+    struct ps_text object = {0};
+    struct ps_safetensors file;
+    void *kept;
+    put(&object, "(");
+    for (int i = 0; i < 1000; i++)
+        put(&object, "NNNNNNNNNN");
+    put(&object, "tq");
+    put_int(&object, 0, 1);
+    for (int i = 0; i < 2000; i++) {
+        put(&object, "h");
+        put_int(&object, 0, 1);
+        put(&object, "Q");
+    }
+    assert_int_equal(parse_legacy(&file, &object, true, 0, &kept), PS_EFORMAT);
+    assert_non_null(strstr(ps_error(), "items"));
+    free(kept);
+    object.length = 0;
+    put(&object, "Nr");
+    put_int(&object, 0xffffffff, 4);
+    assert_int_equal(parse_legacy(&file, &object, true, 0, &kept), PS_EFORMAT);
+    assert_non_null(strstr(ps_error(), "memo"));
+    free(kept);
+    ps_text_free(&object);
+}
+
+static void test_same_name_behind_prefix(void **state)
+{
+    (void)state;
+    const float one = 1;
+    const struct ps_tensor tensors[] = {
+        {.name = "model.a", .dtype = PS_F32, .count = 1, .data = &one},
+        {.name = "a", .dtype = PS_F32, .count = 1, .data = &one},
+    };
+    for (size_t count = 1; count <= 2; count++) {
+        char *text = NULL;
+        size_t length;
+        FILE *stream = open_memstream(&text, &length);
+        assert_int_equal(ps_safetensors_write(stream, tensors, count, NULL, 0), 0);
+        fclose(stream);
+        assert_int_equal(parse_copy(text, length), count == 1 ? 0 : PS_EFORMAT);
+        free(text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_truncations_and_flips),
+        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_bn_of_published_bninception),
+        cmocka_unit_test(test_reference_checkpoint),
+        cmocka_unit_test(test_refused_objects),
+        cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_same_name_behind_prefix),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
