@@ -212,7 +212,7 @@ static int build(struct builder *builder)
         rc = add_dict(builder, ps_pickle_get(root, "embedding_state"), ps_name_of_embedding);
     if (!rc)
         rc = add_dict(builder, ps_pickle_get(root, "criterion_state"), ps_name_of_criterion);
-    if (!rc && !builder->file->count)
+    if (!rc && !builder->views)
         rc = no_tensors(builder, root);
     return rc ? rc : copy_views(builder);
 }

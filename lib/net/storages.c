@@ -96,7 +96,7 @@ static int parse_zip(struct ps_checkpoint *checkpoint, const void *bytes)
                        checkpoint->name);
     const struct ps_zip_record *order = ps_zip_find(&checkpoint->zip, checkpoint->root->name,
                                                     folder_length(checkpoint), "byteorder", 9);
-    if (order && (order->size != 6 || memcmp(order->data, "little", 6)))
+    if (order && (order->size != 6 || memcmp(order->data, "little", 6) != 0))
         return ps_fail(PS_ENOTSUP,
                        "%s: written on a big-endian machine, which is not supported; load and save "
                        "it again with PyTorch on another",
