@@ -1,5 +1,6 @@
 #include "net/weightfile.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "net/names.h"
 #include "net/pth.h"
 
@@ -34,14 +35,8 @@ int ps_weightfile_parse(struct ps_safetensors *file, const char *name, const voi
 
 int ps_weightfile_open(struct ps_safetensors *file, const char *path)
 {
-    *file = (struct ps_safetensors){0};
-    if (!strcmp(path, "-")) {
-        int rc = ps_safetensors_open(file, path);
-        if (!rc && (rc = ps_names_normalize(file, path)))
-            ps_safetensors_close(file);
-        return rc;
-    }
     struct ps_map map;
+    *file = (struct ps_safetensors){0};
     int rc = ps_map_open(&map, path);
     if (rc)
         return rc;
@@ -50,5 +45,41 @@ int ps_weightfile_open(struct ps_safetensors *file, const char *path)
         ps_map_close(&map);
     else
         file->map = map;
+    return rc;
+}
+
+/* Makes a tensor F32 or I64; *converted is its new data, or NULL where it keeps the old. */
+static int widen(struct ps_tensor *tensor, void **converted)
+{
+    *converted = NULL;
+    if (tensor->dtype == PS_F32 || tensor->dtype == PS_I64)
+        return PS_OK;
+    enum ps_dtype wide = ps_dtype_is_float(tensor->dtype) ? PS_F32 : PS_I64;
+    *converted = ps_calloc(tensor->count, ps_dtype_size(wide));
+    if (!*converted)
+        return PS_ENOMEM;
+    int rc =
+        wide == PS_F32 ? ps_tensor_floats(tensor, *converted) : ps_tensor_ints(tensor, *converted);
+    tensor->dtype = wide;
+    tensor->data = *converted;
+    return rc;
+}
+
+int ps_weightfile_save(const char *path, const struct ps_safetensors *file,
+                       const char *const *metadata, size_t pairs)
+{
+    struct ps_tensor *tensors = ps_calloc(file->count, sizeof *tensors);
+    void **converted = ps_calloc(file->count, sizeof(void *));
+    int rc = tensors && converted ? PS_OK : PS_ENOMEM;
+    for (size_t i = 0; i < file->count && !rc; i++) {
+        tensors[i] = file->tensors[i];
+        rc = widen(&tensors[i], &converted[i]);
+    }
+    if (!rc)
+        rc = ps_safetensors_save(path, tensors, file->count, metadata, pairs);
+    for (size_t i = 0; converted && i < file->count; i++)
+        free(converted[i]);
+    free(converted);
+    free(tensors);
     return rc;
 }

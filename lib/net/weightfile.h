@@ -15,4 +15,11 @@ int ps_weightfile_open(struct ps_safetensors *file, const char *path);
 int ps_weightfile_parse(struct ps_safetensors *file, const char *name, const void *bytes,
                         size_t length);
 
+/*
+ * Writes tensors as this project keeps them: floating types as F32, integer types as I64; "-" is
+ * stdout. metadata as in ps_safetensors_write.
+ */
+int ps_weightfile_save(const char *path, const struct ps_safetensors *file,
+                       const char *const *metadata, size_t pairs);
+
 #endif

@@ -1,0 +1,80 @@
+# ps-weights: import, show and diff of weight files.
+
+golden=tests/golden/pth
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
+    out=$BATS_TEST_TMPDIR
+}
+
+@test "every flavour of PyTorch file imports to the expected tensors" {
+    for name in zip legacy plain_dict_legacy nested_module_zip; do
+        ps-weights import "$golden/$name.pth" -o "$out/$name.safetensors"
+        ps-weights diff "$out/$name.safetensors" "$golden/expected.safetensors"
+    done
+    cmp <(tail -c 540 "$out/zip.safetensors") <(tail -c 540 "$golden/expected.safetensors")
+    ps-weights import "$golden/parameters_zip.pth" -o "$out/p.safetensors"
+    run ps-weights diff "$out/p.safetensors" "$golden/expected.safetensors"
+    [ "$status" -eq 1 ]
+    [ "$(grep -c $'\tsame\t0\t0$' <<<"$output")" -eq 3 ]
+    [ "$(grep -c $'\tonly in the second' <<<"$output")" -eq 9 ]
+}
+
+@test "what was imported says where it came from, and imports again to the same tensors" {
+    ps-weights import "$golden/zip.pth" -o "$out/a.safetensors"
+    ps-weights show "$out/a.safetensors" | grep -qx '# source: zip.pth'
+    ps-weights show "$out/a.safetensors" | grep -Eqx '# source-id: [0-9a-f]{32}'
+    ps-weights import "$out/a.safetensors" -o - >"$out/b.safetensors"
+    ps-weights diff "$out/a.safetensors" "$out/b.safetensors"
+}
+
+@test "show lists names, types, shapes and statistics" {
+    run ps-weights show "$golden/legacy.pth"
+    [ "$status" -eq 0 ]
+    [ "${lines[0]}" = $'tensor\ttype\tshape\tmin\tmax\tmean\tnan' ]
+    grep -qx $'half\tF16\t3x2\t-0.043396\t0.567871\t0.211807\t0' <<<"$output"
+    grep -qx $'bn1.num_batches_tracked\tI64\t1\t7\t7\t7\t0' <<<"$output"
+}
+
+@test "a pickle that would run a command is refused by name, and runs nothing" {
+    for name in hostile_zip hostile_legacy; do
+        run ps-weights import "$golden/$name.pth" -o "$out/x.safetensors"
+        [ "$status" -eq 1 ]
+        [[ $output == *"$name.pth"*"posix.system"* ]]
+        [ ! -e "$out/x.safetensors" ]
+    done
+    [ ! -e ps-pickle-was-executed ]
+}
+
+@test "a file cut short is an error and leaves no output" {
+    for name in zip.pth legacy.pth expected.safetensors; do
+        size=$(stat -c %s "$golden/$name")
+        for keep in 0 1 8 100 $((size / 2)) $((size - 1)); do
+            head -c "$keep" "$golden/$name" >"$out/cut"
+            run ps-weights import "$out/cut" -o "$out/x.safetensors"
+            [ "$status" -eq 1 ]
+            [[ $output == "ps-weights: error: $out/cut: "* ]]
+            [ ! -e "$out/x.safetensors" ]
+        done
+    done
+}
+
+@test "diff tells how far values are apart, within a tolerance" {
+    cp "$golden/expected.safetensors" "$out/a.safetensors"
+    chmod u+w "$out/a.safetensors"
+    # The last byte of the file is the highest of the last float: 0x3f or 0xbf becomes 0x7f.
+    printf '\x7f' | dd of="$out/a.safetensors" bs=1 seek=1371 conv=notrunc status=none
+    run ps-weights diff "$golden/expected.safetensors" "$out/a.safetensors"
+    [ "$status" -eq 1 ]
+    grep -q $'^bf16\tdifferent\t' <<<"$output"
+    [ "$(grep -c $'\tsame\t' <<<"$output")" -eq 11 ]
+    ps-weights diff --tolerance 2 "$golden/expected.safetensors" "$out/a.safetensors"
+}
+
+@test "wrong usage ends with status 2" {
+    for words in "" "import x" "import" "show" "diff a" "mend a b"; do
+        # shellcheck disable=SC2086
+        run ps-weights $words
+        [ "$status" -eq 2 ]
+    done
+}
