@@ -10,16 +10,16 @@
 #include "data/transform.h"
 
 struct ps_batch {
-    size_t count;           /* B */
-    const uint8_t *images;  /* (B, S, S, 3) RGB, rows first */
-    const int32_t *labels;  /* (B) */
-    const uint32_t *index;  /* (B) record numbers */
+    size_t count;          /* B */
+    const uint8_t *images; /* (B, S, S, 3) RGB, rows first */
+    const int32_t *labels; /* (B) */
+    const uint32_t *index; /* (B) record numbers */
 };
 
 struct ps_loader_settings {
     struct ps_transform transform;
-    int threads;            /* >= 1 */
-    size_t depth;           /* batches decoded ahead, >= 2 */
+    int threads;  /* >= 1 */
+    size_t depth; /* batches decoded ahead, >= 2 */
     uint64_t seed;
 };
 

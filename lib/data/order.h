@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum ps_sampler {
-    PS_SAMPLER_SHUFFLE, /* a fresh permutation; the last, smaller batch is kept */
+    PS_SAMPLER_SHUFFLE,     /* a fresh permutation; the last, smaller batch is kept */
     PS_SAMPLER_M_PER_CLASS, /* batch/m classes, m records of each; floor(N/batch) batches */
     PS_SAMPLER_BALANCED,    /* every draw: a class uniformly, then a record of it */
     PS_SAMPLER_SEQUENTIAL,  /* 0..N-1, for embedding */
@@ -18,8 +18,8 @@ enum ps_sampler {
 
 struct ps_order_settings {
     enum ps_sampler sampler;
-    size_t batch;      /* images per batch, >= 1 */
-    size_t per_class;  /* m */
+    size_t batch;     /* images per batch, >= 1 */
+    size_t per_class; /* m */
     /*
      * Reorder each batch so that cyclic neighbours have different labels (METHOD.md 1, step 1).
      * Where it cannot be done, as few equal neighbours as possible remain.
@@ -29,9 +29,9 @@ struct ps_order_settings {
 };
 
 struct ps_order {
-    uint32_t *index;   /* (total) record numbers, batch after batch */
+    uint32_t *index; /* (total) record numbers, batch after batch */
     size_t total;
-    size_t *start;     /* (batches + 1) offsets into index; batch b is start[b]..start[b+1]-1 */
+    size_t *start; /* (batches + 1) offsets into index; batch b is start[b]..start[b+1]-1 */
     size_t batches;
     size_t equal_pairs; /* cyclic neighbours of equal label left over, all batches */
 };

@@ -1,0 +1,175 @@
+#include "data/jpeg.h"
+#include "base/err.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+struct reader {
+    struct jpeg_decompress_struct info;
+    struct jpeg_error_mgr manager;
+    jmp_buf failed;
+    const char *name;
+    uint8_t
+        *row; /* one row of the columns that libjpeg decodes, which may be more than asked for */
+};
+
+static void on_error(j_common_ptr common)
+{
+    struct reader *reader = common->client_data;
+    char text[JMSG_LENGTH_MAX];
+    common->err->format_message(common, text);
+    ps_fail_record(PS_EFORMAT, "%s: cannot decode JPEG: %s", reader->name, text);
+    longjmp(reader->failed, 1);
+}
+
+/* Negative levels are warnings. Those that say that pixels are missing end the decoding. */
+static void on_message(j_common_ptr common, int level)
+{
+    int code = common->err->msg_code;
+    if (level < 0 && (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER))
+        on_error(common);
+}
+
+bool ps_is_jpeg(const void *bytes, size_t length)
+{
+    const unsigned char *b = bytes;
+    return length > 3 && b[0] == 0xff && b[1] == 0xd8 && b[2] == 0xff;
+}
+
+/* CMYK as Adobe writes it (255 is no ink) to RGB, in place at the row's beginning. */
+static void rgb_from_cmyk(const uint8_t *in, uint8_t *out, JDIMENSION width, bool inverted)
+{
+    for (JDIMENSION x = 0; x < width; x++, in += 4, out += 3)
+        for (int c = 0; c < 3; c++) {
+            int ink = inverted ? in[c] : 255 - in[c], black = inverted ? in[3] : 255 - in[3];
+            out[c] = (uint8_t)((ink * black + 127) / 255);
+        }
+}
+
+static int32_t least(int64_t a, int64_t b)
+{
+    return (int32_t)(a < b ? a : b);
+}
+
+/* The box, cut to the scaled image. */
+static int clip(const struct jpeg_decompress_struct *info, const struct ps_box *box,
+                struct ps_box *part, const char *name)
+{
+    int32_t width = (int32_t)info->output_width, height = (int32_t)info->output_height;
+    *part = box ? *box : (struct ps_box){0, 0, width, height};
+    if (part->x < 0 || part->y < 0 || part->width < 1 || part->height < 1 || part->x >= width ||
+        part->y >= height)
+        return ps_fail(PS_EINVAL, "%s: a part outside the %d x %d image", name, (int)width,
+                       (int)height);
+    part->width = least(part->width, width - part->x);
+    part->height = least(part->height, height - part->y);
+    return PS_OK;
+}
+
+/*
+ * Tells libjpeg to decode these columns only. It rounds outward to whole blocks; two more columns
+ * on each side keep its chroma interpolation exact. Returns the first column decoded.
+ */
+static JDIMENSION crop_columns(struct jpeg_decompress_struct *info, const struct ps_box *part)
+{
+    int32_t all = (int32_t)info->output_width;
+    int32_t first = part->x < 2 ? 0 : part->x - 2;
+    int32_t end = least((int64_t)part->x + part->width + 2, all);
+    if (first == 0 && end == all)
+        return 0;
+    JDIMENSION x = (JDIMENSION)first, width = (JDIMENSION)(end - first);
+    jpeg_crop_scanline(info, &x, &width);
+    return x;
+}
+
+static int read_part(struct reader *reader, struct ps_image *image, int32_t *x0, int32_t *y0,
+                     int scale, const struct ps_box *box)
+{
+    struct jpeg_decompress_struct *info = &reader->info;
+    jpeg_read_header(info, TRUE);
+    if ((int64_t)info->image_width * info->image_height > PS_IMAGE_MOST_PIXELS)
+        return ps_fail(PS_EFORMAT, "%s: %u x %u pixels are too many", reader->name,
+                       info->image_width, info->image_height);
+    bool cmyk = info->jpeg_color_space == JCS_CMYK || info->jpeg_color_space == JCS_YCCK;
+    info->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+    info->scale_num = (unsigned)scale;
+    info->scale_denom = 8;
+    jpeg_start_decompress(info);
+    struct ps_box part;
+    int rc = clip(info, box, &part, reader->name);
+    if (!rc)
+        rc = ps_image_new(image, part.width, part.height, reader->name);
+    if (rc)
+        return rc;
+    JDIMENSION left = crop_columns(info, &part);
+    reader->row = malloc((size_t)info->output_width * (size_t)info->output_components);
+    if (!reader->row)
+        return ps_fail(PS_ENOMEM, "%s: out of memory", reader->name);
+    if (part.y > 0)
+        jpeg_skip_scanlines(info, (JDIMENSION)part.y);
+    size_t stride = (size_t)part.width * 3;
+    const uint8_t *from =
+        reader->row + (size_t)((JDIMENSION)part.x - left) * (size_t)info->output_components;
+    for (int32_t y = 0; y < part.height; y++) {
+        uint8_t *out = image->pixels + (size_t)y * stride;
+        jpeg_read_scanlines(info, &reader->row, 1);
+        if (cmyk)
+            rgb_from_cmyk(from, out, (JDIMENSION)part.width, info->saw_Adobe_marker);
+        else
+            memcpy(out, from, stride);
+    }
+    *x0 = part.x;
+    *y0 = part.y;
+    return PS_OK;
+}
+
+static void start(struct reader *reader, const char *name)
+{
+    reader->name = name;
+    reader->info.err = jpeg_std_error(&reader->manager);
+    reader->manager.error_exit = on_error;
+    reader->manager.emit_message = on_message;
+    reader->info.client_data = reader;
+}
+
+int ps_jpeg_decode(struct ps_image *image, int32_t *x0, int32_t *y0, const void *bytes,
+                   size_t length, int scale, const struct ps_box *box, const char *name)
+{
+    struct reader reader = {0};
+    start(&reader, name);
+    *image = (struct ps_image){0};
+    int rc = PS_EFORMAT;
+    if (!setjmp(reader.failed)) {
+        jpeg_create_decompress(&reader.info);
+        jpeg_mem_src(&reader.info, bytes, length);
+        rc = read_part(&reader, image, x0, y0, scale, box);
+    }
+    jpeg_destroy_decompress(&reader.info);
+    free(reader.row);
+    if (rc)
+        ps_image_free(image);
+    return rc;
+}
+
+int ps_jpeg_size(const void *bytes, size_t length, const char *name, uint32_t *width,
+                 uint32_t *height)
+{
+    struct reader reader = {0};
+    start(&reader, name);
+    int rc = PS_EFORMAT;
+    if (!setjmp(reader.failed)) {
+        jpeg_create_decompress(&reader.info);
+        jpeg_mem_src(&reader.info, bytes, length);
+        jpeg_read_header(&reader.info, TRUE);
+        *width = reader.info.image_width;
+        *height = reader.info.image_height;
+        rc = PS_OK;
+    }
+    jpeg_destroy_decompress(&reader.info);
+    return rc;
+}

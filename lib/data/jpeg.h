@@ -1,0 +1,27 @@
+/* JPEG through libjpeg-turbo: whole images, or only the part that is needed, at a reduced size. */
+#ifndef PS_DATA_JPEG_H
+#define PS_DATA_JPEG_H
+
+#include "data/image.h"
+#include "data/transform.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool ps_is_jpeg(const void *bytes, size_t length);
+
+/* Width and height from the header. */
+int ps_jpeg_size(const void *bytes, size_t length, const char *name, uint32_t *width,
+                 uint32_t *height);
+
+/*
+ * Decodes the part of the image that covers `box` (NULL: all of it), at scale/8 of its size (scale
+ * 1..8). `box` is in pixels of the scaled image, which has ceil(width * scale / 8) columns, and is
+ * cut to it. *image is the part at (*x0, *y0); its pixels are exactly those of decoding the whole.
+ * Data that ends early within the part is an error.
+ */
+int ps_jpeg_decode(struct ps_image *image, int32_t *x0, int32_t *y0, const void *bytes,
+                   size_t length, int scale, const struct ps_box *box, const char *name);
+
+#endif

@@ -1,0 +1,149 @@
+#include "data/pack_list.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool chosen(enum ps_pack_split split, enum ps_split row)
+{
+    return (split == PS_PACK_TRAIN) == (row == PS_SPLIT_TRAIN);
+}
+
+static enum ps_role role_of(enum ps_split split)
+{
+    return split == PS_SPLIT_QUERY     ? PS_ROLE_QUERY
+           : split == PS_SPLIT_GALLERY ? PS_ROLE_GALLERY
+                                       : PS_ROLE_BOTH;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int label_items(struct ps_pack_list *list)
+{
+    list->class_names = ps_calloc(list->count, sizeof *list->class_names);
+    if (!list->class_names)
+        return PS_ENOMEM;
+    for (size_t i = 0; i < list->count; i++)
+        list->class_names[i] = list->items[i].entry->class_name;
+    qsort(list->class_names, list->count, sizeof *list->class_names, by_text);
+    for (size_t i = 0; i < list->count; i++)
+        if (i == 0 || strcmp(list->class_names[i], list->class_names[list->classes - 1]) != 0)
+            list->class_names[list->classes++] = list->class_names[i];
+    for (size_t i = 0; i < list->count; i++) {
+        const char **found = bsearch(&list->items[i].entry->class_name, list->class_names,
+                                     list->classes, sizeof *list->class_names, by_text);
+        list->items[i].label = (int32_t)(found - list->class_names);
+    }
+    return PS_OK;
+}
+
+int ps_pack_list_make(struct ps_pack_list *list, const struct ps_manifest *manifest,
+                      const struct ps_pack_options *options)
+{
+    *list = (struct ps_pack_list){0};
+    list->items = ps_calloc(manifest->count, sizeof *list->items);
+    if (!list->items)
+        return PS_ENOMEM;
+    for (size_t i = 0; i < manifest->count; i++) {
+        const struct ps_entry *entry = &manifest->entries[i];
+        if (!chosen(options->split, entry->split))
+            continue;
+        struct ps_pack_item *item = &list->items[list->count++];
+        item->entry = entry;
+        item->role = role_of(entry->split);
+        ps_pack_source(&options->pixels, entry, item->source);
+    }
+    return label_items(list);
+}
+
+void ps_pack_list_free(struct ps_pack_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i].reason);
+    for (size_t i = 0; i < list->old_count; i++)
+        ps_shard_close(list->old[i]);
+    free(list->old);
+    free(list->class_names);
+    free(list->items);
+    *list = (struct ps_pack_list){0};
+}
+
+/* A record of an old shard. */
+struct known {
+    unsigned char source[PS_SOURCE_LENGTH];
+    ps_shard *shard;
+    size_t record;
+};
+
+static int by_source(const void *a, const void *b)
+{
+    return memcmp(((const struct known *)a)->source, ((const struct known *)b)->source,
+                  PS_SOURCE_LENGTH);
+}
+
+/* Damaged records are left out: they will be packed from their images. */
+static int list_known(ps_shard *shard, struct known **known, size_t *count, size_t *room)
+{
+    int rc = ps_grow(known, room, *count + ps_shard_count(shard), sizeof **known);
+    for (size_t i = 0; i < ps_shard_count(shard) && !rc; i++) {
+        struct ps_record record;
+        if (ps_shard_get(shard, i, &record))
+            continue;
+        struct known *next = &(*known)[(*count)++];
+        *next = (struct known){.shard = shard, .record = i};
+        memcpy(next->source, record.source, PS_SOURCE_LENGTH);
+    }
+    return rc;
+}
+
+static int take(struct ps_pack_item *item, const struct known *from)
+{
+    struct ps_record record;
+    int rc = ps_shard_get(from->shard, from->record, &record);
+    if (rc)
+        return rc;
+    item->old = from->shard;
+    item->record = from->record;
+    item->length = record.length;
+    item->width = record.width;
+    item->height = record.height;
+    item->codec = record.codec;
+    return PS_OK;
+}
+
+int ps_pack_list_reuse(struct ps_pack_list *list, char *const *paths, size_t count,
+                       const char *settings)
+{
+    struct known *known = NULL;
+    size_t known_count = 0, room = 0;
+    list->old = ps_calloc(count, sizeof *list->old);
+    int rc = list->old ? PS_OK : PS_ENOMEM;
+    for (size_t i = 0; i < count && !rc; i++) {
+        if (access(paths[i], F_OK) != 0)
+            continue;
+        ps_shard *shard = ps_shard_open(paths[i]);
+        if (!shard) {
+            ps_warn("nothing is taken over from the old shard: %s", ps_error());
+            continue;
+        }
+        list->old[list->old_count++] = shard;
+        if (!strcmp(ps_shard_settings(shard), settings))
+            rc = list_known(shard, &known, &known_count, &room);
+    }
+    if (known_count > 0)
+        qsort(known, known_count, sizeof *known, by_source);
+    for (size_t i = 0; i < list->count && known_count > 0 && !rc; i++) {
+        struct known wanted;
+        memcpy(wanted.source, list->items[i].source, PS_SOURCE_LENGTH);
+        const struct known *found = bsearch(&wanted, known, known_count, sizeof *known, by_source);
+        if (found)
+            rc = take(&list->items[i], found);
+    }
+    free(known);
+    return rc;
+}

@@ -1,0 +1,207 @@
+/* ps-pack: from a manifest and its images to shards, and what shards hold. */
+#include "base/err.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "data/pack.h"
+#include "data/shard_tool.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct {
+    int split;
+    const char *output, *quarantine, *extract;
+    long threads, short_side, max_side, quality, shards;
+    bool crop_boxes, verify, list;
+} settings = {.quality = 95, .shards = 1};
+
+static struct ps_opt options[] = {
+    {.kind = PS_OPT_CHOICE,
+     .letter = 's',
+     .name = "split",
+     .value = &settings.split,
+     .argument = "train|test",
+     .help = "Which split to pack; test takes query and gallery too."},
+    {.kind = PS_OPT_TEXT,
+     .letter = 'o',
+     .name = "output",
+     .value = &settings.output,
+     .argument = "SHARD",
+     .help = "The shard to write."},
+    {.kind = PS_OPT_INT,
+     .letter = 'j',
+     .name = "threads",
+     .value = &settings.threads,
+     .argument = "N",
+     .help = "Threads; 0 is one for each processor.",
+     .least = 0,
+     .most = 1024},
+    {.kind = PS_OPT_INT,
+     .name = "short-side",
+     .value = &settings.short_side,
+     .argument = "N",
+     .help = "Shrink images whose shorter side has more than N pixels.",
+     .least = 1,
+     .most = 65535},
+    {.kind = PS_OPT_INT,
+     .name = "max-side",
+     .value = &settings.max_side,
+     .argument = "N",
+     .help = "Shrink images with a side of more than N pixels.",
+     .least = 1,
+     .most = 65535},
+    {.kind = PS_OPT_FLAG,
+     .name = "crop-boxes",
+     .value = &settings.crop_boxes,
+     .help = "Keep only the object's box, where the manifest has one."},
+    {.kind = PS_OPT_INT,
+     .name = "quality",
+     .value = &settings.quality,
+     .argument = "N",
+     .help = "JPEG quality of images that were shrunk or cut.",
+     .least = 1,
+     .most = 100},
+    {.kind = PS_OPT_INT,
+     .name = "shards",
+     .value = &settings.shards,
+     .argument = "K",
+     .help = "Spread the images evenly over K shards, NAME-00.mdb, NAME-01.mdb and so on.",
+     .least = 1,
+     .most = 10000},
+    {.kind = PS_OPT_TEXT,
+     .name = "quarantine",
+     .value = &settings.quarantine,
+     .argument = "FILE",
+     .help = "List images that cannot be read in FILE, and pack the others."},
+    {.kind = PS_OPT_SECTION, .help = "Instead of packing"},
+    {.kind = PS_OPT_FLAG,
+     .name = "verify",
+     .value = &settings.verify,
+     .help = "Check and decode every record of the shards given."},
+    {.kind = PS_OPT_FLAG,
+     .name = "list",
+     .value = &settings.list,
+     .help = "Print the records of the shards given as a table."},
+    {.kind = PS_OPT_TEXT,
+     .name = "extract",
+     .value = &settings.extract,
+     .argument = "FOLDER",
+     .help = "Write the images of the shards given to FOLDER/CLASS/NUMBER-NAME."},
+};
+
+static struct ps_command command = {
+    .name = "ps-pack",
+    .synopsis = "[options] MANIFEST -o SHARD\n--verify | --list | --extract FOLDER SHARD...",
+    .summary = "Packs the images of one split of a manifest into a shard for training, after\n"
+               "decoding each once to know that it can be. Images keep their encoded bytes unless\n"
+               "they are shrunk or cut. A shard that is there already is brought up to date:\n"
+               "records made from the same image with the same settings are copied.",
+    .examples = "  ps-pack -s train m.tsv -o train.mdb\n"
+                "  ps-pack -s test --short-side 256 m.tsv -o test.mdb\n"
+                "  ps-pack --list train.mdb\n",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+};
+
+static int pack(const char *manifest)
+{
+    struct ps_pack_options how = {
+        .split = settings.split == 0 ? PS_PACK_TRAIN : PS_PACK_TEST,
+        .pixels = {.short_side = (int32_t)settings.short_side,
+                   .max_side = (int32_t)settings.max_side,
+                   .quality = (int)settings.quality,
+                   .crop_boxes = settings.crop_boxes},
+        .threads = (int)settings.threads,
+        .shards = (size_t)settings.shards,
+        .quarantine = settings.quarantine,
+    };
+    struct ps_pack_result result;
+    int rc = ps_pack(manifest, settings.output, &how, &result);
+    if (rc)
+        return rc;
+    ps_info("%s: %zu images of %zu classes, %.1f MB", settings.output, result.images,
+            result.classes, (double)result.bytes / 1e6);
+    if (result.reused)
+        ps_info("%zu of them were there already", result.reused);
+    if (result.rejected)
+        ps_warn("%zu images cannot be read and are left out; see %s", result.rejected,
+                settings.quarantine);
+    return PS_OK;
+}
+
+static int print_list(ps_shard *shard)
+{
+    static const char *const roles[] = {"both", "query", "gallery"};
+    printf("record\tlabel\tclass\trole\twidth\theight\tcodec\tbytes\tname\n");
+    for (size_t i = 0; i < ps_shard_count(shard); i++) {
+        struct ps_record record;
+        int rc = ps_shard_get(shard, i, &record);
+        if (rc)
+            return rc;
+        if (printf("%zu\t%d\t%s\t%s\t%u\t%u\t%s\t%zu\t%s\n", i, (int)record.label,
+                   ps_shard_class_name(shard, (size_t)record.label),
+                   record.role <= PS_ROLE_GALLERY ? roles[record.role] : "?", record.width,
+                   record.height, record.codec == PS_CODEC_JPEG ? "jpeg" : "other", record.length,
+                   record.name) < 0)
+            return ps_fail_errno("standard output: cannot write");
+        if (ps_interrupted())
+            return ps_fail_interrupted();
+    }
+    return PS_OK;
+}
+
+static int inspect(const char *path)
+{
+    ps_shard *shard = ps_shard_open(path);
+    if (!shard)
+        return (int)ps_error_code();
+    int rc;
+    if (settings.list)
+        rc = print_list(shard);
+    else if (settings.extract)
+        rc = ps_shard_extract(shard, settings.extract);
+    else
+        rc = ps_shard_verify(shard, (int)settings.threads);
+    if (!rc && settings.verify)
+        ps_info("%s: %zu records of %zu classes are sound", path, ps_shard_count(shard),
+                ps_shard_classes(shard));
+    ps_shard_close(shard);
+    return rc;
+}
+
+static int run(int count, char **paths)
+{
+    int modes = settings.verify + settings.list + (settings.extract != NULL);
+    if (modes > 1)
+        return ps_fail(PS_EUSAGE, "--verify, --list and --extract do not go together");
+    if (modes == 0 && (count != 1 || !settings.output))
+        return ps_fail(PS_EUSAGE, "one manifest and -o SHARD are needed (ps-pack --help)");
+    if (modes == 1 && (count < 1 || settings.output))
+        return ps_fail(PS_EUSAGE, "shards are needed, and no -o (ps-pack --help)");
+    if (modes == 0)
+        return pack(paths[0]);
+    int rc = PS_OK;
+    for (int i = 0; i < count && !rc; i++)
+        rc = inspect(paths[i]);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    int operands;
+    ps_interrupt_install();
+    int rc = ps_opt_parse(&command, argc, argv, &operands);
+    if (rc == PS_OPT_RUN)
+        rc = run(operands, argv);
+    else if (rc == PS_OPT_DONE)
+        rc = PS_OK;
+    int closed = ps_stdout_close();
+    if (!rc)
+        rc = closed;
+    if (rc)
+        ps_log_error();
+    ps_opt_free(&command);
+    return ps_exit_status(rc);
+}
