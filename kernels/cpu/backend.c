@@ -1,0 +1,333 @@
+/* The CPU backend: oneDNN for convolutions and products, OpenMP loops for the rest. */
+#include "kernels/cpu/cpu.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { ALIGNMENT = 64, HUGE_PAGE = 1 << 21 };
+
+int cpu_fail(struct cpu *cpu, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(cpu->error, sizeof cpu->error, format, args);
+    va_end(args);
+    return -1;
+}
+
+void *cpu_alloc(struct cpu *cpu, size_t bytes)
+{
+    bool huge = bytes >= 4 * (size_t)HUGE_PAGE;
+    void *memory = NULL;
+    if (bytes > SIZE_MAX / 2 ||
+        posix_memalign(&memory, huge ? HUGE_PAGE : ALIGNMENT, bytes ? bytes : ALIGNMENT)) {
+        cpu_fail(cpu, "out of memory (%zu bytes)", bytes);
+        return NULL;
+    }
+    if (huge)
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+int cpu_need_scratch(struct cpu *cpu, size_t bytes)
+{
+    if (bytes <= cpu->scratch_bytes)
+        return 0;
+    void *larger = cpu_alloc(cpu, bytes);
+    if (!larger)
+        return -1;
+    free(cpu->scratch);
+    cpu->scratch = larger;
+    cpu->scratch_bytes = bytes;
+    return 0;
+}
+
+int cpu_need_work(struct cpu *cpu, size_t count)
+{
+    if (count <= cpu->work_count)
+        return 0;
+    float *larger = count > SIZE_MAX / 8 ? NULL : cpu_alloc(cpu, count * sizeof(float));
+    if (!larger)
+        return -1;
+    free(cpu->work);
+    cpu->work = larger;
+    cpu->work_count = count;
+    return 0;
+}
+
+static void cpu_close(ps_backend *be)
+{
+    if (!be)
+        return;
+    struct cpu *cpu = cpu_of(be);
+    dn_close(cpu->dn);
+    free(cpu->scratch);
+    free(cpu->work);
+    free(cpu);
+}
+
+static ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size_t size)
+{
+    if (config->precision != 32 && config->precision != 0) {
+        snprintf(message, size, "cpu computes in float32 only (use --precision 32)");
+        return NULL;
+    }
+    struct cpu *cpu = calloc(1, sizeof *cpu);
+    if (!cpu || !(cpu->dn = dn_open())) {
+        snprintf(message, size, "oneDNN cannot be started (out of memory?)");
+        cpu_close(&cpu->base);
+        return NULL;
+    }
+    cpu->base.ops = &ps_backend_cpu;
+    cpu->threads = config->threads > 0 ? config->threads : omp_get_num_procs();
+    omp_set_num_threads(cpu->threads);
+    char version[32];
+    dn_version(version, sizeof version);
+    snprintf(cpu->text, sizeof cpu->text, "oneDNN %s, %s, %d threads", version, dn_isa(),
+             cpu->threads);
+    return &cpu->base;
+}
+
+static const char *cpu_error(const ps_backend *be)
+{
+    return ((const struct cpu *)be)->error;
+}
+
+static const char *cpu_describe(const ps_backend *be)
+{
+    return ((const struct cpu *)be)->text;
+}
+
+static ps_vec *cpu_vec_new(ps_backend *be, size_t n)
+{
+    struct cpu *cpu = cpu_of(be);
+    ps_vec *v = calloc(1, sizeof *v);
+    if (!v || n > SIZE_MAX / 8 || !(v->data = cpu_alloc(cpu, n * sizeof(float)))) {
+        cpu_fail(cpu, "out of memory (a vector of %zu)", n);
+        free(v);
+        return NULL;
+    }
+    v->n = n;
+    return v;
+}
+
+static void cpu_vec_free(ps_backend *be, ps_vec *v)
+{
+    (void)be;
+    if (!v)
+        return;
+    free(v->data);
+    free(v);
+}
+
+static int cpu_vec_put(ps_backend *be, ps_vec *v, size_t offset, const float *x, size_t n)
+{
+    (void)be;
+    cpu_copy(v->data + offset, x, n);
+    return 0;
+}
+
+static int cpu_vec_get(ps_backend *be, const ps_vec *v, size_t offset, float *x, size_t n)
+{
+    (void)be;
+    cpu_copy(x, v->data + offset, n);
+    return 0;
+}
+
+static int cpu_vec_zero(ps_backend *be, ps_vec *v, size_t offset, size_t n)
+{
+    (void)be;
+    if (n)
+        memset(v->data + offset, 0, n * sizeof(float));
+    return 0;
+}
+
+static int cpu_vec_axpby(ps_backend *be, double a, ps_vec *y, size_t y_offset, double b,
+                         const ps_vec *x, size_t x_offset, size_t n)
+{
+    (void)be;
+    float *to = y->data + y_offset, fa = (float)a, fb = (float)b;
+    const float *from = x->data + x_offset;
+    if (a == 0) {
+#pragma omp parallel for simd
+        for (size_t i = 0; i < n; i++)
+            to[i] = fb * from[i];
+        return 0;
+    }
+#pragma omp parallel for simd
+    for (size_t i = 0; i < n; i++)
+        to[i] = fa * to[i] + fb * from[i];
+    return 0;
+}
+
+/* In a fixed number of parts, so that the threads do not matter. */
+static int cpu_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, size_t n,
+                               double *out)
+{
+    (void)be;
+    enum { PARTS = 256 };
+    double part[PARTS];
+    const float *x = v->data + offset;
+#pragma omp parallel for schedule(static)
+    for (size_t p = 0; p < PARTS; p++) {
+        double sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (size_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++)
+            sum += (double)x[i] * x[i];
+        part[p] = sum;
+    }
+    *out = 0;
+    for (size_t p = 0; p < PARTS; p++)
+        *out += part[p];
+    return 0;
+}
+
+static ps_mem *cpu_mem_new(ps_backend *be, size_t bytes)
+{
+    struct cpu *cpu = cpu_of(be);
+    ps_mem *mem = calloc(1, sizeof *mem);
+    if (!mem || !(mem->data = cpu_alloc(cpu, bytes))) {
+        cpu_fail(cpu, "out of memory (%zu bytes for activations); a smaller batch needs less",
+                 bytes);
+        free(mem);
+        return NULL;
+    }
+    mem->bytes = bytes;
+    return mem;
+}
+
+static void cpu_mem_free(ps_backend *be, ps_mem *mem)
+{
+    (void)be;
+    if (!mem)
+        return;
+    free(mem->data);
+    free(mem);
+}
+
+static const struct cpu_kind *const kinds[] = {
+    [PS_OP_CONV] = &cpu_conv,      [PS_OP_BN] = &cpu_bn,         [PS_OP_RELU] = &cpu_relu,
+    [PS_OP_ADD] = &cpu_add,        [PS_OP_CONCAT] = &cpu_concat, [PS_OP_MAXPOOL] = &cpu_window,
+    [PS_OP_AVGPOOL] = &cpu_window, [PS_OP_GLOBAL] = &cpu_global, [PS_OP_LINEAR] = &cpu_linear,
+};
+
+static void cpu_node_free(ps_backend *be, ps_node *node)
+{
+    (void)be;
+    if (!node)
+        return;
+    if (node->kind->release)
+        node->kind->release(node);
+    free(node);
+}
+
+static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode,
+                             int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
+                             ps_act *const *din)
+{
+    struct cpu *cpu = cpu_of(be);
+    const struct cpu_kind *kind = kinds[desc->op];
+    if (inputs < 1 || inputs > CPU_INPUTS) {
+        cpu_fail(cpu, "an operator takes 1 to %d inputs, not %d", CPU_INPUTS, inputs);
+        return NULL;
+    }
+    ps_node *node = calloc(1, kind->size);
+    if (!node) {
+        cpu_fail(cpu, "out of memory");
+        return NULL;
+    }
+    omp_set_num_threads(cpu->threads);
+    node->kind = kind;
+    node->desc = *desc;
+    node->mode = mode;
+    node->inputs = inputs;
+    node->out = out;
+    node->dout = dout;
+    for (int i = 0; i < inputs; i++) {
+        node->in[i] = in[i];
+        node->din[i] = din ? din[i] : NULL;
+    }
+    if (!kind->prepare || kind->prepare(cpu, node) == 0)
+        return node;
+    cpu_node_free(be, node);
+    return NULL;
+}
+
+static int cpu_node_update(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state)
+{
+    if (!node->kind->update)
+        return 0;
+    struct cpu *cpu = cpu_of(be);
+    omp_set_num_threads(cpu->threads);
+    return node->kind->update(cpu, node, params->data, state ? state->data : NULL);
+}
+
+static int cpu_node_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    struct cpu *cpu = cpu_of(be);
+    omp_set_num_threads(cpu->threads);
+    return node->kind->forward(cpu, node, params ? params->data : NULL, state ? state->data : NULL);
+}
+
+static int cpu_node_backward(ps_backend *be, ps_node *node, const ps_vec *params,
+                             const ps_vec *state, ps_vec *grads, bool accumulate)
+{
+    struct cpu *cpu = cpu_of(be);
+    omp_set_num_threads(cpu->threads);
+    return node->kind->backward(cpu, node, params ? params->data : NULL, state ? state->data : NULL,
+                                grads ? grads->data : NULL, accumulate);
+}
+
+static const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
+{
+    (void)be;
+    return node->text;
+}
+
+const struct ps_backend_ops ps_backend_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .error = cpu_error,
+    .describe = cpu_describe,
+    .vec_new = cpu_vec_new,
+    .vec_free = cpu_vec_free,
+    .vec_put = cpu_vec_put,
+    .vec_get = cpu_vec_get,
+    .vec_zero = cpu_vec_zero,
+    .vec_axpby = cpu_vec_axpby,
+    .vec_sum_squares = cpu_vec_sum_squares,
+    .mem_new = cpu_mem_new,
+    .mem_free = cpu_mem_free,
+    .act_bytes = cpu_act_bytes,
+    .act_new = cpu_act_new,
+    .act_free = cpu_act_free,
+    .act_put = cpu_act_put,
+    .act_get = cpu_act_get,
+    .act_put_u8 = cpu_act_put_u8,
+    .act_add = cpu_act_add,
+    .act_to_mat = cpu_act_to_mat,
+    .act_from_mat = cpu_act_from_mat,
+    .node_new = cpu_node_new,
+    .node_free = cpu_node_free,
+    .node_update = cpu_node_update,
+    .node_forward = cpu_node_forward,
+    .node_backward = cpu_node_backward,
+    .node_describe = cpu_node_describe,
+    .gemm = cpu_gemm,
+    .normalize = cpu_normalize,
+    .normalize_grad = cpu_normalize_grad,
+    .interpolate = cpu_interpolate,
+    .interpolate_grad = cpu_interpolate_grad,
+    .softmax_loss = cpu_softmax_loss,
+    .softtriple = cpu_softtriple,
+    .softtriple_grad = cpu_softtriple_grad,
+    .softtriple_regularizer = cpu_softtriple_regularizer,
+    .proxy_anchor = cpu_proxy_anchor,
+    .update = cpu_update,
+};

@@ -1,0 +1,164 @@
+/* Convolution with what follows it, and its two backward passes. */
+#include "kernels/cpu/choice.h"
+#include "kernels/cpu/fold.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct conv_node {
+    ps_node node;
+    struct dn_conv *pass[3]; /* by enum dn_pass; NULL: not needed */
+    float *weight[2];        /* packed, of FORWARD and DATA */
+    float *bias;             /* (O), NULL if there is none */
+    size_t each;             /* weights of one output channel */
+    bool add_after;          /* the sum with the residual and its ReLU are a pass of their own */
+};
+
+/* Parts of the shared work buffer: plain weights (O each), bias (O), packed weights. */
+struct work {
+    size_t bias, packed, count;
+};
+
+static struct work work_parts(const struct conv_node *conv, size_t packed_bytes)
+{
+    size_t channels = (size_t)conv->node.out->shape.c, plain = conv->each * channels;
+    struct work work;
+    work.bias = (plain + 15) / 16 * 16;
+    work.packed = work.bias + (channels + 15) / 16 * 16;
+    work.count = work.packed + packed_bytes / sizeof(float);
+    return work;
+}
+
+static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+{
+    const struct ps_op_desc *d = &conv->node.desc;
+    struct ps_shape x = conv->node.in[0]->shape, y = conv->node.out->shape;
+    bool forward = pass == DN_FORWARD;
+    struct dn_conv_desc desc = {
+        .pass = pass,
+        .inference = conv->node.mode == PS_INFER,
+        .n = x.n,
+        .ic = x.c,
+        .ih = x.h,
+        .iw = x.w,
+        .oc = y.c,
+        .oh = y.h,
+        .ow = y.w,
+        .kernel = d->kernel,
+        .stride = d->stride,
+        .pad = d->pad,
+        .bias = conv->bias && pass != DN_DATA,
+        .add = forward && d->residual,
+        .relu = forward && d->relu,
+    };
+    conv->pass[pass] = cpu_choose(cpu, &desc);
+    if (!conv->pass[pass] || cpu_need_scratch(cpu, dn_conv_scratch_bytes(conv->pass[pass])))
+        return -1;
+    if (forward)
+        conv->add_after = d->residual && !desc.add;
+    size_t packed = dn_conv_weight_bytes(conv->pass[pass]);
+    if (pass != DN_WEIGHTS && !(conv->weight[pass] = cpu_alloc(cpu, packed)))
+        return -1;
+    return cpu_need_work(cpu, work_parts(conv, packed).count);
+}
+
+static int conv_prepare(struct cpu *cpu, ps_node *node)
+{
+    struct conv_node *conv = (struct conv_node *)node;
+    const struct ps_op_desc *d = &node->desc;
+    struct ps_shape x = node->in[0]->shape, y = node->out->shape;
+    if (node->inputs != 1 + d->residual || d->stride < 1 || x.n != y.n || y.c != d->out_channels ||
+        y.h != (x.h + 2 * d->pad - d->kernel) / d->stride + 1 ||
+        y.w != (x.w + 2 * d->pad - d->kernel) / d->stride + 1)
+        return cpu_fail(cpu, "convolution: shapes do not go together");
+    conv->each = (size_t)x.c * d->kernel * d->kernel;
+    if (d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT) {
+        conv->bias = cpu_alloc(cpu, sizeof(float) * (size_t)y.c);
+        if (!conv->bias)
+            return -1;
+    }
+    bool train = node->mode == PS_TRAIN;
+    if (add_pass(cpu, conv, DN_FORWARD) ||
+        (train && node->din[0] && add_pass(cpu, conv, DN_DATA)) ||
+        (train && add_pass(cpu, conv, DN_WEIGHTS)))
+        return -1;
+    int used = snprintf(node->text, sizeof node->text, "conv %dx%dx%d -> %dx%dx%d k%d:", x.c, x.h,
+                        x.w, y.c, y.h, y.w, d->kernel);
+    for (int i = 0; i < 3 && used < (int)sizeof node->text; i++)
+        if (conv->pass[i])
+            used += snprintf(node->text + used, sizeof node->text - (size_t)used, " %s",
+                             dn_conv_name(conv->pass[i]));
+    return 0;
+}
+
+static int conv_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
+{
+    struct conv_node *conv = (struct conv_node *)node;
+    float *plain = cpu->work;
+    bool scaled = node->desc.bn == PS_BN_FROZEN;
+    if (conv->bias)
+        cpu_fold(&node->desc, node->out->shape.c, conv->each, params, state, scaled ? plain : NULL,
+                 conv->bias);
+    for (int pass = DN_FORWARD; pass <= DN_DATA; pass++)
+        if (conv->pass[pass] &&
+            dn_conv_pack(conv->pass[pass], scaled ? plain : params + node->desc.weight,
+                         conv->weight[pass]))
+            return cpu_fail(cpu, "%s: oneDNN refused the weights", node->text);
+    return 0;
+}
+
+static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
+{
+    (void)params, (void)state;
+    struct conv_node *conv = (struct conv_node *)node;
+    float *y = node->out->data, *residual = node->desc.residual ? node->in[1]->data : NULL;
+    if (dn_conv_run(conv->pass[DN_FORWARD], node->in[0]->data, conv->weight[DN_FORWARD], conv->bias,
+                    y, residual, cpu->scratch))
+        return cpu_fail(cpu, "%s: forward failed in oneDNN", node->text);
+    if (conv->add_after)
+        cpu_sum(y, y, residual, node->out->count, node->desc.relu);
+    return 0;
+}
+
+static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, const float *state,
+                         float *grads, bool accumulate)
+{
+    struct conv_node *conv = (struct conv_node *)node;
+    float *x = node->in[0]->data, *dy = node->dout->data;
+    if (node->desc.relu)
+        cpu_mask(dy, node->out->data, node->dout->count);
+    if (node->desc.residual)
+        cpu_pass_gradient(node->din[1], node->dout);
+    if (conv->pass[DN_DATA] && dn_conv_run(conv->pass[DN_DATA], node->din[0]->data,
+                                           conv->weight[DN_DATA], NULL, dy, NULL, cpu->scratch))
+        return cpu_fail(cpu, "%s: backward by data failed in oneDNN", node->text);
+    if (!grads)
+        return 0;
+    struct dn_conv *pass = conv->pass[DN_WEIGHTS];
+    struct work part = work_parts(conv, dn_conv_weight_bytes(pass));
+    float *plain = cpu->work, *packed = cpu->work + part.packed,
+          *dbias = conv->bias ? cpu->work + part.bias : NULL;
+    if (dn_conv_run(pass, x, packed, dbias, dy, NULL, cpu->scratch) ||
+        dn_conv_unpack(pass, packed, plain))
+        return cpu_fail(cpu, "%s: backward by weights failed in oneDNN", node->text);
+    cpu_unfold(&node->desc, node->out->shape.c, conv->each, params, state, plain, dbias, grads,
+               accumulate);
+    return 0;
+}
+
+static void conv_release(ps_node *node)
+{
+    struct conv_node *conv = (struct conv_node *)node;
+    for (int i = 0; i < 3; i++)
+        dn_conv_free(conv->pass[i]);
+    free(conv->weight[0]);
+    free(conv->weight[1]);
+    free(conv->bias);
+}
+
+const struct cpu_kind cpu_conv = {.size = sizeof(struct conv_node),
+                                  .prepare = conv_prepare,
+                                  .update = conv_update,
+                                  .forward = conv_forward,
+                                  .backward = conv_backward,
+                                  .release = conv_release};

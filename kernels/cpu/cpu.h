@@ -1,0 +1,131 @@
+/* What the files of this backend share: the objects behind backend.h and the parts of its table. */
+#ifndef PS_CPU_CPU_H
+#define PS_CPU_CPU_H
+
+#include "kernels/backend.h"
+#include "kernels/cpu/onednn.h"
+
+#include <omp.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct cpu {
+    ps_backend base;
+    struct dn *dn;
+    int threads;
+    void *scratch; /* what oneDNN asks for, shared by all nodes */
+    size_t scratch_bytes;
+    float *work; /* our own, likewise */
+    size_t work_count;
+    char error[256], text[160];
+};
+
+struct ps_vec {
+    float *data;
+    size_t n;
+};
+
+struct ps_mem {
+    char *data;
+    size_t bytes;
+};
+
+/*
+ * (N, C, H, W) in groups of `block` channels: element (n, c, y, x) is
+ * data[(((n * groups + c / block) * H + y) * W + x) * block + c % block]. block is DN_BLOCK, or 1
+ * where C is no multiple of that. A plane is one group of one image: H W block floats.
+ */
+struct ps_act {
+    struct ps_shape shape;
+    int block;
+    size_t planes, plane, count; /* N groups; floats of a plane and of the whole */
+    float *data;
+};
+
+enum { CPU_INPUTS = 8 };
+
+/* A node of a kind is a struct of kind->size bytes that begins with this one. */
+struct ps_node {
+    const struct cpu_kind *kind;
+    struct ps_op_desc desc;
+    enum ps_mode mode;
+    int inputs;
+    const ps_act *in[CPU_INPUTS], *din[CPU_INPUTS], *out, *dout;
+    char text[240];
+};
+
+struct cpu_kind {
+    size_t size;
+    int (*prepare)(struct cpu *cpu, ps_node *node);
+    int (*update)(struct cpu *cpu, ps_node *node, const float *params, const float *state);
+    int (*forward)(struct cpu *cpu, ps_node *node, const float *params, float *state);
+    int (*backward)(struct cpu *cpu, ps_node *node, const float *params, const float *state,
+                    float *grads, bool accumulate); /* grads NULL: not wanted */
+    void (*release)(ps_node *node); /* what the node owns, also after prepare failed */
+};
+
+extern const struct cpu_kind cpu_conv, cpu_bn, cpu_relu, cpu_add, cpu_concat, cpu_window,
+    cpu_global, cpu_linear; /* update, prepare and release may be NULL */
+
+/* Records the message; returns -1. */
+int cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Zeroed and aligned; NULL with the error recorded. free() it. */
+void *cpu_alloc(struct cpu *cpu, size_t bytes);
+/* Makes the shared buffers at least that large. */
+int cpu_need_scratch(struct cpu *cpu, size_t bytes);
+int cpu_need_work(struct cpu *cpu, size_t count);
+
+static inline struct cpu *cpu_of(ps_backend *be)
+{
+    return (struct cpu *)be;
+}
+
+static inline float *cpu_mat(struct ps_mat m)
+{
+    return m.v->data + m.offset;
+}
+
+/* Element-wise over activations of one shape, n floats. */
+void cpu_mask(float *gradient, const float *out, size_t n); /* gradient = 0 where out <= 0 */
+void cpu_copy(float *to, const float *from, size_t n);
+/* y = x0 + x1, or max(0, that) */
+void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu);
+/* Backward of a residual input: copied unless it is dout itself. */
+void cpu_pass_gradient(const ps_act *din, const ps_act *dout);
+/* to[i] (+)= from[i]: how parameter gradients are handed over. */
+void cpu_give(float *to, const float *from, size_t n, bool accumulate);
+
+/* backend.h, parts of the table */
+size_t cpu_act_bytes(ps_backend *be, struct ps_shape shape);
+ps_act *cpu_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset);
+void cpu_act_free(ps_backend *be, ps_act *act);
+int cpu_act_put(ps_backend *be, ps_act *act, const float *nchw);
+int cpu_act_get(ps_backend *be, const ps_act *act, float *nchw);
+int cpu_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
+                   const struct ps_input_norm *norm);
+int cpu_act_add(ps_backend *be, ps_act *dst, const ps_act *src);
+int cpu_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out);
+int cpu_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in);
+
+int cpu_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a, struct ps_mat b,
+             double beta, struct ps_mat c);
+int cpu_normalize(ps_backend *be, struct ps_mat x, struct ps_mat y, struct ps_mat norm);
+int cpu_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, struct ps_mat dy,
+                       struct ps_mat dx, bool accumulate);
+int cpu_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, const int32_t *second,
+                    const float *lambda, struct ps_mat out);
+int cpu_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *first,
+                         const int32_t *second, const float *lambda, struct ps_mat dx);
+int cpu_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label, const int32_t *label2,
+                     const float *weight, const struct ps_softmax_desc *desc, double *loss);
+int cpu_softtriple(ps_backend *be, struct ps_mat z, int centers, double gamma, struct ps_mat s);
+int cpu_softtriple_grad(ps_backend *be, struct ps_mat z, int centers, double gamma, struct ps_mat s,
+                        struct ps_mat ds);
+int cpu_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, double tau,
+                               struct ps_mat dw, double *loss);
+int cpu_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
+                     double delta, double *loss);
+int cpu_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,
+               const ps_vec *grads, ps_vec *m, ps_vec *v, size_t offset, size_t n);
+
+#endif
