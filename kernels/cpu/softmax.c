@@ -55,8 +55,8 @@ static double margin(double z, const struct ps_softmax_desc *desc, double *slope
 
 struct target {
     size_t class;
-    double weight, logit, slope;
-    double others, sum; /* of the exponentials of the other classes; of all */
+    double weight, raw, logit, slope; /* scale z without and with the margin; d logit / d z */
+    double others, sum;               /* of the exponentials of the other classes; of all */
 };
 
 /* z = exp(scale z - most); the sum of them. Nothing exceeds `most`. */
@@ -83,46 +83,49 @@ static float largest(const float *z, size_t classes, float scale)
     return most;
 }
 
-/* Turns one row of cosines into gradients; `share` is its part of the mean. Returns the loss. */
-static double row_loss(float *z, size_t classes, struct target *target, int targets, double share,
+/* The gradient at target a, of which b is the other one, NULL if there is none. */
+static double gradient(const struct target *a, const struct target *b, double scale, double top)
+{
+    double hit = -a->weight * a->others / a->sum * a->slope;
+    if (!b)
+        return hit;
+    if (a->class == b->class)
+        return hit - b->weight * b->others / b->sum * b->slope;
+    return hit + b->weight * scale * exp(a->raw - top) / b->sum;
+}
+
+/* Turns one row of cosines into gradients; the weights are parts of the mean. Returns the loss. */
+static double row_loss(float *z, size_t classes, struct target *target, int targets,
                        const struct ps_softmax_desc *desc)
 {
-    double most = largest(z, classes, desc->scale), loss = 0, slope = 0, hit[2];
-    if (desc->virtual_class)
-        most = fmax(most, desc->scale);
-    for (int t = 0; t < targets; t++) {
-        target[t].logit = margin(z[target[t].class], desc, &target[t].slope);
-        most = fmax(most, target[t].logit);
-    }
-    float top = (float)most;
-    if (top < most)
-        top = nextafterf(top, INFINITY);
-    double sum = exponentials(z, classes, desc->scale, top);
-    if (desc->virtual_class)
-        sum += exp((double)desc->scale - top);
+    bool distinct = targets == 2 && target[0].class != target[1].class;
+    double most = desc->virtual_class ? desc->scale : -INFINITY;
     for (int t = 0; t < targets; t++) {
         struct target *a = &target[t];
-        a->others = fmax(sum - z[a->class], 0);
+        a->raw = (double)desc->scale * z[a->class];
+        a->logit = margin(z[a->class], desc, &a->slope);
+        most = fmax(most, distinct ? fmax(a->raw, a->logit) : a->logit);
+    }
+    for (int t = 0; t < targets; t++)
+        z[target[t].class] = -INFINITY;
+    float top = fmaxf(nextafterf((float)most, INFINITY), largest(z, classes, desc->scale));
+    double base = exponentials(z, classes, desc->scale, top), loss = 0, slope = 0;
+    if (desc->virtual_class)
+        base += exp((double)desc->scale - top);
+    for (int t = 0; t < targets; t++) {
+        struct target *a = &target[t];
+        a->others = base + (distinct ? exp(target[1 - t].raw - top) : 0);
         a->sum = a->others + exp(a->logit - top);
-        a->weight *= share;
         loss += a->weight * (top - a->logit + log(a->sum));
         slope += a->weight * desc->scale / a->sum;
-    }
-    for (int t = 0; t < targets; t++) {
-        const struct target *a = &target[t];
-        hit[t] = -a->weight * a->others / a->sum * a->slope;
-        if (targets == 2) {
-            const struct target *b = &target[1 - t];
-            hit[t] += a->class == b->class ? -b->weight * b->others / b->sum * b->slope
-                                           : b->weight * desc->scale * z[a->class] / b->sum;
-        }
     }
     float factor = (float)slope;
 #pragma omp simd
     for (size_t c = 0; c < classes; c++)
         z[c] *= factor;
     for (int t = 0; t < targets; t++)
-        z[target[t].class] = (float)hit[t];
+        z[target[t].class] =
+            (float)gradient(&target[t], targets == 2 ? &target[1 - t] : NULL, desc->scale, top);
     return loss;
 }
 
@@ -141,11 +144,11 @@ int cpu_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label, cons
     float *first = cpu_mat(z);
 #pragma omp parallel for num_threads(cpu->threads)
     for (size_t i = 0; i < z.rows; i++) {
-        struct target target[2] = {{.class = (size_t)label[i], .weight = label2 ? weight[i] : 1}};
+        double w = label2 ? weight[i] : 1;
+        struct target target[2] = {{.class = (size_t)label[i], .weight = w * share}};
         if (label2)
-            target[1] =
-                (struct target){.class = (size_t)label2[i], .weight = 1 - (double)weight[i]};
-        row[i] = row_loss(first + i * z.cols, z.cols, target, label2 ? 2 : 1, share, desc);
+            target[1] = (struct target){.class = (size_t)label2[i], .weight = (1 - w) * share};
+        row[i] = row_loss(first + i * z.cols, z.cols, target, label2 ? 2 : 1, desc);
     }
     *loss = 0;
     for (size_t i = 0; i < z.rows; i++)
