@@ -112,7 +112,7 @@ static void geometry_free(struct geometry *g)
 {
 #if DN_HANDLES
     dnnl_memory_desc_t all[] = {g->x, g->w, g->b, g->y, g->plain};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i])
             dnnl_memory_desc_destroy(all[i]);
 #else
@@ -294,7 +294,7 @@ void dn_conv_free(struct dn_conv *conv)
     if (conv->plain)
         dnnl_memory_destroy(conv->plain);
     dnnl_primitive_t all[] = {conv->primitive, conv->pack, conv->unpack};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i])
             dnnl_primitive_destroy(all[i]);
     free(conv);

@@ -74,7 +74,7 @@ int cpu_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params
     struct cpu *cpu = cpu_of(be);
     bool first = desc->kind == PS_ADAM || desc->kind == PS_ADAMW || desc->momentum > 0;
     const ps_vec *used[] = {params, grads, first ? m : params, desc->kind != PS_SGD ? v : params};
-    for (size_t i = 0; i < sizeof used / sizeof *used; i++)
+    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
         if (!used[i] || offset > used[i]->n || n > used[i]->n - offset)
             return cpu_fail(cpu, "update: %zu elements at %zu are not in every vector", n, offset);
     bool adaptive = desc->kind == PS_ADAM || desc->kind == PS_ADAMW;
