@@ -2,6 +2,7 @@
 # make          build everything into build/
 # make demo     raw images to a table of metrics, on real data
 # make check    all tests; `make asan check` runs them under the sanitizers
+# make fuzz     fuzz targets into build/fuzz/bin (clang): run one with its folder of tests/fuzz/corpus
 # make lint     gcc and clang warnings as errors, clang-tidy, shellcheck, man pages
 # make install  PREFIX (/usr/local) and DESTDIR are respected
 
@@ -19,6 +20,12 @@ endif
 
 CC = gcc
 CXX = g++
+ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
+BUILD := build/fuzz
+CC := clang
+CXX := clang++
+VARIANT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
+endif
 CFLAGS ?= -O3 -g
 WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas
 WARN_C := $(WARN) -Wmissing-prototypes -Wstrict-prototypes
@@ -36,6 +43,7 @@ LIB_CXX := $(wildcard lib/*/*.cc)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
 BACKEND_TESTS := $(patsubst tests/backend/%.c,$(BUILD)/tests/%,$(wildcard tests/backend/*.c))
 # Programs that only a pipeline needs: built like tools, not installed.
 HELPERS := $(patsubst pipelines/%.c,$(BUILD)/bin/%,$(wildcard pipelines/*.c))
@@ -43,7 +51,7 @@ MAN := $(wildcard man/*.[157])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan setup demo check lint format bench install clean tests
+.PHONY: all asan fuzz setup demo check lint format bench install clean tests
 all: $(TOOLS) $(HELPERS)
 asan: all
 
@@ -76,6 +84,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libps.a
 $(BUILD)/tests/%: $(BUILD)/tests/backend/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -lcmocka -o $@
+
+$(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libps.a
+	@mkdir -p $(@D)
+	$(CC) $(VARIANT) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+
+fuzz: $(FUZZ)
 
 tests: $(UNIT) $(BACKEND_TESTS)
 
