@@ -12,7 +12,7 @@
 enum { LANES = 4 }; /* rows handled together, for speed only */
 
 struct geometry {
-    int channels, h, w, out_h, out_w, kernel, stride, pad;
+    int channels, h, w, out_h, out_w, kernel, stride, pad, threads;
     size_t positions, rows; /* rows: positions rounded up to LANES; the last ones are zero */
     size_t patch;           /* I k k */
 };
@@ -31,11 +31,19 @@ static bool conv_shape(const ps_node *node, struct ps_shape *out)
     return true;
 }
 
-static struct geometry conv_geometry(const ps_node *node)
+static struct geometry conv_geometry(const ps_backend *be, const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
     struct ps_shape in = node->in[0]->shape, out = node->out->shape;
-    struct geometry g = {in.c, in.h, in.w, out.h, out.w, d->kernel, d->stride, d->pad, 0, 0, 0};
+    struct geometry g = {.channels = in.c,
+                         .h = in.h,
+                         .w = in.w,
+                         .out_h = out.h,
+                         .out_w = out.w,
+                         .kernel = d->kernel,
+                         .stride = d->stride,
+                         .pad = d->pad,
+                         .threads = ps_ref_threads(be)};
     g.positions = ps_ref_plane(out);
     g.rows = (g.positions + LANES - 1) / LANES * LANES;
     g.patch = (size_t)in.c * (size_t)d->kernel * (size_t)d->kernel;
@@ -48,9 +56,9 @@ static size_t conv_saved(const ps_node *node)
     return ps_ref_count(node->out->shape);
 }
 
-static void gather(const struct geometry *g, const double *x, double *patches, int threads)
+static void gather(const struct geometry *g, const double *x, double *patches)
 {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(g->threads)
     for (size_t p = 0; p < g->positions; p++) {
         int top = (int)(p / (size_t)g->out_w) * g->stride - g->pad;
         int left = (int)(p % (size_t)g->out_w) * g->stride - g->pad;
@@ -69,11 +77,11 @@ static void gather(const struct geometry *g, const double *x, double *patches, i
 }
 
 /* dx = what the patches' gradients say about each input element. */
-static void scatter(const struct geometry *g, const double *dpatches, double *dx, int threads)
+static void scatter(const struct geometry *g, const double *dpatches, double *dx)
 {
     size_t window = (size_t)g->kernel * (size_t)g->kernel;
     size_t plane = (size_t)g->h * (size_t)g->w;
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(g->threads)
     for (int c = 0; c < g->channels; c++) {
         double *to = dx + (size_t)c * plane;
         memset(to, 0, plane * sizeof *to);
@@ -128,9 +136,9 @@ static void combine(double *restrict y, const double *a, size_t stride, const do
 }
 
 static void multiply(const struct geometry *g, const double *weight, int out_channels,
-                     const double *patches, double *y, int threads)
+                     const double *patches, double *y)
 {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(g->threads)
     for (size_t p = 0; p < g->rows; p += LANES)
         for (int o = 0; o < out_channels; o++) {
             double sum[LANES];
@@ -140,11 +148,33 @@ static void multiply(const struct geometry *g, const double *weight, int out_cha
         }
 }
 
+static void add_bias_and_bn(const ps_node *node, const ps_vec *params, const ps_vec *state)
+{
+    const struct ps_op_desc *d = &node->desc;
+    bool biased = d->bias != PS_ABSENT, frozen = d->bn == PS_BN_FROZEN;
+    size_t plane = ps_ref_plane(node->out->shape), i = 0;
+    for (int n = 0; n < node->out->shape.n; n++)
+        for (size_t c = 0; c < (size_t)d->out_channels; c++) {
+            double bias = biased ? params->x[d->bias + c] : 0, mean = 0, scale = 1, beta = 0;
+            if (frozen) {
+                mean = state->x[d->mean + c];
+                scale = params->x[d->gamma + c] / sqrt(state->x[d->var + c] + (double)d->eps);
+                beta = params->x[d->beta + c];
+            }
+            for (size_t end = i + plane; i < end; i++) {
+                double y = node->out->x[i] + bias;
+                if (node->saved)
+                    node->saved[i] = y;
+                node->out->x[i] = (y - mean) * scale + beta;
+            }
+        }
+}
+
 static int conv_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
 {
     const struct ps_op_desc *d = &node->desc;
-    struct geometry g = conv_geometry(node);
-    int threads = ps_ref_threads(be), channels = d->out_channels;
+    struct geometry g = conv_geometry(be, node);
+    int channels = d->out_channels;
     double *patches = calloc(g.rows * g.patch, sizeof *patches);
     if (!patches)
         return ps_ref_fail(be, "conv: out of memory");
@@ -152,23 +182,12 @@ static int conv_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_
     size_t out_image = (size_t)channels * g.positions;
     double *y = node->out->x;
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
-        gather(&g, node->in[0]->x + n * in_image, patches, threads);
-        multiply(&g, params->x + d->weight, channels, patches, y + n * out_image, threads);
+        gather(&g, node->in[0]->x + n * in_image, patches);
+        multiply(&g, params->x + d->weight, channels, patches, y + n * out_image);
     }
     free(patches);
 
-    const double *bias = ps_ref_at(params, d->bias);
-    for (size_t i = 0; i < (size_t)node->out->shape.n * out_image; i++) {
-        size_t c = i / g.positions % (size_t)channels;
-        if (bias)
-            y[i] += bias[c];
-        if (node->saved)
-            node->saved[i] = y[i];
-        if (d->bn == PS_BN_FROZEN) {
-            double scale = params->x[d->gamma + c] / sqrt(state->x[d->var + c] + (double)d->eps);
-            y[i] = (y[i] - state->x[d->mean + c]) * scale + params->x[d->beta + c];
-        }
-    }
+    add_bias_and_bn(node, params, state);
     ps_ref_finish(node);
     return 0;
 }
@@ -178,35 +197,34 @@ static void bn_backward(const ps_node *node, const ps_vec *params, const ps_vec 
                         ps_vec *grads, bool accumulate, double *dconv)
 {
     const struct ps_op_desc *d = &node->desc;
-    size_t plane = ps_ref_plane(node->out->shape), channels = (size_t)d->out_channels;
-    size_t count = ps_ref_count(node->out->shape);
+    size_t plane = ps_ref_plane(node->out->shape), channels = (size_t)d->out_channels, i = 0;
     const double *dy = node->dout->x;
     bool frozen = d->bn == PS_BN_FROZEN;
     double *dgamma = frozen ? ps_ref_gradient(grads, d->gamma, channels, accumulate) : NULL;
     double *dbeta = frozen ? ps_ref_gradient(grads, d->beta, channels, accumulate) : NULL;
     double *dbias = ps_ref_gradient(grads, d->bias, channels, accumulate);
-    for (size_t i = 0; i < count; i++) {
-        size_t c = i / plane % channels;
-        dconv[i] = dy[i];
-        if (frozen) {
-            double inverse = 1 / sqrt(state->x[d->var + c] + (double)d->eps);
-            if (dgamma)
-                dgamma[c] += dy[i] * (node->saved[i] - state->x[d->mean + c]) * inverse;
-            if (dbeta)
-                dbeta[c] += dy[i];
-            dconv[i] *= params->x[d->gamma + c] * inverse;
-        }
-        if (dbias)
-            dbias[c] += dconv[i];
-    }
+    for (int n = 0; n < node->out->shape.n; n++)
+        for (size_t c = 0; c < channels; c++)
+            for (size_t end = i + plane; i < end; i++) {
+                dconv[i] = dy[i];
+                if (frozen) {
+                    double inverse = 1 / sqrt(state->x[d->var + c] + (double)d->eps);
+                    if (dgamma)
+                        dgamma[c] += dy[i] * (node->saved[i] - state->x[d->mean + c]) * inverse;
+                    if (dbeta)
+                        dbeta[c] += dy[i];
+                    dconv[i] *= params->x[d->gamma + c] * inverse;
+                }
+                if (dbias)
+                    dbias[c] += dconv[i];
+            }
 }
 
 static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
                          ps_vec *grads, bool accumulate)
 {
     const struct ps_op_desc *d = &node->desc;
-    struct geometry g = conv_geometry(node);
-    int threads = ps_ref_threads(be);
+    struct geometry g = conv_geometry(be, node);
     size_t channels = (size_t)d->out_channels, out_image = channels * g.positions;
     size_t in_image = (size_t)g.channels * (size_t)g.h * (size_t)g.w;
     double *patches = calloc(g.rows * g.patch, sizeof *patches);
@@ -223,18 +241,18 @@ static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
         const double *dy = dconv + n * out_image;
         if (dweight) {
-            gather(&g, node->in[0]->x + n * in_image, patches, threads);
-#pragma omp parallel for num_threads(threads)
+            gather(&g, node->in[0]->x + n * in_image, patches);
+#pragma omp parallel for num_threads(g.threads)
             for (size_t o = 0; o < channels; o++)
                 combine(dweight + o * g.patch, dy + o * g.positions, 1, patches, g.positions,
                         g.patch);
         }
         if (node->din[0]) {
             memset(patches, 0, g.rows * g.patch * sizeof *patches);
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(g.threads)
             for (size_t p = 0; p < g.positions; p++)
                 combine(patches + p * g.patch, dy + p, g.positions, weight, channels, g.patch);
-            scatter(&g, patches, node->din[0]->x + n * in_image, threads);
+            scatter(&g, patches, node->din[0]->x + n * in_image);
         }
     }
     free(patches);

@@ -16,6 +16,7 @@ int ps_ref_fail(ps_backend *be, const char *format, ...)
     struct ref *ref = (struct ref *)be;
     va_list args;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is one line up */
     vsnprintf(ref->error, sizeof ref->error, format, args);
     va_end(args);
     return -1;

@@ -18,8 +18,7 @@ int ps_ref_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a,
                            a.cols, ta ? "^T" : "", b.rows, b.cols, tb ? "^T" : "", c.rows, c.cols);
     size_t x_row = ta ? 1 : a.cols, x_step = ta ? a.cols : 1;
     size_t y_column = tb ? b.cols : 1, y_step = tb ? 1 : b.cols;
-    int threads = ps_ref_threads(be);
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(ps_ref_threads(be))
     for (size_t i = 0; i < c.rows; i++)
         for (size_t j = 0; j < c.cols; j++) {
             double sum = 0;

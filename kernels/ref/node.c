@@ -82,31 +82,23 @@ ps_node *ps_ref_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_
                          int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
                          ps_act *const *din)
 {
-    if ((size_t)desc->op >= sizeof operators / sizeof *operators || inputs < 1) {
+    if (desc->op > PS_OP_LINEAR || inputs < 1 || inputs > PS_REF_INPUTS) {
         ps_ref_fail(be, "no operator %d with %d inputs", (int)desc->op, inputs);
         return NULL;
     }
     ps_node *node = calloc(1, sizeof *node);
-    ps_act **acts = calloc(2 * (size_t)inputs, sizeof(ps_act *));
-    if (!node || !acts) {
-        free(node);
-        free(acts);
+    if (!node) {
         ps_ref_fail(be, "out of memory");
         return NULL;
     }
-    *node = (ps_node){.desc = *desc,
-                      .op = operators[desc->op],
-                      .mode = mode,
-                      .inputs = inputs,
-                      .in = acts,
-                      .din = acts + inputs,
-                      .out = out};
-    memcpy(node->in, in, (size_t)inputs * sizeof(ps_act *));
-    if (mode == PS_TRAIN) {
-        node->dout = dout;
-        if (din)
-            memcpy(node->din, din, (size_t)inputs * sizeof(ps_act *));
+    *node = (ps_node){
+        .desc = *desc, .op = operators[desc->op], .mode = mode, .inputs = inputs, .out = out};
+    for (int i = 0; i < inputs; i++) {
+        node->in[i] = in[i];
+        node->din[i] = mode == PS_TRAIN && din ? din[i] : NULL;
     }
+    if (mode == PS_TRAIN)
+        node->dout = dout;
     if (check(be, node)) {
         ps_ref_node_free(be, node);
         return NULL;
@@ -127,10 +119,8 @@ ps_node *ps_ref_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_
 void ps_ref_node_free(ps_backend *be, ps_node *node)
 {
     (void)be;
-    if (node) {
-        free(node->in);
+    if (node)
         free(node->saved);
-    }
     free(node);
 }
 

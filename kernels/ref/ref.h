@@ -23,6 +23,8 @@ struct ps_act {
     double *x;
 };
 
+enum { PS_REF_INPUTS = 8 }; /* of one operator, at most */
+
 /* What an operator is made of. */
 struct ps_ref_op {
     const char *name;
@@ -40,7 +42,7 @@ struct ps_node {
     const struct ps_ref_op *op;
     enum ps_mode mode;
     int inputs;
-    ps_act **in, **din; /* (inputs); din entries may be NULL */
+    ps_act *in[PS_REF_INPUTS], *din[PS_REF_INPUTS]; /* din: NULL where not wanted */
     ps_act *out, *dout;
     double *saved;                      /* NULL for INFER */
     size_t params_needed, state_needed; /* least lengths of the vectors */

@@ -43,7 +43,8 @@ int ps_ref_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *par
         (uses_m && ps_ref_range(be, m, offset, n)) || (uses_v && ps_ref_range(be, v, offset, n)))
         return -1;
     for (size_t i = offset; i < offset + n; i++) {
-        struct slot s = {params->x + i, uses_m ? m->x + i : NULL, uses_v ? v->x + i : NULL};
+        double none = 0;
+        struct slot s = {params->x + i, uses_m ? m->x + i : &none, uses_v ? v->x + i : &none};
         double g = grads->x[i] * desc->gradient_scale;
         if (desc->clip_value > 0 && fabs(g) > desc->clip_value)
             g = copysign(desc->clip_value, g);

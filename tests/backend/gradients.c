@@ -291,7 +291,7 @@ static void softmax_margins(void **state)
                 elements(k.x)[3] = -0.93; /* ARC past pi */
                 softmax(&k);
                 double *dz = copy(elements(k.work), ROWS * CLASSES);
-                char text[60];
+                char text[100];
                 snprintf(text, sizeof text, "softmax margin %d mixed %d virtual %d", margin, mixed,
                          more);
                 check_slope(text, elements(k.x), dz, (size_t)ROWS * CLASSES, softmax, &k, &rng);
