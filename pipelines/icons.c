@@ -4,16 +4,17 @@
  *     icons THEMES_DIR OUT_DIR [LEAST]
  *
  * One file per (name, theme), the largest; symbolic, cursor, animation, -rtl and dark ones left
- * out; rendered 64 x 64 on white; blank renders dropped. Names that are aliases (the same render in
- * at least two themes and in more than half of those that have both) become one class. Within a
- * class a drawing nearer than 8/255 (mean absolute difference at 16 x 16) to one before it is
- * dropped. Classes with fewer than LEAST (6) drawings are left out.
+ * out; rendered 64 x 64 on white; blank renders (drawn in white, for dark panels) dropped. Names
+ * that are aliases (the same render in at least two themes and in more than half of those that have
+ * both) become one class. Within a class a drawing nearer than 8/255 (mean absolute difference at
+ * 16 x 16) to one before it is dropped. Classes with fewer than LEAST (6) drawings are left out.
  */
 #include "base/err.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/opt.h"
 #include "base/parallel.h"
 
 #include <ctype.h>
@@ -79,11 +80,11 @@ static int add_file(struct icons *icons, const char *root, const char *path)
     const char *relative = path + strlen(root) + 1, *base = ps_path_base(path);
     const char *dot = strrchr(base, '.');
     if (!dot || unwanted(relative) || !strchr(relative, '/') ||
-        (strcmp(dot, ".png") && strcmp(dot, ".svg") && strcmp(dot, ".svgz")))
+        ps_choice_index(".png|.svg|.svgz", dot) < 0)
         return PS_OK;
     char *real = realpath(path, NULL);
-    if (!real) /* a dangling link */
-        return PS_OK;
+    if (!real)
+        return ps_fail_errno("%s: cannot be resolved", path);
     int rc = ps_grow(&icons->items, &icons->capacity, icons->count + 1, sizeof *icons->items);
     if (rc) {
         free(real);
@@ -126,6 +127,10 @@ static int find_files(struct icons *icons, char *root)
         if (entry->fts_info == FTS_F)
             rc = add_file(icons, root, entry->fts_path);
     fts_close(walk);
+    if (!rc && !icons->count)
+        rc = ps_fail(PS_EINVAL, "%s: no icons below it", root);
+    if (rc)
+        return rc;
     qsort(icons->items, icons->count, sizeof *icons->items, by_name_theme_size);
     size_t kept = 0;
     for (size_t i = 0; i < icons->count; i++) {
@@ -136,7 +141,7 @@ static int find_files(struct icons *icons, char *root)
             icons->items[kept++] = *icon;
     }
     icons->count = kept;
-    return rc;
+    return PS_OK;
 }
 
 /* SIDE x SIDE RGB on white, the picture centred. */
@@ -148,8 +153,7 @@ static void draw(const char *path, struct drawing *drawing)
     if (vips_thumbnail(path, &image, SIDE, "height", SIDE, NULL) ||
         vips_colourspace(image, &flat, VIPS_INTERPRETATION_sRGB, NULL))
         goto done;
-    g_object_unref(image);
-    image = NULL;
+    g_clear_object(&image);
     if (vips_image_hasalpha(flat)) {
         if (vips_flatten(flat, &image, "background", white, NULL))
             goto done;
@@ -167,17 +171,19 @@ static void draw(const char *path, struct drawing *drawing)
         memcpy(drawing->pixels, pixels, PIXELS);
         memcpy(drawing->small, small, sizeof drawing->small);
         drawing->hash = ps_checksum(pixels, PIXELS);
-        for (size_t i = 1; i < PIXELS && !drawing->good; i++)
-            drawing->good = pixels[i] != pixels[0];
+        long ink = 0;
+        for (size_t i = 0; i < sizeof drawing->small; i++)
+            ink += 255 - small[i];
+        drawing->good = ink >= 4 * (long)sizeof drawing->small;
     }
     g_free(small);
     g_free(pixels);
 done:
     vips_error_clear();
-    VipsImage *images[] = {image, flat, square, little};
-    for (size_t i = 0; i < sizeof images / sizeof *images; i++)
-        if (images[i])
-            g_object_unref(images[i]);
+    g_clear_object(&image);
+    g_clear_object(&flat);
+    g_clear_object(&square);
+    g_clear_object(&little);
     vips_area_unref(VIPS_AREA(white));
 }
 
@@ -296,7 +302,8 @@ static int collect_aliases(const struct icons *icons, const size_t *first, size_
                 (*out)[(*count)++] = (struct alias){a < b ? a : b, a < b ? b : a};
             }
     }
-    qsort(*out, *count, sizeof **out, by_pair);
+    if (*count)
+        qsort(*out, *count, sizeof **out, by_pair);
     return PS_OK;
 }
 

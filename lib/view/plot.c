@@ -1,0 +1,116 @@
+#include "view/plot.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Okabe and Ito's palette, which the colour-blind can tell apart, then darker repeats. */
+static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                      "#E69F00", "#56B4E9", "#6A3D9A", "#7F7F7F"};
+
+static const char *color_of(const struct ps_series *series)
+{
+    return palette[(size_t)series->color % (sizeof palette / sizeof *palette)];
+}
+
+/* Single-quoted for gnuplot, where a quote is doubled; control characters become spaces. */
+static void print_quoted(FILE *to, const char *text)
+{
+    fputc('\'', to);
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputc('\'', to);
+        fputc((unsigned char)*text < 0x20 ? ' ' : *text, to);
+    }
+    fputc('\'', to);
+}
+
+static void print_data(FILE *to, const struct ps_series *series, size_t number)
+{
+    fprintf(to, "$d%zu << EOD\n", number);
+    for (size_t i = 0; i < series->count; i++) {
+        fprintf(to, "%.9g %.9g", series->x[i], series->y[i]);
+        if (series->low)
+            fprintf(to, " %.9g %.9g", series->low[i], series->high[i]);
+        fputc('\n', to);
+    }
+    fputs("EOD\n", to);
+}
+
+static void print_series(FILE *to, const struct ps_series *series, size_t number, bool first)
+{
+    static const char *const style[] = {"lines lw 2", "fillsteps fs solid 0.35 noborder",
+                                        "points pt 7 ps 0.35"};
+    if (series->low)
+        fprintf(to,
+                "%s$d%zu using 1:3:4 with filledcurves fs solid 0.2 noborder lc rgb '%s' notitle",
+                first ? "" : ", ", number, color_of(series));
+    fprintf(to, "%s$d%zu using 1:2 with %s lc rgb '%s' ", first && !series->low ? "" : ", ", number,
+            style[series->style], color_of(series));
+    if (series->title) {
+        fputs("title ", to);
+        print_quoted(to, series->title);
+    } else {
+        fputs("notitle", to);
+    }
+}
+
+static void print_script(FILE *to, const struct ps_plot *plot, const struct ps_series *series,
+                         size_t count, const char *path, bool svg)
+{
+    fprintf(to,
+            "set terminal %s size %d,%d font 'sans,11' background rgb 'white' noenhanced\n"
+            "set encoding utf8\nset output ",
+            svg ? "svg" : "pngcairo", plot->width, plot->height);
+    print_quoted(to, path);
+    fputs("\nset key outside below noenhanced\nset title ", to);
+    print_quoted(to, plot->title);
+    fputs("\nset xlabel ", to);
+    print_quoted(to, plot->x_label);
+    fputs("\nset ylabel ", to);
+    print_quoted(to, plot->y_label);
+    fputs(plot->axes ? "\nset grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\n"
+                     : "\nunset border\nunset tics\nset size ratio -1\n",
+          to);
+    for (size_t i = 0; i < count; i++)
+        print_data(to, &series[i], i);
+    fputs("plot ", to);
+    for (size_t i = 0; i < count; i++)
+        print_series(to, &series[i], i, i == 0);
+    fputs("\n", to);
+}
+
+int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, size_t count,
+                  const char *path)
+{
+    bool svg = ps_has_suffix(path, ".svg");
+    if (!svg && !ps_has_suffix(path, ".png"))
+        return ps_fail(PS_EUSAGE, "%s: the name must end in .svg or .png", path);
+    char *temporary = ps_temporary_name(path);
+    if (!temporary)
+        return PS_ENOMEM;
+    signal(SIGPIPE, SIG_IGN);
+    FILE *to = popen("exec gnuplot - 2>/dev/null", "w");
+    int rc = to ? PS_OK : ps_fail_errno("cannot start gnuplot");
+    if (to) {
+        print_script(to, plot, series, count, temporary, svg);
+        int status = pclose(to);
+        if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) == 127)
+            rc = ps_fail(PS_EIO, "gnuplot did not run: install the package gnuplot-nox");
+        else if (WEXITSTATUS(status) || access(temporary, F_OK))
+            rc = ps_fail(PS_EIO, "%s: gnuplot could not draw it", path);
+    }
+    if (!rc)
+        rc = ps_file_publish(temporary, path);
+    else
+        unlink(temporary);
+    free(temporary);
+    return rc;
+}
