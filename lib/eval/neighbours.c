@@ -114,23 +114,24 @@ static void order_exactly(const ps_neighbours *gallery, const float *query, stru
 
 /*
  * Brings list[0..count), in FAISS's order, into the exact order as far as its first `wanted`. Only
- * neighbours nearer to each other than float32 can tell are looked at again. False if the list is
- * too short to know its place `wanted`.
+ * neighbours nearer to each other than float32 can tell are looked at again. False if the list ends
+ * before it is sure to hold them all.
  */
 static bool settle(const ps_neighbours *gallery, const float *query, struct found *list,
                    size_t count, size_t wanted, bool complete)
 {
     double gap = 2 * (double)ps_similarity_tolerance(gallery->dim);
-    size_t begin = 0;
-    while (begin < wanted) {
-        size_t end = begin + 1;
-        while (end < count && list[end - 1].similarity - list[end].similarity <= gap)
+    size_t last = wanted; /* behind the last that can be one of the first `wanted` */
+    while (last < count && list[wanted - 1].similarity - list[last].similarity <= gap)
+        last++;
+    if (last == count && !complete)
+        return false;
+    for (size_t begin = 0, end; begin < last; begin = end) {
+        end = begin + 1;
+        while (end < last && list[end - 1].similarity - list[end].similarity <= gap)
             end++;
-        if (end == count && !complete)
-            return false;
         if (end - begin > 1)
             order_exactly(gallery, query, list + begin, end - begin);
-        begin = end;
     }
     return true;
 }
@@ -175,7 +176,7 @@ static int finish_query(const struct block *block, size_t q)
     size_t available = gallery->n - (self >= 0);
     size_t wanted = block->k < available ? block->k : available;
     bool complete = block->searched == gallery->n;
-    if (count < wanted || !settle(gallery, query, list, count, wanted, complete)) {
+    if (count < wanted || (wanted && !settle(gallery, query, list, count, wanted, complete))) {
         free(list);
         list = malloc(gallery->n * sizeof *list);
         if (!list)
@@ -225,7 +226,7 @@ static int search_block(struct block *block, idx_t *label, float *product)
 int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_t queries,
                          const int64_t *self, size_t k, int64_t *index, float *similarity)
 {
-    size_t searched = k < gallery->n ? k + 1 + SPARE : gallery->n;
+    size_t searched = k < gallery->n ? k + k / 16 + 1 + SPARE : gallery->n;
     if (searched > gallery->n)
         searched = gallery->n;
     size_t rows = BLOCK_FOUND / searched + 1;
