@@ -1,0 +1,299 @@
+#include "eval/interop.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/tsv.h"
+#include "eval/npy.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char ps_embedding_format_words[] = "zst|safetensors|npy|tsv";
+
+static const char *const role_words[] = {"both", "query", "gallery"};
+
+/* Which columns of a table mean what; -1: absent. */
+struct columns {
+    int label, id, name, role;
+};
+
+static struct columns find_columns(const struct ps_tsv *table)
+{
+    struct columns c = {ps_tsv_column(table, "label"), ps_tsv_column(table, "id"),
+                        ps_tsv_column(table, "name"), ps_tsv_column(table, "role")};
+    if (c.label < 0)
+        c.label = ps_tsv_column(table, "class");
+    return c;
+}
+
+static bool parse_whole(const char *text, int64_t *value)
+{
+    char *end;
+    *value = strtoll(text, &end, 10);
+    return end != text && !*end;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Numbers the names in column `label` in sorted order. */
+static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
+{
+    const char **names = ps_calloc(e->n, sizeof *names);
+    if (!names)
+        return PS_ENOMEM;
+    size_t count = 0;
+    for (size_t i = 0; i < e->n; i++)
+        names[i] = ps_tsv_cell(table, i, column);
+    qsort(names, e->n, sizeof *names, compare_texts);
+    struct ps_text lines = {0};
+    int rc = PS_OK;
+    for (size_t i = 0; i < e->n && !rc; i++)
+        if (!count || strcmp(names[count - 1], names[i]) != 0) {
+            names[count++] = names[i];
+            rc = ps_text_printf(&lines, "%s%s", count > 1 ? "\n" : "", names[i]);
+        }
+    for (size_t i = 0; i < e->n && !rc; i++) {
+        const char *cell = ps_tsv_cell(table, i, column);
+        const char **at = bsearch(&cell, names, count, sizeof *names, compare_texts);
+        e->label[i] = at - names;
+    }
+    if (!rc)
+        rc = ps_embedding_add_meta(e, "class_names", lines.data ? lines.data : "");
+    ps_text_free(&lines);
+    free(names);
+    return rc;
+}
+
+static int take_labels(struct ps_embedding *e, const struct ps_tsv *table, int column)
+{
+    if (!(e->label = ps_calloc(e->n, sizeof *e->label)))
+        return PS_ENOMEM;
+    for (size_t i = 0; i < e->n; i++)
+        if (!parse_whole(ps_tsv_cell(table, i, column), &e->label[i]))
+            return number_names(e, table, column);
+    return PS_OK;
+}
+
+static int take_ids(struct ps_embedding *e, const struct ps_tsv *table, int column,
+                    const char *path)
+{
+    if (!(e->id = ps_calloc(e->n, sizeof *e->id)))
+        return PS_ENOMEM;
+    for (size_t i = 0; i < e->n; i++)
+        if (!parse_whole(ps_tsv_cell(table, i, column), &e->id[i]))
+            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not a whole number", path,
+                           table->lines[i], ps_tsv_cell(table, i, column));
+    return PS_OK;
+}
+
+static int take_roles(struct ps_embedding *e, const struct ps_tsv *table, int column,
+                      const char *path)
+{
+    if (!(e->role = ps_calloc(e->n, 1)))
+        return PS_ENOMEM;
+    for (size_t i = 0; i < e->n; i++) {
+        const char *cell = ps_tsv_cell(table, i, column);
+        while (e->role[i] < 3 && strcmp(cell, role_words[e->role[i]]) != 0)
+            e->role[i]++;
+        if (e->role[i] == 3)
+            return ps_fail(PS_EFORMAT, "%s:%zu: role '%s' is not query, gallery or both", path,
+                           table->lines[i], cell);
+    }
+    return PS_OK;
+}
+
+static int take_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
+{
+    if (!(e->name = ps_calloc(e->n, sizeof *e->name)))
+        return PS_ENOMEM;
+    for (size_t i = 0; i < e->n; i++)
+        if (!(e->name[i] = ps_strdup(ps_tsv_cell(table, i, column))))
+            return PS_ENOMEM;
+    return PS_OK;
+}
+
+/* Labels and what else the table says about the rows, of which there are e->n. */
+static int take_columns(struct ps_embedding *e, const struct ps_tsv *table, const char *path)
+{
+    struct columns c = find_columns(table);
+    if (c.label < 0)
+        return ps_fail(PS_EFORMAT, "%s: no column 'label'", path);
+    if (table->rows != e->n)
+        return ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, table->rows,
+                       e->n, e->file);
+    int rc = take_labels(e, table, c.label);
+    if (!rc && c.id >= 0)
+        rc = take_ids(e, table, c.id, path);
+    if (!rc && c.role >= 0)
+        rc = take_roles(e, table, c.role, path);
+    if (!rc && c.name >= 0)
+        rc = take_names(e, table, c.name);
+    return rc;
+}
+
+static int read_labels(struct ps_embedding *e, const char *path)
+{
+    void *bytes;
+    size_t length, n;
+    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
+    if (rc)
+        return rc;
+    if (ps_is_npy(bytes, length)) {
+        rc = ps_npy_ints(path, bytes, length, &e->label, &n);
+        if (!rc && n != e->n)
+            rc = ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, n, e->n,
+                         e->file);
+    } else {
+        struct ps_tsv table = {0};
+        rc = ps_tsv_parse(&table, path, bytes, length);
+        if (!rc) {
+            rc = take_columns(e, &table, path);
+            ps_tsv_free(&table);
+        }
+    }
+    free(bytes);
+    return rc;
+}
+
+/* "x.npy" -> "x.labels.tsv". */
+static char *labels_beside(const char *path, const char *ending)
+{
+    size_t base = strlen(path) - (ps_has_suffix(path, ".npy") ? 4 : 0);
+    return ps_asprintf("%.*s.labels.%s", (int)base, path, ending);
+}
+
+static int find_labels(struct ps_embedding *e, const char *path)
+{
+    static const char *const endings[] = {"tsv", "npy"};
+    for (int i = 0; i < 2; i++) {
+        char *beside = labels_beside(path, endings[i]);
+        if (!beside)
+            return PS_ENOMEM;
+        int rc = ps_is_file(beside) ? read_labels(e, beside) : 1;
+        free(beside);
+        if (rc <= 0)
+            return rc;
+    }
+    return ps_fail(PS_EUSAGE, "%s: a .npy file has no labels; name their file with --labels",
+                   e->file);
+}
+
+static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
+{
+    struct columns c = find_columns(table);
+    int *column = ps_calloc(table->columns, sizeof *column);
+    if (!column)
+        return PS_ENOMEM;
+    for (int i = 0; i < (int)table->columns; i++)
+        if (i != c.label && i != c.id && i != c.role && i != c.name)
+            column[e->dim++] = i;
+    e->n = table->rows;
+    int rc = PS_OK;
+    if (!e->n || !e->dim)
+        rc = ps_fail(PS_EFORMAT, "%s: no rows, or no columns that are dimensions", e->file);
+    else if (!(e->x = ps_calloc(e->n * e->dim, sizeof *e->x)))
+        rc = PS_ENOMEM;
+    for (size_t i = 0; i < e->n && !rc; i++)
+        for (size_t d = 0; d < e->dim && !rc; d++) {
+            const char *cell = ps_tsv_cell(table, i, column[d]);
+            char *end;
+            e->x[i * e->dim + d] = strtof(cell, &end);
+            if (end == cell || *end)
+                rc = ps_fail(PS_EFORMAT, "%s:%zu: column '%s': '%s' is not a number", e->file,
+                             table->lines[i], table->header[column[d]], cell);
+        }
+    free(column);
+    return rc ? rc : take_columns(e, table, e->file);
+}
+
+static int load_foreign(struct ps_embedding *e, const char *path, const char *labels)
+{
+    if (ps_has_suffix(path, ".tsv")) {
+        struct ps_tsv table;
+        int rc = ps_tsv_read(&table, path);
+        if (!rc) {
+            rc = from_tsv(e, &table);
+            ps_tsv_free(&table);
+        }
+        return rc ? rc : ps_embedding_check(e);
+    }
+    void *bytes;
+    size_t length;
+    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
+    if (rc)
+        return rc;
+    rc = ps_npy_floats(path, bytes, length, &e->x, &e->n, &e->dim);
+    free(bytes);
+    if (!rc)
+        rc = labels ? read_labels(e, labels) : find_labels(e, path);
+    return rc ? rc : ps_embedding_check(e);
+}
+
+int ps_embedding_load(struct ps_embedding *embedding, const char *path, const char *labels)
+{
+    if (!ps_has_suffix(path, ".npy") && !ps_has_suffix(path, ".tsv"))
+        return ps_embedding_read(embedding, path);
+    *embedding = (struct ps_embedding){.file = ps_strdup(path)};
+    int rc = embedding->file ? load_foreign(embedding, path, labels) : PS_ENOMEM;
+    if (rc)
+        ps_embedding_free(embedding);
+    return rc;
+}
+
+static void put_row(const struct ps_embedding *e, size_t i, FILE *stream)
+{
+    fprintf(stream, "%lld", (long long)e->label[i]);
+    if (e->id)
+        fprintf(stream, "\t%lld", (long long)e->id[i]);
+    if (e->role)
+        fprintf(stream, "\t%s", role_words[e->role[i]]);
+    if (e->name) {
+        char *escaped = ps_tsv_escape(e->name[i]);
+        fprintf(stream, "\t%s", escaped ? escaped : "");
+        free(escaped);
+    }
+}
+
+static int write_tsv(const struct ps_embedding *e, const char *path, bool values)
+{
+    ps_out *out = ps_out_open(path);
+    if (!out)
+        return ps_error_code();
+    FILE *stream = ps_out_stream(out);
+    fprintf(stream, "label%s%s%s", e->id ? "\tid" : "", e->role ? "\trole" : "",
+            e->name ? "\tname" : "");
+    for (size_t d = 0; values && d < e->dim; d++)
+        fprintf(stream, "\tx%zu", d);
+    fputc('\n', stream);
+    for (size_t i = 0; i < e->n; i++) {
+        put_row(e, i, stream);
+        for (size_t d = 0; values && d < e->dim; d++)
+            fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
+        fputc('\n', stream);
+    }
+    return ps_out_commit(out);
+}
+
+static int write_npy(const struct ps_embedding *e, const char *path)
+{
+    if (!strcmp(path, "-"))
+        return ps_fail(PS_EUSAGE, "the format npy is two files, and cannot go to standard output");
+    char *beside = labels_beside(path, "tsv");
+    int rc = beside ? write_tsv(e, beside, false) : PS_ENOMEM;
+    free(beside);
+    return rc ? rc : ps_npy_write_floats(path, e->x, e->n, e->dim);
+}
+
+int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
+                      enum ps_embedding_format format, int level)
+{
+    if (format == PS_EMBEDDING_NPY)
+        return write_npy(embedding, path);
+    if (format == PS_EMBEDDING_TSV)
+        return write_tsv(embedding, path, true);
+    return ps_embedding_write(embedding, path, format == PS_EMBEDDING_ZST ? level : 0);
+}

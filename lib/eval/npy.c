@@ -1,0 +1,168 @@
+#include "eval/npy.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "net/dtype.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * magic, major, minor, header length (2 bytes in version 1, else 4), header: a Python dictionary
+ * with descr, fortran_order and shape, then the values.
+ */
+static const unsigned char magic[] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
+enum { PREFIX = 10, ALIGNMENT = 64, LONGEST_HEADER = 1 << 16 };
+
+static const struct {
+    const char *descr;
+    enum ps_dtype dtype;
+} types[] = {{"<f4", PS_F32}, {"<f2", PS_F16}, {"<f8", PS_F64}, {"<i8", PS_I64}, {"<i4", PS_I32},
+             {"<i2", PS_I16}, {"|i1", PS_I8},  {"|u1", PS_U8},  {"|b1", PS_BOOL}};
+
+bool ps_is_npy(const void *bytes, size_t length)
+{
+    return length >= sizeof magic && !memcmp(bytes, magic, sizeof magic);
+}
+
+/* What follows 'key': in the header, or NULL. */
+static const char *find_value(const char *header, const char *key)
+{
+    char quoted[32];
+    snprintf(quoted, sizeof quoted, "'%s':", key);
+    const char *at = strstr(header, quoted);
+    if (!at)
+        return NULL;
+    at += strlen(quoted);
+    return at + strspn(at, " ");
+}
+
+static int parse_shape(struct ps_tensor *array, const char *text)
+{
+    if (!text || *text++ != '(')
+        return -1;
+    while (array->ndim < PS_MAX_DIMS) {
+        text += strspn(text, " ,");
+        if (*text == ')')
+            return 0;
+        char *end;
+        unsigned long long size = strtoull(text, &end, 10);
+        if (end == text || *text == '-' || size > INT64_MAX)
+            return -1;
+        array->shape[array->ndim++] = (int64_t)size;
+        text = end;
+    }
+    return -1;
+}
+
+static int parse_header(struct ps_tensor *array, const char *name, const char *header)
+{
+    const char *descr = find_value(header, "descr"), *order = find_value(header, "fortran_order");
+    if (!descr || *descr != '\'' || !order || parse_shape(array, find_value(header, "shape")))
+        return ps_fail(PS_EFORMAT, "%s: not a plain .npy array (its header cannot be read)", name);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strncmp(descr + 1, types[i].descr, 3) && descr[4] == '\'') {
+            array->dtype = types[i].dtype;
+            if (strncmp(order, "False", 5) != 0 && array->ndim > 1)
+                return ps_fail(PS_ENOTSUP, "%s: stored by columns; save numpy.ascontiguousarray(x)",
+                               name);
+            return PS_OK;
+        }
+    return ps_fail(PS_ENOTSUP, "%s: values of type %.6s; save them as float32 or int64", name,
+                   descr);
+}
+
+/* Finds the array in the file's bytes; array->data points into them. */
+static int parse(struct ps_tensor *array, const char *name, const unsigned char *bytes,
+                 size_t length)
+{
+    *array = (struct ps_tensor){0};
+    if (length < PREFIX + 2 || !ps_is_npy(bytes, length) || bytes[6] < 1 || bytes[6] > 3)
+        return ps_fail(PS_EFORMAT, "%s: not a .npy file of version 1 to 3", name);
+    size_t begin = bytes[6] == 1 ? PREFIX : PREFIX + 2, used = bytes[8] | (size_t)bytes[9] << 8;
+    if (bytes[6] > 1)
+        used |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    if (used > LONGEST_HEADER || used > length - begin)
+        return ps_fail(PS_EFORMAT, "%s: cut short in its header", name);
+    char *header = ps_asprintf("%.*s", (int)used, (const char *)bytes + begin);
+    int rc = header ? parse_header(array, name, header) : PS_ENOMEM;
+    free(header);
+    if (rc)
+        return rc;
+    size_t left = length - begin - used, size;
+    if (ps_shape_size(array->shape, array->ndim, array->dtype, &array->count, &size) ||
+        size != left)
+        return ps_fail(PS_EFORMAT, "%s: its shape does not fit the %zu bytes of its values", name,
+                       left);
+    array->data = bytes + begin + used;
+    return PS_OK;
+}
+
+int ps_npy_floats(const char *name, const void *bytes, size_t length, float **x, size_t *n,
+                  size_t *dim)
+{
+    struct ps_tensor array;
+    int rc = parse(&array, name, bytes, length);
+    if (rc)
+        return rc;
+    if (array.ndim != 2 || !array.count || !ps_dtype_is_float(array.dtype))
+        return ps_fail(PS_EFORMAT, "%s: not a matrix of floats (rows, dimensions)", name);
+    *n = (size_t)array.shape[0];
+    *dim = (size_t)array.shape[1];
+    *x = ps_calloc(array.count, sizeof **x);
+    return *x ? ps_tensor_floats(&array, *x) : PS_ENOMEM;
+}
+
+int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **values, size_t *n)
+{
+    struct ps_tensor array;
+    int rc = parse(&array, name, bytes, length);
+    if (rc)
+        return rc;
+    if (array.ndim != 1 || ps_dtype_is_float(array.dtype))
+        return ps_fail(PS_EFORMAT, "%s: not a list of integers", name);
+    *n = array.count;
+    *values = ps_calloc(array.count + 1, sizeof **values);
+    return *values ? ps_tensor_ints(&array, *values) : PS_ENOMEM;
+}
+
+static int write_array(const char *path, const char *descr, const char *shape, const void *values,
+                       size_t size, size_t count)
+{
+    char header[256];
+    memcpy(header, magic, sizeof magic);
+    int used =
+        PREFIX + snprintf(header + PREFIX, sizeof header - PREFIX,
+                          "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
+    size_t whole = ((size_t)used + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    memset(header + used, ' ', whole - (size_t)used);
+    header[whole - 1] = '\n';
+    header[6] = 1;
+    header[7] = 0;
+    header[8] = (char)((whole - PREFIX) & 0xff);
+    header[9] = (char)((whole - PREFIX) >> 8);
+    ps_out *out = ps_out_open(path);
+    if (!out)
+        return ps_error_code();
+    FILE *stream = ps_out_stream(out);
+    if (fwrite(header, 1, whole, stream) != whole || fwrite(values, size, count, stream) != count) {
+        ps_fail_errno("%s: cannot write", path);
+        return ps_out_abort(out);
+    }
+    return ps_out_commit(out);
+}
+
+int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim)
+{
+    char shape[64];
+    snprintf(shape, sizeof shape, "(%zu, %zu)", n, dim);
+    return write_array(path, "<f4", shape, x, sizeof *x, n * dim);
+}
+
+int ps_npy_write_ints(const char *path, const int64_t *values, size_t n)
+{
+    char shape[64];
+    snprintf(shape, sizeof shape, "(%zu,)", n);
+    return write_array(path, "<i8", shape, values, sizeof *values, n);
+}

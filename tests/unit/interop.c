@@ -1,0 +1,144 @@
+/* lib/eval: embeddings as .npy and TSV. */
+#include "base/err.h"
+#include "base/file.h"
+#include "eval/interop.h"
+#include "eval/npy.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/ps-interop-XXXXXX";
+
+static int begin(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) && !chdir(folder) ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    const char *names[] = {"a.npy", "a.labels.tsv", "a.tsv", "a.emb.zst", "l.npy", "l.tsv"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(names[i]);
+    return chdir("/") || rmdir(folder);
+}
+
+static float x[] = {1, 2.5F, -3e-20F, 0.1F, 5, 6};
+static int64_t label[] = {4, -4, 4}, id[] = {9, 7, 8};
+static char *name[] = {"a b.jpg", "t\tb.jpg", "c.jpg"};
+static uint8_t role[] = {0, 1, 2};
+
+static void check_round_trip(enum ps_embedding_format format, const char *path)
+{
+    const struct ps_embedding e = {
+        .n = 3, .dim = 2, .x = x, .label = label, .id = id, .role = role, .name = name};
+    struct ps_embedding got;
+    assert_int_equal(ps_embedding_save(&e, path, format, 3), 0);
+    assert_int_equal(ps_embedding_load(&got, path, NULL), 0);
+    assert_int_equal(got.n, 3);
+    assert_int_equal(got.dim, 2);
+    assert_memory_equal(got.x, x, sizeof x);
+    assert_memory_equal(got.label, label, sizeof label);
+    assert_memory_equal(got.id, id, sizeof id);
+    assert_memory_equal(got.role, role, sizeof role);
+    assert_string_equal(got.name[1], "t\tb.jpg");
+    ps_embedding_free(&got);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    check_round_trip(PS_EMBEDDING_ZST, "a.emb.zst");
+    check_round_trip(PS_EMBEDDING_TSV, "a.tsv");
+    check_round_trip(PS_EMBEDDING_NPY, "a.npy");
+}
+
+static void test_labels(void **state)
+{
+    (void)state;
+    struct ps_embedding e;
+    assert_int_equal(ps_npy_write_floats("a.npy", x, 3, 2), 0);
+    assert_int_equal(ps_npy_write_ints("l.npy", label, 3), 0);
+    assert_int_equal(ps_embedding_load(&e, "a.npy", "l.npy"), 0);
+    assert_int_equal(e.label[1], -4);
+    assert_int_equal(e.id[2], 2);
+    ps_embedding_free(&e);
+
+    const char names[] = "class\nzebra\nant\nzebra\n";
+    assert_int_equal(ps_file_write("l.tsv", names, sizeof names - 1), 0);
+    assert_int_equal(ps_embedding_load(&e, "a.npy", "l.tsv"), 0);
+    assert_int_equal(e.label[0], 1);
+    assert_int_equal(e.label[1], 0);
+    assert_string_equal(ps_embedding_meta(&e, "class_names"), "ant\nzebra");
+    ps_embedding_free(&e);
+
+    assert_int_equal(ps_npy_write_ints("l.npy", label, 2), 0);
+    assert_int_equal(ps_embedding_load(&e, "a.npy", "l.npy"), PS_EMISMATCH);
+    unlink("a.labels.tsv");
+    assert_int_equal(ps_embedding_load(&e, "a.npy", NULL), PS_EUSAGE);
+}
+
+/* A file as numpy.save writes it: version 1, float64, by rows. */
+static void test_numpy(void **state)
+{
+    (void)state;
+    char file[128 + 16] = "\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, "
+                          "'shape': (1, 2), }";
+    memset(file + strlen(file + 10) + 10, ' ', 128 - strlen(file + 10) - 10);
+    file[127] = '\n';
+    const double values[] = {0.5, -2};
+    memcpy(file + 128, values, sizeof values);
+    float *got;
+    size_t n, dim;
+    assert_int_equal(ps_npy_floats("f", file, sizeof file, &got, &n, &dim), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(dim, 2);
+    assert_true(got[0] == 0.5F && got[1] == -2);
+    free(got);
+    for (size_t cut = 0; cut < sizeof file; cut++)
+        assert_int_equal(ps_npy_floats("f", file, cut, &got, &n, &dim), PS_EFORMAT);
+    memcpy(strstr(file + 10, "False"), "True ", 5);
+    assert_int_equal(ps_npy_floats("f", file, sizeof file, &got, &n, &dim), PS_ENOTSUP);
+    memcpy(strstr(file + 10, "<f8"), ">f8", 3);
+    assert_int_equal(ps_npy_floats("f", file, sizeof file, &got, &n, &dim), PS_ENOTSUP);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "label\tx0\n1\tabc\n",           /* not a number */
+        "name\tx0\n1\t2\n",              /* no label */
+        "label\n1\n",                    /* no dimension */
+        "label\tid\tx0\n1\tq\t2\n",      /* id */
+        "label\trole\tx0\n1\tking\t2\n", /* role */
+        "label\tid\tx0\n1\t5\t2\n1\t5\t2\n",
+    };
+    struct ps_embedding e;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(ps_file_write("a.tsv", bad[i], strlen(bad[i])), 0);
+        assert_int_equal(ps_embedding_load(&e, "a.tsv", NULL), PS_EFORMAT);
+    }
+    const char nan[] = "label\tx0\n1\tnan\n";
+    assert_int_equal(ps_file_write("a.tsv", nan, sizeof nan - 1), 0);
+    assert_int_equal(ps_embedding_load(&e, "a.tsv", NULL), PS_ENUMERIC);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_numpy),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
