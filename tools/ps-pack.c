@@ -4,11 +4,12 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "base/tsv.h"
 #include "data/pack.h"
 #include "data/shard_tool.h"
 
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 static struct {
     int split;
@@ -131,25 +132,34 @@ static int pack(const char *manifest)
     return PS_OK;
 }
 
-static int print_list(ps_shard *shard)
+static int print_record(const ps_shard *shard, size_t i, const struct ps_record *record)
 {
     static const char *const roles[] = {"both", "query", "gallery"};
-    printf("record\tlabel\tclass\trole\twidth\theight\tcodec\tbytes\tname\n");
-    for (size_t i = 0; i < ps_shard_count(shard); i++) {
+    char *class = ps_tsv_escape(ps_shard_class_name(shard, (size_t)record->label));
+    char *name = ps_tsv_escape(record->name);
+    int rc = class && name ? PS_OK : PS_ENOMEM;
+    if (!rc && printf("%zu\t%d\t%s\t%s\t%u\t%u\t%s\t%zu\t%s\n", i, (int)record->label, class,
+                      record->role <= PS_ROLE_GALLERY ? roles[record->role] : "?", record->width,
+                      record->height, record->codec == PS_CODEC_JPEG ? "jpeg" : "other",
+                      record->length, name) < 0)
+        rc = ps_fail_errno("standard output: cannot write");
+    free(class);
+    free(name);
+    return rc;
+}
+
+static int print_list(ps_shard *shard)
+{
+    int rc = PS_OK;
+    for (size_t i = 0; i < ps_shard_count(shard) && !rc; i++) {
         struct ps_record record;
-        int rc = ps_shard_get(shard, i, &record);
-        if (rc)
-            return rc;
-        if (printf("%zu\t%d\t%s\t%s\t%u\t%u\t%s\t%zu\t%s\n", i, (int)record.label,
-                   ps_shard_class_name(shard, (size_t)record.label),
-                   record.role <= PS_ROLE_GALLERY ? roles[record.role] : "?", record.width,
-                   record.height, record.codec == PS_CODEC_JPEG ? "jpeg" : "other", record.length,
-                   record.name) < 0)
-            return ps_fail_errno("standard output: cannot write");
-        if (ps_interrupted())
-            return ps_fail_interrupted();
+        rc = ps_shard_get(shard, i, &record);
+        if (!rc)
+            rc = print_record(shard, i, &record);
+        if (!rc && ps_interrupted())
+            rc = ps_fail_interrupted();
     }
-    return PS_OK;
+    return rc;
 }
 
 static int inspect(const char *path)
@@ -183,6 +193,8 @@ static int run(int count, char **paths)
     if (modes == 0)
         return pack(paths[0]);
     int rc = PS_OK;
+    if (settings.list)
+        printf("record\tlabel\tclass\trole\twidth\theight\tcodec\tbytes\tname\n");
     for (int i = 0; i < count && !rc; i++)
         rc = inspect(paths[i]);
     return rc;
@@ -195,12 +207,10 @@ int main(int argc, char **argv)
     int rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(operands, argv);
-    else if (rc == PS_OPT_DONE)
-        rc = PS_OK;
     int closed = ps_stdout_close();
-    if (!rc)
+    if (rc >= 0 && closed)
         rc = closed;
-    if (rc)
+    if (rc < 0)
         ps_log_error();
     ps_opt_free(&command);
     return ps_exit_status(rc);

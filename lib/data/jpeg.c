@@ -143,7 +143,7 @@ int ps_jpeg_decode(struct ps_image *image, int32_t *x0, int32_t *y0, const void 
     struct reader reader = {0};
     start(&reader, name);
     *image = (struct ps_image){0};
-    int rc = PS_EFORMAT;
+    volatile int rc = PS_EFORMAT; /* as longjmp leaves it */
     if (!setjmp(reader.failed)) {
         jpeg_create_decompress(&reader.info);
         jpeg_mem_src(&reader.info, bytes, length);
@@ -161,7 +161,7 @@ int ps_jpeg_size(const void *bytes, size_t length, const char *name, uint32_t *w
 {
     struct reader reader = {0};
     start(&reader, name);
-    int rc = PS_EFORMAT;
+    volatile int rc = PS_EFORMAT; /* as longjmp leaves it */
     if (!setjmp(reader.failed)) {
         jpeg_create_decompress(&reader.info);
         jpeg_mem_src(&reader.info, bytes, length);

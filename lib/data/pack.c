@@ -291,9 +291,13 @@ static int pack(struct ps_pack_list *list, struct chunk *chunk, struct ps_shard_
                 char *const *paths, struct ps_pack_result *result)
 {
     const struct ps_pack_options *options = chunk->options;
-    int rc = ps_pack_list_reuse(list, paths, options->shards, info->settings);
+    int rc = PS_OK;
+    for (size_t k = 0; k < options->shards && !rc; k++)
+        rc = ps_shard_check_target(paths[k]);
     if (!rc)
         rc = ps_spool_open(chunk->spool, paths[0]);
+    if (!rc)
+        rc = ps_pack_list_reuse(list, paths, options->shards, info->settings);
     if (rc)
         return rc;
     for (size_t i = 0; i < list->count; i++)

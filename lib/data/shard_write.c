@@ -19,6 +19,7 @@ struct ps_shard_writer {
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
+    size_t page;
     size_t map, used, pending; /* bytes: of the map, an upper bound of those used, not committed */
     int32_t *labels;
     size_t count, room;
@@ -52,7 +53,7 @@ static int begin(ps_shard_writer *writer)
  */
 static int make_room(ps_shard_writer *writer, size_t length)
 {
-    size_t pages = length + 16384; /* the value's last page, a leaf, branches */
+    size_t pages = length + 4 * writer->page; /* the value's last page, a leaf, branches */
     if (writer->used + pages <= writer->map && writer->pending + pages <= TRANSACTION)
         return PS_OK;
     int rc = commit_pending(writer);
@@ -60,7 +61,7 @@ static int make_room(ps_shard_writer *writer, size_t length)
         return rc;
     MDB_envinfo info;
     mdb_env_info(writer->env, &info);
-    writer->used = (info.me_last_pgno + 1) * 4096 + (1 << 20);
+    writer->used = (info.me_last_pgno + 1) * writer->page + (1 << 20);
     if (writer->used + pages > writer->map) {
         while (writer->used + pages > writer->map)
             writer->map *= 2;
@@ -85,8 +86,8 @@ static int reserve(ps_shard_writer *writer, uint64_t key, size_t length, unsigne
     if (status)
         return fail_mdb(writer, status);
     *value = v.mv_data;
-    writer->used += length + 8192;
-    writer->pending += length + 8192;
+    writer->used += length + 2 * writer->page;
+    writer->pending += length + 2 * writer->page;
     return PS_OK;
 }
 
@@ -101,16 +102,26 @@ static int open_env(ps_shard_writer *writer)
     if (!status)
         status = mdb_env_open(writer->env, writer->temporary,
                               MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NOTLS, 0666);
-    return status ? fail_mdb(writer, status) : begin(writer);
+    if (status)
+        return fail_mdb(writer, status);
+    MDB_stat stat_of;
+    mdb_env_stat(writer->env, &stat_of);
+    writer->page = stat_of.ms_psize;
+    return begin(writer);
+}
+
+int ps_shard_check_target(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return ps_fail(PS_EIO, "%s: not a regular file; a shard cannot be written to it", path);
+    return PS_OK;
 }
 
 ps_shard_writer *ps_shard_writer_open(const char *path, const struct ps_shard_info *info)
 {
-    struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        ps_fail(PS_EIO, "%s: not a regular file; a shard cannot be written to it", path);
+    if (ps_shard_check_target(path))
         return NULL;
-    }
     ps_shard_writer *writer = ps_calloc(1, sizeof *writer);
     if (!writer)
         return NULL;

@@ -10,12 +10,12 @@ struct ps_shard_info {
     size_t classes;
 };
 
+/* Fails where a shard cannot come to be at `path`: it exists and is no regular file. */
+int ps_shard_check_target(const char *path);
+
 typedef struct ps_shard_writer ps_shard_writer;
 
-/*
- * Begins `path`, which appears only at the commit. *info is read again then, and must stay. NULL on
- * error, also where `path` exists and is no regular file.
- */
+/* Begins `path`, which appears only at the commit. *info is read again then, and must stay. */
 ps_shard_writer *ps_shard_writer_open(const char *path, const struct ps_shard_info *info);
 
 /* Appends a copy of *record. */
