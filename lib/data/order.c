@@ -93,9 +93,9 @@ static int deal_epoch(struct ps_order *order, struct dealer *dealer,
     if (rc)
         return rc;
     uint32_t *classes = dealer->groups.present;
-    size_t count = dealer->groups.classes, used = count;
+    size_t count = dealer->groups.classes;
     for (size_t b = 0; b < order->batches; b++) {
-        used = count; /* a batch begins with all classes */
+        size_t used = count; /* a batch begins with all classes */
         for (size_t at = order->start[b]; at < order->start[b + 1]; at += m) {
             if (used == count) {
                 ps_rng_shuffle(&dealer->rng, classes, count);

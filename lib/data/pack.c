@@ -120,7 +120,7 @@ static int read_members(struct chunk *chunk, struct ps_pack_item **items, size_t
         struct ps_entry entry = *items[0]->entry;
         struct ps_pack_item wanted = {.entry = &entry}, *key = &wanted;
         entry.path = (char *)(uintptr_t)member.name;
-        struct ps_pack_item **found = bsearch(&key, items, count, sizeof *items, by_place);
+        struct ps_pack_item **found = bsearch(&key, items, count, sizeof(void *), by_place);
         if (rc || member.folder || !found || seen[found - items])
             continue;
         const void *bytes;

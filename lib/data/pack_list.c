@@ -121,7 +121,7 @@ int ps_pack_list_reuse(struct ps_pack_list *list, char *const *paths, size_t cou
 {
     struct known *known = NULL;
     size_t known_count = 0, room = 0;
-    list->old = ps_calloc(count, sizeof *list->old);
+    list->old = ps_calloc(count, sizeof(void *));
     int rc = list->old ? PS_OK : PS_ENOMEM;
     for (size_t i = 0; i < count && !rc; i++) {
         if (access(paths[i], F_OK) != 0)

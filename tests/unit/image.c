@@ -97,8 +97,8 @@ static void test_alpha(void **state)
 {
     (void)state;
     const uint8_t pixels[] = {10, 20, 30, 255, 10, 20, 30, 0, 0, 0, 0, 128};
-    VipsImage *image = vips_image_new_from_memory_copy(pixels, sizeof pixels, 3, 1, 4,
-                                                       VIPS_FORMAT_UCHAR);
+    VipsImage *image =
+        vips_image_new_from_memory_copy(pixels, sizeof pixels, 3, 1, 4, VIPS_FORMAT_UCHAR);
     VipsImage *marked;
     assert_int_equal(vips_copy(image, &marked, "interpretation", VIPS_INTERPRETATION_sRGB, NULL),
                      0);
@@ -116,9 +116,9 @@ static void test_alpha(void **state)
 static void test_palette(void **state)
 {
     (void)state;
-    const uint8_t gif[] = {'G', 'I',  'F', '8', '9', 'a', 2,   0,   1,    0, 0x80, 0, 0, 255, 0,
-                           0,   0,    0,   255, ',', 0,   0,   0,   0,    2, 0,    1, 0, 0,   2,
-                           2,   0x44, 0x0a, 0,  ';'};
+    const uint8_t gif[] = {'G', 'I', 'F', '8', '9', 'a', 2,   0,    1,    0, 0x80, 0,
+                           0,   255, 0,   0,   0,   0,   255, ',',  0,    0, 0,    0,
+                           2,   0,   1,   0,   0,   2,   2,   0x44, 0x0a, 0, ';'};
     struct ps_image image;
     if (ps_image_decode(&image, gif, sizeof gif, false, "palette.gif"))
         fail_msg("%s", ps_error());
@@ -139,8 +139,8 @@ static void test_cmyk(void **state)
     }
     const char *const forms[] = {".jpg[Q=95]", ".tif"};
     for (int form = 0; form < 2; form++) {
-        VipsImage *image = vips_image_new_from_memory_copy(pixels, sizeof pixels, 48, 16, 4,
-                                                           VIPS_FORMAT_UCHAR);
+        VipsImage *image =
+            vips_image_new_from_memory_copy(pixels, sizeof pixels, 48, 16, 4, VIPS_FORMAT_UCHAR);
         VipsImage *marked;
         assert_int_equal(
             vips_copy(image, &marked, "interpretation", VIPS_INTERPRETATION_CMYK, NULL), 0);

@@ -174,8 +174,10 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_for_any_threads), cmocka_unit_test(test_repeated_record),
-        cmocka_unit_test(test_abandoned), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_same_for_any_threads),
+        cmocka_unit_test(test_repeated_record),
+        cmocka_unit_test(test_abandoned),
+        cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -29,7 +29,8 @@ static void assert_permutation(const uint32_t *index, size_t n)
     }
 }
 
-/* The least number of equal neighbours: a label with m of n rows leaves 2m - n, if that is positive. */
+/* The least number of equal neighbours: a label with m of n rows leaves 2m - n, if that is
+ * positive. */
 static size_t least_possible(const int32_t *labels, size_t n)
 {
     size_t most = 0;
@@ -206,9 +207,9 @@ static void test_sequential(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_separate_all_small), cmocka_unit_test(test_separate_random),
+        cmocka_unit_test(test_separate_all_small),   cmocka_unit_test(test_separate_random),
         cmocka_unit_test(test_separate_keeps_order), cmocka_unit_test(test_shuffle),
-        cmocka_unit_test(test_m_per_class), cmocka_unit_test(test_balanced),
+        cmocka_unit_test(test_m_per_class),          cmocka_unit_test(test_balanced),
         cmocka_unit_test(test_sequential),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,7 +115,8 @@ static void test_liblmdb_reads_it(void **state)
     mdb_env_close(env);
 }
 
-/* Opens the bytes as a shard and, if that works, reads all of it. Returns how many records are sound. */
+/* Opens the bytes as a shard and, if that works, reads all of it. Returns how many records are
+ * sound. */
 static size_t read_all(const void *bytes, size_t length)
 {
     assert_int_equal(ps_file_write(other, bytes, length), 0);
@@ -230,9 +231,12 @@ static void test_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_back), cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_liblmdb_reads_it), cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_flipped), cmocka_unit_test(test_not_a_shard),
+        cmocka_unit_test(test_read_back),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_liblmdb_reads_it),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_flipped),
+        cmocka_unit_test(test_not_a_shard),
         cmocka_unit_test(test_grows),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -85,8 +85,8 @@ static void test_random_crop(void **state)
                 continue;
             expect.width = (int32_t)w;
             expect.height = (int32_t)h;
-            expect.y = (int32_t)ps_rng_below(&same, (uint64_t)(height - expect.height + 1));
-            expect.x = (int32_t)ps_rng_below(&same, (uint64_t)(width - expect.width + 1));
+            expect.y = (int32_t)ps_rng_below(&same, (uint64_t)(height - expect.height) + 1);
+            expect.x = (int32_t)ps_rng_below(&same, (uint64_t)(width - expect.width) + 1);
         }
         if (expect.width > 0)
             assert_memory_equal(&box, &expect, sizeof box);
@@ -126,23 +126,23 @@ static void test_jpeg_part(void **state)
         struct ps_record record = jpeg_record(&image, round % 2 ? 95 : 75);
         int scale = round % 5 ? 8 : 1 + (int)ps_rng_below(&rng, 8);
         int32_t x0, y0;
-        assert_int_equal(ps_jpeg_decode(&whole, &x0, &y0, record.bytes, record.length, scale, NULL,
-                                        record.name),
-                         0);
+        assert_int_equal(
+            ps_jpeg_decode(&whole, &x0, &y0, record.bytes, record.length, scale, NULL, record.name),
+            0);
         assert_int_equal(whole.width, (w * scale + 7) / 8);
         struct ps_box box = {.x = (int32_t)ps_rng_below(&rng, (uint64_t)whole.width),
                              .y = (int32_t)ps_rng_below(&rng, (uint64_t)whole.height)};
         box.width = 1 + (int32_t)ps_rng_below(&rng, (uint64_t)(whole.width - box.x));
         box.height = 1 + (int32_t)ps_rng_below(&rng, (uint64_t)(whole.height - box.y));
-        assert_int_equal(ps_jpeg_decode(&part, &x0, &y0, record.bytes, record.length, scale, &box,
-                                        record.name),
-                         0);
+        assert_int_equal(
+            ps_jpeg_decode(&part, &x0, &y0, record.bytes, record.length, scale, &box, record.name),
+            0);
         assert_true(x0 == box.x && y0 == box.y);
         assert_true(part.width == box.width && part.height == box.height);
         for (int32_t y = 0; y < part.height; y++)
             assert_memory_equal(part.pixels + (size_t)y * (size_t)part.width * 3,
-                                whole.pixels + ((size_t)(y + y0) * (size_t)whole.width +
-                                                (size_t)x0) * 3,
+                                whole.pixels +
+                                    ((size_t)(y + y0) * (size_t)whole.width + (size_t)x0) * 3,
                                 (size_t)part.width * 3);
         ps_image_free(&part);
         ps_image_free(&whole);

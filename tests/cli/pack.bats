@@ -1,0 +1,217 @@
+# ps-pack: images to shards, and back.
+
+# Two classes in each split; sizes from 20x30 to 60x45.
+make_images() {
+    local class i
+    for class in ant bee; do
+        for split in train test; do
+            mkdir -p "$1/$split/$class"
+            for i in 1 2 3; do
+                convert -size $((10 + 10 * i))x$((25 + 5 * i)) "plasma:red-blue" -seed "$i" \
+                    -quality 90 "$1/$split/$class/$i.jpg"
+            done
+        done
+    done
+}
+
+setup_file() {
+    make_images "$BATS_FILE_TMPDIR/images"
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    cp -r "$BATS_FILE_TMPDIR/images" images
+    ps-prepare -q folder images -o m.tsv
+}
+
+@test "packs both splits, lists, verifies and gives the original bytes back" {
+    ps-pack -s train m.tsv -o train.mdb
+    ps-pack -s test m.tsv -o test.mdb
+    ps-pack --verify train.mdb test.mdb
+    ps-pack --list train.mdb >list.tsv
+    [ "$(wc -l <list.tsv)" -eq 7 ]
+    [ "$(cut -f 2,3 list.tsv | sort -u | grep -c -e $'^0\tant' -e $'^1\tbee')" -eq 2 ]
+    [ "$(awk -F'\t' '$1 == 1 {print $5, $6}' list.tsv)" = "30 35" ]
+    ps-pack --extract out train.mdb
+    cmp out/ant/000000-1.jpg images/train/ant/1.jpg
+    cmp out/bee/000005-3.jpg images/train/bee/3.jpg
+    [ "$(ls -A | grep -c '^\.')" -eq 0 ]
+}
+
+@test "the bytes of a shard do not depend on the threads, nor on what was there before" {
+    ps-pack -j 1 m.tsv -o a.mdb
+    ps-pack -j 4 m.tsv -o b.mdb
+    cmp a.mdb b.mdb
+    run ps-pack m.tsv -o a.mdb
+    [[ "$output" == *"6 of them were there already"* ]]
+    cmp a.mdb b.mdb
+    convert -size 33x44 plasma: images/train/ant/0.jpg
+    rm images/train/bee/2.jpg
+    ps-prepare -q folder images -o m.tsv
+    run ps-pack m.tsv -o a.mdb
+    [[ "$output" == *"5 of them were there already"* ]]
+    rm b.mdb
+    ps-pack m.tsv -o b.mdb
+    cmp a.mdb b.mdb
+    ps-pack m.tsv --short-side 25 -o a.mdb
+    run ps-pack m.tsv -o a.mdb
+    [[ "$output" != *"already"* ]]
+    cmp a.mdb b.mdb
+}
+
+@test "--short-side and --max-side shrink, never enlarge" {
+    ps-pack m.tsv --short-side 25 --quality 80 -o a.mdb
+    ps-pack --list a.mdb >list.tsv
+    [ "$(awk -F'\t' '$1 == 0 {print $5, $6}' list.tsv)" = "20 30" ]
+    [ "$(awk -F'\t' '$1 == 2 {print $5, $6}' list.tsv)" = "25 25" ]
+    ps-pack --extract out a.mdb
+    cmp out/ant/000000-1.jpg images/train/ant/1.jpg
+    ps-pack m.tsv --max-side 20 -o a.mdb
+    [ "$(ps-pack --list a.mdb | awk -F'\t' '$1 == 0 {print $5, $6}')" = "13 20" ]
+    ps-pack --verify a.mdb
+}
+
+@test "--crop-boxes keeps the object's box" {
+    awk -F'\t' -v OFS='\t' '/^#/ {print; next} !head {print $0, "x0", "y0", "x1", "y1"; head = 1; next}
+        {print $0, 2, 3, 14, 20}' m.tsv >boxes.tsv
+    ps-pack --crop-boxes boxes.tsv -o a.mdb
+    [ "$(ps-pack --list a.mdb | awk -F'\t' 'NR > 1 {print $5, $6}' | sort -u)" = "12 17" ]
+    sed 's/\t14\t20$/\t14\t99/' boxes.tsv >far.tsv
+    run ps-pack --crop-boxes far.tsv -o b.mdb
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"box reaches outside the 20 x 30 image"* ]]
+    [ ! -e b.mdb ]
+}
+
+@test "several shards are of even size and hold the whole" {
+    ps-pack m.tsv --shards 4 -o train.mdb
+    [ "$(ls train-*.mdb | tr '\n' ' ')" = "train-00.mdb train-01.mdb train-02.mdb train-03.mdb " ]
+    [ "$(ps-pack --list train-0?.mdb | cut -f 9 | sort | uniq -d | wc -l)" -eq 0 ]
+    [ "$(ps-pack --list train-0?.mdb | wc -l)" -eq 7 ]
+    [ "$(for f in train-0?.mdb; do ps-pack --list $f | wc -l; done | sort -u | tr '\n' ' ')" = "2 3 " ]
+    run ps-pack m.tsv --shards 7 -o no.mdb
+    [ "$status" -eq 1 ]
+    [ "$(ls no* 2>/dev/null | wc -l)" -eq 0 ]
+}
+
+@test "packs straight from an archive, in the manifest's order" {
+    ps-pack m.tsv -o plain.mdb
+    tar -cf images.tar --sort=none images/train/bee images/train/ant images/test
+    ps-prepare -q folder images.tar -o tar.tsv
+    ps-pack tar.tsv -o tar.mdb
+    cmp <(ps-pack --list plain.mdb | cut -f 1-8) <(ps-pack --list tar.mdb | cut -f 1-8)
+    ps-pack -j 3 tar.tsv -o again.mdb
+    cmp tar.mdb again.mdb
+    tar -cf images.tar images/train/ant images/test
+    rm tar.mdb
+    run ps-pack tar.tsv -o tar.mdb
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"bee/1.jpg: not in "*"images.tar"* ]]
+    [ ! -e tar.mdb ]
+}
+
+@test "query and gallery keep their roles" {
+    sed 's/\ttest\t/\tquery\t/; /3\.jpg\t/s/\tquery\t/\tgallery\t/' m.tsv >roles.tsv
+    (grep -v gallery roles.tsv; grep gallery roles.tsv) >sorted.tsv
+    ps-pack -s test sorted.tsv -o test.mdb
+    [ "$(ps-pack --list test.mdb | awk -F'\t' '$4 == "query"' | wc -l)" -eq 4 ]
+    [ "$(ps-pack --list test.mdb | awk -F'\t' '$4 == "gallery"' | wc -l)" -eq 2 ]
+    [ "$(ps-pack --list test.mdb | awk -F'\t' '$4 == "gallery" {print $2}' | tr '\n' ' ')" = "0 1 " ]
+}
+
+@test "images that cannot be read fail the pack, each with path and reason, or go to quarantine" {
+    head -c 400 images/train/ant/2.jpg >cut && mv cut images/train/ant/2.jpg
+    echo "no image" >images/train/bee/1.jpg
+    : >images/train/bee/3.jpg
+    ps-prepare -q folder images -o m.tsv
+    rm images/train/ant/1.jpg
+    echo >>images/train/ant/3.jpg
+    run ps-pack m.tsv -o train.mdb
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"ant/2.jpg: cannot decode JPEG: Premature end"* ]]
+    [[ "$output" == *"bee/1.jpg: "* ]]
+    [[ "$output" == *"bee/3.jpg: empty file"* ]]
+    [[ "$output" == *"ant/1.jpg: cannot open: No such file"* ]]
+    [[ "$output" == *"ant/3.jpg: not the image that the manifest lists"* ]]
+    [[ "$output" == *"error: 5 of 6 images cannot be read"* ]]
+    [ ! -e train.mdb ]
+    ps-pack m.tsv -o train.mdb --quarantine bad.tsv
+    [ "$(wc -l <bad.tsv)" -eq 6 ]
+    [ "$(ps-pack --list train.mdb | wc -l)" -eq 2 ]
+    rm -r images
+    run ps-pack m.tsv -o none.mdb --quarantine bad.tsv
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"none of 6 images can be read"* ]]
+    [ ! -e none.mdb ]
+}
+
+@test "grey, CMYK, 16-bit, alpha, palette, progressive, rotated and tiny images" {
+    mkdir -p kinds/train/x
+    cd kinds/train/x
+    convert -size 30x20 gradient: -colorspace Gray grey.jpg
+    convert -size 30x20 plasma: -colorspace CMYK cmyk.jpg
+    convert -size 30x20 plasma: -depth 16 deep.png
+    convert -size 30x20 plasma: -alpha set -channel A -evaluate set 50% alpha.png
+    convert -size 30x20 plasma: -colors 16 -type Palette palette.png
+    convert -size 30x20 plasma: -interlace Plane progressive.jpg
+    convert -size 30x20 plasma: -orient RightTop rotated.jpg
+    convert -size 1x1 xc:red tiny.png
+    convert -size 30x20 plasma: image.bmp
+    cd ../../..
+    ps-prepare -q folder kinds -o kinds.tsv --min-images 1
+    ps-pack kinds.tsv -o kinds.mdb
+    ps-pack --verify kinds.mdb
+    [ "$(ps-pack --list kinds.mdb | awk -F'\t' 'NR > 1 {print $5, $6}' | sort | uniq -c | tr -s ' ' | tr '\n' ',')" = " 1 1 1, 8 30 20," ]
+    ps-pack --short-side 10 kinds.tsv -o small.mdb
+    ps-pack --verify small.mdb
+}
+
+@test "damaged and foreign shards are errors" {
+    ps-pack m.tsv -o a.mdb
+    head -c 9000 a.mdb >cut.mdb
+    run ps-pack --verify cut.mdb
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"cut.mdb: cut short"* ]]
+    run ps-pack --list m.tsv
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"m.tsv: not a shard"* ]]
+    run ps-pack --list absent.mdb
+    [ "$status" -eq 1 ]
+    at=$(grep -abo JFIF a.mdb | head -1 | cut -d: -f1)
+    printf '\x00' | dd of=a.mdb bs=1 seek=$((at + 30)) conv=notrunc status=none
+    run ps-pack --verify a.mdb
+    [ "$status" -eq 1 ]
+    [[ "$output" =~ "record "[0-5]" is damaged" ]]
+    ps-pack m.tsv -o a.mdb
+    ps-pack --verify a.mdb
+}
+
+@test "no output where it cannot be: devices, missing folders, full disks, interrupts" {
+    run ps-pack m.tsv -o /dev/full
+    [ "$status" -eq 1 ]
+    [ -c /dev/full ]
+    run ps-pack m.tsv -o absent/a.mdb
+    [ "$status" -eq 1 ]
+    ps-pack m.tsv -o a.mdb
+    run bash -c 'ps-pack --list a.mdb >/dev/full'
+    [ "$status" -eq 1 ]
+    run bash -c 'ulimit -f 8; trap "" XFSZ; ps-pack m.tsv -o b.mdb'
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"File too large"* ]]
+    [ "$(ls -A | grep -c -e b.mdb)" -eq 0 ]
+}
+
+@test "wrong usage" {
+    run ps-pack
+    [ "$status" -eq 2 ]
+    run ps-pack m.tsv
+    [ "$status" -eq 2 ]
+    run ps-pack --verify --list a.mdb
+    [ "$status" -eq 2 ]
+    run ps-pack -s valid m.tsv -o a.mdb
+    [ "$status" -eq 2 ]
+    run ps-pack --quality 101 m.tsv -o a.mdb
+    [ "$status" -eq 2 ]
+    run ps-pack -s train /dev/null -o a.mdb
+    [ "$status" -eq 1 ]
+}
