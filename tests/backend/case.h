@@ -288,7 +288,8 @@ static inline struct op_run run_new(ps_backend *be, const struct op_case *c, enu
 
 static inline void run_forward(struct op_run *r)
 {
-    need(!r->be->ops->node_update || !r->be->ops->node_update(r->be, r->node, r->params, r->state), r->be, "node_update");
+    need(!r->be->ops->node_update || !r->be->ops->node_update(r->be, r->node, r->params, r->state),
+         r->be, "node_update");
     need(!r->be->ops->node_forward(r->be, r->node, r->params, r->state), r->be, "node_forward");
 }
 

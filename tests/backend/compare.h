@@ -1,0 +1,78 @@
+/* What a comparison of two backends found, and how it is reported. */
+#ifndef PS_TESTS_BACKEND_COMPARE_H
+#define PS_TESTS_BACKEND_COMPARE_H
+
+#include "tests/backend/case.h"
+
+/* Differences allowed, as parts of the largest element. */
+static const double FORWARD = 1e-4, GRADIENT = 1e-3;
+
+struct outcome {
+    char text[CASE_TEXT];        /* the case under test */
+    long compared, wrong;        /* tensors */
+    double worst;                /* largest difference seen, as a part of what is allowed */
+    char first[CASE_TEXT + 200]; /* about the first one that was wrong */
+};
+
+/* expected, found (n) */
+static inline void compare(struct outcome *o, const char *what, const float *expected,
+                           const float *found, size_t n, double tolerance)
+{
+    double largest = 1e-6, difference = 0;
+    size_t worst = 0;
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)expected[i]));
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)expected[i] - (double)found[i]);
+        if (isnan(d))
+            d = isnan(expected[i]) && isnan(found[i]) ? 0 : INFINITY;
+        if (d > difference) {
+            difference = d;
+            worst = i;
+        }
+    }
+    double part = difference / (largest * tolerance);
+    o->compared++;
+    o->worst = fmax(o->worst, part);
+    if (part <= 1)
+        return;
+    if (o->wrong++ == 0)
+        snprintf(o->first, sizeof o->first,
+                 "%s: %s: element %zu of %zu is %g, expected %g (%g of the largest)", o->text, what,
+                 worst, n, (double)found[worst], (double)expected[worst], difference / largest);
+}
+
+static inline void compare_numbers(struct outcome *o, const char *what, double expected,
+                                   double found, double tolerance)
+{
+    float a = (float)expected, b = (float)found;
+    compare(o, what, &a, &b, 1, tolerance);
+}
+
+static inline float *vec_values(ps_backend *be, const ps_vec *v, size_t n)
+{
+    float *x = need_memory(n, sizeof *x);
+    need(!be->ops->vec_get(be, v, 0, x, n), be, "vec_get");
+    return x;
+}
+
+static inline void compare_vecs(struct outcome *o, const char *what, ps_backend *const be[2],
+                                const ps_vec *a, const ps_vec *b, size_t n, double tolerance)
+{
+    float *x = vec_values(be[0], a, n), *y = vec_values(be[1], b, n);
+    compare(o, what, x, y, n, tolerance);
+    free(x);
+    free(y);
+}
+
+/* Prints a TAP line; returns 1 if something was wrong. */
+static inline int report(const struct outcome *o, int test, const char *device, const char *name)
+{
+    printf("%sok %d - %s: %s against ref, %ld tensors, worst %.2g of the tolerance\n",
+           o->wrong ? "not " : "", test, name, device, o->compared, o->worst);
+    if (o->wrong)
+        printf("# %ld wrong, first: %s\n", o->wrong, o->first);
+    return o->wrong != 0;
+}
+
+#endif
