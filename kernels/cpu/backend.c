@@ -1,4 +1,5 @@
 /* The CPU backend: oneDNN for convolutions and products, OpenMP loops for the rest. */
+#include "kernels/cpu/choice.h"
 #include "kernels/cpu/cpu.h"
 
 #include <math.h>
@@ -65,6 +66,7 @@ static void cpu_close(ps_backend *be)
     if (!be)
         return;
     struct cpu *cpu = cpu_of(be);
+    cpu_choices_close(cpu->choices);
     dn_close(cpu->dn);
     free(cpu->scratch);
     free(cpu->work);
@@ -86,10 +88,15 @@ static ps_backend *cpu_open(const struct ps_backend_config *config, char *messag
     cpu->base.ops = &ps_backend_cpu;
     cpu->threads = config->threads > 0 ? config->threads : omp_get_num_procs();
     omp_set_num_threads(cpu->threads);
+    if (config->cache && !(cpu->choices = cpu_choices_open(cpu, config->cache))) {
+        snprintf(message, size, "%s", cpu->error);
+        cpu_close(&cpu->base);
+        return NULL;
+    }
     char version[32];
     dn_version(version, sizeof version);
-    snprintf(cpu->text, sizeof cpu->text, "oneDNN %s, %s, %d threads", version, dn_isa(),
-             cpu->threads);
+    snprintf(cpu->text, sizeof cpu->text, "oneDNN %s, %s, %d threads, implementations %s", version,
+             dn_isa(), cpu->threads, cpu->choices ? "by measurement" : "by rule");
     return &cpu->base;
 }
 

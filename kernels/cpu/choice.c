@@ -1,29 +1,279 @@
 #include "kernels/cpu/choice.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KEY = 128, NAME = 64, RUNS = 5 };
+
+struct choice {
+    char key[KEY];
+    char name[NAME]; /* of the implementation, as a check */
+    bool winograd, apart;
+    int index;
+};
+
+struct cpu_choices {
+    int file; /* appended to, a line at a time */
+    struct choice *all;
+    size_t count;
+};
+
+/*
+ * Winograd F(4x4, 3x3) pays where there are enough tiles for the transformed weights to be worth
+ * their making, tiles counted by how much of them is used. Measured with oneDNN 2.6 on AVX-512.
+ */
 static bool likes_winograd(const struct dn_conv_desc *d)
 {
-    return d->kernel == 3 && d->stride == 1 && d->ic >= 64 && d->oc >= 64 && d->oh >= 14 &&
-           d->ow >= 14 && d->ic % DN_BLOCK == 0 && d->oc % DN_BLOCK == 0;
+    if (d->kernel != 3 || d->stride != 1 || d->ic % DN_BLOCK || d->oc % DN_BLOCK)
+        return false;
+    double tiles = (double)d->n * d->oh * d->ow / 16;
+    bool cheap = d->inference || d->pass == DN_WEIGHTS;
+    return d->oh > 2 && d->ow > 2 && tiles >= (cheap ? 24 : 90);
 }
 
-struct dn_conv *cpu_choose(struct cpu *cpu, struct dn_conv_desc *desc)
+static struct dn_conv_desc without_add(const struct dn_conv_desc *desc)
 {
     struct dn_conv_desc bare = *desc;
     if (desc->add)
         bare.add = bare.relu = false;
-    struct dn_conv *conv = NULL;
-    if (likes_winograd(desc)) {
-        conv = dn_conv_new(cpu->dn, &bare, true, 0);
-        if (conv)
-            *desc = bare;
-    }
+    return bare;
+}
+
+static struct dn_conv *by_rule(struct cpu *cpu, struct dn_conv_desc *desc)
+{
+    struct dn_conv_desc bare = without_add(desc);
+    struct dn_conv *conv = likes_winograd(desc) ? dn_conv_new(cpu->dn, &bare, true, 0) : NULL;
+    if (!conv && (conv = dn_conv_new(cpu->dn, desc, false, 0)))
+        return conv;
     if (!conv)
-        conv = dn_conv_new(cpu->dn, desc, false, 0);
-    if (!conv && (conv = dn_conv_new(cpu->dn, &bare, false, 0)))
+        conv = dn_conv_new(cpu->dn, &bare, false, 0);
+    *desc = bare;
+    return conv;
+}
+
+static void make_key(const struct dn_conv_desc *d, char key[KEY])
+{
+    static const char *const pass[] = {"forward", "data", "weights"};
+    snprintf(key, KEY, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s", pass[d->pass],
+             d->inference ? " inference" : "", d->n, d->ic, d->ih, d->iw, d->oc, d->oh, d->ow,
+             d->kernel, d->stride, d->pad, d->bias ? " bias" : "", d->add ? " add" : "",
+             d->relu ? " relu" : "");
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Memory to time convolutions of one description on. */
+struct bench {
+    float *x, *y, *added, *bias;
+    size_t count; /* of y */
+};
+
+static int bench_new(struct cpu *cpu, const struct dn_conv_desc *d, struct bench *bench)
+{
+    size_t x = (size_t)d->n * d->ic * d->ih * d->iw;
+    bench->count = (size_t)d->n * d->oc * d->oh * d->ow;
+    bench->x = cpu_alloc(cpu, x * sizeof(float));
+    bench->y = cpu_alloc(cpu, bench->count * sizeof(float));
+    bench->bias = cpu_alloc(cpu, (size_t)d->oc * sizeof(float));
+    bench->added = d->add ? cpu_alloc(cpu, bench->count * sizeof(float)) : NULL;
+    return bench->x && bench->y && bench->bias && (bench->added || !d->add) ? 0 : -1;
+}
+
+static void bench_free(struct bench *bench)
+{
+    free(bench->x);
+    free(bench->y);
+    free(bench->added);
+    free(bench->bias);
+}
+
+/* Seconds of the fastest of a few runs; negative on failure. Hopeless ones run once. */
+static double time_one(struct cpu *cpu, struct dn_conv *conv, const struct bench *bench, bool apart,
+                       bool relu, double best)
+{
+    float *weights = cpu_alloc(cpu, dn_conv_weight_bytes(conv));
+    double least = -1;
+    bool good = weights && !cpu_need_scratch(cpu, dn_conv_scratch_bytes(conv));
+    for (int run = 0; good && run < RUNS; run++) {
+        double start = seconds();
+        good = !dn_conv_run(conv, bench->x, weights, bench->bias, bench->y,
+                            apart ? NULL : bench->added, cpu->scratch);
+        if (apart)
+            cpu_sum(bench->y, bench->y, bench->added, bench->count, relu);
+        double time = seconds() - start;
+        least = least < 0 || time < least ? time : least;
+        if (best > 0 && least > 5 * best)
+            break;
+    }
+    free(weights);
+    return good ? least : -1;
+}
+
+/* Times the implementations of one algorithm, with the sum fused or apart. */
+static void time_family(struct cpu *cpu, const struct dn_conv_desc *desc, const struct bench *bench,
+                        bool winograd, bool apart, struct choice *choice, double *best)
+{
+    struct dn_conv_desc bare = without_add(desc);
+    for (int index = 0;; index++) {
+        struct dn_conv *conv = dn_conv_new(cpu->dn, apart ? &bare : desc, winograd, index);
+        if (!conv)
+            return;
+        bool plain_loops = strstr(dn_conv_name(conv), "ref") != NULL;
+        double time =
+            *best > 0 && plain_loops ? -1 : time_one(cpu, conv, bench, apart, desc->relu, *best);
+        if (time > 0 && (*best <= 0 || time < *best)) {
+            *best = time;
+            choice->winograd = winograd;
+            choice->apart = apart;
+            choice->index = index;
+            snprintf(choice->name, sizeof choice->name, "%s", dn_conv_name(conv));
+        }
+        dn_conv_free(conv);
+    }
+}
+
+/* Appends a choice to the list and, with a line of one write, to the file. */
+static int keep(struct cpu *cpu, struct cpu_choices *choices, const struct choice *choice)
+{
+    struct choice *larger = realloc(choices->all, (choices->count + 1) * sizeof *choices->all);
+    if (!larger)
+        return cpu_fail(cpu, "out of memory");
+    choices->all = larger;
+    larger[choices->count++] = *choice;
+    char line[KEY + NAME + 64];
+    int length = snprintf(line, sizeof line, "%s\t%s\t%d\t%s\t%s\n", choice->key,
+                          choice->winograd ? "winograd" : "direct", choice->index,
+                          choice->apart ? "apart" : "fused", choice->name);
+    if (write(choices->file, line, (size_t)length) != length)
+        return cpu_fail(cpu, "the file of chosen implementations cannot be written: %s",
+                        strerror(errno));
+    return 0;
+}
+
+static struct dn_conv *chosen(struct cpu *cpu, struct dn_conv_desc *desc,
+                              const struct choice *choice)
+{
+    struct dn_conv_desc bare = without_add(desc);
+    struct dn_conv *conv =
+        dn_conv_new(cpu->dn, choice->apart ? &bare : desc, choice->winograd, choice->index);
+    if (conv && strcmp(dn_conv_name(conv), choice->name) != 0) {
+        dn_conv_free(conv);
+        return NULL;
+    }
+    if (conv && choice->apart)
         *desc = bare;
+    return conv;
+}
+
+static struct dn_conv *by_measurement(struct cpu *cpu, struct dn_conv_desc *desc)
+{
+    struct cpu_choices *choices = cpu->choices;
+    struct choice choice = {.index = -1};
+    make_key(desc, choice.key);
+    for (size_t i = 0; i < choices->count; i++)
+        if (strcmp(choices->all[i].key, choice.key) == 0)
+            return chosen(cpu, desc, &choices->all[i]);
+    struct bench bench = {0};
+    double best = -1;
+    if (bench_new(cpu, desc, &bench) == 0)
+        for (int family = 0; family < (desc->add ? 4 : 2); family++)
+            time_family(cpu, desc, &bench, family % 2, family / 2, &choice, &best);
+    bench_free(&bench);
+    return best > 0 && !keep(cpu, choices, &choice) ? chosen(cpu, desc, &choice) : NULL;
+}
+
+struct dn_conv *cpu_choose(struct cpu *cpu, struct dn_conv_desc *desc)
+{
+    struct dn_conv *conv = cpu->choices ? by_measurement(cpu, desc) : NULL;
+    if (!conv)
+        conv = by_rule(cpu, desc);
     if (!conv)
         cpu_fail(cpu, "oneDNN has no convolution %dx%dx%d -> %dx%dx%d, kernel %d, stride %d",
                  desc->ic, desc->ih, desc->iw, desc->oc, desc->oh, desc->ow, desc->kernel,
                  desc->stride);
     return conv;
+}
+
+/* A number that stands for the kind of processor: a hash of what /proc/cpuinfo says of its model.
+ */
+static unsigned long processor(void)
+{
+    unsigned long hash = 14695981039346656037UL;
+    char line[4096];
+    FILE *info = fopen("/proc/cpuinfo", "r");
+    while (info && fgets(line, sizeof line, info) && line[0] != '\n')
+        if (strncmp(line, "model", 5) == 0 || strncmp(line, "CPU ", 4) == 0 ||
+            strncmp(line, "flags", 5) == 0)
+            for (const char *c = line; *c; c++)
+                hash = (hash ^ (unsigned char)*c) * 1099511628211UL;
+    if (info)
+        fclose(info);
+    return hash;
+}
+
+/* Lines that are not as keep() writes them are passed over. */
+static int read_choices(struct cpu_choices *choices, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    char line[KEY + NAME + 64], algorithm[16], sum[16];
+    while (fgets(line, sizeof line, file)) {
+        struct choice c;
+        if (!strchr(line, '\n') ||
+            sscanf(line, "%127[^\t]\t%15s\t%d\t%15s\t%63[^\n]", c.key, algorithm, &c.index, sum,
+                   c.name) != 5 ||
+            c.index < 0 || c.index > 100)
+            continue;
+        c.winograd = strcmp(algorithm, "winograd") == 0;
+        c.apart = strcmp(sum, "apart") == 0;
+        struct choice *larger = realloc(choices->all, (choices->count + 1) * sizeof c);
+        if (!larger)
+            break;
+        choices->all = larger;
+        larger[choices->count++] = c;
+    }
+    fclose(file);
+    return 0;
+}
+
+struct cpu_choices *cpu_choices_open(struct cpu *cpu, const char *folder)
+{
+    char path[4096], version[32];
+    dn_version(version, sizeof version);
+    struct cpu_choices *choices = calloc(1, sizeof *choices);
+    int length = snprintf(path, sizeof path, "%s/onednn-%s-%lx-%dt.tsv", folder, version,
+                          processor(), cpu->threads);
+    if (!choices || length >= (int)sizeof path) {
+        cpu_fail(cpu, "%s: out of memory, or too long a name", folder);
+        free(choices);
+        return NULL;
+    }
+    choices->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (choices->file < 0 || read_choices(choices, path)) {
+        cpu_fail(cpu, "%s: %s", path, strerror(errno));
+        cpu_choices_close(choices);
+        return NULL;
+    }
+    return choices;
+}
+
+void cpu_choices_close(struct cpu_choices *choices)
+{
+    if (!choices)
+        return;
+    if (choices->file >= 0)
+        close(choices->file);
+    free(choices->all);
+    free(choices);
 }

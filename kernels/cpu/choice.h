@@ -1,12 +1,23 @@
-/* Which of oneDNN's implementations a convolution runs on. */
+/*
+ * Which of oneDNN's implementations a convolution runs on. Without a cache folder a fixed rule
+ * decides, so that the same program gives the same bits on machines of one kind. With one, all
+ * candidates are timed the first time a convolution is met, and the fastest is kept in a file there
+ * that belongs to this processor, library version and number of threads. Results of different
+ * implementations differ in the last bits: who wants a run repeated exactly keeps its file.
+ */
 #ifndef PS_CPU_CHOICE_H
 #define PS_CPU_CHOICE_H
 
 #include "kernels/cpu/cpu.h"
 
+struct cpu_choices;
+/* Reads the folder's file; NULL with the error recorded. */
+struct cpu_choices *cpu_choices_open(struct cpu *cpu, const char *folder);
+void cpu_choices_close(struct cpu_choices *choices);
+
 /*
- * A convolution for `desc`, or NULL with the error recorded. If desc->add or desc->relu cannot be
- * had (or is better not) fused, both are cleared in *desc and are the caller's.
+ * A convolution for `desc`, or NULL with the error recorded. Where the sum with the residual cannot
+ * be fused, or is faster apart, desc->add and desc->relu come back false: both are the caller's.
  */
 struct dn_conv *cpu_choose(struct cpu *cpu, struct dn_conv_desc *desc);
 

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct cpu_choices;
+
 struct cpu {
     ps_backend base;
     struct dn *dn;
@@ -17,6 +19,7 @@ struct cpu {
     size_t scratch_bytes;
     float *work; /* our own, likewise */
     size_t work_count;
+    struct cpu_choices *choices; /* NULL: by a fixed rule */
     char error[256], text[160];
 };
 
