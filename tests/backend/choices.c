@@ -1,0 +1,252 @@
+/*
+ * The cpu backend's choice of implementations: Winograd against ref, the same bits in every run,
+ * and the file in which measured choices are kept.
+ */
+#include "tests/backend/case.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[64], path[400];
+
+static ps_backend *open_cpu(const char *cache)
+{
+    char message[400];
+    const struct ps_backend_config config = {.threads = 2, .precision = 32, .cache = cache};
+    ps_backend *be = ps_backend_cpu.open(&config, message, sizeof message);
+    if (!be)
+        fail_msg("%s", message);
+    return be;
+}
+
+static ps_backend *open_ref(void)
+{
+    char message[200];
+    ps_backend *be = ps_backend_ref.open(&(struct ps_backend_config){.threads = 2, .precision = 32},
+                                         message, sizeof message);
+    assert_non_null(be);
+    return be;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    const char *parent = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/choices-XXXXXX", parent ? parent : "/tmp");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+/* The one file in the folder; its name goes to `path`. */
+static void find_file(void)
+{
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    path[0] = 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+    closedir(dir);
+    assert_true(path[0] != 0);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    if (path[0])
+        unlink(path);
+    return rmdir(folder);
+}
+
+/* Large enough, in tiles, that the rule takes Winograd. */
+static struct op_case winograd_case(void)
+{
+    struct op_case c = {.desc = {.op = PS_OP_CONV,
+                                 .bias = PS_ABSENT,
+                                 .bn = PS_BN_FROZEN,
+                                 .eps = 1e-5F,
+                                 .kernel = 3,
+                                 .stride = 1,
+                                 .pad = 1,
+                                 .out_channels = 48,
+                                 .relu = true,
+                                 .residual = true},
+                        .inputs = 1,
+                        .in = {{6, 32, 17, 15}}};
+    case_finish(&c);
+    return c;
+}
+
+struct results {
+    char text[200];
+    float *out, *din, *residual, *grads;
+};
+
+static float *read_act(ps_backend *be, const ps_act *act, struct ps_shape shape)
+{
+    float *x = need_memory(shape_count(shape), sizeof *x);
+    need(!be->ops->act_get(be, act, x), be, "act_get");
+    return x;
+}
+
+static struct results run_case(ps_backend *be, const struct op_case *c, const struct op_values *v)
+{
+    const bool wanted[CASE_INPUTS] = {true, true};
+    struct op_run run = run_new(be, c, PS_TRAIN, v, wanted);
+    struct results r;
+    run_forward(&run);
+    run_backward(&run, v->dout, run.grads, false);
+    snprintf(r.text, sizeof r.text, "%s", be->ops->node_describe(be, run.node));
+    r.out = read_act(be, run.out, c->out);
+    r.din = read_act(be, run.din[0], c->in[0]);
+    r.residual = read_act(be, run.din[1], c->in[1]);
+    r.grads = need_memory(c->params, sizeof *r.grads);
+    need(!be->ops->vec_get(be, run.grads, 0, r.grads, c->params), be, "vec_get");
+    run_free(&run, c);
+    return r;
+}
+
+static void results_free(struct results *r)
+{
+    free(r->out);
+    free(r->din);
+    free(r->residual);
+    free(r->grads);
+}
+
+static void assert_close(const float *x, const float *y, size_t n, double tolerance)
+{
+    double largest = 0, difference = 0;
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs(x[i]));
+        difference = fmax(difference, fabs((double)x[i] - y[i]));
+    }
+    if (!(difference <= tolerance * largest))
+        fail_msg("differs by %g of %g", difference, largest);
+}
+
+static void assert_results_close(const struct op_case *c, const struct results *a,
+                                 const struct results *b)
+{
+    assert_close(a->out, b->out, shape_count(c->out), 1e-5);
+    assert_close(a->din, b->din, shape_count(c->in[0]), 1e-4);
+    assert_close(a->residual, b->residual, shape_count(c->in[1]), 1e-4);
+    assert_close(a->grads, b->grads, c->params, 1e-4);
+}
+
+static void assert_results_equal(const struct op_case *c, const struct results *a,
+                                 const struct results *b)
+{
+    assert_memory_equal(a->out, b->out, shape_count(c->out) * sizeof(float));
+    assert_memory_equal(a->din, b->din, shape_count(c->in[0]) * sizeof(float));
+    assert_memory_equal(a->residual, b->residual, shape_count(c->in[1]) * sizeof(float));
+    assert_memory_equal(a->grads, b->grads, c->params * sizeof(float));
+}
+
+/* dL/dout where the output of ref and cpu may differ in sign is set to zero. */
+static struct op_values values_of(const struct op_case *c, const float *out)
+{
+    struct ps_rng rng = ps_rng_stream(3, PS_RNG_TEST, 0, 0);
+    struct op_values v = case_values(&rng, c);
+    for (size_t i = 0; out && i < shape_count(c->out); i++)
+        if (fabsf(out[i]) < 1e-4F)
+            v.dout[i] = 0;
+    return v;
+}
+
+static void test_winograd(void **state)
+{
+    (void)state;
+    struct op_case c = winograd_case();
+    ps_backend *ref = open_ref(), *cpu = open_cpu(NULL);
+    struct op_values v = values_of(&c, NULL);
+    struct results first = run_case(ref, &c, &v);
+    values_free(&v);
+    v = values_of(&c, first.out);
+    results_free(&first);
+    struct results truth = run_case(ref, &c, &v), found = run_case(cpu, &c, &v),
+                   again = run_case(cpu, &c, &v);
+    if (strstr(cpu->ops->describe(cpu), "avx512_core"))
+        assert_non_null(strstr(found.text, "wino"));
+    assert_results_close(&c, &truth, &found);
+    assert_results_equal(&c, &found, &again);
+    results_free(&truth);
+    results_free(&found);
+    results_free(&again);
+    values_free(&v);
+    cpu->ops->close(cpu);
+    ref->ops->close(ref);
+}
+
+static long lines_of(const char *name)
+{
+    FILE *file = fopen(name, "r");
+    assert_non_null(file);
+    long lines = 0;
+    for (int c; (c = getc(file)) != EOF;)
+        lines += c == '\n';
+    fclose(file);
+    return lines;
+}
+
+static void test_cache(void **state)
+{
+    (void)state;
+    struct op_case c = winograd_case();
+    struct op_values v = values_of(&c, NULL);
+    ps_backend *first = open_cpu(folder);
+    struct results a = run_case(first, &c, &v);
+    first->ops->close(first);
+    find_file();
+    assert_int_equal(lines_of(path), 3);
+
+    ps_backend *second = open_cpu(folder);
+    struct results b = run_case(second, &c, &v);
+    second->ops->close(second);
+    assert_int_equal(lines_of(path), 3);
+    assert_string_equal(a.text, b.text);
+    assert_results_equal(&c, &a, &b);
+    results_free(&a);
+    results_free(&b);
+
+    /* Damaged lines are measured again, an implementation that is not there falls back. */
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("\n\t\t\nforward\twinograd\nforward n6 32x17x15 48x17x15 k3 s1 p1 bias add "
+          "relu\tdirect\t7\t"
+          "fused\tno such\nweights n6 32x17x15 48x17x15 k3 s1 p1 bias\tdirect\t-3\tfused\tjit",
+          file);
+    fclose(file);
+    ps_backend *third = open_cpu(folder);
+    b = run_case(third, &c, &v);
+    assert_true(b.text[0] != 0);
+    results_free(&b);
+    third->ops->close(third);
+    values_free(&v);
+}
+
+static void test_bad_folder(void **state)
+{
+    (void)state;
+    char message[400];
+    const struct ps_backend_config config = {.precision = 32, .cache = "/nonexistent/folder"};
+    assert_null(ps_backend_cpu.open(&config, message, sizeof message));
+    assert_non_null(strstr(message, "/nonexistent/folder"));
+    const struct ps_backend_config half = {.precision = 16};
+    assert_null(ps_backend_cpu.open(&half, message, sizeof message));
+    assert_non_null(strstr(message, "float32"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_winograd),
+        cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
+        cmocka_unit_test(test_bad_folder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
