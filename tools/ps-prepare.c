@@ -49,7 +49,8 @@ static void log_summary(struct ps_manifest *manifest, const char *output)
         return;
     for (int i = 0; i < PS_SPLITS; i++)
         if (summary[i].images)
-            ps_info("%s: %s: %zu images in %zu classes", output, ps_split_names[i],
+            ps_info("%s: %s: %zu images in %zu classes",
+                    strcmp(output, "-") ? output : "standard output", ps_split_names[i],
                     summary[i].images, summary[i].classes);
 }
 

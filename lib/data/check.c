@@ -56,17 +56,22 @@ static int by_hash(const void *left, const void *right)
     return order ? order : (a > b) - (a < b);
 }
 
+struct copies {
+    size_t within, relabelled, across; /* in one split; of these, in two classes; in two splits */
+};
+
 /* Copies in sorted[begin..end), which all have one hash, in manifest order. */
-static void count_copies(struct ps_entry *const *sorted, size_t begin, size_t end, size_t *within,
-                         size_t *across)
+static void count_copies(struct ps_entry *const *sorted, size_t begin, size_t end,
+                         struct copies *copies)
 {
     for (size_t i = begin + 1; i < end; i++) {
         const struct ps_entry *before = sorted[i - 1], *entry = sorted[i];
         if (entry->split == before->split) {
-            ++*within;
+            copies->within++;
+            copies->relabelled += strcmp(entry->class_name, before->class_name) != 0;
             continue;
         }
-        if (++*across <= NAMED)
+        if (++copies->across <= NAMED)
             ps_warn("the same image is in %s and %s: %s and %s", ps_split_names[before->split],
                     ps_split_names[entry->split], before->path, entry->path);
     }
@@ -80,18 +85,19 @@ static int check_copies(const struct ps_manifest *manifest)
     for (size_t i = 0; i < manifest->count; i++)
         sorted[i] = &manifest->entries[i];
     qsort(sorted, manifest->count, sizeof *sorted, by_hash);
-    size_t within = 0, across = 0;
+    struct copies copies = {0};
     for (size_t begin = 0, end; begin < manifest->count; begin = end) {
         end = begin + 1;
         while (end < manifest->count && !strcmp(sorted[end]->hash, sorted[begin]->hash))
             end++;
-        count_copies(sorted, begin, end, &within, &across);
+        count_copies(sorted, begin, end, &copies);
     }
-    if (across > NAMED)
-        ps_warn("... and %zu more images that are in two splits", across - NAMED);
-    if (within)
-        ps_warn("%zu image%s a byte-for-byte copy of another in the same split", within,
-                within == 1 ? " is" : "s are each");
+    if (copies.across > NAMED)
+        ps_warn("... and %zu more images that are in two splits", copies.across - NAMED);
+    if (copies.within)
+        ps_warn("copies of another image of the same split, byte for byte: %zu, of which under "
+                "another class: %zu",
+                copies.within, copies.relabelled);
     free(sorted);
     return PS_OK;
 }

@@ -164,7 +164,8 @@ static size_t drop_small(struct ps_prepare *prepare)
     return classes;
 }
 
-int ps_prepare_split_classes(struct ps_prepare *prepare)
+/* Leaves out small classes, then splits by class as the options say. */
+static int split_classes(struct ps_prepare *prepare)
 {
     const struct ps_prepare_options *options = prepare->options;
     size_t classes = drop_small(prepare);
@@ -200,7 +201,7 @@ static int by_file(const void *left, const void *right)
     return (a->file > b->file) - (a->file < b->file);
 }
 
-static int check_picks(struct ps_prepare *prepare)
+static int check_missing(const struct ps_prepare *prepare)
 {
     const char *name = prepare->sources[0].path;
     if (prepare->missing && !prepare->options->allow_missing)
@@ -211,8 +212,12 @@ static int check_picks(struct ps_prepare *prepare)
     if (prepare->missing)
         ps_warn("%zu of %zu images are missing, the first is %s", prepare->missing, prepare->asked,
                 prepare->first_missing);
-    if (!prepare->count)
-        return ps_fail(PS_EIO, "%s: no images", name);
+    return prepare->count ? PS_OK : ps_fail(PS_EIO, "%s: no images", name);
+}
+
+/* Sorts by file, so that they are read in that order. */
+static int check_picks(struct ps_prepare *prepare)
+{
     if (prepare->bad_boxes)
         ps_warn("%zu object boxes are empty or outside: those images have none",
                 prepare->bad_boxes);
@@ -220,18 +225,50 @@ static int check_picks(struct ps_prepare *prepare)
     qsort(picks, prepare->count, sizeof *picks, by_file);
     for (size_t i = 1; i < prepare->count; i++)
         if (!by_file(&picks[i - 1], &picks[i]))
-            return ps_fail(PS_EFORMAT, "%s: %s is listed twice, for class '%s' and '%s'", name,
+            return ps_fail(PS_EFORMAT, "%s: %s is listed twice, for class '%s' and '%s'",
+                           prepare->sources[0].path,
                            prepare->sources[picks[i].source].files[picks[i].file].name,
                            picks[i - 1].class_name, picks[i].class_name);
     return PS_OK;
 }
 
+/* Images that no annotation names are not lost silently. */
+static void report_unused(const struct ps_prepare *prepare)
+{
+    size_t images = 0, used = 0;
+    for (size_t s = 0; s < prepare->source_count; s++)
+        for (size_t i = 0; i < prepare->sources[s].count; i++)
+            images += ps_is_image_name(prepare->sources[s].files[i].name);
+    for (size_t i = 0; i < prepare->count; i++)
+        used += ps_is_image_name(
+            prepare->sources[prepare->picks[i].source].files[prepare->picks[i].file].name);
+    if (images > used && !prepare->options->match)
+        ps_info("%zu further image files are in the sources, without a class or left out",
+                images - used);
+}
+
 static int hash_pick(void *context, size_t i)
 {
     struct ps_prepare *prepare = context;
-    struct ps_pick *pick = &prepare->picks[i];
-    int rc = ps_source_hash(&prepare->sources[pick->source], pick->file);
+    const struct ps_pick *pick = &prepare->picks[i];
+    struct ps_source *source = &prepare->sources[pick->source];
+    if (!source->folder)
+        return PS_OK;
+    int rc = ps_source_hash(source, pick->file);
     ps_progress_add(1);
+    return rc;
+}
+
+static int hash_files(struct ps_prepare *prepare)
+{
+    size_t left = 0; /* files of archives were hashed while these were listed */
+    for (size_t i = 0; i < prepare->count; i++)
+        left += prepare->sources[prepare->picks[i].source].folder != NULL;
+    if (!left)
+        return PS_OK;
+    ps_progress_begin("hashing", left, "images");
+    int rc = ps_parallel_for(prepare->options->threads, prepare->count, hash_pick, prepare);
+    ps_progress_end();
     return rc;
 }
 
@@ -246,8 +283,21 @@ static char *place_of(const struct ps_source *source, const char *target)
     return place;
 }
 
+/* The path of a file in a folder, as seen from the manifest's folder. */
+static char *path_of(const struct ps_source *source, const char *name, const char *place,
+                     const char *target)
+{
+    if (ps_path_is_safe(name))
+        return ps_path_join(place, name);
+    char *full = ps_path_join(source->folder, name), *folder = ps_path_folder(target);
+    char *path = full && folder ? ps_path_relative(folder, full) : NULL;
+    free(full);
+    free(folder);
+    return path;
+}
+
 static int add_entry(struct ps_manifest *manifest, const struct ps_prepare *prepare,
-                     const struct ps_pick *pick, char *place)
+                     const struct ps_pick *pick, char *place, const char *target)
 {
     const struct ps_source *source = &prepare->sources[pick->source];
     const struct ps_source_file *file = &source->files[pick->file];
@@ -261,9 +311,9 @@ static int add_entry(struct ps_manifest *manifest, const struct ps_prepare *prep
                              .x1 = pick->x1,
                              .y1 = pick->y1};
     memcpy(entry.hash, file->hash.hex, sizeof entry.hash);
-    char *path = source->folder ? ps_path_join(place, file->name) : NULL;
+    char *path = source->folder ? path_of(source, file->name, place, target) : NULL;
     if (source->folder && !path)
-        return PS_ENOMEM;
+        return ps_error_code();
     if (path)
         entry.path = path;
     int rc = ps_manifest_add(manifest, &entry);
@@ -283,7 +333,7 @@ static int fill(struct ps_manifest *manifest, struct ps_prepare *prepare, const 
             if (!place)
                 return ps_error_code();
         }
-        rc = add_entry(manifest, prepare, pick, place);
+        rc = add_entry(manifest, prepare, pick, place, target);
     }
     free(place);
     return rc;
@@ -305,12 +355,15 @@ static void compare_published(const struct ps_dataset *dataset,
 static int finish(struct ps_manifest *manifest, const struct ps_dataset *dataset,
                   struct ps_prepare *prepare, const char *target)
 {
-    int rc = check_picks(prepare);
+    int rc = check_missing(prepare);
+    if (!rc)
+        rc = split_classes(prepare);
+    if (!rc)
+        rc = check_picks(prepare);
     if (rc)
         return rc;
-    ps_progress_begin("hashing", prepare->count, "images");
-    rc = ps_parallel_for(prepare->options->threads, prepare->count, hash_pick, prepare);
-    ps_progress_end();
+    report_unused(prepare);
+    rc = hash_files(prepare);
     if (!rc)
         rc = fill(manifest, prepare, target);
     if (!rc)
@@ -368,13 +421,26 @@ static void close_prepare(struct ps_prepare *prepare)
     free(prepare->first_missing);
 }
 
+/* That the manifest's folder exists, before hours of hashing. */
+static int check_target(const char *target)
+{
+    char *folder = ps_path_folder(target);
+    if (!folder)
+        return PS_ENOMEM;
+    int rc = ps_is_folder(folder) ? PS_OK : ps_fail(PS_EIO, "%s: no such folder", folder);
+    free(folder);
+    return rc;
+}
+
 int ps_dataset_prepare(struct ps_manifest *manifest, const struct ps_dataset *dataset,
                        char *const *paths, size_t count, const char *target,
                        const struct ps_prepare_options *options)
 {
     *manifest = (struct ps_manifest){0};
     struct ps_prepare prepare = {.options = options};
-    int rc = options->verify ? ps_verify_known(dataset->known, paths, count) : PS_OK;
+    int rc = check_target(target);
+    if (!rc && options->verify)
+        rc = ps_verify_known(dataset->known, paths, count);
     if (rc)
         return rc;
     prepare.sources = ps_calloc(count + 1, sizeof *prepare.sources); /* one more for list() */

@@ -97,7 +97,4 @@ int ps_prepare_text(const struct ps_prepare *prepare, const char *key, char **te
 int ps_prepare_need(const struct ps_prepare *prepare, const char *key, char **text, size_t *length,
                     char **where);
 
-/* Leaves out small classes (min_images), then splits by class as the options say. */
-int ps_prepare_split_classes(struct ps_prepare *prepare);
-
 #endif

@@ -53,59 +53,78 @@ static int add(struct cars *cars, const char *key, long number, const int32_t *b
     return rc;
 }
 
-static int read_names(struct cars *cars, ps_mat *mat)
-{
-    size_t count;
-    int rc = ps_mat_read(mat, "class_names", &count);
-    for (size_t i = 0; i < count && i < CLASSES && !rc; i++) {
-        free(cars->names[i + 1]);
-        cars->names[i + 1] = NULL;
-        rc = ps_mat_text(mat, i, NULL, &cars->names[i + 1]);
-    }
-    return rc;
-}
-
-/* Rows of `annotations`: the image's name is in `field`, below `folder`. */
-static int read_rows(struct cars *cars, ps_mat *mat, const char *field, const char *folder)
-{
-    static const char *const sides[4] = {"bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"};
-    size_t count;
-    int rc = ps_mat_read(mat, "annotations", &count);
-    for (size_t i = 0; i < count && !rc; i++) {
-        long number, side;
-        int32_t box[4];
-        for (int k = 0; k < 4 && !rc; k++) {
-            rc = ps_mat_number(mat, i, sides[k], 0, INT32_MAX, &side);
-            box[k] = (int32_t)side - (k < 2); /* first pixel is 1, last one included */
-        }
-        char *name = NULL;
-        if (!rc)
-            rc = ps_mat_number(mat, i, "class", 1, CLASSES, &number);
-        if (!rc)
-            rc = ps_mat_text(mat, i, field, &name);
-        if (rc)
-            return rc;
-        char *key = ps_path_join(folder, name);
-        rc = key ? add(cars, key, number, box) : PS_ENOMEM;
-        free(key);
-        free(name);
-    }
-    return rc;
-}
-
-/* Opens a .mat among the sources; *mat is NULL if there is none. */
-static int open_mat(const struct cars *cars, const char *key, ps_mat **mat)
-{
-    char *bytes, *where;
+/* A .mat among the sources. */
+struct mat {
+    char *bytes, *name; /* NULL if there is none */
     size_t length;
-    *mat = NULL;
-    int rc = ps_prepare_text(cars->prepare, key, &bytes, &length, &where);
-    if (rc || !bytes)
+};
+
+static int find_mat(const struct cars *cars, const char *key, struct mat *mat)
+{
+    return ps_prepare_text(cars->prepare, key, &mat->bytes, &mat->length, &mat->name);
+}
+
+static void free_mat(struct mat *mat)
+{
+    free(mat->bytes);
+    free(mat->name);
+    *mat = (struct mat){0};
+}
+
+static int read_names(struct cars *cars, const struct mat *mat)
+{
+    static const char *const no_fields[] = {NULL};
+    char *rows, *fields[2];
+    int rc = ps_mat_rows(mat->name, mat->bytes, mat->length, "class_names", no_fields, &rows);
+    if (rc)
         return rc;
-    *mat = ps_mat_open(where, bytes, length);
-    free(bytes);
-    free(where);
-    return *mat ? PS_OK : ps_error_code();
+    struct ps_lines lines = {.next = rows, .where = mat->name};
+    size_t got;
+    while (!rc && (got = ps_lines_next(&lines, '\t', fields, 2)) > 0) {
+        long number;
+        if (got < 2) /* an empty name */
+            continue;
+        rc = ps_lines_number(&lines, "class", fields[0], 1, CLASSES, &number);
+        if (!rc && !(cars->names[number] = ps_strdup(fields[1])))
+            rc = PS_ENOMEM;
+    }
+    free(rows);
+    return rc;
+}
+
+/* Number, name, class, box: an image of `annotations`, whose name is relative to `folder`. */
+static int read_row(struct cars *cars, const struct ps_lines *lines, char *const fields[7],
+                    const char *folder)
+{
+    long number, side = 0;
+    int32_t box[4];
+    int rc = ps_lines_number(lines, "class", fields[2], 1, CLASSES, &number);
+    for (int i = 0; i < 4 && !rc; i++) {
+        rc = ps_lines_number(lines, "box", fields[3 + i], 0, INT32_MAX, &side);
+        box[i] = (int32_t)side - (i < 2); /* first pixel is 1, last one included */
+    }
+    if (rc)
+        return rc;
+    char *key = ps_path_join(folder, fields[1]);
+    rc = key ? add(cars, key, number, box) : PS_ENOMEM;
+    free(key);
+    return rc;
+}
+
+static int read_rows(struct cars *cars, const struct mat *mat, const char *name_field,
+                     const char *folder)
+{
+    const char *const names[] = {name_field, "class",   "bbox_x1", "bbox_y1",
+                                 "bbox_x2",  "bbox_y2", NULL};
+    char *rows, *fields[7];
+    int rc = ps_mat_rows(mat->name, mat->bytes, mat->length, "annotations", names, &rows);
+    if (rc)
+        return rc;
+    struct ps_lines lines = {.next = rows, .where = mat->name};
+    while (!rc && ps_lines_next(&lines, '\t', fields, 7) == 7)
+        rc = read_row(cars, &lines, fields, folder);
+    free(rows);
+    return rc;
 }
 
 static int list_devkit(struct cars *cars)
@@ -114,19 +133,18 @@ static int list_devkit(struct cars *cars)
         const char *annotations, *folder;
     } parts[] = {{"cars_train_annos.mat", "cars_train"},
                  {"cars_test_annos_withlabels.mat", "cars_test"}};
-    ps_mat *mat;
-    int rc = open_mat(cars, "cars_meta.mat", &mat);
-    if (!rc && mat)
-        rc = read_names(cars, mat);
-    ps_mat_close(mat);
+    struct mat mat;
+    int rc = find_mat(cars, "cars_meta.mat", &mat);
+    if (!rc && mat.bytes)
+        rc = read_names(cars, &mat);
+    free_mat(&mat);
     bool found = false;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !rc; i++) {
-        rc = open_mat(cars, parts[i].annotations, &mat);
-        if (!rc && mat) {
-            found = true;
-            rc = read_rows(cars, mat, "fname", parts[i].folder);
-            ps_mat_close(mat);
-        }
+        rc = find_mat(cars, parts[i].annotations, &mat);
+        if (!rc && mat.bytes)
+            rc = read_rows(cars, &mat, "fname", parts[i].folder);
+        found |= mat.bytes != NULL;
+        free_mat(&mat);
     }
     if (!rc && !found)
         rc = ps_fail(PS_EIO,
@@ -136,7 +154,7 @@ static int list_devkit(struct cars *cars)
     return rc;
 }
 
-static int list_full(struct cars *cars, ps_mat *mat)
+static int list_full(struct cars *cars, const struct mat *mat)
 {
     int rc = read_names(cars, mat);
     return rc ? rc : read_rows(cars, mat, "relative_im_path", ".");
@@ -187,37 +205,35 @@ static bool has_car_ims(const struct ps_prepare *prepare)
     return false;
 }
 
-/* The source that is one text file, or NULL. */
-static const struct ps_source *text_source(const struct ps_prepare *prepare)
+/* The reference's list: a text file among the sources, or cars_annos.txt in one; or *text NULL. */
+static int find_list(const struct ps_prepare *prepare, char **text, char **where)
 {
+    const char *key = "cars_annos.txt";
     for (size_t s = 0; s < prepare->source_count; s++) {
-        const struct ps_source *source = &prepare->sources[s];
-        if (ps_is_file(source->path) &&
-            (ps_has_suffix(source->path, ".txt") || ps_has_suffix(source->path, ".csv")))
-            return source;
+        const char *path = prepare->sources[s].path;
+        if (ps_is_file(path) && (ps_has_suffix(path, ".txt") || ps_has_suffix(path, ".csv")))
+            key = ps_path_base(path);
     }
-    return NULL;
+    size_t length;
+    return ps_prepare_text(prepare, key, text, &length, where);
 }
 
 static int list_car_ims(struct cars *cars)
 {
-    ps_mat *mat;
-    int rc = open_mat(cars, "cars_annos.mat", &mat);
-    if (rc || mat) {
-        rc = rc ? rc : list_full(cars, mat);
-        ps_mat_close(mat);
+    struct mat mat;
+    int rc = find_mat(cars, "cars_annos.mat", &mat);
+    if (rc || mat.bytes) {
+        rc = rc ? rc : list_full(cars, &mat);
+        free_mat(&mat);
         return rc;
     }
-    const struct ps_source *source = text_source(cars->prepare);
-    if (!source)
-        return list_runs(cars);
-    char *text;
-    size_t length;
-    rc = ps_source_text(source, 0, &text, &length);
+    char *text, *where;
+    rc = find_list(cars->prepare, &text, &where);
     if (rc)
         return rc;
-    rc = list_text(cars, text, source->path);
+    rc = text ? list_text(cars, text, where) : list_runs(cars);
     free(text);
+    free(where);
     return rc;
 }
 

@@ -115,43 +115,49 @@ static int check_layout(const struct ps_prepare *prepare, const struct tally *ta
     return PS_OK;
 }
 
-static bool holds_image(const struct ps_prepare *prepare, const struct ps_source *source,
-                        const char *folder)
+static int by_text(const void *left, const void *right)
 {
-    size_t length = strlen(folder);
-    for (size_t i = 0; i < source->count; i++)
-        if (!strncmp(source->files[i].name, folder, length) &&
-            source->files[i].name[length] == '/' && chosen(prepare, source->files[i].name))
-            return true;
-    return false;
+    return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
-/* A folder that has folders in it is not a class folder that ought to have images. */
-static bool is_leaf(const struct ps_source *source, size_t folder)
+/* Marks the folder that holds `name`, if it is listed. */
+static int mark_parent(const struct ps_source *source, const char *name, bool *marks)
 {
-    size_t length = strlen(source->folders[folder]);
-    for (size_t i = 0; i < source->folder_count; i++)
-        if (!strncmp(source->folders[i], source->folders[folder], length) &&
-            source->folders[i][length] == '/')
-            return false;
-    return true;
+    char *parent = ps_path_folder(name);
+    if (!parent)
+        return PS_ENOMEM;
+    char **found = bsearch(&parent, source->folders, source->folder_count, sizeof parent, by_text);
+    if (found)
+        marks[found - source->folders] = true;
+    free(parent);
+    return PS_OK;
 }
 
+/* Fails or warns if there are folders with neither an image nor a folder in them. */
 static int check_empty(const struct ps_prepare *prepare, const struct ps_source *source)
 {
     size_t empty = 0;
     const char *first = "";
-    for (size_t i = 0; i < source->folder_count; i++)
-        if (is_leaf(source, i) && !holds_image(prepare, source, source->folders[i]) && !empty++)
+    bool *used = ps_calloc(source->folder_count + 1, sizeof *used);
+    int rc = used ? PS_OK : PS_ENOMEM;
+    for (size_t i = 0; i < source->count && source->folder_count && !rc; i++)
+        if (chosen(prepare, source->files[i].name))
+            rc = mark_parent(source, source->files[i].name, used);
+    for (size_t i = 0; i < source->folder_count && !rc; i++)
+        rc = mark_parent(source, source->folders[i], used);
+    for (size_t i = 0; i < source->folder_count && !rc; i++)
+        if (!used[i] && !empty++)
             first = source->folders[i];
-    if (empty && !prepare->options->allow_missing)
+    free(used);
+    if (rc || !empty)
+        return rc;
+    const char *verb = empty == 1 ? " holds" : "s hold";
+    if (!prepare->options->allow_missing)
         return ps_fail(PS_EFORMAT,
                        "%s: %zu class folder%s no image, the first is %s (--allow-missing goes on "
                        "without them)",
-                       source->path, empty, empty == 1 ? " holds" : "s hold", first);
-    if (empty)
-        ps_warn("%s: %zu class folder%s no image, the first is %s", source->path, empty,
-                empty == 1 ? " holds" : "s hold", first);
+                       source->path, empty, verb, first);
+    ps_warn("%s: %zu class folder%s no image, the first is %s", source->path, empty, verb, first);
     return PS_OK;
 }
 
@@ -168,9 +174,7 @@ static int list(struct ps_prepare *prepare)
         if (!rc && !prepare->options->match)
             rc = check_empty(prepare, source);
     }
-    if (!rc)
-        rc = check_layout(prepare, &tally);
-    return rc ? rc : ps_prepare_split_classes(prepare);
+    return rc ? rc : check_layout(prepare, &tally);
 }
 
 const struct ps_dataset ps_dataset_folder = {

@@ -98,7 +98,7 @@ static int list(struct ps_prepare *prepare)
     if (!rc)
         rc = list_rows(prepare, &lines, separator, beside);
     free(text);
-    return rc ? rc : ps_prepare_split_classes(prepare);
+    return rc;
 }
 
 const struct ps_dataset ps_dataset_list = {

@@ -1,76 +1,23 @@
 #include "data/matfile.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mem.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <math.h>
 #include <matio.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-struct ps_mat {
-    char *name;
-    int fd; /* matio wants a path: a file in memory */
-    mat_t *file;
-    matvar_t *variable;
-    size_t count;
-};
-
-static int fill_memory(int fd, const char *name, const void *bytes, size_t length)
-{
-    const char *at = bytes;
-    while (length) {
-        ssize_t wrote = write(fd, at, length);
-        if (wrote <= 0)
-            return ps_fail_errno("%s: cannot keep in memory", name);
-        at += wrote;
-        length -= (size_t)wrote;
-    }
-    return PS_OK;
-}
-
-ps_mat *ps_mat_open(const char *name, const void *bytes, size_t length)
-{
-    ps_mat *mat = ps_calloc(1, sizeof *mat);
-    if (!mat)
-        return NULL;
-    mat->name = ps_strdup(name);
-    mat->fd = memfd_create("annotation.mat", MFD_CLOEXEC);
-    if (!mat->name)
-        goto fail;
-    if (mat->fd < 0) {
-        ps_fail_errno("%s: cannot keep in memory", name);
-        goto fail;
-    }
-    if (fill_memory(mat->fd, name, bytes, length))
-        goto fail;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", mat->fd);
-    mat->file = Mat_Open(path, MAT_ACC_RDONLY);
-    if (mat->file)
-        return mat;
-    ps_fail(PS_EFORMAT, "%s: not a MATLAB file", name);
-fail:
-    ps_mat_close(mat);
-    return NULL;
-}
-
-void ps_mat_close(ps_mat *mat)
-{
-    if (!mat)
-        return;
-    Mat_VarFree(mat->variable);
-    if (mat->file)
-        Mat_Close(mat->file);
-    if (mat->fd >= 0)
-        close(mat->fd);
-    free(mat->name);
-    free(mat);
-}
+enum { DONE, NOT_MATLAB, NO_VARIABLE, NO_VALUE, NOT_WRITTEN }; /* how the other process ends */
+enum { SECONDS = 60, ROWS_LIMIT = 256 << 20 };
 
 /* Number of elements; 0 for what has no sensible dimensions. */
 static size_t elements(const matvar_t *variable)
@@ -82,94 +29,165 @@ static size_t elements(const matvar_t *variable)
     return variable->rank > 0 && count <= INT_MAX ? count : 0;
 }
 
-int ps_mat_read(ps_mat *mat, const char *variable, size_t *count)
+static bool print_text(FILE *out, const matvar_t *value)
 {
-    Mat_VarFree(mat->variable);
-    mat->variable = Mat_VarRead(mat->file, variable);
-    if (!mat->variable)
-        return ps_fail(PS_EFORMAT, "%s: no variable '%s'", mat->name, variable);
-    *count = mat->count = elements(mat->variable);
-    bool fits =
-        mat->variable->class_type == MAT_C_STRUCT || mat->variable->class_type == MAT_C_CELL;
-    if (!fits || !mat->count || !mat->variable->data)
-        return ps_fail(PS_EFORMAT, "%s: variable '%s' is not a struct or cell array", mat->name,
-                       variable);
-    return PS_OK;
+    if (value->data_size > 2 || value->nbytes < elements(value) * (size_t)value->data_size)
+        return false;
+    for (size_t i = 0; i < elements(value); i++) {
+        unsigned letter = value->data_size == 1 ? ((const uint8_t *)value->data)[i]
+                                                : ((const uint16_t *)value->data)[i];
+        bool shown = letter >= 0x20 && letter != 0x7f && (letter < 0x80 || value->data_size == 1);
+        fputc(shown ? (int)letter : ' ', out);
+    }
+    return true;
 }
 
-/* The value at an element; NULL if there is none with data. */
-static const matvar_t *value_at(const ps_mat *mat, size_t index, const char *field)
+static bool print_number(FILE *out, const matvar_t *value)
 {
-    const matvar_t *value = NULL;
-    if (index < mat->count && field && mat->variable->class_type == MAT_C_STRUCT)
-        value = Mat_VarGetStructFieldByName(mat->variable, field, index);
-    else if (index < mat->count && !field && mat->variable->class_type == MAT_C_CELL)
-        value = Mat_VarGetCell(mat->variable, (int)index);
-    bool usable = value && value->data && elements(value) > 0 && !value->isComplex &&
-                  value->nbytes / elements(value) >= (size_t)value->data_size &&
-                  value->data_size > 0;
-    return usable ? value : NULL;
-}
-
-static double first_number(const matvar_t *value)
-{
+    if (!elements(value) || value->nbytes < Mat_SizeOfClass(value->class_type))
+        return false;
     switch (value->class_type) {
     case MAT_C_DOUBLE:
-        return *(const double *)value->data;
+        return fprintf(out, "%.17g", *(const double *)value->data) > 0;
     case MAT_C_SINGLE:
-        return *(const float *)value->data;
+        return fprintf(out, "%.9g", (double)*(const float *)value->data) > 0;
     case MAT_C_INT8:
-        return *(const int8_t *)value->data;
+        return fprintf(out, "%d", *(const int8_t *)value->data) > 0;
     case MAT_C_UINT8:
-        return *(const uint8_t *)value->data;
+        return fprintf(out, "%u", *(const uint8_t *)value->data) > 0;
     case MAT_C_INT16:
-        return *(const int16_t *)value->data;
+        return fprintf(out, "%d", *(const int16_t *)value->data) > 0;
     case MAT_C_UINT16:
-        return *(const uint16_t *)value->data;
+        return fprintf(out, "%u", *(const uint16_t *)value->data) > 0;
     case MAT_C_INT32:
-        return *(const int32_t *)value->data;
+        return fprintf(out, "%d", *(const int32_t *)value->data) > 0;
     case MAT_C_UINT32:
-        return *(const uint32_t *)value->data;
+        return fprintf(out, "%u", *(const uint32_t *)value->data) > 0;
     default:
-        return NAN;
+        return false;
     }
 }
 
-int ps_mat_number(const ps_mat *mat, size_t index, const char *field, long least, long most,
-                  long *value)
+static bool print_value(FILE *out, const matvar_t *value)
 {
-    const matvar_t *found = value_at(mat, index, field);
-    size_t size = found ? Mat_SizeOfClass(found->class_type) : 0;
-    double number = size && found->nbytes >= size ? first_number(found) : NAN;
-    if (!(number >= (double)least && number <= (double)most) || number != floor(number))
-        return ps_fail(PS_EFORMAT, "%s: field '%s' of element %zu is not a number from %ld to %ld",
-                       mat->name, field, index + 1, least, most);
-    *value = (long)number;
+    if (!value || (!value->data && elements(value)))
+        return false;
+    fputc('\t', out);
+    return value->class_type == MAT_C_CHAR ? print_text(out, value) : print_number(out, value);
+}
+
+static int print_rows(FILE *out, matvar_t *array, const char *const *fields)
+{
+    enum matio_classes wanted = *fields ? MAT_C_STRUCT : MAT_C_CELL;
+    if (!array || array->class_type != wanted || !array->data)
+        return NO_VARIABLE;
+    size_t count = elements(array);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "%zu", i + 1);
+        if (!*fields && !print_value(out, Mat_VarGetCell(array, (int)i)))
+            return NO_VALUE;
+        for (const char *const *field = fields; *field; field++)
+            if (!print_value(out, Mat_VarGetStructFieldByName(array, *field, i)))
+                return NO_VALUE;
+        fputc('\n', out);
+    }
+    return DONE;
+}
+
+/* The other process: from one file in memory to another; never returns. */
+static _Noreturn void convert(int in, int to, const char *variable, const char *const *fields)
+{
+    struct rlimit limit = {.rlim_cur = SECONDS, .rlim_max = SECONDS};
+    setrlimit(RLIMIT_CPU, &limit);
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null >= 0)
+        dup2(null, STDERR_FILENO);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", in);
+    mat_t *file = Mat_Open(path, MAT_ACC_RDONLY);
+    if (!file)
+        _exit(NOT_MATLAB);
+    FILE *out = fdopen(to, "wb");
+    if (!out)
+        _exit(NOT_WRITTEN);
+    int status = print_rows(out, Mat_VarRead(file, variable), fields);
+    if (fclose(out) && status == DONE)
+        status = NOT_WRITTEN;
+    _exit(status);
+}
+
+static int explain(const char *name, int status, const char *variable)
+{
+    if (!WIFEXITED(status))
+        return ps_fail(PS_EFORMAT, "%s: a damaged MATLAB file", name);
+    switch (WEXITSTATUS(status)) {
+    case DONE:
+        return PS_OK;
+    case NO_VARIABLE:
+        return ps_fail(PS_EFORMAT, "%s: no variable '%s' of the right kind", name, variable);
+    case NO_VALUE:
+        return ps_fail(PS_EFORMAT, "%s: variable '%s' lacks a field, or a value in it", name,
+                       variable);
+    case NOT_WRITTEN:
+        return ps_fail(PS_ENOMEM, "%s: no memory for its content", name);
+    default:
+        return ps_fail(PS_EFORMAT, "%s: not a MATLAB file", name);
+    }
+}
+
+static int fill(int fd, const void *bytes, size_t length)
+{
+    const char *at = bytes;
+    while (length) {
+        ssize_t wrote = write(fd, at, length);
+        if (wrote <= 0)
+            return ps_fail_errno("cannot keep a MATLAB file in memory");
+        at += wrote;
+        length -= (size_t)wrote;
+    }
     return PS_OK;
 }
 
-int ps_mat_text(const ps_mat *mat, size_t index, const char *field, char **text)
+static int run(const char *name, int in, int out, const char *variable, const char *const *fields)
 {
-    const matvar_t *found = value_at(mat, index, field);
-    bool fits = found && found->class_type == MAT_C_CHAR && found->data_size <= 2;
-    struct ps_text out = {0};
-    int rc = fits ? ps_text_add(&out, "", 0) : PS_EFORMAT;
-    for (size_t i = 0; fits && !rc && i < elements(found); i++) {
-        unsigned letter = found->data_size == 1 ? ((const uint8_t *)found->data)[i]
-                                                : ((const uint16_t *)found->data)[i];
-        char byte = (char)letter;
-        if (letter < 0x20 || letter == 0x7f || (letter > 0x7f && found->data_size == 2))
-            rc = PS_EFORMAT;
-        else
-            rc = ps_text_add(&out, &byte, 1);
-    }
-    if (!rc) {
-        *text = out.data;
-        return PS_OK;
-    }
-    ps_text_free(&out);
-    if (rc == PS_EFORMAT)
-        ps_fail(PS_EFORMAT, "%s: field '%s' of element %zu is not a text", mat->name,
-                field ? field : "", index + 1);
+    pid_t child = fork();
+    if (child < 0)
+        return ps_fail_errno("%s: cannot start a process to read it", name);
+    if (child == 0)
+        convert(in, out, variable, fields);
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return ps_fail_errno("%s: cannot wait for the process that reads it", name);
+    return explain(name, status, variable);
+}
+
+/* All that was written to `fd`, with a NUL behind. */
+static int take(int fd, char **rows)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    void *bytes;
+    size_t length;
+    int rc = ps_file_read(path, ROWS_LIMIT, &bytes, &length);
+    if (!rc)
+        *rows = bytes;
+    return rc;
+}
+
+int ps_mat_rows(const char *name, const void *bytes, size_t length, const char *variable,
+                const char *const *fields, char **rows)
+{
+    int in = memfd_create("mat", MFD_CLOEXEC), out = memfd_create("rows", MFD_CLOEXEC);
+    int rc = in >= 0 && out >= 0 ? fill(in, bytes, length)
+                                 : ps_fail_errno("%s: cannot keep it in memory", name);
+    if (!rc)
+        rc = run(name, in, out, variable, fields);
+    if (!rc)
+        rc = take(out, rows);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
     return rc;
 }

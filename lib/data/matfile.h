@@ -1,26 +1,19 @@
-/* MATLAB files that are in memory: arrays of structs with numbers and short texts (matio). */
+/*
+ * MATLAB files as text. matio, which reads them, can crash on a damaged file, so it runs in a
+ * process of its own that hands back lines.
+ */
 #ifndef PS_DATA_MATFILE_H
 #define PS_DATA_MATFILE_H
 
 #include <stddef.h>
 
-typedef struct ps_mat ps_mat;
-
-/* Opens `length` bytes that are copied; `name` is for messages, and copied. */
-ps_mat *ps_mat_open(const char *name, const void *bytes, size_t length);
-void ps_mat_close(ps_mat *mat);
-
-/* Reads the variable and makes it the current one; *count is its number of elements. */
-int ps_mat_read(ps_mat *mat, const char *variable, size_t *count);
-
-/* Field of element `index` of the current struct array, as a whole number in least..most. */
-int ps_mat_number(const ps_mat *mat, size_t index, const char *field, long least, long most,
-                  long *value);
-
 /*
- * Field of element `index`, or the element itself if field is NULL (cell array), as text. free()
- * *text.
+ * Reads a variable from the `length` bytes of a .mat file: a struct array, of which `fields` (ends
+ * with NULL) are taken, or a cell array, if there are none. *rows is one line for each element, to
+ * be freed: its number from 1, then the values, all separated by tabs; numbers as %.17g, texts with
+ * blanks for control characters. `name` is for messages.
  */
-int ps_mat_text(const ps_mat *mat, size_t index, const char *field, char **text);
+int ps_mat_rows(const char *name, const void *bytes, size_t length, const char *variable,
+                const char *const *fields, char **rows);
 
 #endif
