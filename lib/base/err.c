@@ -13,6 +13,9 @@ static void record(enum ps_err code, const char *format, va_list args)
 {
     char text[sizeof message]; /* the arguments may include ps_error() itself */
     vsnprintf(text, sizeof text, format, args);
+    for (char *at = text; *at; at++) /* one line, and no escape codes from names in files */
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = '?';
     memcpy(message, text, sizeof message);
     last_code = code;
 }

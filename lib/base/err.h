@@ -19,7 +19,8 @@ enum ps_err {
 /*
  * Records "message" for this thread and returns `code`, so that a function can end with
  * `return ps_fail(PS_EFORMAT, "%s: bad magic", path);`. Callers only propagate the code.
- * A message names the file, the place in it and, where there is one, the remedy.
+ * A message names the file, the place in it and, where there is one, the remedy; it is one line:
+ * control characters become '?'.
  */
 #define ps_fail(code, ...) ps_fail_value(code, ps_fail_record(code, __VA_ARGS__))
 

@@ -1,5 +1,6 @@
 #include "base/hash.h"
 #include "base/err.h"
+#include "base/interrupt.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -32,8 +33,11 @@ int ps_hash_file(const char *path, struct ps_hash *out)
     int rc = hasher ? PS_OK : PS_ENOMEM;
     unsigned char block[1 << 16];
     size_t got;
-    while (!rc && (got = fread(block, 1, sizeof block, file)) > 0)
+    while (!rc && (got = fread(block, 1, sizeof block, file)) > 0) {
         ps_hasher_add(hasher, block, got);
+        if (ps_interrupted())
+            rc = ps_fail_interrupted();
+    }
     if (!rc && ferror(file))
         rc = ps_fail_errno("%s: cannot read", path);
     if (!rc)

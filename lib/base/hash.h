@@ -13,7 +13,7 @@ struct ps_hash {
 
 struct ps_hash ps_hash_bytes(const void *bytes, size_t length);
 
-/* The hash of a file's whole content; 0 or PS_EIO. */
+/* The hash of a file's whole content; 0, PS_EIO, or PS_EINTR after a signal. */
 int ps_hash_file(const char *path, struct ps_hash *out);
 
 /* A hash fed piece by piece; NULL when out of memory. */

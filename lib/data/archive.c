@@ -142,6 +142,8 @@ int ps_archive_next(ps_archive *archive, struct ps_member *member)
 /* The next block of data: its length, 0 at the end, negative on damage. */
 static la_ssize_t read_block(ps_archive *archive, void *block, size_t size)
 {
+    if (ps_interrupted())
+        return ps_fail_interrupted();
     la_ssize_t got = archive_read_data(archive->handle, block, size);
     if (got >= 0)
         return got;

@@ -79,12 +79,12 @@ static void count_copies(struct ps_entry *const *sorted, size_t begin, size_t en
 
 static int check_copies(const struct ps_manifest *manifest)
 {
-    struct ps_entry **sorted = ps_calloc(manifest->count, sizeof *sorted);
+    struct ps_entry **sorted = ps_calloc(manifest->count, sizeof(void *));
     if (!sorted)
         return PS_ENOMEM;
     for (size_t i = 0; i < manifest->count; i++)
         sorted[i] = &manifest->entries[i];
-    qsort(sorted, manifest->count, sizeof *sorted, by_hash);
+    qsort(sorted, manifest->count, sizeof(void *), by_hash);
     struct copies copies = {0};
     for (size_t begin = 0, end; begin < manifest->count; begin = end) {
         end = begin + 1;

@@ -172,8 +172,8 @@ static int split_classes(struct ps_prepare *prepare)
     if (options->test_classes <= 0)
         return PS_OK;
     if (classes < 2)
-        return ps_fail(PS_EINVAL, "%s: %zu classes cannot be split into train and test",
-                       prepare->sources[0].path, classes);
+        return ps_fail(PS_EINVAL, "%s: %zu class%s: too few for a train and a test split",
+                       prepare->sources[0].path, classes, classes == 1 ? "" : "es");
     size_t test = (size_t)lround(options->test_classes * (double)classes);
     test = test < 1 ? 1 : test > classes - 1 ? classes - 1 : test;
     uint32_t *order = ps_calloc(classes, sizeof *order);

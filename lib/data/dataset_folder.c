@@ -36,7 +36,7 @@ static size_t common_prefix(const struct ps_prepare *prepare, const struct ps_so
             first = name;
             length = part;
         }
-        if (part != length || strncmp(first, name, length) || !strchr(name + length, '/'))
+        if (part != length || strncmp(first, name, length) != 0 || !strchr(name + length, '/'))
             return 0;
     }
     for (int i = 0; i < PS_SPLITS && first; i++)

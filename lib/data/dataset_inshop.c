@@ -17,7 +17,8 @@ static int list_rows(struct ps_prepare *prepare, struct ps_lines *lines)
     if (rc)
         return rc;
     got = ps_lines_next(lines, 0, fields, 3);
-    if (got != 3 || strcmp(fields[0], "image_name") || strcmp(fields[2], "evaluation_status"))
+    if (got != 3 || strcmp(fields[0], "image_name") != 0 ||
+        strcmp(fields[2], "evaluation_status") != 0)
         return ps_lines_fail(lines, "expected the header: image_name item_id evaluation_status");
     while (!rc && (got = ps_lines_next(lines, 0, fields, 3)) > 0) {
         int split = got == 3 ? ps_split_of(fields[2]) : -1;

@@ -19,7 +19,7 @@ static int find_columns(const struct ps_lines *lines, char **fields, size_t got,
 {
     for (int i = 0; i < NAMED; i++) {
         columns[i] = 0;
-        while (columns[i] < got && strcmp(fields[columns[i]], column_names[i]))
+        while (columns[i] < got && strcmp(fields[columns[i]], column_names[i]) != 0)
             columns[i]++;
         if (columns[i] == got && i != SPLIT)
             return ps_fail(PS_EFORMAT,

@@ -16,7 +16,7 @@ static int list_split(struct ps_prepare *prepare, const char *name, enum ps_spli
         return rc;
     struct ps_lines lines = {.next = text, .where = where};
     got = ps_lines_next(&lines, 0, fields, 4);
-    if (got != 4 || strcmp(fields[1], "class_id") || strcmp(fields[3], "path"))
+    if (got != 4 || strcmp(fields[1], "class_id") != 0 || strcmp(fields[3], "path") != 0)
         rc = ps_lines_fail(&lines, "expected the header: image_id class_id super_class_id path");
     while (!rc && (got = ps_lines_next(&lines, 0, fields, 4)) > 0) {
         long number;

@@ -62,11 +62,6 @@ size_t ps_lines_next(struct ps_lines *lines, char separator, char **fields, size
     return count;
 }
 
-int ps_lines_fail(const struct ps_lines *lines, const char *expected)
-{
-    return ps_fail(PS_EFORMAT, "%s:%zu: %s", lines->where, lines->number, expected);
-}
-
 int ps_lines_number(const struct ps_lines *lines, const char *what, const char *text, long least,
                     long most, long *value)
 {

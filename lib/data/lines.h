@@ -2,6 +2,8 @@
 #ifndef PS_DATA_LINES_H
 #define PS_DATA_LINES_H
 
+#include "base/err.h"
+
 #include <stddef.h>
 
 /* A text that is cut in place; begin with {.next = text, .where = name for messages}. */
@@ -23,6 +25,7 @@ int ps_lines_number(const struct ps_lines *lines, const char *what, const char *
                     long most, long *value);
 
 /* "WHERE:LINE: EXPECTED" as PS_EFORMAT. */
-int ps_lines_fail(const struct ps_lines *lines, const char *expected);
+#define ps_lines_fail(lines, expected)                                                             \
+    ps_fail(PS_EFORMAT, "%s:%zu: %s", (lines)->where, (lines)->number, expected)
 
 #endif

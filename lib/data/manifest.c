@@ -141,7 +141,7 @@ static int find_columns(const struct ps_tsv *table, const char *name, int column
         columns[i] = -1;
     for (size_t c = 0; c < table->columns; c++) {
         int i = 0;
-        while (i < COLUMNS && strcmp(table->header[c], column_names[i]))
+        while (i < COLUMNS && strcmp(table->header[c], column_names[i]) != 0)
             i++;
         if (i == COLUMNS || columns[i] >= 0)
             return ps_fail(PS_EFORMAT, "%s:%zu: %s column '%s' (man 5 ps-manifest)", name,
@@ -232,7 +232,7 @@ static int add_row(struct ps_manifest *manifest, const struct ps_tsv *table, siz
 static int add_rows(struct ps_manifest *manifest, const struct ps_tsv *table, const char *name)
 {
     const char *found = ps_tsv_attribute(table, "ps-manifest");
-    if (found && strcmp(found, version))
+    if (found && strcmp(found, version) != 0)
         return ps_fail(PS_ENOTSUP, "%s: manifest version %s; this program reads version %s", name,
                        found, version);
     int columns[COLUMNS];

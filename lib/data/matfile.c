@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum { DONE, NOT_MATLAB, NO_VARIABLE, NO_VALUE, NOT_WRITTEN }; /* how the other process ends */
-enum { SECONDS = 60, ROWS_LIMIT = 256 << 20 };
+enum { SECONDS = 20, ROWS_LIMIT = 256 << 20 };
 
 /* Number of elements; 0 for what has no sensible dimensions. */
 static size_t elements(const matvar_t *variable)

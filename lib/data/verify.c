@@ -37,7 +37,7 @@ static int verify(const char *path, const char *expected)
     GChecksum *sum = g_checksum_new(G_CHECKSUM_MD5);
     int rc = add_file(sum, path);
     const char *found = rc ? NULL : g_checksum_get_string(sum);
-    if (found && strcmp(found, expected))
+    if (found && strcmp(found, expected) != 0)
         rc = ps_fail(PS_EMISMATCH, "%s: MD5 is %s, published is %s (download it again)", path,
                      found, expected);
     else if (found)

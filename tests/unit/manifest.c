@@ -127,7 +127,7 @@ static const struct {
     {"path\tclass\tsplit\thash\tarchive\n../a\tb\ttrain\t" HASH_A "\tc.tar\n",
      "x:2: column 'path': '../a': not a safe file name"},
     {"path\tclass\tsplit\thash\na\\n\tb\ttrain\t" HASH_A "\n",
-     "x:2: column 'path': 'a\n': not a safe file name"},
+     "x:2: column 'path': 'a?': not a safe file name"},
     {"path\tclass\tsplit\thash\tx0\ty0\tx1\ty1\na\tb\ttrain\t" HASH_A "\t1\t1\t1\t2\n",
      "x:2: column 'x0': '1': not a box: 0 <= x0 < x1 and 0 <= y0 < y1"},
     {"path\tclass\tsplit\thash\tx0\ty0\tx1\ty1\na\tb\ttrain\t" HASH_A "\t1\t1\t9999999999\t2\n",
