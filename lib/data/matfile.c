@@ -1,12 +1,14 @@
 #include "data/matfile.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <matio.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -97,8 +99,12 @@ static int print_rows(FILE *out, matvar_t *array, const char *const *fields)
 /* The other process: from one file in memory to another; never returns. */
 static _Noreturn void convert(int in, int to, const char *variable, const char *const *fields)
 {
-    struct rlimit limit = {.rlim_cur = SECONDS, .rlim_max = SECONDS};
-    setrlimit(RLIMIT_CPU, &limit);
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGINT, SIGTERM};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], SIG_DFL); /* a handler would think it is in the first process */
+    struct rlimit time = {.rlim_cur = SECONDS, .rlim_max = SECONDS}, no_core = {0};
+    setrlimit(RLIMIT_CPU, &time);
+    setrlimit(RLIMIT_CORE, &no_core);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (null >= 0)
         dup2(null, STDERR_FILENO);
@@ -118,6 +124,8 @@ static _Noreturn void convert(int in, int to, const char *variable, const char *
 
 static int explain(const char *name, int status, const char *variable)
 {
+    if (ps_interrupted())
+        return ps_fail_interrupted();
     if (!WIFEXITED(status))
         return ps_fail(PS_EFORMAT, "%s: a damaged MATLAB file", name);
     switch (WEXITSTATUS(status)) {
