@@ -174,7 +174,8 @@ struct ps_backend_ops {
                          int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
                          ps_act *const *din);
     void (*node_free)(ps_backend *be, ps_node *node);
-    /* Parameters or statistics changed: derive again what is kept of them (folded, reordered). */
+    /* Parameters or statistics changed: derive again what is kept of them (folded, reordered).
+     * NULL in a backend that keeps nothing. */
     int (*node_update)(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state);
     /* `state` is written by BN with batch statistics only. */
     int (*node_forward)(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state);

@@ -176,7 +176,8 @@ int ps_safetensors_parse(struct ps_safetensors *file, const char *name, const vo
         .data = (const unsigned char *)bytes + LENGTH_SIZE + header,
         .length = length - LENGTH_SIZE - header,
     };
-    int rc = read_header(file, &source, root);
+    file->name = ps_strdup(name);
+    int rc = file->name ? read_header(file, &source, root) : PS_ENOMEM;
     json_decref(root);
     if (rc)
         ps_safetensors_close(file);
@@ -213,6 +214,7 @@ void ps_safetensors_close(struct ps_safetensors *file)
         free(file->tensors[i].name);
     for (size_t i = 0; i < 2 * file->pairs; i++)
         free(file->metadata[i]);
+    free(file->name);
     free(file->tensors);
     free(file->metadata);
     free(file->owned);

@@ -13,6 +13,7 @@
 
 /* A file in memory, tensors in the order of its header. Strings and data belong to it. */
 struct ps_safetensors {
+    char *name; /* of the file, for messages */
     struct ps_tensor *tensors;
     size_t count;
     char **metadata; /* [2 * pairs]: name, value, ... */

@@ -1,0 +1,71 @@
+#include "net/backbone.h"
+#include "base/err.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *const ps_net_backbones = "bninception|resnet18|resnet34|resnet50|resnet101";
+
+static const struct backbone {
+    const char *name;
+    int (*build)(struct ps_graph *graph, const char *name);
+} table[] = {
+    {"bninception", ps_bninception}, {"resnet18", ps_resnet},  {"resnet34", ps_resnet},
+    {"resnet50", ps_resnet},         {"resnet101", ps_resnet},
+};
+
+static const struct backbone *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!strcmp(table[i].name, name))
+            return &table[i];
+    return NULL;
+}
+
+bool ps_net_has_backbone(const char *backbone)
+{
+    return find(backbone) != NULL;
+}
+
+struct ps_input_norm ps_net_default_input(const char *backbone)
+{
+    if (!strcmp(backbone, "bninception"))
+        return (struct ps_input_norm){{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
+    return (struct ps_input_norm){
+        {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+}
+
+static int check_spec(const struct ps_net_spec *spec, size_t proxies)
+{
+    if (!find(spec->backbone))
+        return ps_fail(PS_EINVAL, "backbone '%s' is not one of %s", spec->backbone,
+                       ps_net_backbones);
+    if (spec->size < 32 || spec->size > 512)
+        return ps_fail(PS_EINVAL, "input size %d is not in 32..512", spec->size);
+    if (spec->dim < 1 || spec->dim > 65536)
+        return ps_fail(PS_EINVAL, "embedding dimension %d is not in 1..65536", spec->dim);
+    if (proxies > INT32_MAX / (size_t)spec->dim)
+        return ps_fail(PS_EINVAL, "%zu proxies of %d numbers are too many", proxies, spec->dim);
+    return PS_OK;
+}
+
+int ps_backbone_network(struct ps_graph *graph, struct ps_params *params,
+                        const struct ps_net_spec *spec, size_t proxies)
+{
+    *graph = (struct ps_graph){0};
+    int rc = check_spec(spec, proxies);
+    if (rc)
+        return rc;
+    ps_graph_init(graph, params, 3, spec->size, spec->size);
+    int map = find(spec->backbone)->build(graph, spec->backbone);
+    ps_graph_scope(graph, "%s", "");
+    graph->group = PS_GROUP_EMBEDDING;
+    graph->pooled = ps_graph_global(graph, map, spec->pooling);
+    graph->output = ps_graph_linear(graph, graph->pooled, "embedding", spec->dim);
+    if (graph->rc || !proxies)
+        return graph->rc;
+    const struct ps_init init = {PS_INIT_UNIFORM, 1 / sqrt(spec->dim)};
+    size_t offset;
+    return ps_params_add(params, "proxy.weight", (int64_t[4]){(int64_t)proxies, spec->dim},
+                         PS_GROUP_PROXY, false, init, &offset);
+}

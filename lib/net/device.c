@@ -1,0 +1,110 @@
+#include "net/device.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINKED = 1 };
+/* The first is what "auto" takes where there is no usable GPU. */
+static const struct ps_backend_ops *const linked[LINKED] = {&ps_backend_ref};
+
+int ps_device_fail(const ps_backend *backend)
+{
+    return ps_fail(PS_EBACKEND, "%s: %s", backend->ops->name, backend->ops->error(backend));
+}
+
+void ps_device_close(ps_backend *backend)
+{
+    if (backend)
+        backend->ops->close(backend);
+}
+
+static ps_backend *open_with(const struct ps_backend_ops *ops,
+                             const struct ps_backend_config *config)
+{
+    char message[512] = "";
+    ps_backend *backend = ops->open(config, message, sizeof message);
+    if (!backend)
+        ps_fail(PS_EBACKEND, "device %s: %s", ops->name, message);
+    return backend;
+}
+
+/* The folder of the running program, NULL if it cannot be told. free() it. */
+static char *program_folder(void)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0)
+        return NULL;
+    path[length] = 0;
+    return ps_path_folder(path);
+}
+
+/* The operators in the plugin beside the program (as built) or in ../lib/ps (as installed). The
+ * plugin stays loaded. NULL with the reason recorded. */
+static const struct ps_backend_ops *load_cuda(void)
+{
+    static const char *const places[] = {"ps-cuda.so", "../lib/ps/ps-cuda.so"};
+    char *folder = program_folder();
+    void *plugin = NULL;
+    bool found = false;
+    for (size_t i = 0; i < 2 && folder && !plugin; i++) {
+        char *path = ps_path_join(folder, places[i]);
+        found = path && ps_is_file(path);
+        if (found && !(plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL)))
+            ps_fail(PS_ENOTSUP, "device cuda: %s", dlerror());
+        free(path);
+        if (found)
+            break;
+    }
+    free(folder);
+    if (!found)
+        ps_fail(PS_ENOTSUP, "device cuda: this build has no ps-cuda.so beside the program or in "
+                            "../lib/ps (build where nvcc is found, or use --device cpu)");
+    if (!plugin)
+        return NULL;
+    const struct ps_backend_ops *ops = dlsym(plugin, "ps_backend_ops_cuda");
+    if (!ops)
+        ps_fail(PS_ENOTSUP, "device cuda: ps-cuda.so is not a plugin of this program");
+    return ops;
+}
+
+static ps_backend *open_cuda(const char *number, const struct ps_backend_config *config)
+{
+    const struct ps_backend_ops *ops = load_cuda();
+    struct ps_backend_config numbered = *config;
+    numbered.device = number;
+    return ops ? open_with(ops, &numbered) : NULL;
+}
+
+static ps_backend *open_auto(const struct ps_backend_config *config)
+{
+    ps_backend *backend = open_cuda(NULL, config);
+    if (!backend) {
+        ps_debug("%s", ps_error());
+        backend = open_with(linked[0], config);
+    }
+    if (backend)
+        ps_info("device %s: %s", backend->ops->name, backend->ops->describe(backend));
+    return backend;
+}
+
+ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config)
+{
+    if (!strcmp(name, "auto"))
+        return open_auto(config);
+    for (size_t i = 0; i < LINKED; i++)
+        if (!strcmp(name, linked[i]->name))
+            return open_with(linked[i], config);
+    if (!strcmp(name, "cuda"))
+        return open_cuda(NULL, config);
+    if (!strncmp(name, "cuda:", 5) && name[5] && strspn(name + 5, "0123456789") == strlen(name + 5))
+        return open_cuda(name + 5, config);
+    ps_fail(PS_EUSAGE, "device '%s' is not one of auto, cpu, ref, cuda, cuda:N", name);
+    return NULL;
+}

@@ -1,0 +1,23 @@
+/* The metadata of a model file (man 5 ps-model). */
+#ifndef PS_NET_MODELMETA_H
+#define PS_NET_MODELMETA_H
+
+#include "net/model.h"
+
+enum { PS_MODEL_PAIRS = 13 };
+
+struct ps_model_meta {
+    const char *pairs[2 * PS_MODEL_PAIRS]; /* name, value; the values are in text */
+    char text[PS_MODEL_PAIRS][96];
+    size_t count;
+};
+
+/* "GAP", "GMP", "GAP,GMP": the words of enum ps_pooling. */
+extern const char *const ps_pooling_names[3];
+
+/* Fills all pairs. */
+void ps_model_meta_write(struct ps_model_meta *meta, const struct ps_net_spec *spec, int resize);
+/* Everything is checked but that the network can be built. */
+int ps_model_meta_read(const struct ps_safetensors *file, struct ps_net_spec *spec, int *resize);
+
+#endif

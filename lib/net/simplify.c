@@ -1,0 +1,118 @@
+#include "net/simplify.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+/* Which node makes a value, and how many read it. */
+struct use {
+    struct ps_graph_node *producer;
+    int readers;
+};
+
+/* The producer of `value` if it is one of the operators given, ends without a ReLU, and no other
+ * node reads the value. */
+static struct ps_graph_node *fusible(const struct use *uses, int value, bool conv, bool bn,
+                                     bool add)
+{
+    struct ps_graph_node *node = uses[value].producer;
+    if (!node || uses[value].readers != 1 || node->desc.relu)
+        return NULL;
+    enum ps_op op = node->desc.op;
+    return (op == PS_OP_CONV && conv) || (op == PS_OP_BN && bn) || (op == PS_OP_ADD && add) ? node
+                                                                                            : NULL;
+}
+
+/* Moves `node` to the place of `last`, whose value it now makes. */
+static void absorb(struct ps_graph_node *node, struct ps_graph_node *last)
+{
+    int out = last->out;
+    *last = *node;
+    last->out = out;
+    node->inputs = 0;
+}
+
+static void fold_bn(const struct use *uses, struct ps_graph_node *bn)
+{
+    struct ps_graph_node *conv = fusible(uses, bn->in[0], true, false, false);
+    if (!conv || conv->desc.bn || conv->desc.residual)
+        return;
+    struct ps_op_desc from = bn->desc;
+    absorb(conv, bn);
+    bn->desc.bn = PS_BN_FROZEN;
+    bn->desc.eps = from.eps;
+    bn->desc.gamma = from.gamma;
+    bn->desc.beta = from.beta;
+    bn->desc.mean = from.mean;
+    bn->desc.var = from.var;
+}
+
+static void fuse_add(const struct use *uses, struct ps_graph_node *add)
+{
+    for (int i = 0; i < 2; i++) {
+        struct ps_graph_node *node = fusible(uses, add->in[i], true, true, false);
+        if (!node || node->desc.residual)
+            continue;
+        int other = add->in[1 - i];
+        absorb(node, add);
+        add->desc.residual = true;
+        add->in[add->inputs++] = other;
+        return;
+    }
+}
+
+static void fuse_relu(const struct use *uses, struct ps_graph_node *relu)
+{
+    struct ps_graph_node *node = fusible(uses, relu->in[0], true, true, true);
+    if (!node)
+        return;
+    absorb(node, relu);
+    relu->desc.relu = true;
+}
+
+static void fuse(struct ps_graph_node *nodes, size_t count, struct use *uses, bool batch_statistics)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (nodes[i].desc.op == PS_OP_BN && !batch_statistics)
+            fold_bn(uses, &nodes[i]);
+        else if (nodes[i].desc.op == PS_OP_ADD)
+            fuse_add(uses, &nodes[i]);
+        else if (nodes[i].desc.op == PS_OP_RELU)
+            fuse_relu(uses, &nodes[i]);
+        uses[nodes[i].out].producer = &nodes[i];
+    }
+}
+
+static void count_readers(const struct ps_graph *graph, struct use *uses)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i].inputs; k++)
+            uses[graph->nodes[i].in[k]].readers++;
+    uses[graph->pooled].readers++;
+    uses[graph->output].readers++;
+}
+
+int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics)
+{
+    struct use *uses = ps_calloc(from->value_count, sizeof *uses);
+    if (!uses)
+        return PS_ENOMEM;
+    int rc = ps_graph_derive(graph, from);
+    if (rc)
+        goto done;
+    count_readers(from, uses);
+    for (size_t i = 0; i < from->node_count; i++)
+        graph->nodes[i] = from->nodes[i];
+    fuse(graph->nodes, from->node_count, uses, batch_statistics);
+    for (size_t i = 0; i < from->node_count; i++) {
+        if (graph->nodes[i].inputs > 0)
+            graph->nodes[graph->node_count++] = graph->nodes[i];
+        if (graph->nodes[i].inputs > 0 && graph->nodes[i].desc.op == PS_OP_BN && !batch_statistics)
+            rc = ps_fail(PS_ENOTSUP, "frozen batch normalisation must follow a convolution");
+    }
+    if (rc)
+        ps_graph_free(graph);
+done:
+    free(uses);
+    return rc;
+}

@@ -1,0 +1,15 @@
+/*
+ * Fuses operators into the ones a backend computes at once:
+ *   convolution + BN (+ add) (+ ReLU)  one CONV, unless statistics of the batch are wanted
+ *   BN (+ add) (+ ReLU)                one BN, with statistics of the batch
+ *   add + ReLU                         one ADD
+ */
+#ifndef PS_NET_SIMPLIFY_H
+#define PS_NET_SIMPLIFY_H
+
+#include "net/graph.h"
+
+/* Makes a graph with the same values (some of them unused) and fewer nodes. */
+int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics);
+
+#endif
