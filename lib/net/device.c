@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINKED = 1 };
+enum { LINKED = 2 };
 /* The first is what "auto" takes where there is no usable GPU. */
-static const struct ps_backend_ops *const linked[LINKED] = {&ps_backend_ref};
+static const struct ps_backend_ops *const linked[LINKED] = {&ps_backend_cpu, &ps_backend_ref};
 
 int ps_device_fail(const ps_backend *backend)
 {
