@@ -64,9 +64,10 @@ static float filler(uint64_t name, uint64_t i)
 /* Fresh memory with `count` elements of the filler. */
 static float *filled(const char *name, size_t count)
 {
-    float *values = ps_calloc(count, sizeof *values);
+    float *values = name ? ps_calloc(count, sizeof *values) : NULL;
+    uint64_t hash = name ? ps_rng_name(name) : 0;
     for (size_t i = 0; i < count && values; i++)
-        values[i] = filler(ps_rng_name(name), i);
+        values[i] = filler(hash, i);
     return values;
 }
 
@@ -115,7 +116,7 @@ static int fill(ps_net *net, const char *tag)
     for (size_t i = 0; i < ps_net_param_count(net) && !rc; i++) {
         const struct ps_param *param = ps_net_param(net, i);
         char *name = ps_asprintf("%s/%s", tag, param->name);
-        float *values = name ? filled(name, param->count) : NULL;
+        float *values = filled(name, param->count);
         for (size_t k = 0; k < param->count && values; k++)
             values[k] = rule(param, inception, values[k]);
         rc = values ? ps_net_put(net, param, values) : PS_ENOMEM;
