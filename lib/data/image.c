@@ -57,7 +57,7 @@ int ps_image_new(struct ps_image *image, int64_t width, int64_t height, const ch
     if (width < 1 || height < 1 || width > PS_IMAGE_MOST_PIXELS / height)
         return ps_fail(PS_EFORMAT, "%s: %lld x %lld pixels are too many", name, (long long)width,
                        (long long)height);
-    image->pixels = ps_calloc((size_t)(width * height), 3);
+    image->pixels = ps_calloc((size_t)(width * height) * 3 + PS_VIEW_SLACK, 1);
     if (!image->pixels)
         return PS_ENOMEM;
     image->width = (int32_t)width;
@@ -155,9 +155,9 @@ int ps_image_decode(struct ps_image *image, const void *bytes, size_t length, bo
                     const char *name)
 {
     *image = (struct ps_image){0};
-    int32_t x0, y0;
+    int32_t left;
     if (ps_is_jpeg(bytes, length) && !(orient && ps_image_orientation(bytes, length) > 1))
-        return ps_jpeg_decode(image, &x0, &y0, bytes, length, 8, NULL, name);
+        return ps_jpeg_decode(image, &left, bytes, length, 8, NULL, name);
     int rc = need_vips();
     if (!rc && length == 0)
         rc = ps_fail(PS_EFORMAT, "%s: empty file", name);
@@ -179,9 +179,9 @@ int ps_image_resize(struct ps_image *image, int32_t width, int32_t height)
     struct ps_axis columns, rows = {0};
     struct ps_image result = {0};
     struct ps_view view = {image->pixels, 0, 0, image->width, image->height};
-    int rc = ps_axis_make(&columns, image->width, width, 0, width);
+    int rc = ps_axis_make(&columns, 0, image->width, width, 0, width);
     if (!rc)
-        rc = ps_axis_make(&rows, image->height, height, 0, height);
+        rc = ps_axis_make(&rows, 0, image->height, height, 0, height);
     if (!rc)
         rc = ps_image_new(&result, width, height, "resized image");
     if (!rc)

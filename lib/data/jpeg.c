@@ -41,7 +41,7 @@ bool ps_is_jpeg(const void *bytes, size_t length)
     return length > 3 && b[0] == 0xff && b[1] == 0xd8 && b[2] == 0xff;
 }
 
-/* CMYK as Adobe writes it (255 is no ink) to RGB, in place at the row's beginning. */
+/* CMYK to RGB; Adobe writes it inverted, so that 255 is no ink. */
 static void rgb_from_cmyk(const uint8_t *in, uint8_t *out, JDIMENSION width, bool inverted)
 {
     for (JDIMENSION x = 0; x < width; x++, in += 4, out += 3)
@@ -87,8 +87,23 @@ static JDIMENSION crop_columns(struct jpeg_decompress_struct *info, const struct
     return x;
 }
 
-static int read_part(struct reader *reader, struct ps_image *image, int32_t *x0, int32_t *y0,
-                     int scale, const struct ps_box *box)
+static int read_rows(struct reader *reader, struct ps_image *image)
+{
+    struct jpeg_decompress_struct *info = &reader->info;
+    bool cmyk = info->out_color_space == JCS_CMYK;
+    if (cmyk && !(reader->row = malloc((size_t)info->output_width * 4)))
+        return ps_fail(PS_ENOMEM, "%s: out of memory", reader->name);
+    for (int32_t y = 0; y < image->height; y++) {
+        uint8_t *out = image->pixels + (size_t)y * (size_t)image->width * 3;
+        jpeg_read_scanlines(info, cmyk ? &reader->row : &out, 1);
+        if (cmyk)
+            rgb_from_cmyk(reader->row, out, info->output_width, info->saw_Adobe_marker);
+    }
+    return PS_OK;
+}
+
+static int read_part(struct reader *reader, struct ps_image *image, int32_t *left, int scale,
+                     const struct ps_box *box)
 {
     struct jpeg_decompress_struct *info = &reader->info;
     jpeg_read_header(info, TRUE);
@@ -102,30 +117,15 @@ static int read_part(struct reader *reader, struct ps_image *image, int32_t *x0,
     jpeg_start_decompress(info);
     struct ps_box part;
     int rc = clip(info, box, &part, reader->name);
-    if (!rc)
-        rc = ps_image_new(image, part.width, part.height, reader->name);
     if (rc)
         return rc;
-    JDIMENSION left = crop_columns(info, &part);
-    reader->row = malloc((size_t)info->output_width * (size_t)info->output_components);
-    if (!reader->row)
-        return ps_fail(PS_ENOMEM, "%s: out of memory", reader->name);
+    *left = part.x - (int32_t)crop_columns(info, &part);
+    rc = ps_image_new(image, info->output_width, part.height, reader->name);
+    if (rc)
+        return rc;
     if (part.y > 0)
         jpeg_skip_scanlines(info, (JDIMENSION)part.y);
-    size_t stride = (size_t)part.width * 3;
-    const uint8_t *from =
-        reader->row + (size_t)((JDIMENSION)part.x - left) * (size_t)info->output_components;
-    for (int32_t y = 0; y < part.height; y++) {
-        uint8_t *out = image->pixels + (size_t)y * stride;
-        jpeg_read_scanlines(info, &reader->row, 1);
-        if (cmyk)
-            rgb_from_cmyk(from, out, (JDIMENSION)part.width, info->saw_Adobe_marker);
-        else
-            memcpy(out, from, stride);
-    }
-    *x0 = part.x;
-    *y0 = part.y;
-    return PS_OK;
+    return read_rows(reader, image);
 }
 
 static void start(struct reader *reader, const char *name)
@@ -137,8 +137,8 @@ static void start(struct reader *reader, const char *name)
     reader->info.client_data = reader;
 }
 
-int ps_jpeg_decode(struct ps_image *image, int32_t *x0, int32_t *y0, const void *bytes,
-                   size_t length, int scale, const struct ps_box *box, const char *name)
+int ps_jpeg_decode(struct ps_image *image, int32_t *left, const void *bytes, size_t length,
+                   int scale, const struct ps_box *box, const char *name)
 {
     struct reader reader = {0};
     start(&reader, name);
@@ -147,7 +147,7 @@ int ps_jpeg_decode(struct ps_image *image, int32_t *x0, int32_t *y0, const void 
     if (!setjmp(reader.failed)) {
         jpeg_create_decompress(&reader.info);
         jpeg_mem_src(&reader.info, bytes, length);
-        rc = read_part(&reader, image, x0, y0, scale, box);
+        rc = read_part(&reader, image, left, scale, box);
     }
     jpeg_destroy_decompress(&reader.info);
     free(reader.row);

@@ -18,10 +18,11 @@ int ps_jpeg_size(const void *bytes, size_t length, const char *name, uint32_t *w
 /*
  * Decodes the part of the image that covers `box` (NULL: all of it), at scale/8 of its size (scale
  * 1..8). `box` is in pixels of the scaled image, which has ceil(width * scale / 8) columns, and is
- * cut to it. *image is the part at (*x0, *y0); its pixels are exactly those of decoding the whole.
- * Data that ends early within the part is an error.
+ * cut to it. The box's left upper corner is pixel (*left, 0) of *image; its pixels are exactly
+ * those of decoding the whole, while columns beside it may differ. Data that ends early within the
+ * part is an error.
  */
-int ps_jpeg_decode(struct ps_image *image, int32_t *x0, int32_t *y0, const void *bytes,
-                   size_t length, int scale, const struct ps_box *box, const char *name);
+int ps_jpeg_decode(struct ps_image *image, int32_t *left, const void *bytes, size_t length,
+                   int scale, const struct ps_box *box, const char *name);
 
 #endif

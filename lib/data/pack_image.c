@@ -78,10 +78,10 @@ static int check_jpeg(const struct ps_packed *packed, const char *name, uint32_t
                       uint32_t *height)
 {
     struct ps_image small;
-    int32_t x0, y0;
+    int32_t left;
     int rc = ps_jpeg_size(packed->bytes, packed->length, name, width, height);
     if (!rc)
-        rc = ps_jpeg_decode(&small, &x0, &y0, packed->bytes, packed->length, 1, NULL, name);
+        rc = ps_jpeg_decode(&small, &left, packed->bytes, packed->length, 1, NULL, name);
     if (!rc)
         ps_image_free(&small);
     return rc;

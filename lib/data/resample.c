@@ -5,6 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 enum { BITS = 22 };
 
@@ -35,22 +38,27 @@ static void weigh(struct ps_axis *axis, int32_t i, int32_t in, double centre, do
     axis->used[i] = end - first;
 }
 
-int ps_axis_make(struct ps_axis *axis, int32_t in, int32_t out, int32_t from, int32_t count)
+int ps_axis_make(struct ps_axis *axis, double start, double length, int32_t out, int32_t from,
+                 int32_t count)
 {
     *axis = (struct ps_axis){.count = count};
-    if (in < 1 || out < 1 || from < 0 || count < 1 || count > out - from)
-        return ps_fail(PS_EINVAL, "cannot resize %d samples to %d", (int)in, (int)out);
-    double scale = (double)in / out, width = scale > 1 ? scale : 1;
+    if (start < 0 || !(length > 0) || start + length > INT32_MAX / 4 || out < 1 || from < 0 ||
+        count < 1 || count > out - from)
+        return ps_fail(PS_EINVAL, "cannot resize %g samples to %d", length, (int)out);
+    double scale = length / out, width = scale > 1 ? scale : 1;
+    int32_t whole = (int32_t)start, in = (int32_t)ceil(start - whole + length);
     axis->taps = (int32_t)ceil(width) * 2 + 1;
     axis->first = ps_calloc((size_t)count, sizeof *axis->first);
     axis->used = ps_calloc((size_t)count, sizeof *axis->used);
     axis->weight = ps_calloc((size_t)count * (size_t)axis->taps, sizeof *axis->weight);
     double *exact = ps_calloc((size_t)axis->taps, sizeof *exact);
-    if (axis->first && axis->used && axis->weight && exact)
-        for (int32_t i = 0; i < count; i++)
-            weigh(axis, i, in, (from + i + 0.5) * scale, width, exact);
+    int rc = axis->first && axis->used && axis->weight && exact ? PS_OK : PS_ENOMEM;
+    for (int32_t i = 0; i < count && !rc; i++) {
+        weigh(axis, i, in, start - whole + (from + i + 0.5) * scale, width, exact);
+        axis->first[i] += whole;
+    }
     free(exact);
-    return axis->first && axis->used && axis->weight && exact ? PS_OK : PS_ENOMEM;
+    return rc;
 }
 
 void ps_axis_free(struct ps_axis *axis)
@@ -98,9 +106,89 @@ static uint8_t round_sum(int32_t sum)
     return (uint8_t)(sum < 255 ? sum : 255);
 }
 
-/* One row of the horizontal pass; `row` begins with input sample x0. */
-static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *axis, uint8_t *out)
+#ifdef __AVX2__
+/*
+ * Four input pixels at a time: a pair of samples of one channel lies side by side as 16-bit numbers
+ * and is multiplied and summed by one instruction. Weights have 23 bits, so that two products with
+ * their upper and lower 11 bits are needed; nothing is rounded in between.
+ */
+enum { HALF = 11 };
+
+struct groups {
+    int32_t count;   /* groups of four weights for each output sample */
+    int16_t *packed; /* (axis->count, count, 32): upper parts, lower parts */
+};
+
+static int pack_weights(struct groups *groups, const struct ps_axis *axis)
 {
+    int32_t most = 1;
+    for (int32_t i = 0; i < axis->count; i++)
+        most = axis->used[i] > most ? axis->used[i] : most;
+    groups->count = (most + 3) / 4;
+    groups->packed = ps_calloc((size_t)axis->count * (size_t)groups->count, 32 * sizeof(int16_t));
+    if (!groups->packed)
+        return PS_ENOMEM;
+    for (int32_t i = 0; i < axis->count; i++) {
+        int16_t *to = groups->packed + (size_t)i * (size_t)groups->count * 32;
+        const int32_t *weight = axis->weight + (size_t)i * (size_t)axis->taps;
+        for (int32_t k = 0; k < axis->used[i]; k++) {
+            int16_t *pair = to + k / 4 * 32 + k % 4 / 2 * 8 + k % 2;
+            for (int c = 0; c < 3; c++) {
+                pair[2 * c] = (int16_t)(weight[k] >> HALF);
+                pair[2 * c + 16] = (int16_t)(weight[k] & ((1 << HALF) - 1));
+            }
+        }
+    }
+    return PS_OK;
+}
+
+/* One row of the horizontal pass; `row` begins with input sample x0. */
+static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *axis,
+                         const struct groups *groups, uint8_t *out)
+{
+    const __m256i spread =
+        _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, /* pixels 0, 1 */
+                         6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1); /* 2, 3 */
+    const __m128i half = _mm_set1_epi32(1 << (BITS - 1));
+    const __m128i bytes =
+        _mm_setr_epi8(0, 4, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i *weight = (const __m256i *)(const void *)groups->packed;
+    for (int32_t i = 0; i < axis->count; i++, out += 3) {
+        const uint8_t *in = row + (size_t)(axis->first[i] - x0) * 3;
+        __m256i high = _mm256_setzero_si256(), low = high;
+        for (int32_t g = 0; g < groups->count; g++, weight += 2, in += 12) {
+            if (4 * g >= axis->used[i])
+                continue;
+            __m128i four = _mm_loadu_si128((const __m128i *)(const void *)in);
+            __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(four), spread);
+            high = _mm256_add_epi32(high, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight)));
+            low = _mm256_add_epi32(low, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight + 1)));
+        }
+        __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high, HALF), low);
+        __m128i sum =
+            _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+        sum = _mm_min_epi32(_mm_srai_epi32(_mm_add_epi32(sum, half), BITS), _mm_set1_epi32(255));
+        uint32_t rgb = (uint32_t)_mm_cvtsi128_si32(_mm_shuffle_epi8(sum, bytes));
+        memcpy(out, &rgb, 3);
+    }
+}
+#else
+struct groups {
+    int16_t *packed;
+};
+
+static int pack_weights(struct groups *groups, const struct ps_axis *axis)
+{
+    (void)axis;
+    groups->packed = NULL;
+    return PS_OK;
+}
+
+/* One row of the horizontal pass; `row` begins with input sample x0. */
+static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *axis,
+                         const struct groups *groups, uint8_t *out)
+{
+    (void)groups;
     const int32_t *weight = axis->weight;
     for (int32_t i = 0; i < axis->count; i++, weight += axis->taps, out += 3) {
         const uint8_t *in = row + (size_t)(axis->first[i] - x0) * 3;
@@ -115,18 +203,31 @@ static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *a
         out[2] = round_sum(b);
     }
 }
+#endif
 
-/* One row of the vertical pass: a weighted sum of `used` rows of `width` bytes. */
-static void blend_rows(const uint8_t *rows, size_t width, const int32_t *weight, int32_t used,
-                       int32_t *sum, uint8_t *out)
+/* `n` columns, at most BLOCK, of one row of the vertical pass: a weighted sum of `used` rows. */
+enum { BLOCK = 64 };
+static inline void blend_block(const uint8_t *rows, size_t stride, const int32_t *weight,
+                               int32_t used, size_t n, uint8_t *out)
 {
-    for (size_t x = 0; x < width; x++)
+    int32_t sum[BLOCK];
+    for (size_t x = 0; x < n; x++)
         sum[x] = 1 << (BITS - 1);
-    for (int32_t k = 0; k < used; k++, rows += width)
-        for (size_t x = 0; x < width; x++)
+    for (int32_t k = 0; k < used; k++, rows += stride)
+        for (size_t x = 0; x < n; x++)
             sum[x] += rows[x] * weight[k];
-    for (size_t x = 0; x < width; x++)
+    for (size_t x = 0; x < n; x++)
         out[x] = round_sum(sum[x]);
+}
+
+static void blend_rows(const uint8_t *rows, size_t width, const int32_t *weight, int32_t used,
+                       uint8_t *out)
+{
+    size_t x = 0;
+    for (; x + BLOCK <= width; x += BLOCK) /* a fixed count stays in registers */
+        blend_block(rows + x, width, weight, used, BLOCK, out + x);
+    if (x < width)
+        blend_block(rows + x, width, weight, used, width - x, out + x);
 }
 
 int ps_resample(const struct ps_view *view, const struct ps_axis *columns,
@@ -136,20 +237,19 @@ int ps_resample(const struct ps_view *view, const struct ps_axis *columns,
     ps_axis_span(rows, &top, &bottom);
     size_t width = (size_t)columns->count * 3, stride = (size_t)view->width * 3;
     uint8_t *narrow = ps_calloc((size_t)(bottom - top), width);
-    int32_t *sum = ps_calloc(width, sizeof *sum);
-    if (!narrow || !sum) {
+    struct groups groups;
+    if (!narrow || pack_weights(&groups, columns)) {
         free(narrow);
-        free(sum);
         return PS_ENOMEM;
     }
     for (int32_t y = top; y < bottom; y++)
-        resample_row(view->pixels + (size_t)(y - view->y0) * stride, view->x0, columns,
+        resample_row(view->pixels + (size_t)(y - view->y0) * stride, view->x0, columns, &groups,
                      narrow + (size_t)(y - top) * width);
     for (int32_t y = 0; y < rows->count; y++)
         blend_rows(narrow + (size_t)(rows->first[y] - top) * width, width,
-                   rows->weight + (size_t)y * (size_t)rows->taps, rows->used[y], sum,
+                   rows->weight + (size_t)y * (size_t)rows->taps, rows->used[y],
                    out + (size_t)y * width);
+    free(groups.packed);
     free(narrow);
-    free(sum);
     return PS_OK;
 }

@@ -17,10 +17,12 @@ struct ps_axis {
 };
 
 /*
- * The samples from..from+count-1 of an axis of `in` samples that is resized to `out`.
- * ps_axis_free() it, also after a failure.
+ * The samples from..from+count-1 of the input samples start..start+length (which need not be whole
+ * numbers) resized to `out`. As in a crop, samples outside are not seen. ps_axis_free() it, also
+ * after a failure.
  */
-int ps_axis_make(struct ps_axis *axis, int32_t in, int32_t out, int32_t from, int32_t count);
+int ps_axis_make(struct ps_axis *axis, double start, double length, int32_t out, int32_t from,
+                 int32_t count);
 void ps_axis_free(struct ps_axis *axis);
 
 /* Reverses the output: a mirror image at no cost. */
@@ -29,9 +31,12 @@ void ps_axis_flip(struct ps_axis *axis);
 /* The input samples used: *first..*end-1. */
 void ps_axis_span(const struct ps_axis *axis, int32_t *first, int32_t *end);
 
+/* Wide loads may read so far beyond the last pixel; what is there does not matter. */
+enum { PS_VIEW_SLACK = 32 };
+
 /* Part of an image: pixel (x, y) of the whole image is at pixels + ((y-y0)*width + x-x0) * 3. */
 struct ps_view {
-    const uint8_t *pixels; /* (height, width, 3) */
+    const uint8_t *pixels; /* (height, width, 3), and PS_VIEW_SLACK readable bytes behind */
     int32_t x0, y0, width, height;
 };
 

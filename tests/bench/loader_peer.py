@@ -1,0 +1,76 @@
+"""Images per second of the usual Python loader on one core, for comparison with ours.
+
+loader_peer.py FOLDER [size [seconds]]: FOLDER holds the images (ps-pack --extract). Uses
+torchvision's transforms where they are installed, and the same calls of Pillow elsewhere. The
+result is an array of bytes in memory, as our loader's is; files are read beforehand.
+"""
+import io
+import math
+import random
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy
+from PIL import Image
+
+try:
+    from torchvision import transforms
+except ImportError:
+    transforms = None
+
+folder = Path(sys.argv[1])
+size = int(sys.argv[2]) if len(sys.argv) > 2 else 224
+seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 5
+
+
+def random_box(width, height):
+    for _ in range(10):
+        area = width * height * random.uniform(0.08, 1)
+        ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            x, y = random.randint(0, width - w), random.randint(0, height - h)
+            return x, y, x + w, y + h
+    return 0, 0, width, height
+
+
+def pillow_train(image):
+    image = image.crop(random_box(*image.size)).resize((size, size), Image.BILINEAR)
+    return image.transpose(Image.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
+
+
+def pillow_test(image):
+    side = round(size * 256 / 224)
+    w, h = image.size
+    w, h = (side, int(side * h / w)) if w < h else (int(side * w / h), side)
+    x, y = round((w - size) / 2), round((h - size) / 2)
+    return image.resize((w, h), Image.BILINEAR).crop((x, y, x + size, y + size))
+
+
+steps = {"train": pillow_train, "test": pillow_test}
+if transforms:
+    steps["train"] = transforms.Compose(
+        [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip()])
+    steps["test"] = transforms.Compose(
+        [transforms.Resize(round(size * 256 / 224)), transforms.CenterCrop(size)])
+
+files = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+random.seed(1)
+random.shuffle(files)
+
+
+def cpu():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+for name, step in steps.items():
+    count, begun, used = 0, time.monotonic(), cpu()
+    while time.monotonic() - begun < seconds:
+        with Image.open(io.BytesIO(files[count % len(files)])) as image:
+            numpy.asarray(step(image.convert("RGB")))
+        count += 1
+    print("torchvision" if transforms else "pillow", name, size, 1,
+          round(count / (time.monotonic() - begun)), round(count / (cpu() - used)), sep="\t")
