@@ -29,7 +29,7 @@ endif
 CFLAGS ?= -O3 -g
 WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas
 WARN_C := $(WARN) -Wmissing-prototypes -Wstrict-prototypes
-PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf-c
+PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 INCLUDE := -I. -Ilib -I$(BUILD)/gen
@@ -40,10 +40,7 @@ LDLIBS = -Wl,--as-needed -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lp
 
 LIB_SRC := $(wildcard lib/*/*.c) $(wildcard kernels/ref/*.c) $(wildcard kernels/cpu/*.c)
 LIB_CXX := $(wildcard lib/*/*.cc)
-# Messages of protocol buffers become C under $(BUILD)/gen.
-PROTO := $(wildcard lib/*/*.proto)
-GEN := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.c)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o) $(GEN:%.c=%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
@@ -67,15 +64,6 @@ $(BUILD)/%.o: %.c
 $(BUILD)/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c $< -o $@
-
-$(BUILD)/gen/%.pb-c.c: %.proto
-	@mkdir -p $(@D)
-	protoc-c --c_out=$(BUILD)/gen $<
-
-$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
-
-$(LIB_OBJ): | $(GEN)
 
 $(BUILD)/libps.a: $(LIB_OBJ)
 	@rm -f $@
@@ -111,7 +99,7 @@ check: all tests
 demo: all
 	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin
 
-lint: $(GEN)
+lint:
 	tests/lint.sh
 
 format:

@@ -225,8 +225,7 @@ int ps_pth_parse(struct ps_safetensors *file, const char *name, const void *byte
     if (rc)
         return rc;
     struct builder builder = {.file = file, .checkpoint = &checkpoint};
-    file->name = ps_strdup(name);
-    rc = file->name ? build(&builder) : PS_ENOMEM;
+    rc = build(&builder);
     free(builder.views);
     ps_checkpoint_free(&checkpoint);
     if (rc)

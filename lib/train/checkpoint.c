@@ -1,0 +1,189 @@
+#include "train/checkpoint.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "net/device.h"
+#include "net/model.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The counters as text; reals in hexadecimal, so that they come back exactly. */
+static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
+{
+    const struct ps_progress *p = c->progress;
+    const int64_t *steps = c->optimizer->steps;
+    int rc = ps_text_printf(out,
+                            "1 %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
+                            " %" PRId64 " %" PRId64 " %" PRId64 " %a",
+                            p->step, p->epoch, p->batch, p->evaluated, p->stale, p->finished,
+                            p->left_out, p->log_bytes, p->event_bytes, p->loss);
+    for (int i = 0; i < PS_BESTS && !rc; i++)
+        rc = ps_text_printf(out, " %a %" PRId64, p->best[i], p->best_epoch[i]);
+    for (int i = 0; i < PS_GROUPS && !rc; i++)
+        rc = ps_text_printf(out, " %" PRId64, steps[i]);
+    return rc;
+}
+
+static bool next_integer(const char **at, int64_t *out)
+{
+    char *end;
+    *out = strtoll(*at, &end, 10);
+    bool ok = end != *at;
+    *at = end;
+    return ok;
+}
+
+static bool next_real(const char **at, double *out)
+{
+    char *end;
+    *out = strtod(*at, &end);
+    bool ok = end != *at;
+    *at = end;
+    return ok;
+}
+
+static bool parse_progress(const char *text, const struct ps_checkpoint *c)
+{
+    struct ps_progress *p = c->progress;
+    int64_t version, *const counters[] = {&p->step,      &p->epoch,     &p->batch,
+                                          &p->evaluated, &p->stale,     &p->finished,
+                                          &p->left_out,  &p->log_bytes, &p->event_bytes};
+    bool ok = text && next_integer(&text, &version) && version == 1;
+    for (size_t i = 0; ok && i < sizeof counters / sizeof *counters; i++)
+        ok = next_integer(&text, counters[i]);
+    ok = ok && next_real(&text, &p->loss);
+    for (int i = 0; ok && i < PS_BESTS; i++)
+        ok = next_real(&text, &p->best[i]) && next_integer(&text, &p->best_epoch[i]);
+    for (int i = 0; ok && i < PS_GROUPS; i++)
+        ok = next_integer(&text, &c->optimizer->steps[i]);
+    return ok && p->epoch >= 0 && p->batch >= 0 && p->log_bytes >= 0 && p->event_bytes >= 0;
+}
+
+/* The vectors beside the network's own, by the names they have in the file. */
+struct extra {
+    const char *name;
+    ps_vec *v;
+};
+
+static size_t extras_of(const struct ps_checkpoint *c, struct extra extras[3])
+{
+    extras[0] = (struct extra){"optimizer.m", c->optimizer->m};
+    extras[1] = (struct extra){"optimizer.v", c->optimizer->v};
+    extras[2] = (struct extra){"average", c->average};
+    return c->average ? 3 : 2;
+}
+
+int ps_checkpoint_save(const char *path, const struct ps_checkpoint *c)
+{
+    ps_backend *be = ps_net_backend(c->net);
+    size_t n = ps_net_params_size(c->net);
+    struct extra extras[3];
+    size_t count = extras_of(c, extras);
+    struct ps_tensor tensors[3];
+    struct ps_text text = {0};
+    const char **metadata = ps_calloc(2 * (c->pairs + 1), sizeof *metadata);
+    float *values = ps_calloc(count * n, sizeof *values);
+    int rc = metadata && values ? progress_text(c, &text) : PS_ENOMEM;
+    for (size_t i = 0; i < count && !rc; i++) {
+        tensors[i] = (struct ps_tensor){.name = (char *)extras[i].name,
+                                        .dtype = PS_F32,
+                                        .ndim = 1,
+                                        .shape = {(int64_t)n},
+                                        .count = n,
+                                        .data = values + i * n};
+        if (be->ops->vec_get(be, extras[i].v, 0, values + i * n, n))
+            rc = ps_device_fail(be);
+    }
+    if (!rc) {
+        memcpy(metadata, c->identity, 2 * c->pairs * sizeof *metadata);
+        metadata[2 * c->pairs] = "progress";
+        metadata[2 * c->pairs + 1] = text.data;
+        rc = ps_model_save(path, c->net, c->resize, metadata, c->pairs + 1, tensors, count);
+    }
+    ps_text_free(&text);
+    free(metadata);
+    free(values);
+    return rc;
+}
+
+/* The first line in which two texts of "name = value" lines differ. */
+static int differs(const char *path, const char *name, const char *was, const char *is)
+{
+    const char *old_line = was, *new_line = is;
+    for (;;) {
+        size_t n = strcspn(old_line, "\n"), m = strcspn(new_line, "\n");
+        if (n != m || memcmp(old_line, new_line, n) != 0)
+            return ps_fail(
+                PS_EMISMATCH,
+                "%s was made with another %s: '%.*s', now '%.*s' (take another --output, "
+                "or the old settings)",
+                path, name, (int)n, old_line, (int)m, new_line);
+        old_line += n + (old_line[n] == '\n');
+        new_line += m + (new_line[m] == '\n');
+    }
+}
+
+static int compare_identity(const char *path, const struct ps_safetensors *file,
+                            const struct ps_checkpoint *c)
+{
+    for (size_t i = 0; i < c->pairs; i++) {
+        const char *name = c->identity[2 * i], *is = c->identity[2 * i + 1];
+        const char *was = ps_safetensors_meta(file, name);
+        if (!was)
+            return ps_fail(PS_EFORMAT, "%s: not a checkpoint of this program: no %s", path, name);
+        if (strcmp(was, is) != 0)
+            return differs(path, name, was, is);
+    }
+    return PS_OK;
+}
+
+static int read_tensor(const char *path, const struct ps_safetensors *file, const char *name,
+                       size_t count, float *values)
+{
+    const struct ps_tensor *tensor = ps_safetensors_find(file, name);
+    if (!tensor || tensor->count != count)
+        return ps_fail(PS_EFORMAT, "%s: tensor %s is missing or has another size", path, name);
+    return ps_tensor_floats(tensor, values);
+}
+
+static int load_tensors(const char *path, const struct ps_safetensors *file,
+                        const struct ps_checkpoint *c)
+{
+    ps_backend *be = ps_net_backend(c->net);
+    size_t n = ps_net_params_size(c->net);
+    size_t most = n > ps_net_state_size(c->net) ? n : ps_net_state_size(c->net);
+    float *values = ps_calloc(most, sizeof *values);
+    int rc = values ? PS_OK : PS_ENOMEM;
+    for (size_t i = 0; i < ps_net_param_count(c->net) && !rc; i++) {
+        const struct ps_param *param = ps_net_param(c->net, i);
+        rc = read_tensor(path, file, param->name, param->count, values);
+        if (!rc)
+            rc = ps_net_put(c->net, param, values);
+    }
+    struct extra extras[3];
+    size_t count = extras_of(c, extras);
+    for (size_t i = 0; i < count && !rc; i++) {
+        rc = read_tensor(path, file, extras[i].name, n, values);
+        if (!rc && be->ops->vec_put(be, extras[i].v, 0, values, n))
+            rc = ps_device_fail(be);
+    }
+    free(values);
+    ps_net_changed(c->net);
+    return rc;
+}
+
+int ps_checkpoint_load(const char *path, const struct ps_checkpoint *c)
+{
+    struct ps_safetensors file;
+    int rc = ps_safetensors_open(&file, path);
+    if (rc)
+        return rc;
+    rc = compare_identity(path, &file, c);
+    if (!rc && !parse_progress(ps_safetensors_meta(&file, "progress"), c))
+        rc = ps_fail(PS_EFORMAT, "%s: the counters cannot be read", path);
+    if (!rc)
+        rc = load_tensors(path, &file, c);
+    ps_safetensors_close(&file);
+    return rc;
+}

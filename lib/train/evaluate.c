@@ -1,0 +1,168 @@
+#include "train/evaluate.h"
+#include "base/err.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "data/loader.h"
+#include "net/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Equal batches over the records, the last filled up from the beginning. */
+static int make_order(struct ps_order *order, const uint32_t *index, size_t n, size_t most)
+{
+    size_t batches = (n + most - 1) / most, batch = (n + batches - 1) / batches;
+    *order = (struct ps_order){.total = batches * batch, .batches = batches};
+    order->index = ps_calloc(order->total, sizeof *order->index);
+    order->start = ps_calloc(batches + 1, sizeof *order->start);
+    if (!order->index || !order->start)
+        return PS_ENOMEM;
+    for (size_t i = 0; i < order->total; i++)
+        order->index[i] = index ? index[i % n] : (uint32_t)(i % n);
+    for (size_t b = 0; b <= batches; b++)
+        order->start[b] = b * batch;
+    return PS_OK;
+}
+
+static int embed_batches(ps_net *net, ps_loader *loader, size_t n, float *x)
+{
+    ps_backend *be = ps_net_backend(net);
+    size_t dim = (size_t)ps_net_spec_of(net)->dim, done = 0;
+    struct ps_batch batch;
+    struct ps_mat embedding;
+    int more;
+    while ((more = ps_loader_next(loader, &batch)) > 0) {
+        int rc = ps_interrupted() ? ps_fail_interrupted() : PS_OK;
+        if (!rc)
+            rc = ps_net_forward(net, PS_INFER, batch.images, batch.count, &embedding);
+        if (rc)
+            return rc;
+        size_t rows = batch.count < n - done ? batch.count : n - done;
+        if (be->ops->vec_get(be, embedding.v, embedding.offset, x + done * dim, rows * dim))
+            return ps_device_fail(be);
+        done += rows;
+        ps_progress_add(rows);
+    }
+    return more;
+}
+
+int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings *settings,
+                   const uint32_t *index, size_t n, float *x)
+{
+    struct ps_loader_settings loading = {
+        .transform = {.size = ps_net_spec_of(net)->size,
+                      .resize = settings->resize,
+                      .orient = settings->orient},
+        .threads = settings->threads,
+        .depth = 3,
+    };
+    struct ps_order order;
+    ps_loader *loader = NULL;
+    int rc = make_order(&order, index, n, settings->batch);
+    if (!rc) {
+        loader = ps_loader_new(shard, &loading, order.start[1]);
+        rc = loader ? ps_loader_start(loader, &order, 0, 0) : (int)ps_error_code();
+    }
+    if (!rc) {
+        if (settings->label)
+            ps_progress_begin(settings->label, n, "images");
+        rc = embed_batches(net, loader, n, x);
+        if (settings->label)
+            ps_progress_end();
+    }
+    ps_loader_free(loader);
+    ps_order_free(&order);
+    return rc;
+}
+
+int ps_shard_roles(ps_shard *shard, const uint32_t *index, size_t n, uint8_t **role)
+{
+    *role = NULL;
+    for (size_t i = 0; i < n; i++) {
+        struct ps_record record;
+        int rc = ps_shard_get(shard, index ? index[i] : i, &record);
+        if (!rc && i == 0 && record.role == PS_ROLE_BOTH)
+            return PS_OK;
+        if (!rc && i == 0 && !(*role = ps_calloc(n, 1)))
+            rc = PS_ENOMEM;
+        if (rc) {
+            free(*role);
+            *role = NULL;
+            return rc;
+        }
+        (*role)[i] = (uint8_t)record.role;
+    }
+    return PS_OK;
+}
+
+int ps_eval_set_new(struct ps_eval_set *set, ps_shard *shard, const uint32_t *index, size_t n)
+{
+    *set = (struct ps_eval_set){
+        .shard = shard, .index = index, .n = index ? n : ps_shard_count(shard)};
+    if (set->n < 2)
+        return ps_fail(PS_EINVAL, "%s: %zu images are too few to evaluate on", ps_shard_path(shard),
+                       set->n);
+    return ps_shard_roles(shard, index, set->n, &set->role);
+}
+
+void ps_eval_set_free(struct ps_eval_set *set)
+{
+    free(set->role);
+    *set = (struct ps_eval_set){0};
+}
+
+/* Copies the rows that are not of role `other`; returns how many. */
+static size_t take_rows(const struct ps_eval_set *set, enum ps_role other, const float *x,
+                        const int64_t *label, size_t dim, float *rows, int64_t *row_labels)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->role[i] == other)
+            continue;
+        memcpy(rows + count * dim, x + i * dim, dim * sizeof *x);
+        row_labels[count++] = label[i];
+    }
+    return count;
+}
+
+static int measure_roles(const struct ps_eval_set *set, const float *x, const int64_t *label,
+                         size_t dim, const struct ps_retrieval_settings *metrics,
+                         struct ps_retrieval *out)
+{
+    float *rows = ps_calloc(2 * set->n * dim, sizeof *rows);
+    int64_t *labels = ps_calloc(2 * set->n, sizeof *labels);
+    int rc = PS_ENOMEM;
+    if (rows && labels) {
+        float *gallery = rows + set->n * dim;
+        int64_t *gallery_label = labels + set->n;
+        size_t queries = take_rows(set, PS_ROLE_GALLERY, x, label, dim, rows, labels);
+        size_t items = take_rows(set, PS_ROLE_QUERY, x, label, dim, gallery, gallery_label);
+        rc = ps_retrieval_gallery(out, rows, labels, queries, gallery, gallery_label, items, dim,
+                                  metrics);
+    }
+    free(rows);
+    free(labels);
+    return rc;
+}
+
+int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
+                const struct ps_embed_settings *settings,
+                const struct ps_retrieval_settings *metrics, struct ps_retrieval *out)
+{
+    size_t dim = (size_t)ps_net_spec_of(net)->dim;
+    float *x = ps_calloc(set->n * dim, sizeof *x);
+    int64_t *label = ps_calloc(set->n, sizeof *label);
+    int rc =
+        x && label ? ps_embed_shard(net, set->shard, settings, set->index, set->n, x) : PS_ENOMEM;
+    if (!rc) {
+        const int32_t *labels = ps_shard_labels(set->shard);
+        for (size_t i = 0; i < set->n; i++)
+            label[i] = labels[set->index ? set->index[i] : i];
+        rc = set->role ? measure_roles(set, x, label, dim, metrics, out)
+                       : ps_retrieval_self(out, x, label, set->n, dim, metrics);
+    }
+    free(x);
+    free(label);
+    return rc;
+}

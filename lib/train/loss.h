@@ -1,0 +1,88 @@
+/*
+ * The losses of METHOD.md 2, with Proxy Synthesis or another regulariser, composed of backend
+ * kernels: normalisation, synthesis and cross-entropy exist once for all of them.
+ */
+#ifndef PS_TRAIN_LOSS_H
+#define PS_TRAIN_LOSS_H
+
+#include "kernels/backend.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ps_loss_head { PS_HEAD_SOFTMAX, PS_HEAD_SOFTTRIPLE, PS_HEAD_ANCHOR };
+
+/* One row a loss: what it is made of, and the defaults of its settings. */
+struct ps_loss_kind {
+    const char *name;
+    const char *formula; /* a line for people */
+    enum ps_loss_head head;
+    enum ps_margin margin; /* on the target's logit; of the softmax in the head */
+    bool normalize;        /* cosines; false: raw inner products */
+    double scale_factor;   /* the softmax runs at scale times this */
+    double scale, m;       /* defaults; proxy-anchor: alpha, delta; softtriple: lambda, delta */
+    long centers;          /* K, 1 but for softtriple */
+    double gamma, tau;     /* softtriple */
+};
+
+/* "softmax|norm-softmax|...", the order of ps_loss_kinds. */
+extern const char *const ps_loss_names;
+extern const struct ps_loss_kind ps_loss_kinds[];
+extern const size_t ps_loss_kind_count;
+
+enum ps_regularizer {
+    PS_REGULARIZER_PS,
+    PS_REGULARIZER_MIXUP,    /* embeddings (normalised) and labels of neighbours are mixed */
+    PS_REGULARIZER_MANIFOLD, /* images, or raw embeddings, and labels; see loss_batch */
+    PS_REGULARIZER_VIRTUAL,  /* virtual softmax: one more class, at cosine 1 */
+    PS_REGULARIZER_NONE,
+};
+#define PS_REGULARIZER_NAMES "ps|mixup|manifold-mixup|virtual|none"
+
+struct ps_loss_settings {
+    int kind;        /* index into ps_loss_kinds */
+    double scale;    /* 0: the kind's default */
+    double m;        /* negative: the kind's default */
+    long centers;    /* 0: the kind's default */
+    double gamma;    /* 0: the kind's default */
+    double tau;      /* negative: the kind's default */
+    int regularizer; /* enum ps_regularizer */
+    bool keep_equal; /* PS: pairs of equal labels become synthetic classes too (the reference) */
+    double mu;       /* synthetic pairs per real sample, 0..1; used by PS only */
+};
+
+/* Fills in the defaults and checks; PS_EUSAGE names the option at fault. */
+int ps_loss_settings_complete(struct ps_loss_settings *settings);
+
+/* Does this training step need interpolation weights? */
+bool ps_loss_uses_lambda(const struct ps_loss_settings *settings);
+
+typedef struct ps_loss ps_loss;
+
+/* For batches of up to max_batch embeddings of `dim` and `classes` classes; settings complete. */
+ps_loss *ps_loss_new(ps_backend *backend, const struct ps_loss_settings *settings, size_t classes,
+                     size_t dim, size_t max_batch);
+void ps_loss_free(ps_loss *loss);
+
+/* Rows of the proxy matrix: classes * K. */
+size_t ps_loss_proxies(const struct ps_loss_settings *settings, size_t classes);
+
+struct ps_loss_batch {
+    struct ps_mat x, dx;         /* (B, D) embeddings; dx receives dL/dx */
+    struct ps_mat proxy, dproxy; /* (C K, D); class c has rows c K .. c K + K - 1 */
+    bool accumulate;             /* add to dproxy instead of writing it */
+    const int32_t *labels;       /* (B), 0..C-1 */
+    const float *lambda;         /* (B) weight of row i against row i - 1; NULL where not used */
+    bool images_mixed;           /* MANIFOLD: x comes from mixed images, mix only the labels */
+};
+
+struct ps_loss_result {
+    double value;     /* mean over real and synthetic samples */
+    size_t synthetic; /* synthetic samples */
+    size_t left_out;  /* pairs without synthesis, because their labels are equal */
+};
+
+int ps_loss_run(ps_loss *loss, const struct ps_loss_batch *batch, struct ps_loss_result *result);
+
+#endif

@@ -1,0 +1,89 @@
+#include "train/optimizer.h"
+#include "base/err.h"
+#include "net/device.h"
+
+#include <math.h>
+
+#define RMSPROP_EPS 1e-8
+
+int ps_optimizer_new(struct ps_optimizer_state *optimizer,
+                     const struct ps_optimizer_settings *settings, ps_net *net)
+{
+    ps_backend *be = ps_net_backend(net);
+    *optimizer = (struct ps_optimizer_state){.settings = *settings, .net = net};
+    optimizer->m = be->ops->vec_new(be, ps_net_params_size(net));
+    optimizer->v = optimizer->m ? be->ops->vec_new(be, ps_net_params_size(net)) : NULL;
+    return optimizer->v ? PS_OK : ps_device_fail(be);
+}
+
+void ps_optimizer_free(struct ps_optimizer_state *optimizer)
+{
+    if (!optimizer->net)
+        return;
+    ps_backend *be = ps_net_backend(optimizer->net);
+    if (optimizer->m)
+        be->ops->vec_free(be, optimizer->m);
+    if (optimizer->v)
+        be->ops->vec_free(be, optimizer->v);
+    *optimizer = (struct ps_optimizer_state){0};
+}
+
+static int gradient_norm(ps_net *net, const double *lr, double *norm)
+{
+    ps_backend *be = ps_net_backend(net);
+    double total = 0;
+    for (int group = 0; group < PS_GROUPS; group++) {
+        size_t offset, count;
+        double squares = 0;
+        ps_net_group_range(net, group, &offset, &count);
+        if (lr[group] < 0 || !count)
+            continue;
+        if (be->ops->vec_sum_squares(be, ps_net_gradients(net), offset, count, &squares))
+            return ps_device_fail(be);
+        total += squares;
+    }
+    *norm = sqrt(total);
+    return PS_OK;
+}
+
+int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, double scale,
+                      double *norm)
+{
+    ps_net *net = optimizer->net;
+    ps_backend *be = ps_net_backend(net);
+    const struct ps_optimizer_settings *settings = &optimizer->settings;
+    int rc = gradient_norm(net, lr, norm);
+    if (rc)
+        return rc;
+    *norm *= scale;
+    if (!isfinite(*norm))
+        return ps_fail(PS_ENUMERIC, "the gradient is not finite");
+    if (settings->clip_norm > 0 && *norm > settings->clip_norm)
+        scale *= settings->clip_norm / *norm;
+
+    for (int group = 0; group < PS_GROUPS; group++) {
+        size_t offset, count;
+        ps_net_group_range(net, group, &offset, &count);
+        if (lr[group] < 0 || !count)
+            continue;
+        struct ps_update_desc desc = {
+            .kind = settings->kind,
+            .step = ++optimizer->steps[group],
+            .lr = lr[group],
+            .weight_decay = settings->weight_decay,
+            .eps = settings->kind == PS_RMSPROP ? RMSPROP_EPS : settings->eps,
+            .beta1 = 0.9,
+            .beta2 = 0.999,
+            .alpha = 0.99,
+            .momentum = 0.9,
+            .nesterov = true,
+            .gradient_scale = scale,
+            .clip_value = settings->clip_value,
+        };
+        if (be->ops->update(be, &desc, ps_net_params(net), ps_net_gradients(net), optimizer->m,
+                            optimizer->v, offset, count))
+            return ps_device_fail(be);
+    }
+    ps_net_changed(net);
+    return PS_OK;
+}

@@ -1,0 +1,163 @@
+#include "train/report.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "train/tensorboard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const best_names[PS_BESTS] = {"recall", "rp", "map@r"};
+
+int ps_report_open(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    const struct ps_progress *at = &run->progress;
+    int rc = ps_growing_open(&run->log, s->output, "log.jsonl", at->log_bytes);
+    if (!rc)
+        rc = ps_growing_open(&run->timing, s->output, "timing.jsonl", -1);
+    if (!rc && s->tensorboard)
+        rc = ps_growing_open(&run->events, s->output, "events.out.tfevents.0.ps", at->event_bytes);
+    if (!rc && s->tensorboard && !at->event_bytes)
+        rc = ps_tensorboard_begin(&run->events);
+    if (rc || at->log_bytes)
+        return rc;
+    return ps_eventlog_add(&run->log,
+                           json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "kind", "start",
+                                     "version", PS_VERSION, "train", ps_shard_id(run->train),
+                                     "eval", run->test ? ps_shard_id(run->test) : "none", "images",
+                                     (json_int_t)run->fit.n, "classes",
+                                     (json_int_t)run->fit.classes, "recipe", run->recipe.data));
+}
+
+int ps_report_close(struct ps_run *run)
+{
+    int log = ps_growing_close(&run->log), timing = ps_growing_close(&run->timing);
+    int events = ps_growing_close(&run->events);
+    return log ? log : timing ? timing : events;
+}
+
+static int scalar(struct ps_run *run, const char *tag, int64_t step, double value)
+{
+    return run->events.stream ? ps_tensorboard_scalar(&run->events, tag, step, value) : PS_OK;
+}
+
+int ps_report_step(struct ps_run *run, const struct ps_step_report *report)
+{
+    const struct ps_progress *at = &run->progress;
+    double lr = report->lr[PS_GROUP_BACKBONE] < 0 ? 0 : report->lr[PS_GROUP_BACKBONE];
+    ps_progress_add(report->images);
+    ps_progress_note("loss %.4f", at->loss / (double)at->batch);
+    if (at->step % run->settings->log_steps)
+        return PS_OK;
+    json_t *line = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I}", "kind", "step",
+                             "epoch", (json_int_t)at->epoch + 1, "step", (json_int_t)at->step,
+                             "loss", report->loss.value, "lr", lr, "embedding_lr",
+                             report->lr[PS_GROUP_EMBEDDING], "proxy_lr", report->lr[PS_GROUP_PROXY],
+                             "synthetic", (json_int_t)report->loss.synthetic, "left_out",
+                             (json_int_t)report->loss.left_out);
+    if (line && report->stepped)
+        json_object_set_new(line, "gradient_norm", json_real(report->gradient_norm));
+    int rc = ps_eventlog_add(&run->log, line);
+    if (!rc)
+        rc = scalar(run, "train/loss", at->step, report->loss.value);
+    return rc ? rc : scalar(run, "train/learning_rate", at->step, lr);
+}
+
+void ps_report_epoch_begin(struct ps_run *run, const struct ps_order *order,
+                           struct ps_epoch_clock *clock)
+{
+    const struct ps_progress *at = &run->progress;
+    *clock = (struct ps_epoch_clock){
+        .started = ps_seconds(), .waited = ps_loader_waited(run->loader), .batch = at->batch};
+    snprintf(clock->label, sizeof clock->label, "epoch %lld/%ld", (long long)at->epoch + 1,
+             run->settings->schedule.epochs);
+    size_t images = order->start[order->batches] - order->start[at->batch];
+    ps_progress_begin(clock->label, images, "images");
+}
+
+int ps_report_epoch_end(struct ps_run *run, const struct ps_order *order,
+                        const struct ps_epoch_clock *clock)
+{
+    const struct ps_progress *at = &run->progress;
+    int rc = ps_eventlog_add(
+        &run->log, json_pack("{s:s, s:I, s:I, s:f, s:I}", "kind", "epoch", "epoch",
+                             (json_int_t)at->epoch + 1, "step", (json_int_t)at->step, "loss",
+                             at->loss / (double)at->batch, "left_out", (json_int_t)at->left_out));
+    double seconds = ps_seconds() - clock->started;
+    double images = (double)(order->start[order->batches] - order->start[clock->batch]);
+    if (!rc)
+        rc = ps_eventlog_add(&run->timing,
+                             json_pack("{s:s, s:I, s:f, s:f, s:f, s:I}", "kind", "epoch", "epoch",
+                                       (json_int_t)at->epoch + 1, "seconds", seconds,
+                                       "images_per_second", images / (seconds > 0 ? seconds : 1),
+                                       "waited", ps_loader_waited(run->loader) - clock->waited,
+                                       "network_bytes", (json_int_t)ps_net_memory(run->net)));
+    return rc;
+}
+
+static int evaluation_scalars(struct ps_run *run, const struct ps_retrieval *result,
+                              const bool *best)
+{
+    static const char *const tags[PS_BESTS] = {"eval/Recall_1_best", "eval/RP_best",
+                                               "eval/MAP_best"};
+    const struct ps_progress *at = &run->progress;
+    int rc = PS_OK;
+    for (size_t i = 0; i < run->k_count && !rc; i++) {
+        char tag[64];
+        snprintf(tag, sizeof tag, "eval/Recall_%ld", run->k[i]);
+        rc = scalar(run, tag, at->epoch, result->recall[i]);
+    }
+    if (!rc)
+        rc = scalar(run, "eval/RP", at->epoch, result->rp);
+    if (!rc)
+        rc = scalar(run, "eval/MAP", at->epoch, result->map_at_r);
+    for (int i = 0; i < PS_BESTS && !rc; i++)
+        if (best[i])
+            rc = scalar(run, tags[i], at->epoch, at->best[i]);
+    return rc;
+}
+
+int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_retrieval *result,
+                         const bool *best)
+{
+    const struct ps_progress *at = &run->progress;
+    json_t *line = json_pack("{s:s, s:I, s:I}", "kind", kind, "epoch", (json_int_t)at->epoch,
+                             "step", (json_int_t)at->step);
+    for (size_t i = 0; i < run->k_count && line; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "recall@%ld", run->k[i]);
+        json_object_set_new(line, name, json_real(result->recall[i]));
+    }
+    json_t *rest =
+        json_pack("{s:f, s:f, s:I, s:I}", "rp", result->rp, "map@r", result->map_at_r, "queries",
+                  (json_int_t)result->queries, "lone", (json_int_t)result->lone);
+    if (line && rest)
+        json_object_update(line, rest);
+    json_decref(rest);
+    json_t *best_in = line ? json_array() : NULL;
+    for (int i = 0; i < PS_BESTS && best_in; i++)
+        if (best[i])
+            json_array_append_new(best_in, json_string(best_names[i]));
+    if (best_in)
+        json_object_set_new(line, "best", best_in);
+    int rc = ps_eventlog_add(&run->log, line);
+    if (rc || !strcmp(kind, "test"))
+        return rc;
+    ps_info("epoch %lld: recall@%ld %.4f, RP %.4f, MAP@R %.4f%s", (long long)at->epoch, run->k[0],
+            result->recall[0], result->rp, result->map_at_r,
+            best[0] || best[1] || best[2] ? " (best so far)" : "");
+    return evaluation_scalars(run, result, best);
+}
+
+void ps_report_summary(const struct ps_run *run)
+{
+    const struct ps_progress *at = &run->progress;
+    ps_info("%lld epochs, %lld steps; last model in %s/last.safetensors", (long long)at->epoch,
+            (long long)at->step, run->settings->output);
+    if (at->evaluated < 0)
+        return;
+    ps_info("best recall@%ld %.4f (epoch %lld), RP %.4f (epoch %lld), MAP@R %.4f (epoch %lld)",
+            run->k[0], at->best[PS_BEST_RECALL], (long long)at->best_epoch[PS_BEST_RECALL],
+            at->best[PS_BEST_RP], (long long)at->best_epoch[PS_BEST_RP], at->best[PS_BEST_MAP],
+            (long long)at->best_epoch[PS_BEST_MAP]);
+}

@@ -1,0 +1,356 @@
+#include "train/run.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "net/device.h"
+#include "net/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* The shard `path`, or the one called `name` in the folder `path`. */
+static ps_shard *open_shard(const char *path, const char *name)
+{
+    if (!ps_is_folder(path))
+        return ps_shard_open(path);
+    char *inside = ps_path_join(path, name);
+    ps_shard *shard = inside ? ps_shard_open(inside) : NULL;
+    free(inside);
+    return shard;
+}
+
+static int open_data(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    run->train = open_shard(s->data, "train.mdb");
+    if (!run->train)
+        return ps_error_code();
+    size_t classes = ps_shard_classes(run->train);
+    if (s->classes && (size_t)s->classes != classes)
+        return ps_fail(PS_EMISMATCH, "%s has %zu classes, not -C %ld", ps_shard_path(run->train),
+                       classes, s->classes);
+    const char *test = s->eval ? s->eval : s->data;
+    if (s->eval || ps_is_folder(s->data)) {
+        run->test = open_shard(test, "test.mdb");
+        if (!run->test)
+            return ps_error_code();
+    }
+    int rc = ps_parts_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
+    if (!rc && run->fit.classes < 2)
+        rc = ps_fail(PS_EINVAL, "%s: %zu classes are too few to train on",
+                     ps_shard_path(run->train), run->fit.classes);
+    if (!rc && run->held.n)
+        rc = ps_eval_set_new(&run->choice, run->train, run->held.index, run->held.n);
+    if (!rc && run->test)
+        rc = ps_eval_set_new(run->held.n ? &run->final : &run->choice, run->test, NULL, 0);
+    if (!rc)
+        rc = ps_parse_longs("--k-list", s->k_list, 1, &run->k, &run->k_count);
+    for (size_t i = 0; i < run->fit.classes && !rc; i++)
+        rc = ps_text_printf(&run->classes, "%s\n",
+                            ps_shard_class_name(run->train, run->fit.class_of[i]));
+    return rc;
+}
+
+static int open_device(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct ps_backend_config config = {.threads = (int)s->threads,
+                                       .precision = s->precision ? 16 : 32};
+    const char *name = s->device;
+    if (s->gpu >= 0 && !strcmp(name, "auto")) {
+        char numbered[32];
+        snprintf(numbered, sizeof numbered, "cuda:%ld", s->gpu);
+        run->backend = ps_device_open(numbered, &config);
+        if (!run->backend)
+            ps_info("--gpu %ld cannot be used (%s)", s->gpu, ps_error());
+    }
+    if (!run->backend)
+        run->backend = ps_device_open(name, &config);
+    return run->backend ? PS_OK : (int)ps_error_code();
+}
+
+static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 1])
+{
+    struct ps_safetensors file;
+    struct ps_load_report report;
+    int rc = ps_safetensors_open(&file, path);
+    if (rc)
+        return rc;
+    rc = ps_net_load(net, &file, false, &report);
+    if (!rc) {
+        memcpy(id, ps_hash_bytes(file.map.bytes, file.map.length).hex, PS_HASH_LENGTH + 1);
+        ps_info("%s: %zu tensors loaded, %zu of the network not in it", path, report.loaded,
+                report.missing);
+    }
+    ps_safetensors_close(&file);
+    return rc;
+}
+
+static int open_network(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct ps_net_spec spec = ps_train_spec(s);
+    run->net = ps_net_new(run->backend, &spec, ps_loss_proxies(&s->loss, run->fit.classes));
+    int rc = run->net ? ps_net_init(run->net, (uint64_t)s->seed) : (int)ps_error_code();
+    if (!rc)
+        rc = ps_optimizer_new(&run->optimizer, &s->optimizer, run->net);
+    strcpy(run->init_id, "random");
+    if (rc)
+        return rc;
+    if (s->init)
+        return load_weights(run->net, s->init, run->init_id);
+    ps_info("%s starts from random weights (--init FILE for trained ones)", s->backbone);
+    return PS_OK;
+}
+
+static ps_vec *new_vector(struct ps_run *run, size_t n)
+{
+    ps_vec *v = run->backend->ops->vec_new(run->backend, n);
+    if (!v)
+        ps_device_fail(run->backend);
+    return v;
+}
+
+static int open_training(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    ps_backend *be = run->backend;
+    size_t batch = (size_t)s->batch, n = ps_net_params_size(run->net);
+    run->loss = ps_loss_new(be, &s->loss, run->fit.classes, (size_t)s->dim, batch);
+    if (!run->loss || !(run->dx = new_vector(run, batch * (size_t)s->dim)))
+        return ps_error_code();
+    if (s->ema > 0) {
+        run->average = new_vector(run, n);
+        run->spare = run->average ? new_vector(run, n) : NULL;
+        if (!run->spare)
+            return PS_EBACKEND;
+        if (be->ops->vec_axpby(be, 0, run->average, 0, 1, ps_net_params(run->net), 0, n))
+            return ps_device_fail(be);
+    }
+    run->labels = ps_calloc(batch, sizeof *run->labels);
+    run->lambda = ps_calloc(batch, sizeof *run->lambda);
+    if (s->loss.regularizer == PS_REGULARIZER_MANIFOLD)
+        run->mixed = ps_calloc(batch, (size_t)(s->input_size * s->input_size * 3));
+    if (!run->labels || !run->lambda ||
+        (s->loss.regularizer == PS_REGULARIZER_MANIFOLD && !run->mixed))
+        return PS_ENOMEM;
+    struct ps_loader_settings loading = {
+        .transform = {.size = (int32_t)s->input_size, .train = true, .orient = s->orient},
+        .threads = (int)s->workers,
+        .depth = 4,
+        .seed = (uint64_t)s->seed,
+    };
+    run->loader = ps_loader_new(run->train, &loading, batch);
+    return run->loader ? PS_OK : (int)ps_error_code();
+}
+
+static int describe(struct ps_run *run, const struct ps_opt *options, size_t count)
+{
+    int rc = ps_train_recipe(options, count, &run->recipe);
+    if (rc)
+        return rc;
+    const char *const identity[2 * PS_IDENTITY] = {
+        "recipe",      run->recipe.data,
+        "train_shard", ps_shard_id(run->train),
+        "eval_shard",  run->test ? ps_shard_id(run->test) : "none",
+        "init",        run->init_id,
+        "class_names", run->classes.data,
+    };
+    memcpy(run->identity, identity, sizeof identity);
+    run->checkpoint_path = ps_path_join(run->settings->output, "checkpoint.safetensors");
+    run->checkpoint = (struct ps_checkpoint){
+        .net = run->net,
+        .optimizer = &run->optimizer,
+        .average = run->average,
+        .resize = (int)run->settings->resize,
+        .progress = &run->progress,
+        .identity = run->identity,
+        .pairs = PS_IDENTITY,
+    };
+    return run->checkpoint_path ? PS_OK : PS_ENOMEM;
+}
+
+/* One process at a time works in a folder; the lock ends with the process. */
+static int lock_folder(struct ps_run *run)
+{
+    const char *path = run->settings->output;
+    int rc = ps_make_folder(path);
+    if (rc)
+        return rc;
+    run->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (run->folder < 0)
+        return ps_fail_errno("%s", path);
+    if (flock(run->folder, LOCK_EX | LOCK_NB) == 0)
+        return PS_OK;
+    return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: another process is working there", path)
+                                : ps_fail_errno("%s", path);
+}
+
+int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
+                const struct ps_opt *options, size_t count)
+{
+    *run = (struct ps_run){
+        .settings = settings,
+        .progress = {.epoch = settings->start_epoch, .evaluated = -1, .best_epoch = {-1, -1, -1}}};
+    int rc = open_data(run);
+    if (!rc)
+        rc = open_device(run);
+    if (!rc)
+        rc = open_network(run);
+    if (!rc)
+        rc = open_training(run);
+    if (!rc)
+        rc = describe(run, options, count);
+    if (!rc)
+        rc = lock_folder(run);
+    if (rc)
+        ps_run_close(run);
+    return rc;
+}
+
+void ps_run_close(struct ps_run *run)
+{
+    ps_loader_free(run->loader);
+    ps_order_free(&run->orders[0]);
+    ps_order_free(&run->orders[1]);
+    ps_loss_free(run->loss);
+    ps_optimizer_free(&run->optimizer);
+    ps_vec *const vectors[] = {run->dx, run->average, run->spare};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        if (vectors[i])
+            run->backend->ops->vec_free(run->backend, vectors[i]);
+    ps_net_free(run->net);
+    ps_device_close(run->backend);
+    ps_eval_set_free(&run->choice);
+    ps_eval_set_free(&run->final);
+    ps_part_free(&run->fit);
+    ps_part_free(&run->held);
+    ps_shard_close(run->train);
+    ps_shard_close(run->test);
+    ps_text_free(&run->recipe);
+    ps_text_free(&run->classes);
+    free(run->k);
+    free(run->labels);
+    free(run->lambda);
+    free(run->mixed);
+    free(run->checkpoint_path);
+    ps_growing_close(&run->log);
+    ps_growing_close(&run->timing);
+    ps_growing_close(&run->events);
+    if (run->folder >= 0)
+        close(run->folder);
+    *run = (struct ps_run){0};
+}
+
+int ps_run_resume(struct ps_run *run)
+{
+    if (!ps_is_file(run->checkpoint_path))
+        return 0;
+    int rc = ps_checkpoint_load(run->checkpoint_path, &run->checkpoint);
+    return rc ? rc : 1;
+}
+
+int ps_run_save(struct ps_run *run)
+{
+    int64_t log = ps_growing_sync(&run->log), events = ps_growing_sync(&run->events);
+    if (log < 0 || events < 0)
+        return (int)(log < 0 ? log : events);
+    run->progress.log_bytes = log;
+    run->progress.event_bytes = events;
+    return ps_checkpoint_save(run->checkpoint_path, &run->checkpoint);
+}
+
+int ps_run_use_average(struct ps_run *run)
+{
+    ps_backend *be = run->backend;
+    ps_vec *params = ps_net_params(run->net);
+    size_t n = ps_net_params_size(run->net);
+    if (!run->average)
+        return PS_OK;
+    if (be->ops->vec_axpby(be, 0, run->spare, 0, 1, params, 0, n) ||
+        be->ops->vec_axpby(be, 0, params, 0, 1, run->average, 0, n))
+        return ps_device_fail(be);
+    ps_net_changed(run->net);
+    return PS_OK;
+}
+
+int ps_run_drop_average(struct ps_run *run)
+{
+    ps_backend *be = run->backend;
+    if (!run->average)
+        return PS_OK;
+    if (be->ops->vec_axpby(be, 0, ps_net_params(run->net), 0, 1, run->spare, 0,
+                           ps_net_params_size(run->net)))
+        return ps_device_fail(be);
+    ps_net_changed(run->net);
+    return PS_OK;
+}
+
+int ps_run_save_model(struct ps_run *run, const char *name)
+{
+    char trained[64];
+    snprintf(trained, sizeof trained, "epoch %lld, step %lld", (long long)run->progress.epoch,
+             (long long)run->progress.step);
+    const char *metadata[2 * PS_IDENTITY + 6];
+    memcpy(metadata, run->identity, sizeof run->identity);
+    metadata[2 * PS_IDENTITY] = "trained";
+    metadata[2 * PS_IDENTITY + 1] = trained;
+    metadata[2 * PS_IDENTITY + 2] = "train_manifest";
+    metadata[2 * PS_IDENTITY + 3] = ps_shard_manifest_id(run->train);
+    metadata[2 * PS_IDENTITY + 4] = "orient";
+    metadata[2 * PS_IDENTITY + 5] = run->settings->orient ? "true" : "false";
+    char *path = ps_path_join(run->settings->output, name);
+    int rc = path ? ps_run_use_average(run) : PS_ENOMEM;
+    if (!rc)
+        rc = ps_model_save(path, run->net, (int)run->settings->resize, metadata, PS_IDENTITY + 3,
+                           NULL, 0);
+    free(path);
+    return rc ? rc : ps_run_drop_average(run);
+}
+
+static int evaluate_net(struct ps_run *run, ps_net *net, int resize, const struct ps_eval_set *set,
+                        struct ps_retrieval *out)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct ps_embed_settings embedding = {.resize = resize,
+                                          .orient = s->orient,
+                                          .threads = (int)s->workers,
+                                          .batch = (size_t)s->batch,
+                                          .label = "evaluation"};
+    struct ps_retrieval_settings metrics = {
+        .k = run->k, .k_count = run->k_count, .threads = (int)s->threads};
+    return ps_evaluate(net, set, &embedding, &metrics, out);
+}
+
+int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps_retrieval *out)
+{
+    int rc = ps_run_use_average(run);
+    if (rc)
+        return rc;
+    rc = evaluate_net(run, run->net, (int)run->settings->resize, set, out);
+    int back = ps_run_drop_average(run);
+    if (!rc && back)
+        ps_retrieval_free(out);
+    return rc ? rc : back;
+}
+
+int ps_run_measure_best(struct ps_run *run, const struct ps_eval_set *set, struct ps_retrieval *out)
+{
+    char name[64];
+    snprintf(name, sizeof name, "best-recall@%ld.safetensors", run->k[0]);
+    char *path = ps_path_join(run->settings->output, name);
+    struct ps_model model;
+    int rc = path ? ps_model_open(&model, path) : PS_ENOMEM;
+    free(path);
+    if (rc)
+        return rc;
+    ps_net *net = ps_model_net(&model, run->backend, false);
+    rc = net ? evaluate_net(run, net, model.resize, set, out) : (int)ps_error_code();
+    ps_net_free(net);
+    ps_model_close(&model);
+    return rc;
+}

@@ -1,0 +1,349 @@
+#include "train/trainer.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "net/device.h"
+#include "train/report.h"
+#include "train/run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Learning rates of a batch; a frozen group's is negative. */
+static void learning_rates(const struct ps_run *run, size_t batches, double lr[PS_GROUPS])
+{
+    const struct ps_train_settings *s = run->settings;
+    long epoch = (long)run->progress.epoch + 1;
+    double factor = ps_schedule_factor(&s->schedule, epoch, (size_t)run->progress.batch, batches);
+    lr[PS_GROUP_BACKBONE] = epoch <= s->warmup ? -1 : s->model_lr * factor;
+    lr[PS_GROUP_EMBEDDING] = s->embedding_lr * factor;
+    lr[PS_GROUP_PROXY] = s->proxy_lr * factor;
+}
+
+static int move_average(struct ps_run *run)
+{
+    double keep = run->settings->ema;
+    ps_backend *be = run->backend;
+    if (run->average &&
+        be->ops->vec_axpby(be, keep, run->average, 0, 1 - keep, ps_net_params(run->net), 0,
+                           ps_net_params_size(run->net)))
+        return ps_device_fail(be);
+    return PS_OK;
+}
+
+/* Trains on a batch and, where it ends a group of `accumulate`, moves the parameters. */
+static int train_batch(struct ps_run *run, const struct ps_batch *batch, size_t batches)
+{
+    struct ps_progress *at = &run->progress;
+    size_t group = (size_t)run->settings->accumulate, place = (size_t)at->batch % group;
+    bool steps = place + 1 == group || (size_t)at->batch + 1 == batches;
+    struct ps_step_report report = {.images = batch->count};
+    learning_rates(run, batches, report.lr);
+    int rc = ps_run_batch(run, batch, place > 0, report.lr[PS_GROUP_BACKBONE] < 0, &report.loss);
+    if (!rc && steps)
+        rc = ps_optimizer_step(&run->optimizer, report.lr, 1 / (double)(place + 1),
+                               &report.gradient_norm);
+    if (!rc && steps)
+        rc = move_average(run);
+    if (rc)
+        return rc;
+    at->step++;
+    at->batch++;
+    at->loss += report.loss.value;
+    at->left_out += (int64_t)report.loss.left_out;
+    report.stepped = steps;
+    return ps_report_step(run, &report);
+}
+
+/* Numbers that are not finite: says where, and what can be gone back to. */
+static int explain(const struct ps_run *run, int rc)
+{
+    if (rc != PS_ENUMERIC)
+        return rc;
+    bool kept = ps_is_file(run->checkpoint_path);
+    char *reason = ps_strdup(ps_error());
+    ps_fail(rc, "step %lld of epoch %lld: %s (lower the learning rates or the scale); %s%s",
+            (long long)run->progress.step + 1, (long long)run->progress.epoch + 1,
+            reason ? reason : "", kept ? "the last good checkpoint is " : "there is no checkpoint",
+            kept ? run->checkpoint_path : "");
+    free(reason);
+    return rc;
+}
+
+/* Is a checkpoint due within an epoch? */
+static bool is_due(const struct ps_run *run, double saved)
+{
+    const struct ps_train_settings *s = run->settings;
+    if (s->checkpoint_steps > 0)
+        return run->progress.step % s->checkpoint_steps == 0;
+    return s->checkpoint_minutes > 0 && ps_seconds() - saved > 60 * s->checkpoint_minutes;
+}
+
+/* The batches of the epoch that are left. *saved is when the last checkpoint was written. */
+static int train_batches(struct ps_run *run, const struct ps_order *order, double *saved)
+{
+    size_t group = (size_t)run->settings->accumulate;
+    struct ps_batch batch;
+    int more = 1;
+    while (more > 0 && (size_t)run->progress.batch < order->batches) {
+        bool between = (size_t)run->progress.batch % group == 0;
+        if (between && ps_interrupted())
+            return ps_fail_interrupted();
+        more = ps_loader_next(run->loader, &batch);
+        int rc = more > 0 ? explain(run, train_batch(run, &batch, order->batches)) : more;
+        if (rc)
+            return rc;
+        if ((size_t)run->progress.batch % group == 0 && is_due(run, *saved)) {
+            if ((rc = ps_run_save(run)))
+                return rc;
+            *saved = ps_seconds();
+        }
+    }
+    return PS_OK;
+}
+
+static int make_order(const struct ps_run *run, struct ps_order *order)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct ps_order_settings settings = {
+        .sampler = s->n_instance > 1 ? PS_SAMPLER_M_PER_CLASS
+                   : s->sampler      ? PS_SAMPLER_BALANCED
+                                     : PS_SAMPLER_SHUFFLE,
+        .batch = (size_t)s->batch,
+        .per_class = (size_t)s->n_instance,
+        .separate = s->loss.regularizer == PS_REGULARIZER_PS && s->loss.mu > 0,
+        .seed = (uint64_t)s->seed,
+    };
+    int rc = ps_part_order(order, &settings, &run->fit, (uint64_t)run->progress.epoch + 1);
+    if (rc)
+        return rc;
+    /* Batch statistics of one image are no statistics. */
+    size_t last = order->batches - 1;
+    if (!s->freeze_bn && last > 0 && order->start[last + 1] - order->start[last] == 1)
+        order->batches--;
+    return PS_OK;
+}
+
+static int train_epoch(struct ps_run *run, double *saved)
+{
+    struct ps_progress *at = &run->progress;
+    struct ps_order *order = &run->orders[at->epoch % 2];
+    struct ps_epoch_clock clock;
+    ps_order_free(order);
+    int rc = make_order(run, order);
+    if (!rc)
+        rc = ps_loader_start(run->loader, order, (uint64_t)at->epoch + 1, (size_t)at->batch);
+    if (rc)
+        return rc;
+    ps_report_epoch_begin(run, order, &clock);
+    rc = train_batches(run, order, saved);
+    ps_progress_end();
+    if (!rc)
+        rc = ps_report_epoch_end(run, order, &clock);
+    if (rc)
+        return rc;
+    at->epoch++;
+    at->batch = at->left_out = 0;
+    at->loss = 0;
+    return PS_OK;
+}
+
+/* Keeps the models of the last max_to_keep evaluations by epoch; the last one is there anyway. */
+static int keep_model(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    char name[64];
+    if (s->max_to_keep == 1)
+        return PS_OK;
+    snprintf(name, sizeof name, "epoch-%05lld.safetensors", (long long)run->progress.epoch);
+    int rc = ps_run_save_model(run, name);
+    int64_t old = run->progress.epoch - s->max_to_keep * s->check_epoch;
+    if (rc || !s->max_to_keep || old < 0)
+        return rc;
+    snprintf(name, sizeof name, "epoch-%05lld.safetensors", (long long)old);
+    char *path = ps_path_join(s->output, name);
+    if (path && unlink(path) != 0 && errno != ENOENT)
+        rc = ps_fail_errno("%s", path);
+    free(path);
+    return path ? rc : PS_ENOMEM;
+}
+
+/* Evaluates, and saves the model under the names of what it is best in. */
+static int evaluate(struct ps_run *run)
+{
+    static const char *const names[PS_BESTS] = {"best-recall@", "best-rp.safetensors",
+                                                "best-map@r.safetensors"};
+    struct ps_progress *at = &run->progress;
+    struct ps_retrieval result;
+    int rc = ps_run_evaluate(run, &run->choice, &result);
+    if (rc)
+        return rc;
+    const double values[PS_BESTS] = {result.recall[0], result.rp, result.map_at_r};
+    bool best[PS_BESTS], any = false;
+    at->evaluated = at->epoch;
+    for (int i = 0; i < PS_BESTS && !rc; i++) {
+        best[i] = at->best_epoch[i] < 0 || values[i] > at->best[i];
+        if (!best[i])
+            continue;
+        any = true;
+        at->best[i] = values[i];
+        at->best_epoch[i] = at->epoch;
+        char name[64];
+        snprintf(name, sizeof name, "best-recall@%ld.safetensors", run->k[0]);
+        rc = ps_run_save_model(run, i == PS_BEST_RECALL ? name : names[i]);
+    }
+    at->stale = any ? 0 : at->stale + 1;
+    if (!rc)
+        rc = keep_model(run);
+    if (!rc)
+        rc = ps_report_evaluation(run, "eval", &result, best);
+    ps_retrieval_free(&result);
+    return rc;
+}
+
+/* Has the evaluation been without a new best for too long? */
+static bool stops_early(const struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    const struct ps_progress *at = &run->progress;
+    int64_t last = 0;
+    for (int i = 0; i < PS_BESTS; i++)
+        if (at->best_epoch[i] > last)
+            last = at->best_epoch[i];
+    return (s->early_stop_epoch && at->stale >= s->early_stop_epoch) ||
+           (s->early_stop_epochs && at->epoch - last >= s->early_stop_epochs);
+}
+
+/* The test shard is measured once, with the model that was best on the classes held out. */
+static int measure_test(struct ps_run *run)
+{
+    const bool none[PS_BESTS] = {false};
+    struct ps_retrieval result;
+    int rc = ps_run_measure_best(run, &run->final, &result);
+    if (!rc) {
+        rc = ps_report_evaluation(run, "test", &result, none);
+        ps_retrieval_free(&result);
+    }
+    return rc;
+}
+
+static int loop(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct ps_progress *at = &run->progress;
+    double saved = ps_seconds();
+    bool stop = false;
+    while (!stop) {
+        bool last = at->epoch >= s->schedule.epochs;
+        bool due = at->epoch > s->start_epoch ? at->epoch % s->check_epoch == 0 : false;
+        if (run->choice.shard && (due || last) && at->evaluated < at->epoch) {
+            int rc = evaluate(run);
+            if (rc)
+                return rc;
+            stop = stops_early(run);
+            if (!stop && !last && (rc = ps_run_save(run)))
+                return rc;
+            saved = ps_seconds();
+        }
+        if (last || stop)
+            break;
+        int rc = train_epoch(run, &saved);
+        if (rc)
+            return rc;
+    }
+    return PS_OK;
+}
+
+/* Trains to the end and leaves a run that is finished. */
+static int run_to_end(struct ps_run *run)
+{
+    int rc = loop(run);
+    if (!rc)
+        rc = ps_run_save_model(run, "last.safetensors");
+    if (!rc && run->final.shard)
+        rc = measure_test(run);
+    if (rc)
+        return rc;
+    run->progress.finished = 1;
+    rc = ps_run_save(run);
+    if (!rc)
+        ps_report_summary(run);
+    return rc;
+}
+
+/* A run that is stopped can go on from where it is; gradients that are not yet used are lost. */
+static int save_interrupted(struct ps_run *run)
+{
+    if (run->progress.batch % run->settings->accumulate)
+        return PS_EINTR;
+    int rc = ps_run_save(run);
+    if (rc)
+        return rc;
+    ps_info("stopped after step %lld; the same command goes on", (long long)run->progress.step);
+    return ps_fail_interrupted();
+}
+
+/* RUNDIR/settings, which --config reads to replay the run. */
+static int write_settings(const struct ps_run *run, const struct ps_opt *options, size_t count)
+{
+    const struct ps_command command = {.options = (struct ps_opt *)options, .option_count = count};
+    struct ps_text text = {0};
+    char *path = ps_path_join(run->settings->output, "settings");
+    int rc = path ? ps_opt_config(&command, &text) : PS_ENOMEM;
+    if (!rc)
+        rc = ps_file_write(path, text.data, text.length);
+    ps_text_free(&text);
+    free(path);
+    return rc;
+}
+
+static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t count)
+{
+    int resumed = ps_run_resume(run);
+    if (resumed < 0)
+        return resumed;
+    if (run->progress.finished) {
+        ps_info("%s is finished; nothing to do", run->settings->output);
+        ps_report_summary(run);
+        return PS_OK;
+    }
+    if (resumed)
+        ps_info("going on after epoch %lld, step %lld", (long long)run->progress.epoch,
+                (long long)run->progress.step);
+    int rc = resumed ? PS_OK : write_settings(run, options, count);
+    if (!rc)
+        rc = ps_report_open(run);
+    if (!rc)
+        rc = run_to_end(run);
+    if (rc == PS_EINTR)
+        rc = save_interrupted(run);
+    int closed = ps_report_close(run);
+    return rc ? rc : closed;
+}
+
+int ps_train(const struct ps_train_settings *settings, const struct ps_opt *options, size_t count)
+{
+    struct ps_run run;
+    int rc = ps_run_open(&run, settings, options, count);
+    if (rc)
+        return rc;
+    rc = train_opened(&run, options, count);
+    ps_run_close(&run);
+    return rc;
+}
+
+int ps_train_eval_best(const struct ps_train_settings *settings, const struct ps_opt *options,
+                       size_t count, struct ps_retrieval *out)
+{
+    struct ps_run run;
+    int rc = ps_run_open(&run, settings, options, count);
+    if (rc)
+        return rc;
+    const struct ps_eval_set *set = run.final.shard ? &run.final : &run.choice;
+    rc = set->shard ? ps_run_measure_best(&run, set, out)
+                    : ps_fail(PS_EUSAGE, "--eval-best needs --eval SHARD");
+    ps_run_close(&run);
+    return rc;
+}

@@ -1,0 +1,198 @@
+# ps-train: files, determinism, resuming after being killed, refusals, the reference's commands.
+bats_require_minimum_version 1.5.0
+load images
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=2
+    make_shards .
+    small "${whole[@]}" -o whole
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+teardown() {
+    rm -rf "$BATS_FILE_TMPDIR/run" "$BATS_FILE_TMPDIR/other"
+}
+
+# The smallest run worth the name.
+tiny=(--device cpu --data train.mdb --eval test.mdb --backbone resnet18 --input-size 32 --dim 8
+    --batch-size 8 --epochs 2 --check-epoch 2)
+# The options of the run in whole/.
+whole=(--loss norm-softmax --ps-mu 1 --seed 1 --log-steps 1)
+
+small() {
+    ps-train -q "${tiny[@]}" "$@"
+}
+
+same() {
+    local file
+    for file in last.safetensors best-recall@1.safetensors best-rp.safetensors \
+        best-map@r.safetensors checkpoint.safetensors log.jsonl; do
+        cmp "$1/$file" "$2/$file"
+    done
+}
+
+@test "a run leaves models, checkpoint, settings and logs" {
+    for file in last.safetensors best-recall@1.safetensors best-rp.safetensors \
+        best-map@r.safetensors checkpoint.safetensors settings log.jsonl timing.jsonl; do
+        [ -s "whole/$file" ]
+    done
+    [ "$(grep -c '"kind":"step"' whole/log.jsonl)" -eq 6 ]
+    [ "$(grep -c '"kind":"epoch"' whole/log.jsonl)" -eq 2 ]
+    [ "$(grep -c '"kind":"eval"' whole/log.jsonl)" -eq 1 ]
+    ls whole/events.out.tfevents.*
+}
+
+@test "training moves the embedding: the loss falls" {
+    small --epochs 6 --check-epoch 6 --modellr 1e-3 --log-steps 1 -o run
+    first=$(grep '"kind":"epoch"' run/log.jsonl | head -1 | sed 's/.*"loss":\([0-9.]*\).*/\1/')
+    last=$(grep '"kind":"epoch"' run/log.jsonl | tail -1 | sed 's/.*"loss":\([0-9.]*\).*/\1/')
+    awk -v a="$first" -v b="$last" 'BEGIN { exit !(b < 0.8 * a) }'
+}
+
+@test "any number of decoding threads gives the same bytes" {
+    small "${whole[@]}" -j 1 -o run
+    same whole run
+    small --loss norm-softmax --ps-mu 1 --seed 2 --log-steps 1 -o other
+    run ! cmp whole/last.safetensors other/last.safetensors
+}
+
+@test "killed at random moments and started again, a run ends in the same bytes" {
+    for ((i = 0; i < 5; i++)); do
+        ps-train -q "${tiny[@]}" "${whole[@]}" --checkpoint-steps 1 -o run &
+        pid=$!
+        until [ -s run/log.jsonl ] || ! kill -0 "$pid"; do sleep 0.05; done
+        sleep "0.$((RANDOM % 10))"
+        kill -9 "$pid" 2>/dev/null || break
+        wait "$pid" || true
+    done
+    small "${whole[@]}" -o run
+    same whole run
+}
+
+@test "SIGTERM saves and ends with 143; the same command goes on" {
+    ps-train -q "${tiny[@]}" "${whole[@]}" -o run &
+    pid=$!
+    until [ -s run/log.jsonl ] || ! kill -0 "$pid"; do sleep 0.05; done
+    kill -TERM "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -eq 143 ]
+    small "${whole[@]}" -o run
+    same whole run
+}
+
+@test "EMA, accumulation, mixup and held-out classes resume exactly, too" {
+    options=(--ema 0.9 --accumulate 2 --regularizer manifold-mixup --val-classes 0.25 --log-steps 1
+        --check-epoch 1)
+    small "${options[@]}" -o other
+    grep -q '"kind":"test"' other/log.jsonl
+    ps-train -q "${tiny[@]}" "${options[@]}" --checkpoint-steps 1 -o run &
+    pid=$!
+    until [ -s run/checkpoint.safetensors ] || ! kill -0 "$pid"; do sleep 0.05; done
+    kill -9 "$pid"
+    wait "$pid" || true
+    small "${options[@]}" -o run
+    same other run
+}
+
+@test "a finished run does nothing" {
+    before=$(stat -c %Y%s whole/*)
+    small "${whole[@]}" -o whole
+    [ "$before" = "$(stat -c %Y%s whole/*)" ]
+}
+
+@test "a checkpoint of other settings or data is refused, saying what differs" {
+    run -1 small "${whole[@]}" --scale 12 -o whole
+    [[ $output == *"'scale = 23', now 'scale = 12'"* ]]
+    run -1 small "${whole[@]}" --data test.mdb -o whole
+    [[ $output == *train_shard* ]]
+}
+
+@test "the settings file replays the run" {
+    ps-train -q --config whole/settings -o run
+    same whole run
+    ps-train --print-config --config whole/settings -o whole | diff - whole/settings
+}
+
+@test "a loss that is not finite stops the run and names the checkpoint" {
+    run -1 small --modellr 1e30 --optimizer sgd --checkpoint-steps 1 --epochs 9 -o run
+    [[ $output == *"step "*"of epoch "*run/checkpoint.safetensors* ]]
+}
+
+@test "losses of every shape, and other regularisers, train" {
+    small --loss softtriple --ps-mu 0.5 --epochs 1 --check-epoch 1 -o run
+    small --loss proxy-anchor --n-instance 2 --epochs 1 -o run/2
+    small --loss softmax --regularizer mixup --sampler balanced --epochs 1 -o run/3
+    grep -q '"kind":"eval"' run/log.jsonl
+}
+
+@test "the reference's published commands run" {
+    mkdir -p carDB
+    ln -f train.mdb test.mdb carDB/
+    common="--gpu=0 --data=./carDB --data_name=cars196 --dim=512 --batch_size=128 --epochs=130
+        --freeze_BN --decay_step=50 --decay_stop=50 --n_instance=1 --check_epoch=5"
+    cut="-q --epochs=1 --input_size=32 --backbone resnet18 --dim=8 --batch_size=8"
+    # shellcheck disable=SC2086
+    {
+        ps-train $common --save_path=run/1 --loss=Norm_SoftMax --scale=23.0 $cut
+        ps-train $common --save_path=run/2 --loss=Norm_SoftMax --scale=23.0 --ps_alpha=0.40 \
+            --ps_mu=1.0 $cut
+        ps-train $common --save_path=run/3 --loss=Proxy_NCA --scale=12.0 $cut
+        ps-train $common --save_path=run/4 --loss=Proxy_NCA --scale=12.0 --ps_alpha=0.40 \
+            --ps_mu=1.0 $cut
+    }
+    for i in 1 2 3 4; do [ -s "run/$i/last.safetensors" ]; done
+    # shellcheck disable=SC2086
+    ps-train $common --save_path=run/1 --loss=Norm_SoftMax --scale=23.0 $cut --eval_best |
+        grep -q '^recall@1'
+}
+
+@test "every option of the reference is known" {
+    ps-train --gpu 0 --save_path x --data d --data_name n --dim 8 --batch_size 8 --epochs 1 \
+        --start_epoch 0 --freeze_BN --loss Norm_SoftMax --decay_rate .1 --decay_step 1 \
+        --decay_stop 1 --n_instance 1 --scale 2 --check_epoch 1 --ps_alpha 1 --ps_mu 0.5 \
+        --modellr 1 --centerlr 1 --weight_decay 0 --wd 0 --eps 1 -C 98 --backbone resnet18 \
+        --pooling_type GAP,GMP --optimizer adamw --eval_best --k_list 1,2 --clip_grad 1 \
+        --warmup 1 --input_size 64 --do_nmi --early_stop_epoch 1 --use_amp True \
+        --deterministic True --max_to_keep 1 -j 5 --workers 5 --print-config >config
+    grep -q 'use-amp = true' config
+    rm config
+}
+
+@test "warm-up keeps the backbone, which then moves" {
+    small --warmup 1 --epochs 1 --freeze-bn --max-to-keep 0 -o run
+    small --epochs 0 --freeze-bn -o other
+    ps-weights diff run/last.safetensors other/last.safetensors >differences || true
+    run -1 grep -E '^conv1.weight.*different' differences
+    grep -qE '^proxy.weight.*different' differences
+    small --warmup 0 --epochs 1 --freeze-bn -o run/2
+    ps-weights diff run/2/last.safetensors other/last.safetensors >differences || true
+    grep -qE '^conv1.weight.*different' differences
+}
+
+@test "wrong use ends with 2, bad input with 1, and nothing is left" {
+    run -2 ps-train -q -o run
+    [[ $output == *--data* ]]
+    run -2 small --ps-mu 1.5 -o run
+    [[ $output == *--ps-mu* ]]
+    run -2 small --backbone resnet19 -o run
+    run -2 small --optimiser adam -o run
+    [[ $output == *"--optimizer"* ]]
+    run -1 small --data absent.mdb -o run
+    head -c 20000 train.mdb >cut.mdb
+    run -1 small --data cut.mdb -o run
+    run -1 small -C 5 -o run
+    [[ $output == *"4 classes"* ]]
+    run -1 small -o /dev/null/run
+    [ ! -e run ]
+}
+
+@test "help, version, losses" {
+    ps-train --help | grep -q -- --ps-mu
+    ps-train --version
+    ps-train --help loss | grep -q arcface
+}

@@ -1,0 +1,124 @@
+/* lib/train: learning rates over time, class splits, the TensorBoard record format. */
+#include "base/err.h"
+#include "base/file.h"
+#include "train/schedule.h"
+#include "train/tensorboard.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void near(double got, double wanted)
+{
+    if (!(fabs(got - wanted) < 1e-12))
+        fail_msg("%.17g is not %.17g", got, wanted);
+}
+
+static void test_step(void **state)
+{
+    (void)state;
+    struct ps_schedule s = {
+        .kind = PS_SCHEDULE_STEP, .decay_rate = 0.1, .decay_step = 50, .decay_stop = 50};
+    near(ps_schedule_factor(&s, 1, 0, 7), 1);
+    near(ps_schedule_factor(&s, 49, 6, 7), 1);
+    near(ps_schedule_factor(&s, 50, 0, 7), 0.1);
+    near(ps_schedule_factor(&s, 130, 3, 7), 0.1);
+    s.decay_stop = 149;
+    near(ps_schedule_factor(&s, 149, 0, 7), 0.01);
+    near(ps_schedule_factor(&s, 150, 0, 7), 0.01);
+    s.decay_step = 0;
+    near(ps_schedule_factor(&s, 150, 0, 7), 1);
+    s.ramp = 2; /* (step + 1) / (2 * 4) */
+    near(ps_schedule_factor(&s, 1, 0, 4), 0.125);
+    near(ps_schedule_factor(&s, 2, 3, 4), 1);
+    near(ps_schedule_factor(&s, 3, 0, 4), 1);
+}
+
+static void test_cosine(void **state)
+{
+    (void)state;
+    struct ps_schedule s = {.kind = PS_SCHEDULE_COSINE, .epochs = 10, .ramp = 2};
+    near(ps_schedule_factor(&s, 3, 0, 5), 1);
+    near(ps_schedule_factor(&s, 7, 0, 5), 0.5);
+    near(ps_schedule_factor(&s, 9, 0, 5), (1 - sqrt(0.5)) / 2);
+    assert_true(ps_schedule_factor(&s, 10, 4, 5) > 0);
+}
+
+static void test_one_cycle(void **state)
+{
+    (void)state;
+    struct ps_schedule s = {.kind = PS_SCHEDULE_ONE_CYCLE, .epochs = 10};
+    near(ps_schedule_factor(&s, 1, 0, 10), 1.0 / 25);
+    near(ps_schedule_factor(&s, 10, 9, 10), 1.0 / 25e4);
+    double most = 0;
+    for (int epoch = 1; epoch <= 10; epoch++)
+        for (size_t step = 0; step < 10; step++)
+            most = fmax(most, ps_schedule_factor(&s, epoch, step, 10));
+    assert_true(most > 0.99 && most <= 1);
+    s.epochs = 1;
+    near(ps_schedule_factor(&s, 1, 0, 1), 1.0 / 25);
+}
+
+static uint64_t number(const unsigned char *at, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+/* The bytes of a scalar, by hand from the protobuf definitions of Event and Summary. */
+static void test_tensorboard(void **state)
+{
+    (void)state;
+    assert_true(ps_crc32c("123456789", 9) == UINT32_C(0xE3069283));
+    char folder[] = "/tmp/ps-events-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    struct ps_growing file;
+    assert_int_equal(ps_growing_open(&file, folder, "events", 0), 0);
+    assert_int_equal(ps_tensorboard_scalar(&file, "train/loss", 300, 0.5), 0);
+    assert_true(ps_growing_sync(&file) == 8 + 4 + 33 + 4);
+    void *bytes;
+    size_t length;
+    assert_int_equal(ps_file_read(file.path, 1000, &bytes, &length), 0);
+    const unsigned char *at = bytes;
+    assert_true(number(at, 8) == 33);
+    assert_true(at[12] == 0x09); /* wall_time, double */
+    static const unsigned char rest[] = {
+        0x10, 0xAC, 0x02,       /* step 300 */
+        0x2A, 0x13,             /* summary */
+        0x0A, 0x11, 0x0A, 0x0A, /* value: tag */
+        't',  'r',  'a',  'i',  'n', '/', 'l', 'o',
+        's',  's',  0x15, 0,    0,   0,   0x3F}; /* simple_value 0.5 */
+    assert_memory_equal(at + 12 + 9, rest, sizeof rest);
+    assert_int_equal(length, 12 + 9 + sizeof rest + 4);
+    free(bytes);
+    char *path = strdup(file.path);
+    ps_growing_close(&file);
+
+    assert_int_equal(ps_growing_open(&file, folder, "events", 100), PS_EFORMAT);
+    ps_growing_close(&file);
+    assert_int_equal(ps_growing_open(&file, folder, "events", 5), 0);
+    assert_true(ps_growing_sync(&file) == 5);
+    ps_growing_close(&file);
+    unlink(path);
+    rmdir(folder);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_step),
+        cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_one_cycle),
+        cmocka_unit_test(test_tensorboard),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

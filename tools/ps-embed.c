@@ -1,0 +1,193 @@
+#include "base/err.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "net/device.h"
+#include "net/model.h"
+#include "train/embed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct settings {
+    const char *model, *output, *device;
+    long raw, batch, workers, threads, level;
+    int precision;
+};
+
+static void close_shards(ps_shard **shards, int count)
+{
+    for (int i = 0; i < count; i++)
+        ps_shard_close(shards[i]);
+    free(shards);
+}
+
+static int open_shards(char **paths, int count, ps_shard ***out)
+{
+    ps_shard **shards = ps_calloc((size_t)count, sizeof *shards);
+    for (int i = 0; i < count && shards; i++)
+        if (!(shards[i] = ps_shard_open(paths[i]))) {
+            close_shards(shards, i);
+            return ps_error_code();
+        }
+    *out = shards;
+    return shards ? PS_OK : PS_ENOMEM;
+}
+
+static struct ps_embed_settings embedding_settings(const struct settings *settings)
+{
+    return (struct ps_embed_settings){
+        .threads = (int)settings->workers, .batch = (size_t)settings->batch, .label = "embedding"};
+}
+
+static int embed_with_model(struct ps_embedding *e, ps_shard *const *shards, int count,
+                            const struct settings *settings)
+{
+    struct ps_model model;
+    int rc = ps_model_open(&model, settings->model);
+    if (rc)
+        return rc;
+    struct ps_backend_config config = {.threads = (int)settings->threads,
+                                       .precision = settings->precision ? 16 : 32};
+    ps_backend *be = ps_device_open(settings->device, &config);
+    ps_net *net = be ? ps_model_net(&model, be, false) : NULL;
+    if (!net)
+        rc = ps_error_code();
+    struct ps_embed_settings how = embedding_settings(settings);
+    const char *orient = ps_safetensors_meta(&model.file, "orient");
+    how.resize = model.resize;
+    how.orient = orient && !strcmp(orient, "true");
+    if (!rc && !(rc = ps_embed_shards(e, net, shards, (size_t)count, &how, 0))) {
+        rc = ps_embedding_add_meta(e, "model_id", model.id);
+        if (rc)
+            ps_embedding_free(e);
+    }
+    ps_net_free(net);
+    ps_device_close(be);
+    ps_model_close(&model);
+    return rc;
+}
+
+static int embed_pixels(struct ps_embedding *e, ps_shard *const *shards, int count,
+                        const struct settings *settings)
+{
+    struct ps_embed_settings how = embedding_settings(settings);
+    int rc = ps_embed_shards(e, NULL, shards, (size_t)count, &how, (int)settings->raw);
+    char id[40];
+    snprintf(id, sizeof id, "raw pixels %ldx%ld", settings->raw, settings->raw);
+    if (!rc && (rc = ps_embedding_add_meta(e, "model_id", id)))
+        ps_embedding_free(e);
+    return rc;
+}
+
+static int run(char **paths, int count, const struct settings *settings)
+{
+    if (!settings->model == !settings->raw)
+        return ps_fail(PS_EUSAGE, "give either --model FILE or --raw-pixels SIZE");
+    if (!settings->output)
+        return ps_fail(PS_EUSAGE, "--output is missing");
+    if (!count)
+        return ps_fail(PS_EUSAGE, "no shard is given");
+    ps_interrupt_install();
+    ps_shard **shards = NULL;
+    int rc = open_shards(paths, count, &shards);
+    if (rc)
+        return rc;
+    struct ps_embedding e;
+    rc = settings->model ? embed_with_model(&e, shards, count, settings)
+                         : embed_pixels(&e, shards, count, settings);
+    if (!rc) {
+        rc = ps_embedding_write(&e, settings->output, (int)settings->level);
+        ps_embedding_free(&e);
+    }
+    close_shards(shards, count);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {.device = "auto", .batch = 128, .workers = 4, .level = 3};
+    struct ps_opt options[] = {
+        {.kind = PS_OPT_TEXT,
+         .letter = 'm',
+         .name = "model",
+         .value = (void *)&settings.model,
+         .argument = "FILE",
+         .help = "model file of ps-train"},
+        {.kind = PS_OPT_TEXT,
+         .letter = 'o',
+         .name = "output",
+         .value = (void *)&settings.output,
+         .argument = "FILE",
+         .help = "embedding file to write; - is stdout"},
+        {.kind = PS_OPT_INT,
+         .name = "raw-pixels",
+         .value = &settings.raw,
+         .argument = "SIZE",
+         .help = "no model: the embedding is the image, resized and cropped to SIZE x SIZE",
+         .most = 1024},
+        {.kind = PS_OPT_INT,
+         .letter = 'b',
+         .name = "batch-size",
+         .value = &settings.batch,
+         .argument = "N",
+         .help = "images a forward pass",
+         .least = 1,
+         .most = 65536},
+        {.kind = PS_OPT_INT,
+         .letter = 'j',
+         .name = "workers",
+         .value = &settings.workers,
+         .argument = "N",
+         .help = "threads that decode images",
+         .least = 1,
+         .most = 1024},
+        {.kind = PS_OPT_TEXT,
+         .name = "device",
+         .value = (void *)&settings.device,
+         .argument = "NAME",
+         .help = "auto, cpu, cuda, cuda:N or ref"},
+        {.kind = PS_OPT_INT,
+         .name = "threads",
+         .value = &settings.threads,
+         .argument = "N",
+         .help = "threads that compute; 0: all processors",
+         .most = 4096},
+        {.kind = PS_OPT_CHOICE,
+         .name = "precision",
+         .value = &settings.precision,
+         .argument = "f32|bf16",
+         .help = "arithmetic of the network"},
+        {.kind = PS_OPT_INT,
+         .name = "level",
+         .value = &settings.level,
+         .argument = "N",
+         .help = "zstd level; 0 writes plain safetensors",
+         .most = 19},
+    };
+    struct ps_command command = {
+        .name = "ps-embed",
+        .synopsis = "[options] -m MODEL -o FILE SHARD...\n[options] --raw-pixels SIZE -o FILE "
+                    "SHARD...",
+        .summary = "Computes the embeddings of all images of the shards. How images are prepared "
+                   "comes from\nthe model file.",
+        .examples = "  ps-embed -m run/last.safetensors -o test.emb.zst test.mdb\n"
+                    "  ps-embed -m run/last.safetensors -o - test.mdb | ps-eval -\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    int operands = 0;
+    int rc = ps_opt_parse(&command, argc, argv, &operands);
+    if (rc == PS_OPT_RUN)
+        rc = run(argv, operands, &settings);
+    else if (rc == PS_OPT_DONE)
+        rc = PS_OK;
+    int closed = ps_stdout_close();
+    if (!rc)
+        rc = closed;
+    if (rc)
+        ps_log_error();
+    ps_opt_free(&command);
+    return ps_exit_status(rc);
+}

@@ -1,0 +1,116 @@
+#include "base/err.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "eval/results.h"
+#include "train/trainer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* "ps-train --help loss" */
+static bool wants_losses(int argc, char **argv)
+{
+    return argc == 3 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) &&
+           !strcmp(argv[2], "loss");
+}
+
+static void print_losses(void)
+{
+    printf("x: embedding, p: proxy of a class, CE: softmax cross-entropy over classes, mean over "
+           "the batch.\ns is --scale, m is --margin; options not given take the loss's default.\n");
+    for (size_t i = 0; i < ps_loss_kind_count; i++) {
+        const struct ps_loss_kind *kind = &ps_loss_kinds[i];
+        printf("\n%s\n    %s\n    defaults: s = %g", kind->name, kind->formula, kind->scale);
+        if (kind->m > 0)
+            printf(", m = %g", kind->m);
+        if (kind->centers > 1)
+            printf(", K = %ld (--centers), gamma = %g, tau = %g", kind->centers, kind->gamma,
+                   kind->tau);
+        putchar('\n');
+    }
+    printf("\nRegularisers (--regularizer)\n"
+           "    ps              proxy synthesis: --ps-mu synthetic classes a sample, each with an\n"
+           "                    embedding and a proxy interpolated between neighbours\n"
+           "    mixup           embeddings and labels of neighbours are mixed\n"
+           "    manifold-mixup  images or raw embeddings, drawn a batch, and labels are mixed\n"
+           "    virtual         one more class at cosine 1 to every embedding\n"
+           "    none            nothing\n"
+           "Interpolation weights are Beta(--ps-alpha, --ps-alpha).\n");
+}
+
+static int print_metrics(const struct ps_train_settings *settings, const struct ps_retrieval *r)
+{
+    long *k = NULL;
+    size_t count = 0;
+    struct ps_results results = {0};
+    int rc = ps_parse_longs("--k-list", settings->k_list, 1, &k, &count);
+    for (size_t i = 0; i < count && !rc; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "recall@%ld", k[i]);
+        rc = ps_results_real(&results, name, r->recall[i]);
+    }
+    if (!rc)
+        rc = ps_results_real(&results, "rp", r->rp);
+    if (!rc)
+        rc = ps_results_real(&results, "map@r", r->map_at_r);
+    if (!rc)
+        rc = ps_results_write_tsv(&results, stdout);
+    ps_results_free(&results);
+    free(k);
+    return rc;
+}
+
+static int run(struct ps_train_settings *settings, const struct ps_command *command)
+{
+    int rc = ps_train_settings_complete(settings);
+    if (rc)
+        return rc;
+    ps_interrupt_install();
+    if (settings->eval_best) {
+        struct ps_retrieval result;
+        rc = ps_train_eval_best(settings, command->options, command->option_count, &result);
+        if (!rc) {
+            rc = print_metrics(settings, &result);
+            ps_retrieval_free(&result);
+        }
+        return rc;
+    }
+    return ps_train(settings, command->options, command->option_count);
+}
+
+int main(int argc, char **argv)
+{
+    if (wants_losses(argc, argv)) {
+        print_losses();
+        return ps_exit_status(ps_stdout_close());
+    }
+    struct ps_train_settings settings = ps_train_settings_default();
+    struct ps_command command = {
+        .name = "ps-train",
+        .synopsis = "[options] --data SHARD --output RUNDIR",
+        .summary = "Trains an embedding network with proxy-based losses and Proxy Synthesis. The "
+                   "same command\ngoes on with a run that was stopped, and does nothing for one "
+                   "that is finished.",
+        .examples = "  ps-train --data train.mdb --eval test.mdb -o run --backbone resnet18 "
+                    "--input-size 64 \\\n    --dim 128 --loss norm-softmax --scale 23 --ps-alpha "
+                    "0.4 --ps-mu 1 --epochs 10\n  ps-train --help loss\n",
+    };
+    command.options = ps_train_options(&settings, &command.option_count);
+    int operands = 0;
+    int rc = command.options ? ps_opt_parse(&command, argc, argv, &operands) : PS_ENOMEM;
+    if (rc == PS_OPT_RUN && operands)
+        rc = ps_fail(PS_EUSAGE, "'%s' is not an option (see --help)", argv[0]);
+    if (rc == PS_OPT_RUN)
+        rc = run(&settings, &command);
+    else if (rc == PS_OPT_DONE)
+        rc = PS_OK;
+    int closed = ps_stdout_close();
+    if (!rc)
+        rc = closed;
+    if (rc)
+        ps_log_error();
+    ps_opt_free(&command);
+    free(command.options);
+    return ps_exit_status(rc);
+}
