@@ -29,7 +29,7 @@ endif
 CFLAGS ?= -O3 -g
 WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas
 WARN_C := $(WARN) -Wmissing-prototypes -Wstrict-prototypes
-PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg
+PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf-c
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 INCLUDE := -I. -Ilib -I$(BUILD)/gen
@@ -40,7 +40,10 @@ LDLIBS = -Wl,--as-needed -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lp
 
 LIB_SRC := $(wildcard lib/*/*.c) $(wildcard kernels/ref/*.c) $(wildcard kernels/cpu/*.c)
 LIB_CXX := $(wildcard lib/*/*.cc)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o)
+# Messages of protocol buffers become C under $(BUILD)/gen.
+PROTO := $(wildcard lib/*/*.proto)
+GEN := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o) $(GEN:%.c=%.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
@@ -64,6 +67,15 @@ $(BUILD)/%.o: %.c
 $(BUILD)/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/gen/%.pb-c.c: %.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(BUILD)/gen $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB_OBJ): | $(GEN)
 
 $(BUILD)/libps.a: $(LIB_OBJ)
 	@rm -f $@
@@ -99,7 +111,7 @@ check: all tests
 demo: all
 	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin
 
-lint:
+lint: $(GEN)
 	tests/lint.sh
 
 format:

@@ -11,7 +11,7 @@ fail() {
 mapfile -t sources < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else git ls-files --cached --others --exclude-standard '*.c'; fi)
 flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Werror
     -DPS_VERSION='"lint"' -I. -Ilib -Ibuild/gen)
-read -ra packages < <(pkg-config --cflags vips lmdb libzstd libarchive matio jansson libxxhash libjpeg)
+read -ra packages < <(pkg-config --cflags vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf-c)
 for source in "${sources[@]}"; do
     gcc -fsyntax-only -fopenmp "${flags[@]}" "${packages[@]}" "$source" || fail "$source: gcc"
     if command -v clang >/dev/null; then

@@ -1,31 +1,80 @@
-/* ps-weights: weight files in, out, and looked into. */
+/* ps-weights: weight files in and out, and looked into. */
 #include "base/err.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/opt.h"
-#include "base/tsv.h"
-#include "net/tensorstats.h"
+#include "net/modelmeta.h"
+#include "net/onnx.h"
+#include "net/published.h"
 #include "net/weightfile.h"
+#include "net/weighttable.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+enum channels { CHANNELS_DEFAULT, CHANNELS_RGB, CHANNELS_BGR };
+enum format { FORMAT_ONNX, FORMAT_PTH_NAMES };
+enum { MOST_NAMES = 20 };
+
 struct settings {
-    const char *output;
+    const char *output, *model, *backbone;
     double tolerance;
+    int pooling, channels, format;
+    long size, resize;
 };
 
-/* Prints text that came from a file as a cell of a table. */
-static int print_cell(const char *text, char end)
+static void report_names(const char *what, const char *const *names, size_t count)
 {
-    char *escaped = ps_tsv_escape(text);
-    if (!escaped)
-        return PS_ENOMEM;
-    printf("%s%c", escaped, end);
-    free(escaped);
-    return PS_OK;
+    struct ps_text text = {0};
+    for (size_t i = 0; i < count && i < MOST_NAMES; i++)
+        ps_text_printf(&text, i ? ", %s" : "%s", names[i]);
+    if (count > MOST_NAMES)
+        ps_text_printf(&text, " and %zu more", count - MOST_NAMES);
+    ps_info("%s: %s", what, text.data ? text.data : "none");
+    ps_text_free(&text);
+}
+
+/* What a full model needs beside its tensors, as far as the file cannot tell. */
+static void describe_model(struct ps_model_meta *meta, const char *backbone, int dim,
+                           const struct settings *settings)
+{
+    struct ps_net_spec spec = {.pooling = (enum ps_pooling)settings->pooling,
+                               .dim = dim,
+                               .size = (int)settings->size,
+                               .freeze_bn = true,
+                               .input = ps_net_default_input(backbone)};
+    snprintf(spec.backbone, sizeof spec.backbone, "%s", backbone);
+    for (int c = 0; c < 3 && settings->channels != CHANNELS_DEFAULT; c++)
+        spec.input.order[c] = settings->channels == CHANNELS_RGB ? c : 2 - c;
+    long resize = settings->resize ? settings->resize : (settings->size * 256 + 112) / 224;
+    ps_model_meta_write(meta, &spec, (int)resize);
+}
+
+/* Finds out which network the tensors are for, tells how they fit, and fills `meta` where they are
+ * a full model. */
+static int fit_network(const struct ps_safetensors *file, const struct settings *settings,
+                       struct ps_model_meta *meta)
+{
+    const char *backbone = settings->backbone ? settings->backbone : ps_fit_backbone(file);
+    meta->count = 0;
+    if (!backbone) {
+        ps_info("%s: the tensors are not those of %s", file->name, ps_net_backbones);
+        return PS_OK;
+    }
+    struct ps_fit fit;
+    int rc = ps_fit_file(&fit, file, backbone);
+    if (rc)
+        return rc;
+    ps_info("%s: %zu tensors match %s", file->name, fit.matched, backbone);
+    report_names("missing", fit.missing, fit.missing_count);
+    report_names("left over", fit.unused, fit.unused_count);
+    if (!fit.matched)
+        rc = ps_fail(PS_EMISMATCH, "%s: no tensor of %s in it", file->name, backbone);
+    else if (fit.complete)
+        describe_model(meta, backbone, fit.dim, settings);
+    ps_fit_free(&fit);
+    return rc;
 }
 
 static int import(const char *path, const struct settings *settings)
@@ -33,37 +82,37 @@ static int import(const char *path, const struct settings *settings)
     if (!settings->output)
         return ps_fail(PS_EUSAGE, "import needs -o FILE");
     struct ps_safetensors file;
-    struct ps_hash id;
     int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
-    id = ps_hash_bytes(file.map.bytes, file.map.length);
+    struct ps_model_meta meta;
+    struct ps_hash id = ps_hash_bytes(file.map.bytes, file.map.length);
     static const char made_by[] = "ps-weights " PS_VERSION;
-    const char *const metadata[] = {"source", ps_path_base(path), "source-id",
-                                    id.hex,   "made-by",          made_by};
-    rc = ps_weightfile_save(settings->output, &file, metadata, 3);
-    size_t elements = 0;
-    for (size_t i = 0; i < file.count; i++)
-        elements += file.tensors[i].count;
+    const char *pairs[6 + 2 * PS_MODEL_PAIRS] = {"source", ps_path_base(path), "source-id",
+                                                 id.hex,   "made-by",          made_by};
+    rc = fit_network(&file, settings, &meta);
+    if (!rc) {
+        memcpy(pairs + 6, meta.pairs, 2 * meta.count * sizeof *pairs);
+        rc = ps_weightfile_save(settings->output, &file, pairs, 3 + meta.count);
+    }
     if (!rc)
-        ps_info("%s: %zu tensors, %zu elements", settings->output, file.count, elements);
+        ps_info("%s: %s of %zu tensors", settings->output, meta.count ? "a full model" : "weights",
+                file.count);
     ps_safetensors_close(&file);
     return rc;
 }
 
-static int show_tensor(const struct ps_tensor *tensor)
+static int export(const struct settings *settings)
 {
-    struct ps_tensor_stats stats;
-    struct ps_text shape = {0};
-    int rc = ps_tensor_stats(tensor, &stats);
-    if (!rc)
-        rc = ps_shape_text(tensor, &shape);
-    if (!rc)
-        rc = print_cell(tensor->name, '\t');
-    if (!rc)
-        printf("%s\t%s\t%.6g\t%.6g\t%.6g\t%zu\n", ps_dtype_name(tensor->dtype), shape.data,
-               stats.min, stats.max, stats.mean, stats.nan);
-    ps_text_free(&shape);
+    if (!settings->model || !settings->output)
+        return ps_fail(PS_EUSAGE, "export needs -m MODEL and -o FILE");
+    struct ps_model model;
+    int rc = ps_model_open(&model, settings->model);
+    if (rc)
+        return rc;
+    rc = settings->format == FORMAT_ONNX ? ps_onnx_save(settings->output, &model)
+                                         : ps_published_save(settings->output, &model);
+    ps_model_close(&model);
     return rc;
 }
 
@@ -73,71 +122,8 @@ static int show(const char *path)
     int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
-    for (size_t i = 0; i < file.pairs && !rc; i++) {
-        printf("# ");
-        rc = print_cell(file.metadata[2 * i], ':');
-        putchar(' ');
-        if (!rc)
-            rc = print_cell(file.metadata[2 * i + 1], '\n');
-    }
-    printf("tensor\ttype\tshape\tmin\tmax\tmean\tnan\n");
-    for (size_t i = 0; i < file.count && !rc; i++)
-        rc = show_tensor(&file.tensors[i]);
+    rc = ps_weights_show(stdout, &file);
     ps_safetensors_close(&file);
-    return rc;
-}
-
-/* One line of the comparison; *same becomes false where the tensors are not. */
-static int compare_tensors(const struct ps_tensor *a, const struct ps_tensor *b, double tolerance,
-                           bool *same)
-{
-    struct ps_tensor_difference difference;
-    int rc = print_cell(a->name, '\t');
-    if (rc)
-        return rc;
-    rc = ps_tensor_difference(a, b, &difference);
-    if (rc == PS_EMISMATCH) {
-        struct ps_text text = {0};
-        rc = ps_shape_text(a, &text);
-        if (!rc)
-            rc = ps_text_printf(&text, " and ");
-        if (!rc)
-            rc = ps_shape_text(b, &text);
-        if (!rc)
-            printf("%s %s %s\t\t\n", ps_dtype_name(a->dtype), text.data, ps_dtype_name(b->dtype));
-        ps_text_free(&text);
-        *same = false;
-        return rc;
-    }
-    if (rc)
-        return rc;
-    bool close = difference.relative <= tolerance;
-    printf("%s\t%.6g\t%.6g\n", close ? "same" : "different", difference.absolute,
-           difference.relative);
-    *same &= close;
-    return PS_OK;
-}
-
-static int compare_files(const struct ps_safetensors *a, const struct ps_safetensors *b,
-                         double tolerance, bool *same)
-{
-    int rc = PS_OK;
-    printf("tensor\tresult\tabsolute\trelative\n");
-    for (size_t i = 0; i < a->count && !rc; i++) {
-        const struct ps_tensor *other = ps_safetensors_find(b, a->tensors[i].name);
-        if (other) {
-            rc = compare_tensors(&a->tensors[i], other, tolerance, same);
-        } else if (!(rc = print_cell(a->tensors[i].name, '\t'))) {
-            printf("only in the first\t\t\n");
-            *same = false;
-        }
-    }
-    for (size_t i = 0; i < b->count && !rc; i++)
-        if (!ps_safetensors_find(a, b->tensors[i].name) &&
-            !(rc = print_cell(b->tensors[i].name, '\t'))) {
-            printf("only in the second\t\t\n");
-            *same = false;
-        }
     return rc;
 }
 
@@ -149,7 +135,7 @@ static int diff(char **paths, const struct settings *settings)
     if (rc)
         return rc;
     if (!(rc = ps_weightfile_open(&b, paths[1]))) {
-        rc = compare_files(&a, &b, settings->tolerance, &same);
+        rc = ps_weights_diff(stdout, &a, &b, settings->tolerance, &same);
         ps_safetensors_close(&b);
     }
     ps_safetensors_close(&a);
@@ -161,42 +147,91 @@ static int diff(char **paths, const struct settings *settings)
 static int run(char **words, int count, const struct settings *settings)
 {
     const char *action = count ? words[0] : "";
+    if (settings->backbone && !ps_net_has_backbone(settings->backbone))
+        return ps_fail(PS_EUSAGE, "--backbone: '%s' is not one of %s", settings->backbone,
+                       ps_net_backbones);
     if (!strcmp(action, "import") && count == 2)
         return import(words[1], settings);
     if (!strcmp(action, "show") && count == 2)
         return show(words[1]);
     if (!strcmp(action, "diff") && count == 3)
         return diff(words + 1, settings);
-    return ps_fail(PS_EUSAGE, "wanted: import FILE -o FILE, show FILE, or diff FILE FILE");
+    if (!strcmp(action, "export") && count == 1)
+        return export(settings);
+    return ps_fail(PS_EUSAGE, "wanted: import FILE -o FILE, show FILE, diff FILE FILE, or export "
+                              "-m MODEL -o FILE");
 }
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {0};
+    struct settings settings = {.size = 224};
     struct ps_opt options[] = {
         {.kind = PS_OPT_TEXT,
          .letter = 'o',
          .name = "output",
          .value = &settings.output,
          .argument = "FILE",
-         .help = "import: the safetensors file to write; - for stdout"},
+         .help = "import, export: the file to write; - for stdout"},
+        {.kind = PS_OPT_TEXT,
+         .letter = 'm',
+         .name = "model",
+         .value = &settings.model,
+         .argument = "FILE",
+         .help = "export: the model"},
+        {.kind = PS_OPT_CHOICE,
+         .name = "format",
+         .value = &settings.format,
+         .argument = "onnx|pth-names",
+         .help = "export: what to write; pth-names is a safetensors file of the backbone alone"},
         {.kind = PS_OPT_REAL,
          .name = "tolerance",
          .value = &settings.tolerance,
          .argument = "X",
-         .help = "diff: largest difference, relative to the largest element, that counts as same",
+         .help = "diff: differences up to X, relative to the largest element, count as none",
          .most = 1e300},
+        {.kind = PS_OPT_SECTION, .help = "What import puts into a full model"},
+        {.kind = PS_OPT_TEXT,
+         .name = "backbone",
+         .value = &settings.backbone,
+         .argument = "NAME",
+         .help = "the network, where names and shapes shall not decide"},
+        {.kind = PS_OPT_CHOICE,
+         .name = "pooling",
+         .value = &settings.pooling,
+         .argument = "GAP|GMP|GAP,GMP",
+         .help = "pooling it was trained with",
+         .aliases = "pooling-type"},
+        {.kind = PS_OPT_INT,
+         .name = "input-size",
+         .value = &settings.size,
+         .argument = "S",
+         .help = "side of its input",
+         .least = 32,
+         .most = 512},
+        {.kind = PS_OPT_INT,
+         .name = "resize",
+         .value = &settings.resize,
+         .argument = "S",
+         .help = "short side before the centre crop; 0 for 256/224 of the input",
+         .most = 4096},
+        {.kind = PS_OPT_CHOICE,
+         .name = "channels",
+         .value = &settings.channels,
+         .argument = "auto|rgb|bgr",
+         .help = "their order; auto: bgr for bninception, rgb for a ResNet"},
     };
     struct ps_command command = {
         .name = "ps-weights",
-        .synopsis = "import FILE -o WEIGHTS\n"
+        .synopsis = "import [options] FILE -o WEIGHTS\n"
                     "show FILE\n"
-                    "diff [--tolerance X] FILE FILE",
+                    "diff [--tolerance X] FILE FILE\n"
+                    "export [--format onnx|pth-names] -m MODEL -o FILE",
         .summary =
             "Reads weight files of any kind (.safetensors; .pth and .pt of PyTorch, of which "
-            "nothing is executed), shows and compares them.",
+            "nothing\nis executed), shows and compares them, and writes models for others.",
         .examples = "  ps-weights import resnet50-11ad3fa6.pth -o resnet50.safetensors\n"
-                    "  ps-weights show resnet50.safetensors | column -t\n",
+                    "  ps-weights show resnet50.safetensors | column -t\n"
+                    "  ps-weights export -m best.safetensors -o best.onnx\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum { DONE, NOT_MATLAB, NO_VARIABLE, NO_VALUE, NOT_WRITTEN }; /* how the other process ends */
-enum { SECONDS = 20, ROWS_LIMIT = 256 << 20 };
+enum { SECONDS = 20, MEMORY = 512 << 20, ROWS_LIMIT = 256 << 20 };
 
 /* Number of elements; 0 for what has no sensible dimensions. */
 static size_t elements(const matvar_t *variable)
@@ -72,9 +72,9 @@ static bool print_number(FILE *out, const matvar_t *value)
 
 static bool print_value(FILE *out, const matvar_t *value)
 {
-    if (!value || (!value->data && elements(value)))
-        return false;
     fputc('\t', out);
+    if (!value || !value->data)
+        return value && value->class_type == MAT_C_CHAR && !elements(value);
     return value->class_type == MAT_C_CHAR ? print_text(out, value) : print_number(out, value);
 }
 
@@ -96,15 +96,44 @@ static int print_rows(FILE *out, matvar_t *array, const char *const *fields)
     return DONE;
 }
 
+/* Pages that count for RLIMIT_DATA (man 5 proc, statm, field 6), 0 if not known. */
+static unsigned long writable_pages(void)
+{
+    char line[256] = "";
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (statm) {
+        if (!fgets(line, sizeof line, statm))
+            line[0] = '\0';
+        fclose(statm);
+    }
+    unsigned long value = 0;
+    char *at = line;
+    for (int field = 1; field <= 6; field++)
+        value = strtoul(at, &at, 10);
+    return value;
+}
+
+/* A damaged length must not fill the machine's memory, nor a loop take for ever. */
+static void limit_resources(void)
+{
+    struct rlimit time = {.rlim_cur = SECONDS, .rlim_max = SECONDS}, no_core = {0};
+    setrlimit(RLIMIT_CPU, &time);
+    setrlimit(RLIMIT_CORE, &no_core);
+    unsigned long pages = writable_pages();
+    if (pages) {
+        rlim_t most = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + MEMORY;
+        struct rlimit memory = {.rlim_cur = most, .rlim_max = most};
+        setrlimit(RLIMIT_DATA, &memory);
+    }
+}
+
 /* The other process: from one file in memory to another; never returns. */
 static _Noreturn void convert(int in, int to, const char *variable, const char *const *fields)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGINT, SIGTERM};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], SIG_DFL); /* a handler would think it is in the first process */
-    struct rlimit time = {.rlim_cur = SECONDS, .rlim_max = SECONDS}, no_core = {0};
-    setrlimit(RLIMIT_CPU, &time);
-    setrlimit(RLIMIT_CORE, &no_core);
+    limit_resources();
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (null >= 0)
         dup2(null, STDERR_FILENO);

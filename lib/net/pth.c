@@ -225,7 +225,8 @@ int ps_pth_parse(struct ps_safetensors *file, const char *name, const void *byte
     if (rc)
         return rc;
     struct builder builder = {.file = file, .checkpoint = &checkpoint};
-    rc = build(&builder);
+    file->name = ps_strdup(name);
+    rc = file->name ? build(&builder) : PS_ENOMEM;
     free(builder.views);
     ps_checkpoint_free(&checkpoint);
     if (rc)

@@ -259,7 +259,7 @@ static void test_bn_of_published_bninception(void **state)
     struct ps_safetensors file;
     void *kept;
     const struct test_tensor row = {.shape = {1, 12}, .strides = {12, 1}};
-    assert_int_equal(parse_one(row, "module.conv1_7x7_s2_bn.weight", &file, &kept), 0);
+    assert_int_equal(parse_one(row, "model.module.model.conv1_7x7_s2_bn.weight", &file, &kept), 0);
     assert_string_equal(file.tensors[0].name, "conv1_7x7_s2_bn.weight");
     assert_int_equal(file.tensors[0].ndim, 1);
     assert_int_equal(file.tensors[0].shape[0], 12);

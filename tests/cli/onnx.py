@@ -1,0 +1,174 @@
+"""Helper of onnx.bats: weights by the golden filler, and what onnxruntime makes of an ONNX file.
+
+    onnx.py weights BACKBONE OUT          a full set of tensors (tests/golden/README.md)
+    onnx.py golden MODEL.onnx GOLDEN      compare with the embedding of a golden file
+    onnx.py images MODEL.onnx EMB FOLDER  compare with ps-embed on P6 images of the input's size
+"""
+import json
+import struct
+import sys
+
+import numpy as np
+
+DIM = 64
+
+
+def read_safetensors(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    metadata = header.pop("__metadata__", {})
+    types = {"F32": "<f4", "I64": "<i8", "I32": "<i4"}
+    tensors = {
+        name: np.frombuffer(data, types[entry["dtype"]], int(np.prod(entry["shape"])),
+                            8 + length + entry["data_offsets"][0]).reshape(entry["shape"])
+        for name, entry in header.items() if entry["dtype"] in types
+    }
+    return tensors, metadata
+
+
+def write_safetensors(path, tensors):
+    header, at = {}, 0
+    for name, x in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(x.shape), "data_offsets": [at, at + x.nbytes]}
+        at += x.nbytes
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for x in tensors.values():
+            file.write(x.tobytes())
+
+
+def filler(name, shape):
+    """u(name, i) in [-1, 1), see tests/golden/README.md."""
+    seed = 0xCBF29CE484222325
+    for byte in name.encode():
+        seed = (seed ^ byte) * 0x100000001B3 % 2**64
+    z = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(seed)
+    z += np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return ((z >> np.uint64(40)).astype(np.float64) / 2**24 * 2 - 1).astype("<f4").reshape(shape)
+
+
+def bn(name, channels):
+    return [(f"{name}.{part}", (channels,))
+            for part in ("weight", "bias", "running_mean", "running_var")]
+
+
+def resnet18():
+    names = [("conv1.weight", (64, 3, 7, 7)), *bn("bn1", 64)]
+    inside = 64
+    for stage, channels in enumerate((64, 128, 256, 512), 1):
+        for block in range(2):
+            scope = f"layer{stage}.{block}"
+            names += [(f"{scope}.conv1.weight", (channels, inside, 3, 3)),
+                      *bn(f"{scope}.bn1", channels),
+                      (f"{scope}.conv2.weight", (channels, channels, 3, 3)),
+                      *bn(f"{scope}.bn2", channels)]
+            if inside != channels:
+                names += [(f"{scope}.downsample.0.weight", (channels, inside, 1, 1)),
+                          *bn(f"{scope}.downsample.1", channels)]
+            inside = channels
+    return names, inside
+
+
+def bninception():
+    names = []
+
+    def conv(name, inside, channels, kernel):
+        names.extend([(f"{name}.weight", (channels, inside, kernel, kernel)),
+                      (f"{name}.bias", (channels,)), *bn(f"{name}_bn", channels)])
+
+    conv("conv1_7x7_s2", 3, 64, 7)
+    conv("conv2_3x3_reduce", 64, 64, 1)
+    conv("conv2_3x3", 64, 192, 3)
+    inside = 192
+    for block, one, three, double, pool in (
+        ("3a", 64, (64, 64), (64, 96), 32), ("3b", 64, (64, 96), (64, 96), 64),
+        ("3c", 0, (128, 160), (64, 96), 0), ("4a", 224, (64, 96), (96, 128), 128),
+        ("4b", 192, (96, 128), (96, 128), 128), ("4c", 160, (128, 160), (128, 160), 128),
+        ("4d", 96, (128, 192), (160, 192), 128), ("4e", 0, (128, 192), (192, 256), 0),
+        ("5a", 352, (192, 320), (160, 224), 128), ("5b", 352, (192, 320), (192, 224), 128),
+    ):
+        scope = f"inception_{block}"
+        if one:
+            conv(f"{scope}_1x1", inside, one, 1)
+        conv(f"{scope}_3x3_reduce", inside, three[0], 1)
+        conv(f"{scope}_3x3", *three, 3)
+        conv(f"{scope}_double_3x3_reduce", inside, double[0], 1)
+        conv(f"{scope}_double_3x3_1", *double, 3)
+        conv(f"{scope}_double_3x3_2", double[1], double[1], 3)
+        if pool:
+            conv(f"{scope}_pool_proj", inside, pool, 1)
+        inside = one + three[1] + double[1] + (pool or inside)
+    return names, inside
+
+
+def value(name, shape):
+    u = filler("shared/" + name, shape)
+    part = name.rsplit(".", 1)[1]
+    if len(shape) == 4:
+        return u * np.float32(np.sqrt(6 / np.prod(shape[1:])))
+    if len(shape) == 2:
+        return u * np.float32(np.sqrt(3 / shape[1]))
+    if part == "running_var":
+        return 1 + np.float32(0.5) * u
+    if part == "weight":
+        return np.float32(1 if "_bn." in name else 0.5) + np.float32(0.1) * u
+    return np.float32(0.1) * u
+
+
+def weights(backbone, out):
+    names, channels = {"resnet18": resnet18, "bninception": bninception}[backbone]()
+    names += [("embedding.weight", (DIM, channels)), ("embedding.bias", (DIM,))]
+    write_safetensors(out, {name: value(name, shape) for name, shape in names})
+
+
+def run(path, images):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(["embedding"], {"image": images})[0], session
+
+
+def compare(got, wanted, tolerance):
+    error = np.abs(got - wanted).max() / np.abs(wanted).max()
+    print(f"largest difference: {error:.3g} of the largest element")
+    sys.exit(not (got.shape == wanted.shape and error <= tolerance))
+
+
+def golden(path, golden_path):
+    tensors, metadata = read_safetensors(golden_path)
+    batch, size = len(tensors["embedding"]), int(metadata["input_size"])
+    shape = (batch, 3, size, size)
+    images = filler(f"shared/image/{metadata['backbone']}/{'x'.join(map(str, shape))}", shape)
+    compare(run(path, images)[0], tensors["embedding"], 1e-4)
+
+
+def images(path, embedding_path, folder):
+    import glob
+
+    pixels = []
+    for name in sorted(glob.glob(f"{folder}/**/*.ppm", recursive=True)):
+        with open(name, "rb") as file:
+            header, raw = file.readline() + file.readline() + file.readline(), file.read()
+        width, height = map(int, header.split()[1:3])
+        pixels.append(np.frombuffer(raw, np.uint8).reshape(height, width, 3))
+    import onnxruntime
+
+    metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    numbers = {key: np.float32([float(x) for x in metadata[key].split(",")])
+               for key in ("range", "mean", "std")}
+    order = ["rgb".index(letter) for letter in metadata["channels"]]
+    x = np.stack(pixels)[..., order].astype(np.float32) / numbers["range"]
+    x = np.ascontiguousarray(((x - numbers["mean"]) / numbers["std"]).transpose(0, 3, 1, 2))
+    compare(run(path, x)[0], read_safetensors(embedding_path)[0]["embedding"], 1e-4)
+
+
+if __name__ == "__main__":
+    {"weights": weights, "golden": golden, "images": images}[sys.argv[1]](*sys.argv[2:])
