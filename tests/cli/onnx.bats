@@ -7,24 +7,35 @@ setup() {
     out=$BATS_TEST_TMPDIR
 }
 
-# A model with the parameters of the golden files for inputs of 64 x 64.
+# make_model BACKBONE OPTION...: a model with the parameters of the golden files, and its export.
 make_model() {
     "$PYTHON" -c 'import numpy, onnxruntime' 2>/dev/null || skip "onnxruntime is not installed"
     "$PYTHON" tests/cli/onnx.py weights "$1" "$out/weights.safetensors"
-    ps-weights import "$out/weights.safetensors" --input-size 64 -o "$out/model.safetensors"
+    ps-weights import "$out/weights.safetensors" "${@:2}" -o "$out/model.safetensors"
     ps-weights export -m "$out/model.safetensors" -o "$out/model.onnx"
 }
 
 @test "onnxruntime gives the golden embedding of resnet18" {
-    make_model resnet18
+    make_model resnet18 --input-size 64
     "$PYTHON" tests/cli/onnx.py golden "$out/model.onnx" \
         tests/golden/net/resnet18_s64_b3_gap_frozen.safetensors
 }
 
-@test "onnxruntime gives the golden embedding of bninception" {
-    make_model bninception
+@test "onnxruntime gives the golden embedding of bninception, average and maximum pooled" {
+    make_model bninception --pooling GAP,GMP
     "$PYTHON" tests/cli/onnx.py golden "$out/model.onnx" \
-        tests/golden/net/bninception_s64_b2_gap_frozen.safetensors
+        tests/golden/net/bninception_s224_b2_gap+gmp_frozen.safetensors
+}
+
+@test "onnxruntime and ps-embed agree on images" {
+    make_model bninception --input-size 64 --resize 64
+    "$PYTHON" tests/cli/onnx.py photos "$out/photos/train"
+    ps-prepare folder "$out/photos" -o "$out/list.tsv"
+    ps-pack "$out/list.tsv" -o "$out/photos.mdb"
+    ps-embed --device cpu -m "$out/model.safetensors" -o "$out/e.emb.zst" "$out/photos.mdb"
+    zstd -dqc "$out/e.emb.zst" >"$out/e.safetensors"
+    "$PYTHON" tests/cli/onnx.py images "$out/model.onnx" "$out/photos/train" \
+        "$out/e.safetensors"
 }
 
 @test "what is no full model is not exported" {

@@ -2,15 +2,19 @@
 
     onnx.py weights BACKBONE OUT          a full set of tensors (tests/golden/README.md)
     onnx.py golden MODEL.onnx GOLDEN      compare with the embedding of a golden file
-    onnx.py images MODEL.onnx EMB FOLDER  compare with ps-embed on P6 images of the input's size
+    onnx.py photos FOLDER                 make a data set of small P6 images
+    onnx.py images MODEL.onnx FOLDER EMB  compare with what ps-embed made of them
 """
+import glob
 import json
+import os
 import struct
 import sys
 
 import numpy as np
 
 DIM = 64
+SIZE = 64
 
 
 def read_safetensors(path):
@@ -133,7 +137,7 @@ def run(path, images):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(["embedding"], {"image": images})[0], session
+    return session.run(["embedding"], {"image": images})[0]
 
 
 def compare(got, wanted, tolerance):
@@ -147,28 +151,36 @@ def golden(path, golden_path):
     batch, size = len(tensors["embedding"]), int(metadata["input_size"])
     shape = (batch, 3, size, size)
     images = filler(f"shared/image/{metadata['backbone']}/{'x'.join(map(str, shape))}", shape)
-    compare(run(path, images)[0], tensors["embedding"], 1e-4)
+    compare(run(path, images), tensors["embedding"], 1e-4)
 
 
-def images(path, embedding_path, folder):
-    import glob
+def photos(folder):
+    random = np.random.default_rng(1)
+    for i in range(6):
+        os.makedirs(f"{folder}/{i // 3}", exist_ok=True)
+        coarse = random.integers(0, 256, (8, 8, 3), np.uint8)
+        with open(f"{folder}/{i // 3}/{i}.ppm", "wb") as file:
+            file.write(f"P6\n{SIZE} {SIZE}\n255\n".encode())
+            file.write(coarse.repeat(SIZE // 8, 0).repeat(SIZE // 8, 1).tobytes())
 
+
+def images(path, folder, embedding_path):
     pixels = []
-    for name in sorted(glob.glob(f"{folder}/**/*.ppm", recursive=True)):
+    for name in sorted(glob.glob(f"{folder}/*/*.ppm")):
         with open(name, "rb") as file:
-            header, raw = file.readline() + file.readline() + file.readline(), file.read()
-        width, height = map(int, header.split()[1:3])
-        pixels.append(np.frombuffer(raw, np.uint8).reshape(height, width, 3))
+            raw = file.read()[-SIZE * SIZE * 3 :]
+        pixels.append(np.frombuffer(raw, np.uint8).reshape(SIZE, SIZE, 3))
     import onnxruntime
 
     metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    numbers = {key: np.float32([float(x) for x in metadata[key].split(",")])
-               for key in ("range", "mean", "std")}
+    scale, mean, std = (np.float32([float(x) for x in metadata[key].split(",")])
+                        for key in ("range", "mean", "std"))
     order = ["rgb".index(letter) for letter in metadata["channels"]]
-    x = np.stack(pixels)[..., order].astype(np.float32) / numbers["range"]
-    x = np.ascontiguousarray(((x - numbers["mean"]) / numbers["std"]).transpose(0, 3, 1, 2))
-    compare(run(path, x)[0], read_safetensors(embedding_path)[0]["embedding"], 1e-4)
+    x = (np.stack(pixels)[..., order].astype(np.float32) / scale - mean) / std
+    x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    compare(run(path, x), read_safetensors(embedding_path)[0]["embedding"], 1e-4)
 
 
 if __name__ == "__main__":
-    {"weights": weights, "golden": golden, "images": images}[sys.argv[1]](*sys.argv[2:])
+    {"weights": weights, "golden": golden, "photos": photos,
+     "images": images}[sys.argv[1]](*sys.argv[2:])

@@ -20,7 +20,7 @@ struct record {
 static void put(struct ps_text *out, uint64_t value, int size)
 {
     for (int i = 0; i < size; i++) {
-        char byte = (char)(value >> 8 * i);
+        char byte = (char)(i < 8 ? value >> 8 * i : 0);
         assert_int_equal(ps_text_add(out, &byte, 1), 0);
     }
 }
