@@ -113,7 +113,7 @@ static ps_backend *open_backend(const char *device)
     static const struct ps_backend_ops *const linked[] = {&ps_backend_ref, &ps_backend_cpu};
     const struct ps_backend_config config = {.threads = 2};
     char message[200] = "no such backend";
-    for (size_t i = 0; i < sizeof linked / sizeof *linked; i++)
+    for (size_t i = 0; i < 2; i++)
         if (strcmp(device, linked[i]->name) == 0) {
             ps_backend *be = linked[i]->open(&config, message, sizeof message);
             if (be)
