@@ -33,7 +33,9 @@ PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 INCLUDE := -I. -Ilib -I$(BUILD)/gen
-COMMON = -march=$(ARCH) -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
+# NaN and infinity keep their meaning; errno and traps of the mathematics are not looked at.
+MATH := -fno-math-errno -fno-trapping-math
+COMMON = -march=$(ARCH) $(MATH) -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
 LDLIBS = -Wl,--as-needed -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++

@@ -42,18 +42,23 @@ static int bn_prepare(struct cpu *cpu, ps_node *node)
 static void plane_moments(const float *x, size_t hw, int block, double *sum, double *square)
 {
     float mean[DN_BLOCK];
+#pragma omp simd
     for (int c = 0; c < block; c++)
         sum[c] = square[c] = 0;
     for (size_t i = 0; i < hw; i++)
+#pragma omp simd
         for (int c = 0; c < block; c++)
             sum[c] += x[i * block + c];
+#pragma omp simd
     for (int c = 0; c < block; c++)
         mean[c] = (float)(sum[c] / (double)hw);
     for (size_t i = 0; i < hw; i++)
+#pragma omp simd
         for (int c = 0; c < block; c++) {
             float d = x[i * block + c] - mean[c];
             square[c] += d * d;
         }
+#pragma omp simd
     for (int c = 0; c < block; c++) {
         double off = sum[c] / (double)hw - mean[c];
         square[c] -= off * off * (double)hw;
@@ -93,6 +98,7 @@ static inline void plane_affine(float *y, const float *x, const float *r, size_t
                                 const float *a, const float *b, bool relu)
 {
     for (size_t i = 0; i < hw; i++)
+#pragma omp simd
         for (int c = 0; c < block; c++) {
             float v = a[c] * x[i * block + c] + b[c];
             if (r)
@@ -132,22 +138,29 @@ static int bn_forward(struct cpu *cpu, ps_node *node, const float *params, float
 static inline void plane_sums(float *dy, const float *y, const float *x, size_t hw, int block,
                               const float *mean, double *sum, double *product)
 {
-    for (int c = 0; c < block; c++)
-        sum[c] = product[c] = 0;
+    double s[DN_BLOCK] = {0}, p[DN_BLOCK] = {0};
+    if (y)
+#pragma omp simd
+        for (size_t i = 0; i < hw * (size_t)block; i++)
+            dy[i] = y[i] <= 0 ? 0 : dy[i];
     for (size_t i = 0; i < hw; i++)
+#pragma omp simd
         for (int c = 0; c < block; c++) {
-            size_t at = i * block + c;
-            float g = y && y[at] <= 0 ? 0 : dy[at];
-            dy[at] = g;
-            sum[c] += g;
-            product[c] += g * (x[at] - mean[c]);
+            float g = dy[i * block + c];
+            s[c] += g;
+            p[c] += g * (x[i * block + c] - mean[c]);
         }
+    for (int c = 0; c < block; c++) {
+        sum[c] = s[c];
+        product[c] = p[c];
+    }
 }
 
 static inline void plane_back(float *dx, const float *dy, const float *x, size_t hw, int block,
                               const float *a, const float *b, const float *c0)
 {
     for (size_t i = 0; i < hw; i++)
+#pragma omp simd
         for (int c = 0; c < block; c++)
             dx[i * block + c] = a[c] * dy[i * block + c] + b[c] * x[i * block + c] + c0[c];
 }

@@ -65,6 +65,7 @@ static inline void max_at(const float *x, int w, int block, const struct ps_op_d
 {
     float best[DN_BLOCK];
     int32_t where[DN_BLOCK];
+#pragma omp simd
     for (int c = 0; c < block; c++) {
         best[c] = -INFINITY;
         where[c] = (rows.first - top) * d->kernel + cols.first - left;
@@ -73,15 +74,18 @@ static inline void max_at(const float *x, int w, int block, const struct ps_op_d
         for (int j = cols.first; j < cols.end; j++) {
             const float *v = x + ((size_t)i * w + j) * block;
             int32_t here = (i - top) * d->kernel + j - left;
+#pragma omp simd
             for (int c = 0; c < block; c++) {
                 bool larger = (v[c] > best[c]) | (v[c] != v[c]); /* a NaN wins */
                 best[c] = larger ? v[c] : best[c];
                 where[c] = larger ? here : where[c];
             }
         }
+#pragma omp simd
     for (int c = 0; c < block; c++)
         y[c] = best[c];
     if (index)
+#pragma omp simd
         for (int c = 0; c < block; c++)
             index[c] = (uint8_t)where[c];
 }
@@ -92,8 +96,10 @@ static inline void average_at(const float *x, int w, int block, struct range row
     float sum[DN_BLOCK] = {0};
     for (int i = rows.first; i < rows.end; i++)
         for (int j = cols.first; j < cols.end; j++)
+#pragma omp simd
             for (int c = 0; c < block; c++)
                 sum[c] += x[((size_t)i * w + j) * block + c];
+#pragma omp simd
     for (int c = 0; c < block; c++)
         y[c] = sum[c] * scale;
 }
@@ -152,9 +158,11 @@ static inline void plane_window_back(const ps_node *node, float *dx, const float
                     float *to = dx + ((size_t)a * in.w + b) * block;
                     int here = (a - top) * d->kernel + b - left;
                     if (index)
+#pragma omp simd
                         for (int c = 0; c < block; c++)
                             to[c] += index[at + c] == here ? dy[at + c] : 0;
                     else
+#pragma omp simd
                         for (int c = 0; c < block; c++)
                             to[c] += dy[at + c] * scale;
                 }
