@@ -227,14 +227,13 @@ static int read_choices(struct cpu_choices *choices, const char *path)
     FILE *file = fopen(path, "r");
     if (!file)
         return -1;
-    char line[KEY + NAME + 64], algorithm[16], sum[16];
+    char line[KEY + NAME + 64], algorithm[16], index[8], sum[16];
     while (fgets(line, sizeof line, file)) {
         struct choice c;
-        if (!strchr(line, '\n') ||
-            sscanf(line, "%127[^\t]\t%15s\t%d\t%15s\t%63[^\n]", c.key, algorithm, &c.index, sum,
-                   c.name) != 5 ||
-            c.index < 0 || c.index > 100)
+        if (!strchr(line, '\n') || sscanf(line, "%127[^\t]\t%15s\t%7s\t%15s\t%63[^\n]", c.key,
+                                          algorithm, index, sum, c.name) != 5)
             continue;
+        c.index = (int)strtol(index, NULL, 10);
         c.winograd = strcmp(algorithm, "winograd") == 0;
         c.apart = strcmp(sum, "apart") == 0;
         struct choice *larger = realloc(choices->all, (choices->count + 1) * sizeof c);

@@ -122,7 +122,7 @@ static void assert_close(const float *x, const float *y, size_t n, double tolera
 {
     double largest = 0, difference = 0;
     for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs(x[i]));
+        largest = fmax(largest, fabsf(x[i]));
         difference = fmax(difference, fabs((double)x[i] - y[i]));
     }
     if (!(difference <= tolerance * largest))
