@@ -29,5 +29,8 @@ int ps_results_note(struct ps_results *results, const char *name, const char *va
 
 int ps_results_write_tsv(const struct ps_results *results, FILE *stream);
 int ps_results_write_json(const struct ps_results *results, FILE *stream);
+/* For people: a pipe table, and a LaTeX tabular. Notes are left out. */
+int ps_results_write_markdown(const struct ps_results *results, FILE *stream);
+int ps_results_write_latex(const struct ps_results *results, FILE *stream);
 
 #endif
