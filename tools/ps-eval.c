@@ -3,115 +3,251 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opt.h"
-#include "data/shard.h"
-#include "eval/embedding.h"
-#include "eval/metrics.h"
-#include "eval/results.h"
+#include "eval/combine.h"
+#include "eval/evaluate.h"
+#include "eval/interop.h"
+#include "eval/whiten.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct settings {
-    const char *output, *recall;
-    bool json, percent;
-    long threads;
-    long *k;
-    size_t k_count;
+enum { ONE_EACH = 0 }; /* --ensemble none; the others follow enum ps_combine */
+
+struct tool {
+    const char *output, *recall, *metrics, *tags, *dims, *gallery, *labels, *pca;
+    bool json, percent, whiten, per_class;
+    int ensemble, resample;
+    long threads, bootstrap, seed;
+    struct ps_evaluation how;
+    long *k, *dim;
+    char *tag_text;
+    const char **tag;
+    struct ps_embedding gallery_embedding;
+    ps_whitening *whitening;
+    struct ps_results results;
 };
 
-static int add_metrics(struct ps_results *results, const struct ps_retrieval *r,
-                       const struct settings *settings)
+/* "setting=PS,seed=1" */
+static int parse_tags(struct tool *tool)
 {
-    double scale = settings->percent ? 100 : 1;
-    int rc = PS_OK;
-    char name[40];
-    for (size_t i = 0; i < settings->k_count && !rc; i++) {
-        snprintf(name, sizeof name, "recall@%ld", settings->k[i]);
-        rc = ps_results_real(results, name, scale * r->recall[i]);
+    tool->tag_text = ps_strdup(tool->tags);
+    tool->tag = ps_calloc(strlen(tool->tags) + 2, sizeof *tool->tag);
+    if (!tool->tag_text || !tool->tag)
+        return PS_ENOMEM;
+    char *rest = tool->tag_text;
+    for (char *pair; (pair = strsep(&rest, ","));) {
+        char *equals = strchr(pair, '=');
+        if (!equals || equals == pair)
+            return ps_fail(PS_EUSAGE, "--tag: '%s' is not NAME=VALUE", pair);
+        *equals = '\0';
+        tool->tag[2 * tool->how.tag_count] = pair;
+        tool->tag[2 * tool->how.tag_count++ + 1] = equals + 1;
     }
+    tool->how.tags = tool->tag;
+    return PS_OK;
+}
+
+static int parse_lists(struct tool *tool)
+{
+    struct ps_evaluation *how = &tool->how;
+    int rc = ps_parse_longs("--recall", tool->recall, 1, &tool->k, &how->k_count);
+    for (size_t i = 1; i < how->k_count && !rc; i++)
+        if (tool->k[i] <= tool->k[i - 1])
+            rc = ps_fail(PS_EUSAGE, "--recall: '%s' does not ascend", tool->recall);
+    if (!rc && tool->dims)
+        rc = ps_parse_longs("--dims", tool->dims, 1, &tool->dim, &how->dim_count);
     if (!rc)
-        rc = ps_results_real(results, "rp", scale * r->rp);
-    if (!rc)
-        rc = ps_results_real(results, "map@r", scale * r->map_at_r);
-    if (!rc)
-        rc = ps_results_count(results, "queries", r->queries);
-    if (!rc)
-        rc = ps_results_count(results, "lone", r->lone);
+        rc = ps_metrics_parse(how->metric, "--metrics", tool->metrics);
+    if (!rc && tool->tags)
+        rc = parse_tags(tool);
+    if (!rc && tool->whiten && !tool->pca)
+        rc = ps_fail(PS_EUSAGE, "--whiten needs --pca FILE, the file it is fitted on");
+    how->k = tool->k;
+    how->dims = tool->dim;
+    how->bootstrap = (size_t)tool->bootstrap;
+    how->over_classes = tool->resample == 1;
+    how->per_class = tool->per_class;
+    how->provenance = tool->json;
+    how->scale = tool->percent ? 100 : 1;
+    how->seed = (uint64_t)tool->seed;
+    how->threads = (int)tool->threads;
     return rc;
 }
 
-static int evaluate(struct ps_results *results, const char *path, const struct settings *settings)
+static int load(struct tool *tool, struct ps_embedding *e, const char *path, const char *labels)
+{
+    int rc = ps_embedding_load(e, path, labels);
+    if (!rc && tool->whitening) {
+        rc = ps_whitening_apply(tool->whitening, e);
+        if (rc)
+            ps_embedding_free(e);
+    }
+    return rc;
+}
+
+static int fit(struct tool *tool)
 {
     struct ps_embedding e;
-    int rc = ps_embedding_read(&e, path);
+    int rc = ps_embedding_load(&e, tool->pca, NULL);
     if (rc)
         return rc;
-    struct ps_retrieval retrieval;
-    const struct ps_retrieval_settings how = {.k = settings->k,
-                                              .k_count = settings->k_count,
-                                              .threads = (int)settings->threads,
-                                              .name = e.file};
-    rc = ps_retrieval_self(&retrieval, e.x, e.label, e.n, e.dim, &how);
-    if (!rc) {
-        rc = ps_results_text(results, "file", e.file);
-        if (!rc)
-            rc = add_metrics(results, &retrieval, settings);
-        ps_retrieval_free(&retrieval);
-    }
+    size_t dim = tool->how.dim_count ? 0 : e.dim;
+    for (size_t i = 0; i < tool->how.dim_count; i++)
+        if ((size_t)tool->how.dims[i] > dim)
+            dim = (size_t)tool->how.dims[i];
+    tool->whitening = ps_whitening_fit(&e, dim, tool->whiten);
     ps_embedding_free(&e);
+    return tool->whitening ? PS_OK : (int)ps_error_code();
+}
+
+static int note(struct tool *tool, const struct ps_embedding *e)
+{
+    const char *shard = ps_embedding_meta(e, "shard_id"), *model = ps_embedding_meta(e, "model_id");
+    char *text =
+        ps_asprintf("%s shard_id=%s model_id=%s", e->file, shard ? shard : "", model ? model : "");
+    int rc = text ? PS_OK : PS_ENOMEM;
+    if (!rc && (shard || model))
+        rc = ps_results_note(&tool->results, "embedding", text);
+    free(text);
     return rc;
 }
 
-static int write_results(const struct ps_results *results, const struct settings *settings)
+static int evaluate(struct tool *tool, const struct ps_embedding *e)
 {
-    ps_out *out = ps_out_open(settings->output);
+    int rc = note(tool, e);
+    return rc ? rc
+              : ps_evaluate(&tool->results, e, tool->gallery ? &tool->gallery_embedding : NULL,
+                            &tool->how);
+}
+
+static int evaluate_each(struct tool *tool, char **files, int count)
+{
+    int rc = PS_OK;
+    for (int i = 0; i < count && !rc; i++) {
+        struct ps_embedding e;
+        rc = load(tool, &e, files[i], tool->labels);
+        if (!rc) {
+            rc = evaluate(tool, &e);
+            ps_embedding_free(&e);
+        }
+    }
+    return rc;
+}
+
+static int evaluate_together(struct tool *tool, char **files, int count)
+{
+    struct ps_embedding whole, *parts = ps_calloc((size_t)count, sizeof *parts);
+    int loaded = 0, rc = parts ? PS_OK : PS_ENOMEM;
+    while (loaded < count && !rc) {
+        rc = load(tool, &parts[loaded], files[loaded], tool->labels);
+        loaded += !rc;
+    }
+    if (!rc)
+        rc = ps_embedding_combine(&whole, parts, (size_t)count,
+                                  (enum ps_combine)(tool->ensemble - 1));
+    while (loaded > 0)
+        ps_embedding_free(&parts[--loaded]);
+    free(parts);
+    if (rc)
+        return rc;
+    rc = evaluate(tool, &whole);
+    ps_embedding_free(&whole);
+    return rc;
+}
+
+static int write_results(struct tool *tool)
+{
+    ps_out *out = ps_out_open(tool->output);
     if (!out)
         return ps_error_code();
-    int rc = settings->json ? ps_results_write_json(results, ps_out_stream(out))
-                            : ps_results_write_tsv(results, ps_out_stream(out));
+    int rc = tool->json ? ps_results_write_json(&tool->results, ps_out_stream(out))
+                        : ps_results_write_tsv(&tool->results, ps_out_stream(out));
     return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
-static int run(char **files, int count, struct settings *settings)
+static int run(struct tool *tool, char **files, int count)
 {
-    int rc = ps_parse_longs("--recall", settings->recall, 1, &settings->k, &settings->k_count);
-    struct ps_results results = {0};
-    for (int i = 0; i < count && !rc; i++)
-        rc = evaluate(&results, files[i], settings);
+    int rc = parse_lists(tool);
+    if (!rc && tool->pca)
+        rc = fit(tool);
+    if (!rc && tool->gallery)
+        rc = load(tool, &tool->gallery_embedding, tool->gallery, NULL);
+    if (!rc && tool->percent)
+        rc = ps_results_note(&tool->results, "unit", "percent");
     if (!rc)
-        rc = write_results(&results, settings);
-    ps_results_free(&results);
-    free(settings->k);
-    return rc;
+        rc = tool->ensemble == ONE_EACH ? evaluate_each(tool, files, count)
+                                        : evaluate_together(tool, files, count);
+    return rc ? rc : write_results(tool);
+}
+
+static void release(struct tool *tool)
+{
+    ps_embedding_free(&tool->gallery_embedding);
+    ps_whitening_free(tool->whitening);
+    ps_results_free(&tool->results);
+    free(tool->k);
+    free(tool->dim);
+    free(tool->tag_text);
+    free(tool->tag);
 }
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.output = "-", .recall = "1,2,4,8"};
+    struct tool t = {.output = "-", .recall = "1,2,4,8", .metrics = "recall,rp,map@r", .seed = 1};
+#define TEXT(name_, value_, argument_, help_)                                                      \
+    {                                                                                              \
+        .kind = PS_OPT_TEXT, .name = name_, .value = &(value_), .argument = argument_,             \
+        .help = help_                                                                              \
+    }
+#define FLAG(name_, value_, help_)                                                                 \
+    {                                                                                              \
+        .kind = PS_OPT_FLAG, .name = name_, .value = &(value_), .help = help_                      \
+    }
+#define COUNT(name_, value_, most_, help_)                                                         \
+    {                                                                                              \
+        .kind = PS_OPT_INT, .name = name_, .value = &(value_), .argument = "N", .help = help_,     \
+        .most = most_                                                                              \
+    }
+#define WORD(name_, value_, words_, help_)                                                         \
+    {                                                                                              \
+        .kind = PS_OPT_CHOICE, .name = name_, .value = &(value_), .argument = words_,              \
+        .help = help_                                                                              \
+    }
     struct ps_opt options[] = {
+        {.kind = PS_OPT_SECTION, .help = "What is measured"},
+        TEXT("recall", t.recall, "LIST", "the K of recall@K and precision@K"),
+        TEXT("metrics", t.metrics, "LIST",
+             "of recall, rp, map@r, precision, map, nmi, ami; or all (the last three take longer)"),
+        TEXT("dims", t.dims, "LIST", "evaluate the first so many dimensions, a row each"),
+        FLAG("per-class", t.per_class, "a row for each class instead of the means"),
+        COUNT("bootstrap", t.bootstrap, 1e7, "95 % confidence intervals from N resamples"),
+        WORD("resample", t.resample, "queries|classes", "what the bootstrap draws"),
+        TEXT("index", t.how.index, "FACTORY",
+             "a second row with an approximate FAISS index, such as HNSW32"),
+        {.kind = PS_OPT_SECTION, .help = "What it is measured on"},
+        TEXT("gallery", t.gallery, "FILE", "look for the queries among the items of FILE"),
+        TEXT("labels", t.labels, "FILE", "labels (.npy or .tsv) of .npy embeddings"),
+        WORD("ensemble", t.ensemble, "none|concat|average|join",
+             "several files as one: rows one after the other, or the same items' embeddings "
+             "averaged or side by side"),
+        TEXT("pca", t.pca, "FILE", "turn to the principal components of FILE's embeddings"),
+        FLAG("whiten", t.whiten, "and scale each to variance 1"),
+        {.kind = PS_OPT_SECTION, .help = "Output"},
         {.kind = PS_OPT_TEXT,
          .letter = 'o',
          .name = "output",
-         .value = &settings.output,
+         .value = &t.output,
          .argument = "FILE",
          .help = "where the table goes"},
-        {.kind = PS_OPT_FLAG,
-         .name = "json",
-         .value = &settings.json,
-         .help = "JSON lines instead of a table"},
-        {.kind = PS_OPT_FLAG,
-         .name = "percent",
-         .value = &settings.percent,
-         .help = "percent instead of fractions"},
-        {.kind = PS_OPT_TEXT,
-         .name = "recall",
-         .value = &settings.recall,
-         .argument = "LIST",
-         .help = "the K of recall@K"},
+        FLAG("json", t.json, "JSON lines instead of a table"),
+        FLAG("percent", t.percent, "percent instead of fractions"),
+        TEXT("tag", t.tags, "NAME=VALUE,...", "columns put first, such as setting=PS,seed=1"),
+        {.kind = PS_OPT_SECTION, .help = "Running"},
+        COUNT("seed", t.seed, 1e15, "of the bootstrap and of k-means"),
         {.kind = PS_OPT_INT,
          .letter = 'j',
          .name = "threads",
-         .value = &settings.threads,
+         .value = &t.threads,
          .argument = "N",
          .help = "threads; 0: all processors",
          .most = 4096},
@@ -119,20 +255,22 @@ int main(int argc, char **argv)
     struct ps_command command = {
         .name = "ps-eval",
         .synopsis = "[options] FILE...",
-        .summary = "Retrieval metrics of embedding files (.emb.zst or .safetensors, - for stdin).",
+        .summary = "Retrieval metrics of embedding files: .emb.zst, .safetensors, .npy with\n"
+                   "--labels, .tsv; - is standard input. One table, a row for each file.",
         .examples = "  ps-eval test.emb.zst\n"
-                    "  ps-embed -m best.safetensors -o - test.mdb | ps-eval -\n",
+                    "  ps-eval --metrics all --bootstrap 1000 --resample classes test.emb.zst\n"
+                    "  ps-eval --gallery gallery.emb.zst query.emb.zst\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
     int operands, rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN) {
         ps_interrupt_install();
-        rc = operands ? run(argv, operands, &settings)
-                      : ps_fail(PS_EUSAGE, "no embedding file given");
+        rc = operands ? run(&t, argv, operands) : ps_fail(PS_EUSAGE, "no embedding file given");
     } else if (rc == PS_OPT_DONE) {
         rc = PS_OK;
     }
+    release(&t);
     if (!rc)
         rc = ps_stdout_close();
     if (rc)

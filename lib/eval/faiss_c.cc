@@ -1,8 +1,10 @@
 // The functions of FAISS's official C API that libps uses, for systems whose FAISS package has the
 // headers of the C API but not its library. Left out of the build where libfaiss_c exists.
+#include <faiss/AutoTune.h>
 #include <faiss/Clustering.h>
 #include <faiss/IndexFlat.h>
 #include <faiss/VectorTransform.h>
+#include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/Index_c.h>
@@ -179,6 +181,26 @@ int faiss_Clustering_train(FaissClustering *clustering, idx_t n, const float *x,
 void faiss_Clustering_free(FaissClustering *clustering)
 {
     delete of(clustering);
+}
+
+int faiss_ParameterSpace_new(FaissParameterSpace **space)
+{
+    return guarded(
+        [=] { *space = reinterpret_cast<FaissParameterSpace *>(new faiss::ParameterSpace()); });
+}
+
+int faiss_ParameterSpace_set_index_parameters(const FaissParameterSpace *space, FaissIndex *index,
+                                              const char *parameters)
+{
+    return guarded([=] {
+        auto *known = reinterpret_cast<const faiss::ParameterSpace *>(space);
+        known->set_index_parameters(of(index), parameters);
+    });
+}
+
+void faiss_ParameterSpace_free(FaissParameterSpace *space)
+{
+    delete reinterpret_cast<faiss::ParameterSpace *>(space);
 }
 
 int faiss_PCAMatrix_new_with(FaissPCAMatrix **transform, int d_in, int d_out, float eigen_power,

@@ -110,6 +110,8 @@ static int score_query(void *context, size_t i)
         for (; next < k_count && work->settings->k[next] == (long)rank; next++)
             precision[next] = (double)hits / (double)rank;
     }
+    for (; next < k_count; next++) /* beyond the gallery's end */
+        precision[next] = (double)hits / (double)work->settings->k[next];
     out->query_map_at_r[q] = average / (double)r;
     return PS_OK;
 }
@@ -194,6 +196,8 @@ static int run_with_gallery(struct work *work, const struct ps_classes *classes)
     for (size_t i = 0; i < settings->k_count; i++)
         if ((size_t)settings->k[i] > work->deepest)
             work->deepest = (size_t)settings->k[i];
+    if (work->deepest > work->task->n)
+        work->deepest = work->task->n;
     if (!work->out->queries)
         return ps_fail(PS_EINVAL,
                        "%s: no query has another item of its label to find (%zu lone queries)",
@@ -224,7 +228,11 @@ int ps_retrieval_run(struct ps_retrieval *out, const struct ps_retrieval_task *t
     if (!rc) {
         work.gallery =
             ps_neighbours_new(task->gallery, task->n, task->dim, name, settings->threads);
-        rc = work.gallery ? run_with_gallery(&work, &classes) : (int)ps_error_code();
+        rc = work.gallery ? PS_OK : (int)ps_error_code();
+        if (!rc && settings->index)
+            rc = ps_neighbours_approximate(work.gallery, settings->index);
+        if (!rc)
+            rc = run_with_gallery(&work, &classes);
     }
     ps_neighbours_free(work.gallery);
     ps_classes_free(&classes);

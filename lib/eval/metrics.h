@@ -12,9 +12,10 @@
 struct ps_retrieval_settings {
     const long *k; /* recall@k and precision@k, (k_count) ascending */
     size_t k_count;
-    bool map;         /* also MAP, which ranks the whole gallery: several times the work */
-    int threads;      /* 0: all processors */
-    const char *name; /* begins messages about rows; NULL: "embeddings" */
+    bool map;          /* also MAP, which ranks the whole gallery: several times the work */
+    const char *index; /* approximate search (ps_neighbours_approximate), or NULL: exact */
+    int threads;       /* 0: all processors */
+    const char *name;  /* begins messages about rows; NULL: "embeddings" */
 };
 
 struct ps_retrieval {

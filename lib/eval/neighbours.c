@@ -5,12 +5,15 @@
 #include "base/parallel.h"
 #include "eval/similarity.h"
 
+#include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
+#include <faiss/c_api/index_factory_c.h>
 #include <omp.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     SPARE = 24,           /* neighbours searched beyond k, so that ties at its end can be settled */
@@ -20,7 +23,8 @@ enum {
 
 struct ps_neighbours {
     FaissIndexFlatIP *index;
-    const float *rows; /* (n, dim), FAISS's copy */
+    FaissIndex *approximate; /* or NULL */
+    const float *rows;       /* (n, dim), FAISS's copy */
     size_t n, dim;
     int threads;
 };
@@ -81,8 +85,36 @@ void ps_neighbours_free(ps_neighbours *gallery)
 {
     if (!gallery)
         return;
+    if (gallery->approximate)
+        faiss_Index_free(gallery->approximate);
     faiss_Index_free(gallery->index);
     free(gallery);
+}
+
+static int set_parameters(FaissIndex *index, const char *parameters)
+{
+    FaissParameterSpace *space;
+    if (faiss_ParameterSpace_new(&space))
+        return -1;
+    int failed = faiss_ParameterSpace_set_index_parameters(space, index, parameters);
+    faiss_ParameterSpace_free(space);
+    return failed;
+}
+
+int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory)
+{
+    const char *colon = strchr(factory, ':');
+    char *kind = ps_asprintf("%.*s", (int)strcspn(factory, ":"), factory);
+    if (!kind)
+        return PS_ENOMEM;
+    FaissIndex **index = &gallery->approximate;
+    idx_t n = (idx_t)gallery->n;
+    int failed = faiss_index_factory(index, (int)gallery->dim, kind, METRIC_INNER_PRODUCT) ||
+                 faiss_Index_train(*index, n, gallery->rows) ||
+                 faiss_Index_add(*index, n, gallery->rows) ||
+                 (colon && set_parameters(*index, colon + 1));
+    free(kind);
+    return failed ? ps_fail(PS_EINVAL, "index '%s': %s", factory, faiss_get_last_error()) : PS_OK;
 }
 
 size_t ps_neighbours_count(const ps_neighbours *gallery)
@@ -175,7 +207,9 @@ static int finish_query(const struct block *block, size_t q)
     }
     size_t available = gallery->n - (self >= 0);
     size_t wanted = block->k < available ? block->k : available;
-    bool complete = block->searched == gallery->n;
+    if (gallery->approximate && count < wanted)
+        wanted = count;
+    bool complete = gallery->approximate || block->searched == gallery->n;
     if (count < wanted || (wanted && !settle(gallery, query, list, count, wanted, complete))) {
         free(list);
         list = malloc(gallery->n * sizeof *list);
@@ -213,8 +247,9 @@ static int search_block(struct block *block, idx_t *label, float *product)
     const ps_neighbours *gallery = block->gallery;
     int before = omp_get_max_threads();
     omp_set_num_threads(gallery->threads);
-    int failed = faiss_Index_search(gallery->index, (idx_t)block->rows, block->query,
-                                    (idx_t)block->searched, product, label);
+    const FaissIndex *index = gallery->approximate ? gallery->approximate : gallery->index;
+    int failed = faiss_Index_search(index, (idx_t)block->rows, block->query, (idx_t)block->searched,
+                                    product, label);
     omp_set_num_threads(before);
     if (failed)
         return fail_faiss();

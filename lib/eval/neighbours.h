@@ -17,6 +17,12 @@ typedef struct ps_neighbours ps_neighbours;
  */
 ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const char *name,
                                  int threads);
+/*
+ * Makes searches approximate: through a FAISS index described by its factory's text ("HNSW32",
+ * "IVF256,Flat"), optionally followed by ":" and search parameters ("IVF256,Flat:nprobe=16"). What
+ * is found is still ordered exactly; a list may be short (-1).
+ */
+int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory);
 void ps_neighbours_free(ps_neighbours *gallery);
 
 size_t ps_neighbours_count(const ps_neighbours *gallery);

@@ -53,6 +53,8 @@ static void put_rule(const struct ps_results *results, const size_t *width, FILE
 
 int ps_results_write_markdown(const struct ps_results *results, FILE *stream)
 {
+    if (!results->columns)
+        return PS_OK;
     size_t *width = ps_calloc(results->columns, sizeof *width);
     if (!width)
         return PS_ENOMEM;
@@ -95,6 +97,8 @@ static void put_latex(const char *text, FILE *stream)
 
 int ps_results_write_latex(const struct ps_results *results, FILE *stream)
 {
+    if (!results->columns)
+        return PS_OK;
     fputs("\\begin{tabular}{", stream);
     for (size_t c = 0; c < results->columns; c++)
         fputc(is_numeric(results, c) ? 'r' : 'l', stream);

@@ -1,0 +1,179 @@
+# ps-eval on the golden embeddings and on small tables written here.
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    golden=$BATS_TEST_DIRNAME/../golden/eval
+    # Two classes on two axes, a third item of each between them, and one item alone in its class.
+    printf 'label\tname\tx0\tx1\n%s' '0	a	1	0
+0	b	1	0.1
+0	c	1	0.9
+1	d	0	1
+1	e	0.1	1
+1	f	0.8	1
+2	g	-1	-1
+' >toy.tsv
+}
+
+# cell ROW COLUMN: of the table in $output; row 1 is the first below the header.
+cell() {
+    grep -v '^#' <<<"$output" | awk -F'\t' -v row="$1" -v name="$2" '
+        NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i }
+        NR == row + 1 { print $at }'
+}
+
+@test "golden embeddings give the reference's metrics" {
+    run ps-eval "$golden/small.safetensors" "$golden/cars_like.safetensors"
+    [ "$status" -eq 0 ]
+    [ "$(cell 1 recall@1)" = 0.600000 ]
+    [ "$(cell 2 recall@1)" = 0.490000 ]
+    [ "$(cell 2 map@r)" = 0.175560 ]
+    [ "$(cell 2 queries)" = 1200 ]
+}
+
+@test "a packed file, standard input and JSON say the same" {
+    zstd -q "$golden/small.safetensors" -o small.emb.zst
+    run ps-eval --json - <small.emb.zst
+    [ "$status" -eq 0 ]
+    [ "$(jq -r '."recall@1"' <<<"$output")" = 0.600000 ] || [ "$(jq '."recall@1"' <<<"$output")" = 0.6 ]
+    [ "$(jq -r .file <<<"$output")" = "standard input" ]
+}
+
+@test "recall, percent, tags and the lone query" {
+    run ps-eval --recall 1,3 --percent --tag setting=PS,seed=7 toy.tsv
+    [ "$status" -eq 0 ]
+    grep -qx '# unit: percent' <<<"$output"
+    [ "$(cell 1 setting)" = PS ]
+    [ "$(cell 1 seed)" = 7 ]
+    # c and f are each other's nearest, the others find their own.
+    [ "$(cell 1 recall@1)" = 66.666667 ]
+    [ "$(cell 1 recall@3)" = 100.000000 ]
+    [ "$(cell 1 queries)" = 6 ]
+    [ "$(cell 1 lone)" = 1 ]
+}
+
+@test "all metrics, intervals around the mean, the same twice" {
+    run ps-eval --metrics all --bootstrap 200 --resample classes "$golden/small.safetensors"
+    [ "$status" -eq 0 ]
+    for metric in recall@1 rp map@r precision@4 map; do
+        awk -v m="$(cell 1 "$metric")" -v l="$(cell 1 "${metric}_low")" -v h="$(cell 1 "${metric}_high")" \
+            'BEGIN { exit !(l < m && m < h) }'
+    done
+    first=$output
+    run ps-eval --metrics all --bootstrap 200 --resample classes "$golden/small.safetensors"
+    [ "$output" = "$first" ]
+    awk -v n="$(cell 1 nmi)" -v a="$(cell 1 ami)" 'BEGIN { exit !(0 < a && a < n && n < 1) }'
+}
+
+@test "first dimensions, one row each" {
+    run ps-eval --dims 4,8 "$golden/small.safetensors"
+    [ "$(cell 1 dim)" = 4 ]
+    [ "$(cell 2 recall@1)" = 0.600000 ]
+    run ps-eval --dims 9 "$golden/small.safetensors"
+    [ "$status" -eq 1 ]
+    [[ $output == *"has 8 dimensions, not 9"* ]]
+}
+
+@test "principal components keep the neighbours, a few of them nearly" {
+    run ps-eval --pca "$golden/cars_like.safetensors" "$golden/cars_like.safetensors"
+    [ "$status" -eq 0 ]
+    awk -v r="$(cell 1 recall@1)" 'BEGIN { exit !(r > 0.45 && r < 0.53) }'
+    run ps-eval --whiten "$golden/small.safetensors"
+    [ "$status" -eq 2 ]
+}
+
+@test "ensembles: joined with itself nothing changes, concatenated everything is found" {
+    file=$golden/small.safetensors
+    for how in join average; do
+        run ps-eval --ensemble $how "$file" "$file"
+        [ "$(cell 1 map@r)" = 0.370253 ]
+    done
+    [ "$(cell 1 dim)" = 8 ]
+    run ps-eval --ensemble concat "$file" "$file"
+    [ "$(cell 1 recall@1)" = 1.000000 ]
+    [ "$(cell 1 queries)" = 120 ]
+    run ps-eval --ensemble average "$file" "$golden/cars_like.safetensors"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+}
+
+@test "a row for each class, with its name" {
+    sed 's/^0/zero/; s/^1/one/; s/^2/two/; s/^label/class/' toy.tsv >named.tsv
+    run ps-eval --per-class --recall 1 named.tsv
+    [ "$(cell 1 class)" = one ]
+    [ "$(cell 3 class)" = zero ]
+    [ "$(cell 3 recall@1)" = 0.666667 ]
+    [ "$(cell 2 lone)" = 1 ]
+    [ -z "$(cell 2 recall@1)" ]
+}
+
+@test "queries against a gallery, from two files and from roles" {
+    printf 'label\trole\tx0\tx1\n0\tquery\t1\t0\n0\tgallery\t1\t0.2\n1\tgallery\t1\t0.1\n' >roles.tsv
+    run ps-eval --recall 1,2 roles.tsv
+    [ "$(cell 1 recall@1)" = 0.000000 ]
+    [ "$(cell 1 recall@2)" = 1.000000 ]
+    [ "$(cell 1 queries)" = 1 ]
+    [ "$(cell 1 gallery)" = 2 ]
+    run ps-eval --recall 1 --gallery toy.tsv toy.tsv
+    [ "$(cell 1 recall@1)" = 1.000000 ]
+    [ "$(cell 1 lone)" = 0 ]
+}
+
+@test "an approximate index comes after the exact row" {
+    run ps-eval --recall 1 --index IVF4,Flat:nprobe=4 "$golden/cars_like.safetensors"
+    [ "$(cell 1 index)" = exact ]
+    [ "$(cell 2 recall@1)" = "$(cell 1 recall@1)" ]
+    run ps-eval --index NONSENSE "$golden/small.safetensors"
+    [ "$status" -eq 1 ]
+    [[ $output == *NONSENSE* ]]
+}
+
+@test "npy with labels" {
+    {
+        printf '\x93NUMPY\x01\x00\x76\x00'
+        printf '%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1), }"
+        printf '\x00\x00\x80\x3f\x00\x00\x80\x3f\x00\x00\x80\xbf'
+    } >x.npy
+    printf 'label\ncat\ncat\ndog\n' >l.tsv
+    run ps-eval --labels l.tsv x.npy
+    [ "$status" -eq 0 ]
+    [ "$(cell 1 recall@1)" = 1.000000 ]
+    [ "$(cell 1 lone)" = 1 ]
+    run ps-eval x.npy
+    [ "$status" -eq 2 ]
+    [[ $output == *--labels* ]]
+}
+
+@test "bad input: one line, status 1, no output" {
+    zstd -q "$golden/small.safetensors" -o good.emb.zst
+    head -c 1000 good.emb.zst >cut.emb.zst
+    cp good.emb.zst flipped.emb.zst
+    printf '\xff' | dd of=flipped.emb.zst bs=1 seek=900 conv=notrunc status=none
+    head -c 1000 "$golden/small.safetensors" >cut.safetensors
+    echo hello >text.emb.zst
+    : >empty.emb.zst
+    printf 'label\tx0\n0\tnan\n' >nan.tsv
+    printf 'label\tx0\n0\t1\n0\t0\n' >zero.tsv
+    printf 'label\tx0\n0\t1\n' >alone.tsv
+    for file in cut.emb.zst flipped.emb.zst cut.safetensors text.emb.zst empty.emb.zst absent.emb.zst \
+        nan.tsv zero.tsv alone.tsv; do
+        run ps-eval -o table.tsv "$file"
+        [ "$status" -eq 1 ]
+        [ "${#lines[@]}" -eq 1 ]
+        [[ $output == "ps-eval: error: $file"* ]]
+        [ ! -e table.tsv ]
+    done
+    run ps-eval zero.tsv
+    [[ $output == *"row 1"* ]]
+}
+
+@test "wrong usage is status 2, a full disk status 1" {
+    for options in "" "--recall 2,1 x" "--recall 0 x" "--metrics best x" "--tag PS x" "--nonsense x"; do
+        # shellcheck disable=SC2086
+        run ps-eval $options
+        [ "$status" -eq 2 ]
+    done
+    run bash -c 'ps-eval "$1" >/dev/full' - "$golden/small.safetensors"
+    [ "$status" -eq 1 ]
+    run ps-eval -o /dev/full "$golden/small.safetensors"
+    [ "$status" -eq 1 ]
+}
