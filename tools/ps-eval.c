@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "eval/combine.h"
-#include "eval/evaluate.h"
+#include "eval/measure.h"
 #include "eval/interop.h"
 #include "eval/whiten.h"
 
@@ -18,7 +18,7 @@ struct tool {
     bool json, percent, whiten, per_class;
     int ensemble, resample;
     long threads, bootstrap, seed;
-    struct ps_evaluation how;
+    struct ps_measures how;
     long *k, *dim;
     char *tag_text;
     const char **tag;
@@ -49,7 +49,7 @@ static int parse_tags(struct tool *tool)
 
 static int parse_lists(struct tool *tool)
 {
-    struct ps_evaluation *how = &tool->how;
+    struct ps_measures *how = &tool->how;
     int rc = ps_parse_longs("--recall", tool->recall, 1, &tool->k, &how->k_count);
     for (size_t i = 1; i < how->k_count && !rc; i++)
         if (tool->k[i] <= tool->k[i - 1])
@@ -116,8 +116,8 @@ static int evaluate(struct tool *tool, const struct ps_embedding *e)
 {
     int rc = note(tool, e);
     return rc ? rc
-              : ps_evaluate(&tool->results, e, tool->gallery ? &tool->gallery_embedding : NULL,
-                            &tool->how);
+              : ps_measure(&tool->results, e, tool->gallery ? &tool->gallery_embedding : NULL,
+                           &tool->how);
 }
 
 static int evaluate_each(struct tool *tool, char **files, int count)

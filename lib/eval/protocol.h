@@ -15,7 +15,7 @@ struct ps_protocol {
 };
 
 /*
- * The first `dim` dimensions of `query`, in the ways of ps_evaluate. Rows that are zero in them are
+ * The first `dim` dimensions of `query`, in the ways of ps_measure. Rows that are zero in them are
  * PS_ENUMERIC naming the file and the row. The embeddings must outlive the protocol.
  */
 int ps_protocol_init(struct ps_protocol *protocol, const struct ps_embedding *query,

@@ -1,6 +1,6 @@
 /* Evaluation of one set of embeddings: which metrics, over which dimensions, as rows of a table. */
-#ifndef PS_EVAL_EVALUATE_H
-#define PS_EVAL_EVALUATE_H
+#ifndef PS_EVAL_MEASURE_H
+#define PS_EVAL_MEASURE_H
 
 #include "eval/embedding.h"
 #include "eval/results.h"
@@ -25,7 +25,7 @@ extern const char *const ps_metric_names[PS_METRICS];
 /* Sets metric[m] for each name in "recall,rp,map@r"; "all" is all of them. `where` for messages. */
 int ps_metrics_parse(bool metric[PS_METRICS], const char *where, const char *list);
 
-struct ps_evaluation {
+struct ps_measures {
     bool metric[PS_METRICS];
     const long *k; /* of recall@k and precision@k, (k_count) ascending */
     size_t k_count;
@@ -47,7 +47,7 @@ struct ps_evaluation {
  * Appends the rows for `query`: against itself; against its own rows of role gallery, where it has
  * roles; or against `gallery`, unless that is NULL.
  */
-int ps_evaluate(struct ps_results *results, const struct ps_embedding *query,
-                const struct ps_embedding *gallery, const struct ps_evaluation *how);
+int ps_measure(struct ps_results *results, const struct ps_embedding *query,
+               const struct ps_embedding *gallery, const struct ps_measures *how);
 
 #endif

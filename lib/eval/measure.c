@@ -1,4 +1,4 @@
-#include "eval/evaluate.h"
+#include "eval/measure.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "eval/classes.h"
@@ -43,9 +43,9 @@ struct column {
     size_t k; /* which of how->k */
 };
 
-struct evaluation {
+struct measuring {
     struct ps_results *results;
-    const struct ps_evaluation *how;
+    const struct ps_measures *how;
     const struct ps_embedding *embedding;
     struct ps_protocol protocol;
     struct ps_retrieval retrieval;
@@ -56,9 +56,9 @@ struct evaluation {
     const char *index;
 };
 
-static void add_columns(struct evaluation *e, enum ps_metric metric)
+static void add_columns(struct measuring *e, enum ps_metric metric)
 {
-    const struct ps_evaluation *how = e->how;
+    const struct ps_measures *how = e->how;
     bool at_k = metric == PS_METRIC_RECALL || metric == PS_METRIC_PRECISION;
     for (size_t i = 0; how->metric[metric] && i < (at_k ? how->k_count : 1); i++) {
         struct column *column = &e->column[e->columns++];
@@ -71,7 +71,7 @@ static void add_columns(struct evaluation *e, enum ps_metric metric)
     }
 }
 
-static void fill_values(struct evaluation *e, const struct column *column)
+static void fill_values(struct measuring *e, const struct column *column)
 {
     const struct ps_retrieval *r = &e->retrieval;
     for (size_t q = 0; q < r->total; q++) {
@@ -101,9 +101,9 @@ static double mean_of(const double *value, const int64_t *row, size_t n, size_t 
     return *used ? sum / (double)*used : NAN;
 }
 
-static int put_interval(struct evaluation *e, const struct column *column)
+static int put_interval(struct measuring *e, const struct column *column)
 {
-    const struct ps_evaluation *how = e->how;
+    const struct ps_measures *how = e->how;
     size_t total = e->retrieval.total;
     uint32_t *group = how->over_classes ? ps_calloc(total, sizeof *group) : NULL;
     if (how->over_classes && !group)
@@ -123,7 +123,7 @@ static int put_interval(struct evaluation *e, const struct column *column)
     return rc ? rc : ps_results_real(e->results, name, how->scale * high);
 }
 
-static int put_metrics(struct evaluation *e, const int64_t *row, size_t n, size_t *used)
+static int put_metrics(struct measuring *e, const int64_t *row, size_t n, size_t *used)
 {
     int rc = PS_OK;
     for (size_t i = 0; i < e->columns && !rc; i++) {
@@ -137,9 +137,9 @@ static int put_metrics(struct evaluation *e, const int64_t *row, size_t n, size_
 }
 
 /* Columns that say what the row is of. */
-static int put_what(struct evaluation *e)
+static int put_what(struct measuring *e)
 {
-    const struct ps_evaluation *how = e->how;
+    const struct ps_measures *how = e->how;
     int rc = PS_OK;
     for (size_t i = 0; i < how->tag_count && !rc; i++)
         rc = ps_results_text(e->results, how->tags[2 * i], how->tags[2 * i + 1]);
@@ -169,7 +169,7 @@ static char *class_name(const struct ps_embedding *e, int64_t label)
     return ps_asprintf("%.*s", known ? (int)strcspn(line, "\n") : 0, known ? line : "");
 }
 
-static int put_class(struct evaluation *e, size_t c)
+static int put_class(struct measuring *e, size_t c)
 {
     size_t begin = e->classes.begin[c], n = e->classes.begin[c + 1] - begin, used = 0;
     char label[32], *name = class_name(e->embedding, e->classes.label[c]);
@@ -190,9 +190,9 @@ static int put_class(struct evaluation *e, size_t c)
 }
 
 /* k-means of all rows of the evaluation, k = the number of their classes. */
-static int put_clustering(struct evaluation *e)
+static int put_clustering(struct measuring *e)
 {
-    const struct ps_evaluation *how = e->how;
+    const struct ps_measures *how = e->how;
     const struct ps_retrieval_task *task = &e->protocol.task;
     bool apart = e->protocol.two_sets;
     size_t n = task->n + (apart ? task->queries : 0);
@@ -227,9 +227,9 @@ static int put_clustering(struct evaluation *e)
     return rc;
 }
 
-static int put_all(struct evaluation *e)
+static int put_all(struct measuring *e)
 {
-    const struct ps_evaluation *how = e->how;
+    const struct ps_measures *how = e->how;
     size_t used;
     int rc = put_what(e);
     if (!rc)
@@ -243,7 +243,7 @@ static int put_all(struct evaluation *e)
     return rc ? rc : ps_results_count(e->results, "gallery", e->protocol.task.n);
 }
 
-static int put_rows(struct evaluation *e)
+static int put_rows(struct measuring *e)
 {
     if (!e->how->per_class)
         return put_all(e);
@@ -253,9 +253,9 @@ static int put_rows(struct evaluation *e)
     return rc;
 }
 
-static int run_protocol(struct evaluation *e)
+static int run_protocol(struct measuring *e)
 {
-    const struct ps_evaluation *how = e->how;
+    const struct ps_measures *how = e->how;
     const struct ps_retrieval_task *task = &e->protocol.task;
     const struct ps_retrieval_settings settings = {.k = how->k,
                                                    .k_count = how->k_count,
@@ -276,7 +276,7 @@ static int run_protocol(struct evaluation *e)
     return rc;
 }
 
-static int run_dim(struct evaluation *e, const struct ps_embedding *gallery, size_t dim)
+static int run_dim(struct measuring *e, const struct ps_embedding *gallery, size_t dim)
 {
     int rc = ps_protocol_init(&e->protocol, e->embedding, gallery, dim);
     if (rc)
@@ -291,10 +291,10 @@ static int run_dim(struct evaluation *e, const struct ps_embedding *gallery, siz
     return rc;
 }
 
-int ps_evaluate(struct ps_results *results, const struct ps_embedding *query,
-                const struct ps_embedding *gallery, const struct ps_evaluation *how)
+int ps_measure(struct ps_results *results, const struct ps_embedding *query,
+               const struct ps_embedding *gallery, const struct ps_measures *how)
 {
-    struct evaluation e = {.results = results, .how = how, .embedding = query};
+    struct measuring e = {.results = results, .how = how, .embedding = query};
     e.column = ps_calloc(2 * how->k_count + PS_METRICS, sizeof *e.column);
     if (!e.column)
         return PS_ENOMEM;
