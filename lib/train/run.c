@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "net/device.h"
 #include "net/model.h"
+#include "net/weightfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +78,7 @@ static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 
 {
     struct ps_safetensors file;
     struct ps_load_report report;
-    int rc = ps_safetensors_open(&file, path);
+    int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
     rc = ps_net_load(net, &file, false, &report);

@@ -1,5 +1,7 @@
 # ps-weights: import, show and diff of weight files.
 
+load images
+
 golden=tests/golden/pth
 
 setup() {
@@ -69,6 +71,29 @@ setup() {
     grep -q $'^bf16\tdifferent\t' <<<"$output"
     [ "$(grep -c $'\tsame\t' <<<"$output")" -eq 11 ]
     ps-weights diff --tolerance 2 "$golden/expected.safetensors" "$out/a.safetensors"
+}
+
+@test "ps-train starts from any weight file, and a model is exported and imported again" {
+    make_shards "$out"
+    train=(ps-train --device cpu --data "$out/train.mdb" --eval "$out/test.mdb" --backbone resnet18
+        --input-size 32 --dim 8 --batch-size 8 --epochs 0)
+    run "${train[@]}" --init "$golden/legacy.pth" -o "$out/refused"
+    [ "$status" -eq 1 ]
+    [[ $output == *"legacy.pth: tensor conv1.weight has shape (4, 3, 2, 2)"* ]]
+
+    "${train[@]}" -q -o "$out/run"
+    ps-weights export --format pth-names -m "$out/run/last.safetensors" -o "$out/backbone"
+    run ps-weights import "$out/backbone" -o "$out/again"
+    [ "$status" -eq 0 ]
+    grep -q "100 tensors match resnet18" <<<"$output"
+    grep -q "missing: embedding.weight, embedding.bias$" <<<"$output"
+    grep -q "left over: none" <<<"$output"
+    ps-weights diff "$out/backbone" "$out/again"
+    "${train[@]}" -q --seed 7 --init "$out/again" -o "$out/second"
+    run ps-weights diff "$out/run/last.safetensors" "$out/second/last.safetensors"
+    [ "$status" -eq 1 ]
+    [ "$(grep -c $'\tsame\t0\t0$' <<<"$output")" -eq 100 ]
+    [ "$(grep -c $'\tdifferent\t' <<<"$output")" -eq 3 ]
 }
 
 @test "wrong usage ends with status 2" {
