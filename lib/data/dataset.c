@@ -117,14 +117,28 @@ int ps_prepare_text(const struct ps_prepare *prepare, const char *key, char **te
     return PS_ENOMEM;
 }
 
+/* An archive that lies unopened in one of the folders; NULL if there is none. */
+static const char *archive_inside(const struct ps_prepare *prepare)
+{
+    for (size_t s = 0; s < prepare->source_count; s++)
+        for (size_t i = 0; prepare->sources[s].folder && i < prepare->sources[s].count; i++)
+            if (ps_is_archive(prepare->sources[s].files[i].name))
+                return prepare->sources[s].files[i].name;
+    return NULL;
+}
+
+static const char name_archive[] = "perhaps it is in this archive; name that as a source: ";
+
 int ps_prepare_need(const struct ps_prepare *prepare, const char *key, char **text, size_t *length,
                     char **where)
 {
     int rc = ps_prepare_text(prepare, key, text, length, where);
-    if (!rc && !*text)
-        rc = ps_fail(PS_EIO, "%s: no annotation file %s in it (give its folder or archive too)",
-                     prepare->sources[0].path, key);
-    return rc;
+    if (rc || *text)
+        return rc;
+    const char *archive = archive_inside(prepare);
+    return ps_fail(PS_EIO, "%s: no annotation file %s in it (%s%s)", prepare->sources[0].path, key,
+                   archive ? name_archive : "give its folder or archive too",
+                   archive ? archive : "");
 }
 
 static int by_class(const void *left, const void *right)
@@ -204,11 +218,12 @@ static int by_file(const void *left, const void *right)
 static int check_missing(const struct ps_prepare *prepare)
 {
     const char *name = prepare->sources[0].path;
+    const char *archive = prepare->missing == prepare->asked ? archive_inside(prepare) : NULL;
     if (prepare->missing && !prepare->options->allow_missing)
-        return ps_fail(PS_EIO,
-                       "%s: %zu of %zu images are missing, the first is %s (--allow-missing goes "
-                       "on without them)",
-                       name, prepare->missing, prepare->asked, prepare->first_missing);
+        return ps_fail(PS_EIO, "%s: %zu of %zu images are missing, the first is %s (%s%s)", name,
+                       prepare->missing, prepare->asked, prepare->first_missing,
+                       archive ? name_archive : "--allow-missing goes on without them",
+                       archive ? archive : "");
     if (prepare->missing)
         ps_warn("%zu of %zu images are missing, the first is %s", prepare->missing, prepare->asked,
                 prepare->first_missing);

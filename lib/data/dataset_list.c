@@ -85,7 +85,7 @@ static int list(struct ps_prepare *prepare)
                        source->path);
     bool beside = prepare->source_count == 1;
     char *text;
-    size_t length;
+    size_t length = 0;
     int rc = ps_source_text(source, 0, &text, &length);
     if (rc)
         return rc;
@@ -93,7 +93,8 @@ static int list(struct ps_prepare *prepare)
         rc = ps_source_begin(&prepare->sources[1], source->folder);
         prepare->source_count += !rc;
     }
-    struct ps_lines lines = {.next = text, .where = source->path};
+    bool marked = length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3); /* spreadsheets do that */
+    struct ps_lines lines = {.next = text + (marked ? 3 : 0), .where = source->path};
     char separator = ps_has_suffix(source->path, ".csv") ? ',' : '\t';
     if (!rc)
         rc = list_rows(prepare, &lines, separator, beside);

@@ -23,6 +23,11 @@ static void test_cub(void **state)
                  "test|101.B|CUB_200_2011.tgz:CUB_200_2011/images/101.B/b.jpg 0,1,10,10");
     ps_manifest_free(&manifest);
 
+    put("down/readme", "");
+    assert_int_equal(rename("CUB_200_2011.tgz", "down/CUB_200_2011.tgz"), 0);
+    assert_int_equal(prepare_with(&manifest, "cub200", SOURCES("down"), plain()), PS_EIO);
+    assert_non_null(strstr(ps_error(), "name that as a source: CUB_200_2011.tgz)"));
+
     put("c/images.txt", "1 001.A/a.jpg\n");
     assert_int_equal(prepare_with(&manifest, "cub200", SOURCES("c"), plain()), PS_EIO);
     assert_string_equal(ps_error(), "c: no annotation file image_class_labels.txt in it (give its "
@@ -106,7 +111,7 @@ static void test_list(void **state)
     put("l/a.jpg", "a");
     put("l/b,\"1.jpg", "b");
     put("c.jpg", "c");
-    put("l/list.csv", "split,extra,path,class\ntrain,,a.jpg,\"x, y\"\n"
+    put("l/list.csv", "\xef\xbb\xbfsplit,extra,path,class\ntrain,,a.jpg,\"x, y\"\n"
                       "test,z,\"b,\"\"1.jpg\",q\ntest,,../c.jpg,q\n");
     struct ps_manifest manifest;
     assert_int_equal(prepare_with(&manifest, "list", SOURCES("l/list.csv"), plain()), 0);
