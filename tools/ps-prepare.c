@@ -132,8 +132,19 @@ static int check_usage(const struct settings *settings, bool seeded, char **oper
     return PS_OK;
 }
 
+/* The summary of --help, with all data sets. */
+static void write_help(struct ps_text *text)
+{
+    ps_text_printf(text, "Lists the images of a raw data set, from folders or straight from "
+                         "archives, in a manifest.\n\nData sets and their sources:");
+    for (const struct ps_dataset *const *at = ps_datasets; *at; at++)
+        ps_text_printf(text, "\n  %-8s %s", (*at)->name, (*at)->sources);
+}
+
 int main(int argc, char **argv)
 {
+    struct ps_text help = {0};
+    write_help(&help);
     struct settings settings = {.boxes = true};
     struct ps_opt options[] = {
         {.kind = PS_OPT_TEXT,
@@ -197,8 +208,7 @@ int main(int argc, char **argv)
     struct ps_command command = {
         .name = "ps-prepare",
         .synopsis = "[options] DATASET SOURCE... -o MANIFEST\n--summary MANIFEST",
-        .summary = "Lists the images of a raw data set, from folders or straight from archives, "
-                   "in a manifest.\nData sets: folder, cars196, cub200, sop, inshop, list.",
+        .summary = help.data ? help.data : "",
         .examples = "  ps-prepare folder photos --test-classes 0.5 -o m.tsv\n"
                     "  ps-prepare cars196 car_ims.tgz cars_annos.mat -o cars.tsv\n"
                     "  ps-prepare cars196 cars_train.tar devkit -o cars.tsv\n"
@@ -220,6 +230,7 @@ int main(int argc, char **argv)
         rc = PS_OK;
     }
     ps_opt_free(&command);
+    ps_text_free(&help);
     int closed = ps_stdout_close();
     if (!rc)
         rc = closed;

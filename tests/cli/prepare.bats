@@ -264,5 +264,5 @@ rows() {
     status=0
     wait $pid || status=$?
     [ "$status" -eq 143 ]
-    [ -z "$(ls -A | grep -v '^d$\|^err$')" ]
+    [ "$(find . -mindepth 1 -maxdepth 1 | sort | xargs)" = "./d ./err" ]
 }
