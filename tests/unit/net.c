@@ -1,0 +1,325 @@
+/* lib/net: the networks' shapes and sizes, and forward and backward of a whole one. */
+#include "base/err.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "net/backbone.h"
+#include "net/device.h"
+#include "net/simplify.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SIZE = 32, DIM = 8, PIXELS = SIZE * SIZE * 3 };
+
+static struct ps_net_spec spec_of(const char *backbone, int size, bool freeze_bn)
+{
+    struct ps_net_spec spec = {.dim = DIM, .size = size, .freeze_bn = freeze_bn};
+    strcpy(spec.backbone, backbone);
+    spec.input = ps_net_default_input(backbone);
+    return spec;
+}
+
+/* The graph at some size: channels and side of the last map, nodes after fusion, parameters of the
+ * backbone. */
+static void check_shape(const char *backbone, int size, int channels, int side, size_t nodes,
+                        size_t nodes_batch, size_t count)
+{
+    struct ps_net_spec spec = spec_of(backbone, size, true);
+    struct ps_params params = {0};
+    struct ps_graph graph, simple;
+    assert_int_equal(ps_backbone_network(&graph, &params, &spec, 7), PS_OK);
+    const struct ps_graph_node *global = &graph.nodes[graph.node_count - 2];
+    struct ps_shape map = graph.values[global->in[0]];
+    assert_int_equal(map.c, channels);
+    assert_int_equal(map.h, side);
+    assert_int_equal(map.w, side);
+    size_t offset, found;
+    ps_params_group_range(&params, PS_GROUP_BACKBONE, &offset, &found);
+    assert_int_equal(offset, 0);
+    assert_int_equal(found, count);
+    ps_params_group_range(&params, PS_GROUP_EMBEDDING, &offset, &found);
+    assert_int_equal(offset, count);
+    assert_int_equal(found, (channels + 1) * DIM);
+    ps_params_group_range(&params, PS_GROUP_PROXY, &offset, &found);
+    assert_int_equal(offset + found, params.size);
+    assert_int_equal(found, 7 * DIM);
+    for (int batch = 0; batch < 2; batch++) {
+        assert_int_equal(ps_graph_simplify(&simple, &graph, batch), PS_OK);
+        assert_int_equal(simple.node_count, batch ? nodes_batch : nodes);
+        ps_graph_free(&simple);
+    }
+    ps_graph_free(&graph);
+    ps_params_free(&params);
+}
+
+/* Counts of parameters are torchvision's, and the published BN-Inception's, less the classifier. */
+static void test_shapes(void **state)
+{
+    (void)state;
+    check_shape("resnet18", 224, 512, 7, 20 + 3, 40 + 3, 11176512);
+    check_shape("resnet18", 65, 512, 3, 20 + 3, 40 + 3, 11176512);
+    check_shape("resnet34", 64, 512, 2, 36 + 3, 72 + 3, 21284672);
+    check_shape("resnet50", 224, 2048, 7, 53 + 3, 106 + 3, 23508032);
+    check_shape("resnet101", 512, 2048, 16, 104 + 3, 208 + 3, 42500160);
+    check_shape("bninception", 224, 1024, 7, 69 + 24, 138 + 24, 10270240);
+}
+
+/* Any size in between gives maps that fit together; the halving blocks round up. */
+static void test_every_size(void **state)
+{
+    (void)state;
+    for (int size = 32; size <= 512; size++) {
+        for (int i = 0; i < 2; i++) {
+            struct ps_net_spec spec = spec_of(i ? "bninception" : "resnet18", size, true);
+            struct ps_params params = {0};
+            struct ps_graph graph;
+            assert_int_equal(ps_backbone_network(&graph, &params, &spec, 0), PS_OK);
+            ps_graph_free(&graph);
+            ps_params_free(&params);
+        }
+    }
+}
+
+static void test_spec_errors(void **state)
+{
+    (void)state;
+    struct ps_net_spec spec = spec_of("resnet19", 64, true);
+    assert_null(ps_net_new(NULL, &spec, 0));
+    assert_string_equal(ps_error(), "backbone 'resnet19' is not one of "
+                                    "bninception|resnet18|resnet34|resnet50|resnet101");
+    spec = spec_of("resnet18", 31, true);
+    assert_null(ps_net_new(NULL, &spec, 0));
+    spec = spec_of("resnet18", 64, true);
+    spec.dim = 0;
+    assert_null(ps_net_new(NULL, &spec, 0));
+    assert_true(ps_net_has_backbone("resnet101"));
+    assert_false(ps_net_has_backbone("resnet"));
+}
+
+static void test_device_errors(void **state)
+{
+    (void)state;
+    const struct ps_backend_config config = {.precision = 32};
+    assert_null(ps_device_open("gpu", &config));
+    assert_int_equal(ps_error_code(), PS_EUSAGE);
+    assert_null(ps_device_open("cuda:", &config));
+    assert_int_equal(ps_error_code(), PS_EUSAGE);
+    ps_backend *be = ps_device_open("auto", &config);
+    assert_non_null(be);
+    ps_device_close(be);
+    ps_device_close(NULL);
+}
+
+static ps_net *make(const char *device, bool freeze_bn)
+{
+    struct ps_net_spec spec = spec_of("resnet18", SIZE, freeze_bn);
+    ps_backend *be = ps_device_open(device, &(struct ps_backend_config){.precision = 32});
+    assert_non_null(be);
+    ps_net *net = ps_net_new(be, &spec, 3);
+    assert_non_null(net);
+    assert_int_equal(ps_net_init(net, 1), PS_OK);
+    return net;
+}
+
+static void drop(ps_net *net)
+{
+    ps_backend *be = ps_net_backend(net);
+    ps_net_free(net);
+    ps_device_close(be);
+}
+
+static void random_bytes(uint8_t *bytes, size_t n)
+{
+    struct ps_rng rng = ps_rng_stream(2, PS_RNG_TEST, 0, 0);
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)ps_rng_u64(&rng);
+}
+
+static void embed(ps_net *net, enum ps_mode mode, const uint8_t *images, size_t batch, float *out)
+{
+    struct ps_mat embedding;
+    assert_int_equal(ps_net_forward(net, mode, images, batch, &embedding), PS_OK);
+    assert_int_equal(embedding.rows, batch);
+    assert_int_equal(embedding.cols, DIM);
+    ps_backend *be = ps_net_backend(net);
+    assert_false(be->ops->vec_get(be, embedding.v, embedding.offset, out, batch * DIM));
+}
+
+/* The rows of any batch are those of another, to the bit, and in training with frozen BN too. */
+static void test_batch_sizes(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {3, 1, 2, 3, 2};
+    uint8_t images[3 * PIXELS];
+    float first[3 * DIM], other[3 * DIM];
+    random_bytes(images, sizeof images);
+    ps_net *net = make("ref", true);
+    embed(net, PS_TRAIN, images, 3, first);
+    size_t training = ps_net_memory(net);
+    for (size_t i = 0; i < 5; i++) {
+        embed(net, PS_INFER, images, sizes[i], other);
+        assert_memory_equal(first, other, sizes[i] * DIM * sizeof *first);
+    }
+    embed(net, PS_INFER, images, 3, other);
+    ps_backend *be = ps_net_backend(net);
+    size_t busiest = be->ops->act_bytes(be, (struct ps_shape){3, 64, SIZE / 2, SIZE / 2}) +
+                     be->ops->act_bytes(be, (struct ps_shape){3, 64, SIZE / 4, SIZE / 4});
+    assert_true(ps_net_memory(net) <= busiest); /* at the first pool */
+    assert_true(training > 2 * busiest);
+    struct ps_mat embedding;
+    assert_int_equal(ps_net_forward(net, PS_INFER, images, 0, &embedding), PS_EINVAL);
+    drop(net);
+}
+
+/* Bytes and the numbers that they are normalised to give the same. */
+static void test_input(void **state)
+{
+    (void)state;
+    uint8_t images[PIXELS];
+    float *x = malloc(PIXELS * sizeof *x), bytes[DIM], floats[DIM];
+    random_bytes(images, sizeof images);
+    ps_net *net = make("ref", true);
+    const struct ps_input_norm *norm = &ps_net_spec_of(net)->input;
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < SIZE * SIZE; i++)
+            x[c * SIZE * SIZE + i] =
+                ((float)images[3 * i + norm->order[c]] / norm->range - norm->mean[c]) /
+                norm->std[c];
+    embed(net, PS_INFER, images, 1, bytes);
+    struct ps_mat embedding;
+    assert_int_equal(ps_net_forward_f32(net, PS_INFER, x, 1, &embedding), PS_OK);
+    ps_backend *be = ps_net_backend(net);
+    assert_false(be->ops->vec_get(be, embedding.v, embedding.offset, floats, DIM));
+    for (int i = 0; i < DIM; i++)
+        assert_true(fabsf(bytes[i] - floats[i]) < 1e-5F);
+    free(x);
+    drop(net);
+}
+
+/* Gradients after a backward pass. (params size); free() them. */
+static float *gradients(ps_net *net, const uint8_t *images, bool accumulate, bool head_only)
+{
+    ps_backend *be = ps_net_backend(net);
+    size_t n = ps_net_params_size(net);
+    float seed[2 * DIM], out[2 * DIM], *all = malloc(n * sizeof *all);
+    for (int i = 0; i < 2 * DIM; i++)
+        seed[i] = (float)(i % 5) - 2;
+    struct ps_mat mat = {.v = be->ops->vec_new(be, 2 * DIM), .rows = 2, .cols = DIM};
+    assert_false(be->ops->vec_put(be, mat.v, 0, seed, 2 * DIM));
+    embed(net, PS_TRAIN, images, 2, out);
+    assert_int_equal(ps_net_backward(net, mat, accumulate, head_only), PS_OK);
+    assert_int_equal(ps_net_backward(net, mat, accumulate, head_only), PS_EINVAL);
+    assert_false(be->ops->vec_get(be, ps_net_gradients(net), 0, all, n));
+    be->ops->vec_free(be, mat.v);
+    return all;
+}
+
+static void test_backward(void **state)
+{
+    (void)state;
+    uint8_t images[2 * PIXELS];
+    random_bytes(images, sizeof images);
+    ps_net *net = make("cpu", true);
+    size_t head, count, proxy, rest, used = 0;
+    ps_net_group_range(net, PS_GROUP_EMBEDDING, &head, &count);
+    ps_net_group_range(net, PS_GROUP_PROXY, &proxy, &rest);
+    float *once = gradients(net, images, false, false);
+    float *again = gradients(net, images, false, false);
+    float *twice = gradients(net, images, true, false);
+    float *alone = gradients(net, images, false, true);
+    for (size_t i = 0; i < proxy; i++) {
+        used += once[i] != 0;
+        assert_true(again[i] == once[i]);
+        assert_true(twice[i] == 2 * once[i]);
+        assert_true(alone[i] == (i < head ? 0 : once[i]));
+    }
+    assert_true(used > proxy / 10); /* of 3x3 weights only the centre sees a 1x1 map */
+    for (size_t i = proxy; i < proxy + rest; i++)
+        assert_true(twice[i] == 0);
+    struct ps_mat matrix = ps_net_proxy_gradient(net);
+    assert_true(matrix.v == ps_net_gradients(net) && matrix.offset == proxy && matrix.rows == 3 &&
+                matrix.cols == DIM);
+    free(once);
+    free(again);
+    free(twice);
+    free(alone);
+    drop(net);
+}
+
+/* The state's values of one tensor. */
+static void first_values(ps_net *net, const char *name, float out[64])
+{
+    assert_int_equal(ps_net_get(net, ps_net_find(net, name), out), PS_OK);
+}
+
+/* Training with batch statistics moves the running ones, which inference then uses; frozen BN does
+ * not move them. */
+static void test_running_statistics(void **state)
+{
+    (void)state;
+    uint8_t images[2 * PIXELS];
+    float before[64], after[64], out[2 * DIM], moved[2 * DIM];
+    random_bytes(images, sizeof images);
+    for (int frozen = 0; frozen < 2; frozen++) {
+        ps_net *net = make("cpu", frozen);
+        first_values(net, "bn1.running_mean", before);
+        embed(net, PS_INFER, images, 2, out);
+        embed(net, PS_TRAIN, images, 2, moved);
+        first_values(net, "bn1.running_mean", after);
+        assert_int_equal(memcmp(before, after, sizeof before) == 0, frozen);
+        embed(net, PS_INFER, images, 2, moved);
+        assert_int_equal(memcmp(out, moved, sizeof out) == 0, frozen);
+        if (!frozen) {
+            struct ps_mat embedding;
+            assert_int_equal(ps_net_forward(net, PS_TRAIN, images, 1, &embedding), PS_EINVAL);
+            assert_non_null(strstr(ps_error(), "larger batch"));
+        }
+        drop(net);
+    }
+}
+
+/* Initial values: of the seed and the name alone, with the spread that PyTorch's have. */
+static void test_initial_values(void **state)
+{
+    (void)state;
+    enum { N = 64 * 3 * 7 * 7 };
+    float *a = malloc(N * sizeof *a), *b = malloc(N * sizeof *b), proxy[3 * DIM];
+    ps_net *net = make("cpu", true), *other = make("cpu", true);
+    const struct ps_param *conv = ps_net_find(net, "conv1.weight");
+    assert_int_equal(ps_net_get(net, conv, a), PS_OK);
+    assert_int_equal(ps_net_get(other, conv, b), PS_OK);
+    assert_memory_equal(a, b, N * sizeof *a);
+    double squares = 0;
+    for (int i = 0; i < N; i++)
+        squares += (double)a[i] * a[i];
+    assert_true(fabs(sqrt(squares / N) / sqrt(2.0 / (64 * 49)) - 1) < 0.03);
+    assert_int_equal(ps_net_get(net, ps_net_find(net, "proxy.weight"), proxy), PS_OK);
+    for (int i = 0; i < 3 * DIM; i++)
+        assert_true(proxy[i] != 0 && fabs((double)proxy[i]) <= 1 / sqrt(DIM));
+    assert_int_equal(ps_net_init(other, 2), PS_OK);
+    assert_int_equal(ps_net_get(other, conv, b), PS_OK);
+    assert_memory_not_equal(a, b, N * sizeof *a);
+    free(a);
+    free(b);
+    drop(net);
+    drop(other);
+}
+
+int main(void)
+{
+    ps_log_level(PS_LOG_QUIET);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_spec_errors),    cmocka_unit_test(test_device_errors),
+        cmocka_unit_test(test_batch_sizes),    cmocka_unit_test(test_input),
+        cmocka_unit_test(test_backward),       cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_initial_values),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
