@@ -13,7 +13,7 @@
 struct settings {
     const char *model, *output, *device;
     long raw, batch, workers, threads, level;
-    int precision;
+    int precision, type;
 };
 
 static void close_shards(ps_shard **shards, int count)
@@ -98,6 +98,7 @@ static int run(char **paths, int count, const struct settings *settings)
     rc = settings->model ? embed_with_model(&e, shards, count, settings)
                          : embed_pixels(&e, shards, count, settings);
     if (!rc) {
+        e.half = settings->type == 1;
         rc = ps_embedding_write(&e, settings->output, (int)settings->level);
         ps_embedding_free(&e);
     }
@@ -159,6 +160,11 @@ int main(int argc, char **argv)
          .value = &settings.precision,
          .argument = "f32|bf16",
          .help = "arithmetic of the network"},
+        {.kind = PS_OPT_CHOICE,
+         .name = "type",
+         .value = &settings.type,
+         .argument = "f32|f16",
+         .help = "type of the numbers in the file"},
         {.kind = PS_OPT_INT,
          .name = "level",
          .value = &settings.level,

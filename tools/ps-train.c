@@ -39,8 +39,9 @@ static void print_losses(void)
            "Interpolation weights are Beta(--ps-alpha, --ps-alpha).\n");
 }
 
-static int print_metrics(const struct ps_train_settings *settings, const struct ps_retrieval *r)
+static int print_metrics(const struct ps_train_settings *settings, const struct ps_evaluation *e)
 {
+    const struct ps_retrieval *r = &e->retrieval;
     long *k = NULL;
     size_t count = 0;
     struct ps_results results = {0};
@@ -54,6 +55,8 @@ static int print_metrics(const struct ps_train_settings *settings, const struct 
         rc = ps_results_real(&results, "rp", r->rp);
     if (!rc)
         rc = ps_results_real(&results, "map@r", r->map_at_r);
+    if (!rc && settings->nmi)
+        rc = ps_results_real(&results, "nmi", e->nmi);
     if (!rc)
         rc = ps_results_write_tsv(&results, stdout);
     ps_results_free(&results);
@@ -68,11 +71,11 @@ static int run(struct ps_train_settings *settings, const struct ps_command *comm
         return rc;
     ps_interrupt_install();
     if (settings->eval_best) {
-        struct ps_retrieval result;
+        struct ps_evaluation result;
         rc = ps_train_eval_best(settings, command->options, command->option_count, &result);
         if (!rc) {
             rc = print_metrics(settings, &result);
-            ps_retrieval_free(&result);
+            ps_evaluation_free(&result);
         }
         return rc;
     }

@@ -229,6 +229,38 @@ static int join_names(const struct ps_embedding *embedding, int64_t **offset, st
     return rc;
 }
 
+/* The nearest half-precision number, ties to even; infinity beyond 65504. */
+static uint16_t to_half(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    double size = fabs((double)x), unit = 0x1p-24; /* the subnormal spacing */
+    int exponent = 0;
+    if (size >= 0x1p-14) {
+        exponent = ilogb(size) + 15;
+        unit = ldexp(1, exponent - 25);
+    }
+    uint32_t steps = (uint32_t)rint(size / unit); /* 1024..2048 if normal */
+    uint32_t half = exponent ? ((uint32_t)exponent << 10) + steps - 1024 : steps;
+    return (uint16_t)(sign | (half < 0x7c00 ? half : 0x7c00));
+}
+
+/* The embeddings in half precision, fresh memory; NULL with the error recorded. */
+static uint16_t *halves(const struct ps_embedding *e)
+{
+    uint16_t *half = ps_calloc(e->n * e->dim, sizeof *half);
+    for (size_t i = 0; half && i < e->n * e->dim; i++) {
+        half[i] = fabsf(e->x[i]) < 65520 ? to_half(e->x[i]) : 0x7c00;
+        if (half[i] == 0x7c00) {
+            ps_fail(PS_EINVAL, "row %zu: %g does not fit in f16", i / e->dim, (double)e->x[i]);
+            free(half);
+            return NULL;
+        }
+    }
+    return half;
+}
+
 struct contents {
     struct ps_tensor tensors[6];
     char names[6][16];
@@ -265,7 +297,11 @@ int ps_embedding_write(const struct ps_embedding *embedding, const char *path, i
     int64_t *offset = NULL;
     struct ps_text text = {0};
     int rc = embedding->name ? join_names(embedding, &offset, &text) : PS_OK;
-    add(&contents, "embedding", PS_F32, embedding->x, n, embedding->dim);
+    uint16_t *half = embedding->half && !rc ? halves(embedding) : NULL;
+    if (embedding->half && !half)
+        rc = ps_error_code();
+    add(&contents, "embedding", half ? PS_F16 : PS_F32, half ? (void *)half : (void *)embedding->x,
+        n, embedding->dim);
     add(&contents, "label", PS_I64, embedding->label, n, 0);
     if (embedding->id)
         add(&contents, "id", PS_I64, embedding->id, n, 0);
@@ -283,6 +319,7 @@ int ps_embedding_write(const struct ps_embedding *embedding, const char *path, i
                    : write_contents(&contents, ps_out_stream(out));
         rc = rc ? ps_out_abort(out) : ps_out_commit(out);
     }
+    free(half);
     free(offset);
     ps_text_free(&text);
     return rc;

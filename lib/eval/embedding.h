@@ -8,6 +8,7 @@
 #ifndef PS_EVAL_EMBEDDING_H
 #define PS_EVAL_EMBEDDING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct ps_embedding {
     char **name;     /* (N) path of the image in its manifest, or NULL */
     char **metadata; /* [2 * pairs] */
     size_t pairs;
+    bool half;  /* written as F16, which rounds to 11 bits; not set by reading */
     char *file; /* where it was read from, for messages */
 };
 /* All of it, every string too, belongs to the structure; ps_embedding_free frees it. */

@@ -4,8 +4,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/loader.h"
+#include "eval/classes.h"
+#include "eval/cluster.h"
 #include "net/device.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,21 +149,58 @@ static int measure_roles(const struct ps_eval_set *set, const float *x, const in
     return rc;
 }
 
-int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
-                const struct ps_embed_settings *settings,
-                const struct ps_retrieval_settings *metrics, struct ps_retrieval *out)
+void ps_evaluation_free(struct ps_evaluation *evaluation)
 {
+    ps_retrieval_free(&evaluation->retrieval);
+}
+
+/* METHOD.md 6: 20 iterations on rows of length 1. x is normalised in place. */
+static int measure_clusters(float *x, const int64_t *label, size_t n, size_t dim, int threads,
+                            double *nmi)
+{
+    struct ps_classes classes;
+    struct ps_agreement agreement;
+    int rc = ps_classes_init(&classes, label, n);
+    if (rc)
+        return rc;
+    size_t count = classes.count;
+    ps_classes_free(&classes);
+    int64_t *cluster = ps_calloc(n, sizeof *cluster);
+    for (size_t i = 0; i < n; i++) {
+        double squares = 0;
+        for (size_t j = 0; j < dim; j++)
+            squares += (double)x[i * dim + j] * (double)x[i * dim + j];
+        for (size_t j = 0; j < dim; j++)
+            x[i * dim + j] = (float)((double)x[i * dim + j] / sqrt(squares));
+    }
+    rc = cluster ? ps_kmeans(cluster, x, n, dim, count, 20, 0, threads) : PS_ENOMEM;
+    if (!rc)
+        rc = ps_agree(&agreement, cluster, label, n);
+    if (!rc)
+        *nmi = agreement.nmi;
+    free(cluster);
+    return rc;
+}
+
+int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
+                const struct ps_evaluate_settings *settings, struct ps_evaluation *out)
+{
+    const struct ps_retrieval_settings *metrics = &settings->metrics;
     size_t dim = (size_t)ps_net_spec_of(net)->dim;
     float *x = ps_calloc(set->n * dim, sizeof *x);
     int64_t *label = ps_calloc(set->n, sizeof *label);
-    int rc =
-        x && label ? ps_embed_shard(net, set->shard, settings, set->index, set->n, x) : PS_ENOMEM;
+    *out = (struct ps_evaluation){.nmi = NAN};
+    int rc = x && label ? ps_embed_shard(net, set->shard, &settings->embed, set->index, set->n, x)
+                        : PS_ENOMEM;
     if (!rc) {
         const int32_t *labels = ps_shard_labels(set->shard);
         for (size_t i = 0; i < set->n; i++)
             label[i] = labels[set->index ? set->index[i] : i];
-        rc = set->role ? measure_roles(set, x, label, dim, metrics, out)
-                       : ps_retrieval_self(out, x, label, set->n, dim, metrics);
+        rc = set->role ? measure_roles(set, x, label, dim, metrics, &out->retrieval)
+                       : ps_retrieval_self(&out->retrieval, x, label, set->n, dim, metrics);
+        if (!rc && settings->nmi &&
+            (rc = measure_clusters(x, label, set->n, dim, metrics->threads, &out->nmi)))
+            ps_evaluation_free(out);
     }
     free(x);
     free(label);

@@ -33,10 +33,21 @@ struct ps_eval_set {
 int ps_eval_set_new(struct ps_eval_set *set, ps_shard *shard, const uint32_t *index, size_t n);
 void ps_eval_set_free(struct ps_eval_set *set);
 
-/* Embeds and measures. *out is freed with ps_retrieval_free. */
+struct ps_evaluation {
+    struct ps_retrieval retrieval;
+    double nmi; /* of k-means with as many clusters as classes; NaN where it was not asked for */
+};
+void ps_evaluation_free(struct ps_evaluation *evaluation);
+
+struct ps_evaluate_settings {
+    struct ps_embed_settings embed;
+    struct ps_retrieval_settings metrics;
+    bool nmi;
+};
+
+/* Embeds and measures. */
 int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
-                const struct ps_embed_settings *settings,
-                const struct ps_retrieval_settings *metrics, struct ps_retrieval *out);
+                const struct ps_evaluate_settings *settings, struct ps_evaluation *out);
 
 /* The roles of records (n), fresh memory, or *role NULL where the shard has no query/gallery
  * protocol. */

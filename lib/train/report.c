@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "train/tensorboard.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,7 +96,7 @@ int ps_report_epoch_end(struct ps_run *run, const struct ps_order *order,
     return rc;
 }
 
-static int evaluation_scalars(struct ps_run *run, const struct ps_retrieval *result,
+static int evaluation_scalars(struct ps_run *run, const struct ps_evaluation *result,
                               const bool *best)
 {
     static const char *const tags[PS_BESTS] = {"eval/Recall_1_best", "eval/RP_best",
@@ -105,19 +106,19 @@ static int evaluation_scalars(struct ps_run *run, const struct ps_retrieval *res
     for (size_t i = 0; i < run->k_count && !rc; i++) {
         char tag[64];
         snprintf(tag, sizeof tag, "eval/Recall_%ld", run->k[i]);
-        rc = scalar(run, tag, at->epoch, result->recall[i]);
+        rc = scalar(run, tag, at->epoch, result->retrieval.recall[i]);
     }
     if (!rc)
-        rc = scalar(run, "eval/RP", at->epoch, result->rp);
+        rc = scalar(run, "eval/RP", at->epoch, result->retrieval.rp);
     if (!rc)
-        rc = scalar(run, "eval/MAP", at->epoch, result->map_at_r);
+        rc = scalar(run, "eval/MAP", at->epoch, result->retrieval.map_at_r);
     for (int i = 0; i < PS_BESTS && !rc; i++)
         if (best[i])
             rc = scalar(run, tags[i], at->epoch, at->best[i]);
     return rc;
 }
 
-int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_retrieval *result,
+int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_evaluation *result,
                          const bool *best)
 {
     const struct ps_progress *at = &run->progress;
@@ -126,14 +127,17 @@ int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_r
     for (size_t i = 0; i < run->k_count && line; i++) {
         char name[32];
         snprintf(name, sizeof name, "recall@%ld", run->k[i]);
-        json_object_set_new(line, name, json_real(result->recall[i]));
+        json_object_set_new(line, name, json_real(result->retrieval.recall[i]));
     }
     json_t *rest =
-        json_pack("{s:f, s:f, s:I, s:I}", "rp", result->rp, "map@r", result->map_at_r, "queries",
-                  (json_int_t)result->queries, "lone", (json_int_t)result->lone);
+        json_pack("{s:f, s:f, s:I, s:I}", "rp", result->retrieval.rp, "map@r",
+                  result->retrieval.map_at_r, "queries", (json_int_t)result->retrieval.queries,
+                  "lone", (json_int_t)result->retrieval.lone);
     if (line && rest)
         json_object_update(line, rest);
     json_decref(rest);
+    if (line && !isnan(result->nmi))
+        json_object_set_new(line, "nmi", json_real(result->nmi));
     json_t *best_in = line ? json_array() : NULL;
     for (int i = 0; i < PS_BESTS && best_in; i++)
         if (best[i])
@@ -144,7 +148,7 @@ int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_r
     if (rc || !strcmp(kind, "test"))
         return rc;
     ps_info("epoch %lld: recall@%ld %.4f, RP %.4f, MAP@R %.4f%s", (long long)at->epoch, run->k[0],
-            result->recall[0], result->rp, result->map_at_r,
+            result->retrieval.recall[0], result->retrieval.rp, result->retrieval.map_at_r,
             best[0] || best[1] || best[2] ? " (best so far)" : "");
     return evaluation_scalars(run, result, best);
 }

@@ -33,7 +33,7 @@ int ps_report_epoch_end(struct ps_run *run, const struct ps_order *order,
                         const struct ps_epoch_clock *clock);
 
 /* `kind` is "eval" or "test"; best [PS_BESTS] says in what it is the best so far. */
-int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_retrieval *result,
+int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_evaluation *result,
                          const bool *best);
 
 /* The last lines on the terminal. */

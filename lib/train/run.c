@@ -5,6 +5,7 @@
 #include "net/device.h"
 #include "net/model.h"
 #include "net/weightfile.h"
+#include "train/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,34 +14,37 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* The shard `path`, or the one called `name` in the folder `path`. */
-static ps_shard *open_shard(const char *path, const char *name)
+/* Opens the training shard, and the test shard where there is one. */
+static int open_shards(struct ps_run *run)
 {
-    if (!ps_is_folder(path))
-        return ps_shard_open(path);
-    char *inside = ps_path_join(path, name);
-    ps_shard *shard = inside ? ps_shard_open(inside) : NULL;
-    free(inside);
-    return shard;
+    const struct ps_train_settings *s = run->settings;
+    char *train = NULL, *test = NULL;
+    if (ps_is_folder(s->data)) {
+        int rc = ps_folder_shards(s->data, (int)s->workers, &train, &test);
+        if (rc)
+            return rc;
+    }
+    const char *test_path = s->eval ? s->eval : test;
+    run->train = ps_shard_open(train ? train : s->data);
+    if (run->train && test_path)
+        run->test = ps_shard_open(test_path);
+    bool ok = run->train && (!test_path || run->test);
+    free(train);
+    free(test);
+    return ok ? PS_OK : (int)ps_error_code();
 }
 
 static int open_data(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
-    run->train = open_shard(s->data, "train.mdb");
-    if (!run->train)
-        return ps_error_code();
+    int rc = open_shards(run);
+    if (rc)
+        return rc;
     size_t classes = ps_shard_classes(run->train);
     if (s->classes && (size_t)s->classes != classes)
         return ps_fail(PS_EMISMATCH, "%s has %zu classes, not -C %ld", ps_shard_path(run->train),
                        classes, s->classes);
-    const char *test = s->eval ? s->eval : s->data;
-    if (s->eval || ps_is_folder(s->data)) {
-        run->test = open_shard(test, "test.mdb");
-        if (!run->test)
-            return ps_error_code();
-    }
-    int rc = ps_parts_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
+    rc = ps_parts_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
     if (!rc && run->fit.classes < 2)
         rc = ps_fail(PS_EINVAL, "%s: %zu classes are too few to train on",
                      ps_shard_path(run->train), run->fit.classes);
@@ -78,12 +82,15 @@ static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 
 {
     struct ps_safetensors file;
     struct ps_load_report report;
+    struct ps_hash hash;
     int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
     rc = ps_net_load(net, &file, false, &report);
+    if (!rc)
+        rc = ps_hash_file(path, &hash);
     if (!rc) {
-        memcpy(id, ps_hash_bytes(file.map.bytes, file.map.length).hex, PS_HASH_LENGTH + 1);
+        memcpy(id, hash.hex, PS_HASH_LENGTH + 1);
         ps_info("%s: %zu tensors loaded, %zu of the network not in it", path, report.loaded,
                 report.missing);
     }
@@ -314,20 +321,22 @@ int ps_run_save_model(struct ps_run *run, const char *name)
 }
 
 static int evaluate_net(struct ps_run *run, ps_net *net, int resize, const struct ps_eval_set *set,
-                        struct ps_retrieval *out)
+                        struct ps_evaluation *out)
 {
     const struct ps_train_settings *s = run->settings;
-    struct ps_embed_settings embedding = {.resize = resize,
-                                          .orient = s->orient,
-                                          .threads = (int)s->workers,
-                                          .batch = (size_t)s->batch,
-                                          .label = "evaluation"};
-    struct ps_retrieval_settings metrics = {
-        .k = run->k, .k_count = run->k_count, .threads = (int)s->threads};
-    return ps_evaluate(net, set, &embedding, &metrics, out);
+    const struct ps_evaluate_settings settings = {
+        .embed = {.resize = resize,
+                  .orient = s->orient,
+                  .threads = (int)s->workers,
+                  .batch = (size_t)s->batch,
+                  .label = "evaluation"},
+        .metrics = {.k = run->k, .k_count = run->k_count, .threads = (int)s->threads},
+        .nmi = s->nmi,
+    };
+    return ps_evaluate(net, set, &settings, out);
 }
 
-int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps_retrieval *out)
+int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps_evaluation *out)
 {
     int rc = ps_run_use_average(run);
     if (rc)
@@ -335,11 +344,12 @@ int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps
     rc = evaluate_net(run, run->net, (int)run->settings->resize, set, out);
     int back = ps_run_drop_average(run);
     if (!rc && back)
-        ps_retrieval_free(out);
+        ps_evaluation_free(out);
     return rc ? rc : back;
 }
 
-int ps_run_measure_best(struct ps_run *run, const struct ps_eval_set *set, struct ps_retrieval *out)
+int ps_run_measure_best(struct ps_run *run, const struct ps_eval_set *set,
+                        struct ps_evaluation *out)
 {
     char name[64];
     snprintf(name, sizeof name, "best-recall@%ld.safetensors", run->k[0]);

@@ -72,9 +72,9 @@ int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumula
                  struct ps_loss_result *result);
 
 /* Evaluates on `set`, with the average if there is one. */
-int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps_retrieval *out);
+int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps_evaluation *out);
 /* The same with RUNDIR's model that was best by recall, as saved. */
 int ps_run_measure_best(struct ps_run *run, const struct ps_eval_set *set,
-                        struct ps_retrieval *out);
+                        struct ps_evaluation *out);
 
 #endif

@@ -76,8 +76,9 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
          .name = "data",
          .value = (void *)&s->data,
          .argument = "SHARD",
-         .help = "training shard, or a folder that holds train.mdb and test.mdb"},
-        TEXT(eval, "eval", "SHARD", "shard to evaluate on; default: DATA/test.mdb of a folder"),
+         .help = "training shard; or a folder with train.mdb and test.mdb, or with class folders "
+                 "in train/ and test/"},
+        TEXT(eval, "eval", "SHARD", "shard to evaluate on; default: the test part of a folder"),
         {.kind = PS_OPT_TEXT,
          .letter = 'o',
          .name = "output",

@@ -10,8 +10,8 @@
 
 struct ps_train_settings {
     /* Where from and where to. */
-    const char *data;   /* training shard, or a folder with train.mdb and test.mdb */
-    const char *eval;   /* test shard; NULL: DATA/test.mdb if data is a folder, else none */
+    const char *data;   /* training shard, or a folder (train/folder.h) */
+    const char *eval;   /* test shard; NULL: that of the folder, else none */
     const char *output; /* run folder */
     const char *data_name;
     const char *init;   /* weights to start from, or NULL */

@@ -176,11 +176,12 @@ static int evaluate(struct ps_run *run)
     static const char *const names[PS_BESTS] = {"best-recall@", "best-rp.safetensors",
                                                 "best-map@r.safetensors"};
     struct ps_progress *at = &run->progress;
-    struct ps_retrieval result;
+    struct ps_evaluation result;
     int rc = ps_run_evaluate(run, &run->choice, &result);
     if (rc)
         return rc;
-    const double values[PS_BESTS] = {result.recall[0], result.rp, result.map_at_r};
+    const double values[PS_BESTS] = {result.retrieval.recall[0], result.retrieval.rp,
+                                     result.retrieval.map_at_r};
     bool best[PS_BESTS], any = false;
     at->evaluated = at->epoch;
     for (int i = 0; i < PS_BESTS && !rc; i++) {
@@ -199,7 +200,7 @@ static int evaluate(struct ps_run *run)
         rc = keep_model(run);
     if (!rc)
         rc = ps_report_evaluation(run, "eval", &result, best);
-    ps_retrieval_free(&result);
+    ps_evaluation_free(&result);
     return rc;
 }
 
@@ -220,11 +221,11 @@ static bool stops_early(const struct ps_run *run)
 static int measure_test(struct ps_run *run)
 {
     const bool none[PS_BESTS] = {false};
-    struct ps_retrieval result;
+    struct ps_evaluation result;
     int rc = ps_run_measure_best(run, &run->final, &result);
     if (!rc) {
         rc = ps_report_evaluation(run, "test", &result, none);
-        ps_retrieval_free(&result);
+        ps_evaluation_free(&result);
     }
     return rc;
 }
@@ -335,7 +336,7 @@ int ps_train(const struct ps_train_settings *settings, const struct ps_opt *opti
 }
 
 int ps_train_eval_best(const struct ps_train_settings *settings, const struct ps_opt *options,
-                       size_t count, struct ps_retrieval *out)
+                       size_t count, struct ps_evaluation *out)
 {
     struct ps_run run;
     int rc = ps_run_open(&run, settings, options, count);

@@ -6,7 +6,7 @@
 #ifndef PS_TRAIN_TRAINER_H
 #define PS_TRAIN_TRAINER_H
 
-#include "eval/metrics.h"
+#include "train/evaluate.h"
 #include "train/settings.h"
 
 /*
@@ -16,8 +16,8 @@
 int ps_train(const struct ps_train_settings *settings, const struct ps_opt *options, size_t count);
 
 /* Evaluates RUNDIR's best model by recall on the evaluation shard; trains nothing. *out is freed
- * with ps_retrieval_free. */
+ * with ps_evaluation_free. */
 int ps_train_eval_best(const struct ps_train_settings *settings, const struct ps_opt *options,
-                       size_t count, struct ps_retrieval *out);
+                       size_t count, struct ps_evaluation *out);
 
 #endif

@@ -66,8 +66,10 @@ static int read_line(struct curve *curve, const char *metric, const char *where,
     if (!object)
         return ps_fail(PS_EFORMAT, "%s: not a JSON object: %s", where, error.text);
     json_t *epoch = json_object_get(object, "epoch"), *value = json_object_get(object, metric);
+    const char *kind = json_string_value(json_object_get(object, "kind"));
+    bool within = kind && !strcmp(kind, "step"); /* an epoch has many of these */
     int rc = PS_OK;
-    if (json_is_number(epoch) && json_is_number(value))
+    if (!within && json_is_number(epoch) && json_is_number(value))
         rc = add_point(curve, json_number_value(epoch), json_number_value(value));
     json_decref(object);
     return rc;

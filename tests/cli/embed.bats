@@ -53,3 +53,11 @@ setup() {
     run -2 ps-embed -q -m run/last.safetensors -o x.emb.zst
     [ ! -e x.emb.zst ]
 }
+
+@test "half precision is half the size, and as good" {
+    ps-embed -q -m run/last.safetensors --type f16 -o half.emb.zst test.mdb
+    zstd -qdc half.emb.zst | head -c 2000 | grep -aq '"F16"'
+    paste <(ps-eval test.emb.zst | tail -1 | cut -f 2-7 | tr '\t' '\n') \
+        <(ps-eval half.emb.zst | tail -1 | cut -f 2-7 | tr '\t' '\n') |
+        awk '{ d = $1 - $2; if (d * d > 0.01) exit 1 }'
+}

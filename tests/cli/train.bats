@@ -196,3 +196,22 @@ same() {
     ps-train --version
     ps-train --help loss | grep -q arcface
 }
+
+@test "class folders are packed into a cache, again when images change" {
+    mkdir -p cars/train cars/test
+    cp -r images/class[0-3] cars/train/
+    cp -r images/class[4-7] cars/test/
+    small --data cars --do-nmi --epochs 0 -o run
+    [ -s cars.shards/train.mdb ]
+    [ -s cars.shards/test.mdb ]
+    grep -q '"nmi":0' run/log.jsonl
+    before=$(stat -c %y cars.shards/train.mdb)
+    small --data cars/ --do-nmi --epochs 0 -o run
+    [ "$before" = "$(stat -c %y cars.shards/train.mdb)" ]
+    rm cars/train/class0/5.ppm
+    small --data cars --epochs 0 -o other
+    grep -q '"images":23' other/log.jsonl
+    run -1 small --data images -o run/3
+    [[ $output == *"train/ and test/"* ]]
+    rm -r cars cars.shards
+}
