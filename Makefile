@@ -4,6 +4,7 @@
 # make check    all tests; `make asan check` runs them under the sanitizers
 # make fuzz     fuzz targets into build/fuzz/bin (clang): run one with its folder of tests/fuzz/corpus
 # make lint     gcc and clang warnings as errors, clang-tidy, shellcheck, man pages
+# make cuda     compile the CUDA kernels for every GPU that nvcc knows (needs nvcc, no GPU)
 # make install  PREFIX (/usr/local) and DESTDIR are respected
 
 VERSION := 0.1.0
@@ -61,6 +62,7 @@ all: $(TOOLS) $(HELPERS)
 asan: all
 
 include tools/setup.mk
+include kernels/cuda/cuda.mk
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -3,6 +3,8 @@
  *   compare [test|perf] [DEVICE] [SEED] [CASES]      (test cpu 1 40)
  * `perf` prints the time of typical operators instead.
  */
+#include "base/log.h"
+#include "net/device.h"
 #include "tests/backend/perf.h"
 #include "tests/backend/vectors.h"
 
@@ -107,20 +109,12 @@ static void compare_operator(struct outcome *o, enum ps_op op, uint64_t seed, in
     }
 }
 
-/* NULL with a line on stderr. */
 static ps_backend *open_backend(const char *device)
 {
-    static const struct ps_backend_ops *const linked[] = {&ps_backend_ref, &ps_backend_cpu};
-    const struct ps_backend_config config = {.threads = 2};
-    char message[200] = "no such backend";
-    for (size_t i = 0; i < 2; i++)
-        if (strcmp(device, linked[i]->name) == 0) {
-            ps_backend *be = linked[i]->open(&config, message, sizeof message);
-            if (be)
-                return be;
-        }
-    fprintf(stderr, "%s: %s\n", device, message);
-    return NULL;
+    ps_backend *be = ps_device_open(device, &(struct ps_backend_config){.threads = 2});
+    if (!be)
+        ps_log_error();
+    return be;
 }
 
 static int usage(void)

@@ -1,0 +1,132 @@
+/* Softmax cross-entropy with a margin on the target, forward and gradient in place, a block a row.
+ */
+#include "kernels/cuda/device.cuh"
+
+namespace
+{
+
+constexpr float PI = 3.14159265358979F, INSIDE = 0.9999999F;
+
+__device__ float clamp(float z, float limit)
+{
+    return z > limit ? limit : z < -limit ? -limit : z;
+}
+
+__device__ float sine(float z)
+{
+    return sqrtf((1 - z) * (1 + z));
+}
+
+__device__ float sign_of(float k)
+{
+    return fmodf(k, 2) == 0 ? 1.0F : -1.0F;
+}
+
+__device__ float sphere(float z, float m, float *slope)
+{
+    float inner = clamp(z, INSIDE), angle = m * acosf(inner);
+    *slope = sign_of(floorf(angle / PI)) * m * sinf(angle) / sine(inner);
+    angle = m * acosf(clamp(z, 1));
+    float k = floorf(angle / PI);
+    return sign_of(k) * cosf(angle) - 2 * k;
+}
+
+__device__ float arc(float z, float m, float *slope)
+{
+    *slope = 1;
+    if (z <= -cosf(m))
+        return z - m * sinf(m);
+    float inner = clamp(z, INSIDE), cosine = clamp(z, 1);
+    *slope = cosf(m) + inner * sinf(m) / sine(inner);
+    return cosine * cosf(m) - sine(cosine) * sinf(m);
+}
+
+/* One target of a row: its logit with the margin and the derivative of that by z. */
+struct target {
+    int label;
+    float weight, logit, slope;
+    float max, others; /* largest logit; sum over the others of exp(logit - max) */
+
+    __device__ target(const float *z, int at, float part, const ps_softmax_desc &desc)
+        : label(at), weight(part), slope(1), max(0), others(0)
+    {
+        float value = z[at];
+        if (desc.margin == PS_MARGIN_SPHERE)
+            value = sphere(value, desc.m, &slope);
+        else if (desc.margin == PS_MARGIN_COSINE)
+            value -= desc.m;
+        else if (desc.margin == PS_MARGIN_ARC)
+            value = arc(value, desc.m, &slope);
+        logit = desc.scale * value;
+        slope *= desc.scale;
+    }
+
+    /* Called by the whole block. */
+    __device__ void reduce(const float *z, int cols, const ps_softmax_desc &desc)
+    {
+        max = desc.virtual_class ? fmaxf(logit, desc.scale) : logit;
+        for (int c = static_cast<int>(threadIdx.x); c < cols; c += ps::BLOCK)
+            if (c != label)
+                max = fmaxf(max, desc.scale * z[c]);
+        max = ps::block_reduce<ps::maximum>(max);
+        for (int c = static_cast<int>(threadIdx.x); c < cols; c += ps::BLOCK)
+            if (c != label)
+                others += expf(desc.scale * z[c] - max);
+        others = ps::block_reduce<ps::sum>(others);
+        if (desc.virtual_class)
+            others += expf(desc.scale - max);
+    }
+
+    __device__ float total() const
+    {
+        return expf(logit - max) + others;
+    }
+
+    __device__ float gradient(float z, int c, float scale) const
+    {
+        if (c == label)
+            return -weight * others / total() * slope;
+        return weight * expf(scale * z - max) / total() * scale;
+    }
+
+    __device__ double loss() const
+    {
+        double sum = exp(static_cast<double>(logit - max)) + static_cast<double>(others);
+        return static_cast<double>(weight) * (static_cast<double>(max - logit) + log(sum));
+    }
+};
+
+__global__ void softmax_kernel(float *z, int rows, int cols, const int32_t *label,
+                               const int32_t *label2, const float *weight, ps_softmax_desc desc,
+                               double *row_loss)
+{
+    size_t row = blockIdx.x;
+    float *logits = z + row * static_cast<size_t>(cols), each = 1 / static_cast<float>(rows);
+    bool mixed = label2 != nullptr;
+    float part = mixed ? weight[row] : 1;
+    target a(logits, label[row], each * part, desc);
+    target b(logits, mixed ? label2[row] : label[row], mixed ? each * (1 - part) : 0, desc);
+    a.reduce(logits, cols, desc);
+    if (mixed)
+        b.reduce(logits, cols, desc);
+    __syncthreads(); /* everybody has read the row */
+    for (int c = static_cast<int>(threadIdx.x); c < cols; c += ps::BLOCK) {
+        float slope = a.gradient(logits[c], c, desc.scale);
+        if (mixed)
+            slope += b.gradient(logits[c], c, desc.scale);
+        logits[c] = slope;
+    }
+    if (threadIdx.x == 0)
+        row_loss[row] = a.loss() + (mixed ? b.loss() : 0);
+}
+
+} // namespace
+
+int ps_cuda_softmax_loss(float *z, int rows, int cols, const int32_t *label, const int32_t *label2,
+                         const float *weight, const struct ps_softmax_desc *desc, double *row_loss,
+                         double *loss, ps_cuda_stream stream)
+{
+    PS_LAUNCH(softmax_kernel, static_cast<unsigned>(rows), ps::BLOCK, stream, z, rows, cols, label,
+              label2, weight, *desc, row_loss);
+    return ps_cuda_sum(row_loss, static_cast<size_t>(rows), loss, stream);
+}

@@ -1,0 +1,214 @@
+#include "tests/cuda-emu/cuda_runtime.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace
+{
+
+enum { MAX_THREADS = 1024, WARP = 32, STACK = 256 * 1024 };
+
+/* Threads wait here until `expected` of them have arrived. */
+struct barrier {
+    unsigned arrived, generation;
+};
+
+struct warp {
+    barrier meeting;
+    uint64_t slot[2][WARP]; /* values of this shuffle and of the one before it */
+};
+
+} // namespace
+
+struct ps_emu_fiber {
+    ucontext_t context;
+    void *stack, *fake_stack;
+    uint3 index;
+    unsigned linear, shuffles;
+    const barrier *waits_at; /* until its generation is no longer `generation` */
+    unsigned generation;
+    bool done;
+};
+
+uint3 ps_emu_block_index;
+dim3 ps_emu_block_size, ps_emu_grid_size;
+
+namespace
+{
+
+ps_emu_fiber fibers[MAX_THREADS];
+ps_emu_fiber *current;
+ucontext_t scheduler;
+void *scheduler_fake_stack;
+const void *scheduler_stack;
+size_t scheduler_stack_size;
+warp warps[MAX_THREADS / WARP];
+barrier block_barrier;
+unsigned thread_count;
+void (*thread_body)(void *);
+void *thread_context;
+
+[[noreturn]] void die(const char *what)
+{
+    fprintf(stderr, "cuda-emu: block (%u, %u, %u), thread %u: %s\n", ps_emu_block_index.x,
+            ps_emu_block_index.y, ps_emu_block_index.z, current ? current->linear : 0, what);
+    abort();
+}
+
+void before_switch(void **fake_stack, const void *stack, size_t size)
+{
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(fake_stack, stack, size);
+#else
+    (void)fake_stack, (void)stack, (void)size;
+#endif
+}
+
+void after_switch(void *fake_stack, const void **from, size_t *size)
+{
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_finish_switch_fiber(fake_stack, from, size);
+#else
+    (void)fake_stack, (void)from, (void)size;
+#endif
+}
+
+/* Back to the scheduler; a fibre that is done never returns. */
+void leave(ps_emu_fiber *fiber)
+{
+    before_switch(fiber->done ? nullptr : &fiber->fake_stack, scheduler_stack,
+                  scheduler_stack_size);
+    swapcontext(&fiber->context, &scheduler);
+    after_switch(fiber->fake_stack, &scheduler_stack, &scheduler_stack_size);
+}
+
+void enter(ps_emu_fiber *fiber)
+{
+    current = fiber;
+    before_switch(&scheduler_fake_stack, fiber->stack, STACK);
+    swapcontext(&scheduler, &fiber->context);
+    after_switch(scheduler_fake_stack, nullptr, nullptr);
+}
+
+void trampoline()
+{
+    after_switch(nullptr, &scheduler_stack, &scheduler_stack_size);
+    thread_body(thread_context);
+    current->done = true;
+    leave(current);
+}
+
+void meet(barrier *b, unsigned expected)
+{
+    ps_emu_fiber *self = current;
+    self->generation = b->generation;
+    if (++b->arrived == expected) {
+        b->arrived = 0;
+        b->generation++;
+        return;
+    }
+    self->waits_at = b;
+    leave(self);
+}
+
+void prepare(ps_emu_fiber *fiber, unsigned linear)
+{
+    if (!fiber->stack) {
+        fiber->stack =
+            mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (fiber->stack == MAP_FAILED)
+            die("no memory for a stack");
+    }
+    const dim3 &size = ps_emu_block_size;
+    fiber->index = {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
+    fiber->linear = linear;
+    fiber->shuffles = 0;
+    fiber->waits_at = nullptr;
+    fiber->done = false;
+    getcontext(&fiber->context);
+    fiber->context.uc_stack.ss_sp = fiber->stack;
+    fiber->context.uc_stack.ss_size = STACK;
+    fiber->context.uc_link = nullptr;
+    makecontext(&fiber->context, trampoline, 0);
+}
+
+void run_block()
+{
+    memset(warps, 0, sizeof warps);
+    block_barrier = {0, 0};
+    for (unsigned t = 0; t < thread_count; t++)
+        prepare(&fibers[t], t);
+    unsigned left = thread_count;
+    while (left > 0) {
+        bool moved = false;
+        for (unsigned k = 0; k < thread_count; k++) {
+            ps_emu_fiber *fiber = &fibers[ps_emu_block_index.x % 2 ? thread_count - 1 - k : k];
+            bool waits = fiber->waits_at && fiber->waits_at->generation == fiber->generation;
+            if (fiber->done || waits)
+                continue;
+            fiber->waits_at = nullptr;
+            moved = true;
+            enter(fiber);
+            left -= fiber->done;
+        }
+        if (!moved)
+            die("the others wait at a barrier or shuffle that some threads never reach");
+    }
+}
+
+} // namespace
+
+const uint3 &ps_emu_thread_index()
+{
+    return current->index;
+}
+
+unsigned ps_emu_lane()
+{
+    return current->linear % WARP;
+}
+
+void __syncthreads()
+{
+    meet(&block_barrier, thread_count);
+}
+
+uint64_t ps_emu_shuffle(unsigned mask, uint64_t value, unsigned source)
+{
+    ps_emu_fiber *self = current;
+    unsigned lane = self->linear % WARP;
+    if (source >= WARP || !(mask >> source & 1) || !(mask >> lane & 1))
+        die("a shuffle with a lane outside its mask");
+    warp *w = &warps[self->linear / WARP];
+    uint64_t *slot = w->slot[self->shuffles++ % 2];
+    slot[lane] = value;
+    meet(&w->meeting, static_cast<unsigned>(__builtin_popcount(mask)));
+    return slot[source];
+}
+
+void ps_emu_run(dim3 grid, dim3 block, void (*body)(void *context), void *context)
+{
+    ps_emu_block_size = block;
+    ps_emu_grid_size = grid;
+    thread_count = block.x * block.y * block.z;
+    thread_body = body;
+    thread_context = context;
+    current = nullptr;
+    if (thread_count == 0 || thread_count > MAX_THREADS || block.z > 64)
+        die("a block has 1 to 1024 threads");
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffU || grid.y > 65535 ||
+        grid.z > 65535)
+        die("a grid of a size that no device accepts");
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) {
+                ps_emu_block_index = {x, y, z};
+                run_block();
+            }
+}
