@@ -196,22 +196,22 @@ int main(int argc, char **argv)
     struct tool t = {.output = "-", .recall = "1,2,4,8", .metrics = "recall,rp,map@r", .seed = 1};
 #define TEXT(name_, value_, argument_, help_)                                                      \
     {                                                                                              \
-        .kind = PS_OPT_TEXT, .name = name_, .value = &(value_), .argument = argument_,             \
-        .help = help_                                                                              \
+        .kind = PS_OPT_TEXT, .name = (name_), .value = &(value_), .argument = (argument_),         \
+        .help = (help_)                                                                            \
     }
 #define FLAG(name_, value_, help_)                                                                 \
     {                                                                                              \
-        .kind = PS_OPT_FLAG, .name = name_, .value = &(value_), .help = help_                      \
+        .kind = PS_OPT_FLAG, .name = (name_), .value = &(value_), .help = (help_)                  \
     }
 #define COUNT(name_, value_, most_, help_)                                                         \
     {                                                                                              \
-        .kind = PS_OPT_INT, .name = name_, .value = &(value_), .argument = "N", .help = help_,     \
-        .most = most_                                                                              \
+        .kind = PS_OPT_INT, .name = (name_), .value = &(value_), .argument = "N", .help = (help_), \
+        .most = (most_)                                                                            \
     }
 #define WORD(name_, value_, words_, help_)                                                         \
     {                                                                                              \
-        .kind = PS_OPT_CHOICE, .name = name_, .value = &(value_), .argument = words_,              \
-        .help = help_                                                                              \
+        .kind = PS_OPT_CHOICE, .name = (name_), .value = &(value_), .argument = (words_),          \
+        .help = (help_)                                                                            \
     }
     struct ps_opt options[] = {
         {.kind = PS_OPT_SECTION, .help = "What is measured"},

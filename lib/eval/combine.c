@@ -29,9 +29,9 @@ static int copy_row(struct ps_embedding *out, size_t to, const struct ps_embeddi
 {
     out->label[to] = from->label[i];
     out->id[to] = from->id[i];
-    if (out->role)
+    if (out->role && from->role)
         out->role[to] = from->role[i];
-    if (out->name && !(out->name[to] = ps_strdup(from->name[i])))
+    if (out->name && from->name && !(out->name[to] = ps_strdup(from->name[i])))
         return PS_ENOMEM;
     return PS_OK;
 }

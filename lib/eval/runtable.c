@@ -18,6 +18,7 @@ static void free_series(struct series *series)
 {
     free(series->value);
     free(series->seed);
+    *series = (struct series){0};
 }
 
 /* Those with a seed that `other` has too, where it is >= 0. */
@@ -45,11 +46,12 @@ static int take_series(struct series *series, const struct ps_runs *runs, size_t
 __attribute__((format(printf, 4, 5))) static int put(struct ps_results *table, const char *column,
                                                      bool there, const char *format, ...)
 {
-    char text[256] = "";
+    char text[256];
+    if (!there)
+        return ps_results_text(table, column, "");
     va_list list;
     va_start(list, format);
-    if (there)
-        vsnprintf(text, sizeof text, format, list);
+    vsnprintf(text, sizeof text, format, list);
     va_end(list);
     return ps_results_text(table, column, text);
 }

@@ -105,9 +105,11 @@ static void test_numpy(void **state)
     free(got);
     for (size_t cut = 0; cut < sizeof file; cut++)
         assert_int_equal(ps_npy_floats("f", file, cut, &got, &n, &dim), PS_EFORMAT);
-    memcpy(strstr(file + 10, "False"), "True ", 5);
+    char *order = strstr(file + 10, "False"), *type = strstr(file + 10, "<f8");
+    assert_true(order && type);
+    memcpy(order, (const char[]){'T', 'r', 'u', 'e', ' '}, 5);
     assert_int_equal(ps_npy_floats("f", file, sizeof file, &got, &n, &dim), PS_ENOTSUP);
-    memcpy(strstr(file + 10, "<f8"), ">f8", 3);
+    *type = '>';
     assert_int_equal(ps_npy_floats("f", file, sizeof file, &got, &n, &dim), PS_ENOTSUP);
 }
 
