@@ -53,11 +53,12 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c)
 BACKEND_TESTS := $(patsubst tests/backend/%.c,$(BUILD)/tests/%,$(wildcard tests/backend/*.c))
 # Programs that only a pipeline needs: built like tools, not installed.
 HELPERS := $(patsubst pipelines/%.c,$(BUILD)/bin/%,$(wildcard pipelines/*.c))
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench-%,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan fuzz setup demo check lint format bench install clean tests
+.PHONY: all asan fuzz setup demo check lint format bench bench-loader install clean tests
 all: $(TOOLS) $(HELPERS)
 asan: all
 
@@ -107,10 +108,19 @@ $(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libps.a
 
 fuzz: $(FUZZ)
 
-tests: $(UNIT) $(BACKEND_TESTS)
+$(BUILD)/tests/bench-%: $(BUILD)/tests/bench/%.o $(BUILD)/libps.a
+	@mkdir -p $(@D)
+	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
+
+tests: $(UNIT) $(BACKEND_TESTS) $(BENCH)
 
 check: all tests
 	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/run.sh
+
+# The loader's speed; IMAGES is a folder or archive of images, PYTHON has Pillow and numpy.
+IMAGES ?= shared/data/stanford-cars
+bench-loader: all tests
+	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/bench/loader.sh $(IMAGES)
 
 demo: all
 	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin

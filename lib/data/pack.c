@@ -37,7 +37,9 @@ static int read_file(const struct chunk *chunk, const struct ps_entry *entry, vo
 /* An image that cannot be used is noted; what stops everything else is returned. */
 static int reject(struct ps_pack_item *item, int rc)
 {
-    if (rc == PS_ENOMEM || rc == PS_EINTR)
+    if (ps_interrupted())
+        return ps_fail_interrupted();
+    if (rc == PS_ENOMEM)
         return rc;
     item->reason = ps_strdup(ps_error());
     return item->reason ? PS_OK : PS_ENOMEM;

@@ -142,34 +142,38 @@ static int pack_weights(struct groups *groups, const struct ps_axis *axis)
     return PS_OK;
 }
 
-/* One row of the horizontal pass; `row` begins with input sample x0. */
-static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *axis,
-                         const struct groups *groups, uint8_t *out)
+/* One output sample of three channels from `count` groups of four input pixels, as 3 bytes of 4. */
+static inline uint32_t blend_pixels(const uint8_t *in, const __m256i *weight, int32_t count)
 {
     const __m256i spread =
         _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, /* pixels 0, 1 */
                          6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1); /* 2, 3 */
-    const __m128i half = _mm_set1_epi32(1 << (BITS - 1));
     const __m128i bytes =
         _mm_setr_epi8(0, 4, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    __m256i high = _mm256_setzero_si256(), low = high;
+    for (int32_t g = 0; g < count; g++, weight += 2, in += 12) {
+        __m128i four = _mm_loadu_si128((const __m128i *)(const void *)in);
+        __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(four), spread);
+        high = _mm256_add_epi32(high, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight)));
+        low = _mm256_add_epi32(low, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight + 1)));
+    }
+    __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high, HALF), low);
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    sum = _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(1 << (BITS - 1))), BITS);
+    sum = _mm_min_epi32(sum, _mm_set1_epi32(255));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_shuffle_epi8(sum, bytes));
+}
+
+/* One row of the horizontal pass; `row` begins with input sample x0. Writes one byte too much. */
+static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *axis,
+                         const struct groups *groups, uint8_t *out)
+{
     const __m256i *weight = (const __m256i *)(const void *)groups->packed;
-    for (int32_t i = 0; i < axis->count; i++, out += 3) {
+    for (int32_t i = 0; i < axis->count; i++, weight += 2 * groups->count, out += 3) {
         const uint8_t *in = row + (size_t)(axis->first[i] - x0) * 3;
-        __m256i high = _mm256_setzero_si256(), low = high;
-        for (int32_t g = 0; g < groups->count; g++, weight += 2, in += 12) {
-            if (4 * g >= axis->used[i])
-                continue;
-            __m128i four = _mm_loadu_si128((const __m128i *)(const void *)in);
-            __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(four), spread);
-            high = _mm256_add_epi32(high, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight)));
-            low = _mm256_add_epi32(low, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight + 1)));
-        }
-        __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high, HALF), low);
-        __m128i sum =
-            _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-        sum = _mm_min_epi32(_mm_srai_epi32(_mm_add_epi32(sum, half), BITS), _mm_set1_epi32(255));
-        uint32_t rgb = (uint32_t)_mm_cvtsi128_si32(_mm_shuffle_epi8(sum, bytes));
-        memcpy(out, &rgb, 3);
+        uint32_t rgb = axis->used[i] <= 4 ? blend_pixels(in, weight, 1)
+                                          : blend_pixels(in, weight, (axis->used[i] + 3) / 4);
+        memcpy(out, &rgb, sizeof rgb);
     }
 }
 #else
@@ -236,7 +240,7 @@ int ps_resample(const struct ps_view *view, const struct ps_axis *columns,
     int32_t top, bottom;
     ps_axis_span(rows, &top, &bottom);
     size_t width = (size_t)columns->count * 3, stride = (size_t)view->width * 3;
-    uint8_t *narrow = ps_calloc((size_t)(bottom - top), width);
+    uint8_t *narrow = ps_calloc((size_t)(bottom - top) * width + 1, 1);
     struct groups groups;
     if (!narrow || pack_weights(&groups, columns)) {
         free(narrow);

@@ -201,6 +201,21 @@ setup() {
     [ "$(ls -A | grep -c -e b.mdb)" -eq 0 ]
 }
 
+@test "an interrupted pack leaves nothing and says so" {
+    rm images/train/ant/2.jpg
+    mkfifo images/train/ant/2.jpg
+    ps-pack -j 1 m.tsv -o a.mdb 2>err &
+    while kill -0 $! && ! ls -l "/proc/$!/fd" | grep -q 'spool (deleted)'; do
+        sleep 0.05
+    done
+    kill -TERM $!
+    status=0
+    wait $! || status=$?
+    [ "$status" -eq 143 ]
+    grep -q 'error: interrupted' err
+    [ "$(ls -A | grep -c a.mdb)" -eq 0 ]
+}
+
 @test "wrong usage" {
     run ps-pack
     [ "$status" -eq 2 ]

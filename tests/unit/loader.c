@@ -129,6 +129,34 @@ static void test_abandoned(void **state)
     ps_order_free(&order);
 }
 
+static long resident_pages(void)
+{
+    long size = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%ld %ld", &size, &resident), 2);
+    fclose(file);
+    return resident;
+}
+
+/* A hundred epochs take no more memory than ten. */
+static void test_memory(void **state)
+{
+    (void)state;
+    static uint8_t images[COUNT * BYTES];
+    ps_loader *loader = make_loader(4, 3);
+    long early = 0;
+    for (uint64_t epoch = 0; epoch < 100; epoch++) {
+        struct ps_order order = make_order(PS_SAMPLER_SHUFFLE, epoch);
+        collect(loader, &order, epoch, 0, images);
+        ps_order_free(&order);
+        if (epoch == 9)
+            early = resident_pages();
+    }
+    assert_in_range(resident_pages(), 0, early + 1024);
+    ps_loader_free(loader);
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -177,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_same_for_any_threads),
         cmocka_unit_test(test_repeated_record),
         cmocka_unit_test(test_abandoned),
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,6 +1,8 @@
 /* lib/data: shards, whole and damaged. */
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
 #include "data/lmdb_read.h"
 #include "data/shard.h"
 #include "tests/unit/testimage.h"
@@ -8,6 +10,7 @@
 #include <lmdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -201,7 +204,7 @@ static void test_not_a_shard(void **state)
 static void test_grows(void **state)
 {
     (void)state;
-    enum { N = 20000, LARGE = 3 << 20 };
+    enum { N = 20000, LARGE = 1 << 20 };
     unsigned char *bytes = ps_calloc(LARGE, 1);
     struct ps_shard_info info = testimage_info();
     ps_shard_writer *writer = ps_shard_writer_open(other, &info);
@@ -231,6 +234,49 @@ static void test_grows(void **state)
     free(bytes);
 }
 
+/*
+ * Opening takes no longer for many records, reading some does not read all, memory stays small.
+ * PS_TEST_RECORDS=1000000 is the full size.
+ */
+static void test_many(void **state)
+{
+    (void)state;
+    const char *wanted = getenv("PS_TEST_RECORDS");
+    size_t count = wanted ? strtoul(wanted, NULL, 10) : 50000;
+    unsigned char bytes[200] = {0};
+    struct ps_shard_info info = testimage_info();
+    ps_shard_writer *writer = ps_shard_writer_open(other, &info);
+    assert_non_null(writer);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(bytes, &i, sizeof i);
+        struct ps_record record = {.bytes = bytes,
+                                   .length = sizeof bytes,
+                                   .label = (int32_t)(i % 3),
+                                   .width = 1,
+                                   .height = 1,
+                                   .name = "x",
+                                   .source = testimage_source};
+        assert_int_equal(ps_shard_writer_add(writer, &record), 0);
+    }
+    assert_int_equal(ps_shard_writer_commit(writer), 0);
+    double begun = ps_seconds();
+    ps_shard *shard = ps_shard_open(other);
+    assert_non_null(shard);
+    assert_true(ps_seconds() - begun < 0.5);
+    assert_int_equal(ps_shard_count(shard), count);
+    struct ps_rng rng = ps_rng_stream(1, PS_RNG_TEST, 3, 0);
+    for (int i = 0; i < 5000; i++) {
+        struct ps_record record;
+        size_t number = ps_rng_below(&rng, count);
+        assert_int_equal(ps_shard_get(shard, number, &record), 0);
+        assert_memory_equal(record.bytes, &number, sizeof number);
+    }
+    ps_shard_close(shard);
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    assert_true(usage.ru_maxrss < 1 << 20); /* KiB */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_flipped),
         cmocka_unit_test(test_not_a_shard),
         cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
