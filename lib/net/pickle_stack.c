@@ -76,8 +76,8 @@ int ps_pickle_pop_to_mark(struct ps_pickle_reader *reader, value ***items, size_
     if (!reader->mark_count)
         return refuse(reader, PS_EFORMAT, "%s", "there is no mark");
     size_t base = reader->marks[--reader->mark_count];
-    *items = reader->stack + base;
     *count = reader->depth - base;
+    *items = *count ? reader->stack + base : NULL;
     reader->depth = base;
     return PS_OK;
 }
