@@ -91,18 +91,33 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
     return 0;
 }
 
+static struct cpu_fold fold_of(const ps_node *node)
+{
+    return (struct cpu_fold){.desc = &node->desc,
+                             .outputs = node->out->shape.c,
+                             .inputs = node->in[0]->shape.c,
+                             .area = node->desc.kernel * node->desc.kernel};
+}
+
 static int conv_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
 {
     struct conv_node *conv = (struct conv_node *)node;
-    float *plain = cpu->work;
-    bool scaled = node->desc.bn == PS_BN_FROZEN;
+    struct dn_conv *const *pass = conv->pass;
+    struct cpu_fold fold = fold_of(node);
     if (conv->bias)
-        cpu_fold(&node->desc, node->out->shape.c, conv->each, params, state, scaled ? plain : NULL,
-                 conv->bias);
-    for (int pass = DN_FORWARD; pass <= DN_DATA; pass++)
-        if (conv->pass[pass] &&
-            dn_conv_pack(conv->pass[pass], scaled ? plain : params + node->desc.weight,
-                         conv->weight[pass]))
+        cpu_fold_bias(&fold, params, state, conv->bias);
+    enum dn_layout data = pass[DN_DATA] ? dn_conv_layout(pass[DN_DATA]) : DN_TILES_OI_OI;
+    if (dn_conv_layout(pass[DN_FORWARD]) == DN_TILES_OI_IO &&
+        (data == DN_TILES_OI_OI || data == DN_TILES_IO_OI)) {
+        cpu_fold_tiles(&fold, params, state, conv->weight[DN_FORWARD], conv->weight[DN_DATA], data);
+        return 0;
+    }
+    bool scaled = node->desc.bn == PS_BN_FROZEN;
+    const float *plain = scaled ? cpu->work : params + node->desc.weight;
+    if (scaled)
+        cpu_fold_plain(&fold, params, state, cpu->work);
+    for (int i = DN_FORWARD; i <= DN_DATA; i++)
+        if (pass[i] && dn_conv_pack(pass[i], plain, conv->weight[i]))
             return cpu_fail(cpu, "%s: oneDNN refused the weights", node->text);
     return 0;
 }
@@ -138,11 +153,13 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
     struct work part = work_parts(conv, dn_conv_weight_bytes(pass));
     float *plain = cpu->work, *packed = cpu->work + part.packed,
           *dbias = conv->bias ? cpu->work + part.bias : NULL;
+    bool tiles = dn_conv_layout(pass) == DN_TILES_OI_IO;
     if (dn_conv_run(pass, x, packed, dbias, dy, NULL, cpu->scratch) ||
-        dn_conv_unpack(pass, packed, plain))
+        (!tiles && dn_conv_unpack(pass, packed, plain)))
         return cpu_fail(cpu, "%s: backward by weights failed in oneDNN", node->text);
-    cpu_unfold(&node->desc, node->out->shape.c, conv->each, params, state, plain, dbias, grads,
-               accumulate);
+    struct cpu_fold fold = fold_of(node);
+    cpu_unfold(&fold, params, state, tiles ? packed : plain, tiles ? DN_TILES_OI_IO : DN_OTHER,
+               dbias, grads, accumulate);
     return 0;
 }
 

@@ -1,13 +1,16 @@
 #include "kernels/cpu/fold.h"
+#include "kernels/cpu/transpose.h"
 
 #include <math.h>
+
+enum { TILE = DN_BLOCK * DN_BLOCK };
 
 static const float *part(const float *vector, size_t offset)
 {
     return offset == PS_ABSENT ? NULL : vector + offset;
 }
 
-static void give(float *grads, size_t offset, int c, double value, bool accumulate)
+static void give(float *grads, size_t offset, size_t c, double value, bool accumulate)
 {
     if (offset == PS_ABSENT)
         return;
@@ -15,63 +18,196 @@ static void give(float *grads, size_t offset, int c, double value, bool accumula
     *to = accumulate ? *to + (float)value : (float)value;
 }
 
-static double inverse_deviation(const struct ps_op_desc *desc, const float *state, int c)
+/* 1 / sqrt(var + eps), 1 without batch normalisation. */
+static double inverse_deviation(const struct ps_op_desc *desc, const float *state, size_t c)
 {
-    return 1 / sqrt((double)state[desc->var + c] + desc->eps);
+    return desc->bn == PS_BN_FROZEN ? 1 / sqrt((double)state[desc->var + c] + desc->eps) : 1;
 }
 
-void cpu_fold(const struct ps_op_desc *desc, int channels, size_t each, const float *params,
-              const float *state, float *weight, float *bias)
+/* g */
+static double factor(const struct ps_op_desc *desc, const float *params, const float *state,
+                     size_t c)
 {
-    const float *w = params + desc->weight, *b = part(params, desc->bias),
-                *gamma = part(params, desc->gamma), *beta = part(params, desc->beta);
-#pragma omp parallel for
-    for (int c = 0; c < channels; c++) {
-        double g = 1, shift = b ? b[c] : 0;
-        if (desc->bn == PS_BN_FROZEN) {
-            g = (gamma ? gamma[c] : 1) * inverse_deviation(desc, state, c);
-            shift = (shift - state[desc->mean + c]) * g + (beta ? beta[c] : 0);
-        }
+    double gamma =
+        desc->bn == PS_BN_FROZEN && desc->gamma != PS_ABSENT ? params[desc->gamma + c] : 1;
+    return gamma * inverse_deviation(desc, state, c);
+}
+
+void cpu_fold_bias(const struct cpu_fold *fold, const float *params, const float *state,
+                   float *bias)
+{
+    const struct ps_op_desc *d = fold->desc;
+    const float *b = part(params, d->bias), *beta = part(params, d->beta);
+    for (size_t c = 0; c < (size_t)fold->outputs; c++) {
+        double shift = b ? b[c] : 0;
+        if (d->bn == PS_BN_FROZEN)
+            shift =
+                (shift - state[d->mean + c]) * factor(d, params, state, c) + (beta ? beta[c] : 0);
         bias[c] = (float)shift;
-        const float *from = w + c * each, scale = (float)g;
-        if (weight)
-#pragma omp simd
-            for (size_t i = 0; i < each; i++)
-                weight[c * each + i] = from[i] * scale;
     }
 }
 
-void cpu_unfold(const struct ps_op_desc *desc, int channels, size_t each, const float *params,
-                const float *state, const float *dweight, const float *dbias, float *grads,
+void cpu_fold_plain(const struct cpu_fold *fold, const float *params, const float *state,
+                    float *weight)
+{
+    size_t each = (size_t)fold->inputs * (size_t)fold->area;
+#pragma omp parallel for
+    for (size_t c = 0; c < (size_t)fold->outputs; c++) {
+        const float *from = params + fold->desc->weight + c * each;
+        float *to = weight + c * each, g = (float)factor(fold->desc, params, state, c);
+#pragma omp simd
+        for (size_t i = 0; i < each; i++)
+            to[i] = from[i] * g;
+    }
+}
+
+/*
+ * A tile in the plain layout is 16 rows (o) of 16 area values (i, k), rows `each` apart. Sixteen
+ * columns at a time are turned into as many rows of the tile (k, i, o); column c is i = c / area,
+ * k = c % area.
+ */
+static size_t tile_row(size_t column, size_t area)
+{
+    return (column % area * DN_BLOCK + column / area) * DN_BLOCK;
+}
+
+static void put_tile(float *tile, const float *w, size_t each, size_t area, const float *g)
+{
+    for (size_t first = 0; first < DN_BLOCK * area; first += DN_BLOCK) {
+        cpu_v16 row[DN_BLOCK];
+        for (size_t o = 0; o < DN_BLOCK; o++)
+            row[o] = cpu_load(w + o * each + first) * g[o];
+        cpu_transpose(row);
+        for (size_t c = 0; c < DN_BLOCK; c++)
+            cpu_store(tile + tile_row(first + c, area), row[c]);
+    }
+}
+
+/* From (k, i, o) to (k, o, i). */
+static void turn_tile(float *to, const float *from, size_t area)
+{
+    for (size_t k = 0; k < area; k++, to += TILE, from += TILE) {
+        cpu_v16 row[DN_BLOCK];
+        for (size_t i = 0; i < DN_BLOCK; i++)
+            row[i] = cpu_load(from + i * DN_BLOCK);
+        cpu_transpose(row);
+        for (size_t o = 0; o < DN_BLOCK; o++)
+            cpu_store(to + o * DN_BLOCK, row[o]);
+    }
+}
+
+void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const float *state,
+                    float *forward, float *data, enum dn_layout data_layout)
+{
+    size_t outputs = (size_t)fold->outputs / DN_BLOCK, inputs = (size_t)fold->inputs / DN_BLOCK;
+    size_t area = (size_t)fold->area, each = (size_t)fold->inputs * area;
+#pragma omp parallel for
+    for (size_t o = 0; o < outputs; o++) {
+        float g[DN_BLOCK];
+        for (size_t c = 0; c < DN_BLOCK; c++)
+            g[c] = (float)factor(fold->desc, params, state, o * DN_BLOCK + c);
+        const float *w = params + fold->desc->weight + o * DN_BLOCK * each;
+        for (size_t i = 0; i < inputs; i++) {
+            float *tile = forward + (o * inputs + i) * TILE * area;
+            put_tile(tile, w + i * DN_BLOCK * area, each, area, g);
+            size_t at = data_layout == DN_TILES_IO_OI ? i * outputs + o : o * inputs + i;
+            if (data)
+                turn_tile(data + at * TILE * area, tile, area);
+        }
+    }
+}
+
+/* to (+)= g from; the product <from, w>. */
+static double give_row(float *to, const float *from, const float *w, size_t n, float g,
+                       bool accumulate)
+{
+    double dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (size_t i = 0; i < n; i++) {
+        dot += (double)from[i] * w[i];
+        to[i] = (accumulate ? to[i] : 0) + from[i] * g;
+    }
+    return dot;
+}
+
+/* The same for a tile (k, i, o) of gradients: `dot` (16, 16) gathers the products, to be summed
+ * along its rows. */
+static void give_tile(float *to, const float *tile, const float *w, size_t each, size_t area,
+                      const float *g, bool accumulate, cpu_v16 dot[DN_BLOCK])
+{
+    for (size_t first = 0; first < DN_BLOCK * area; first += DN_BLOCK) {
+        cpu_v16 row[DN_BLOCK];
+        for (size_t c = 0; c < DN_BLOCK; c++)
+            row[c] = cpu_load(tile + tile_row(first + c, area));
+        cpu_transpose(row);
+        for (size_t o = 0; o < DN_BLOCK; o++) {
+            float *out = to + o * each + first;
+            dot[o] += row[o] * cpu_load(w + o * each + first);
+            cpu_v16 scaled = row[o] * g[o];
+            cpu_store(out, accumulate ? scaled + cpu_load(out) : scaled);
+        }
+    }
+}
+
+static void unfold_channel(const struct cpu_fold *fold, const float *params, const float *state,
+                           const float *dbias, float *grads, bool accumulate, size_t c, double dot)
+{
+    const struct ps_op_desc *d = fold->desc;
+    double db = dbias ? dbias[c] : 0;
+    if (d->bn == PS_BN_FROZEN) {
+        dot += db * ((d->bias == PS_ABSENT ? 0 : params[d->bias + c]) - state[d->mean + c]);
+        give(grads, d->gamma, c, dot * inverse_deviation(d, state, c), accumulate);
+        give(grads, d->beta, c, db, accumulate);
+    }
+    give(grads, d->bias, c, db * factor(d, params, state, c), accumulate);
+}
+
+static void unfold_plain(const struct cpu_fold *fold, const float *params, const float *state,
+                         const float *dweight, const float *dbias, float *grads, bool accumulate)
+{
+    size_t each = (size_t)fold->inputs * (size_t)fold->area;
+    const float *w = params + fold->desc->weight;
+    float *to = grads + fold->desc->weight;
+#pragma omp parallel for
+    for (size_t c = 0; c < (size_t)fold->outputs; c++) {
+        float g = (float)factor(fold->desc, params, state, c);
+        double dot = give_row(to + c * each, dweight + c * each, w + c * each, each, g, accumulate);
+        unfold_channel(fold, params, state, dbias, grads, accumulate, c, dot);
+    }
+}
+
+static void unfold_tiles(const struct cpu_fold *fold, const float *params, const float *state,
+                         const float *dweight, const float *dbias, float *grads, bool accumulate)
+{
+    size_t area = (size_t)fold->area, each = (size_t)fold->inputs * area;
+    const float *w = params + fold->desc->weight;
+    float *to = grads + fold->desc->weight;
+#pragma omp parallel for
+    for (size_t first = 0; first < (size_t)fold->outputs; first += DN_BLOCK) {
+        double dot[DN_BLOCK] = {0};
+        float g[DN_BLOCK];
+        for (size_t c = 0; c < DN_BLOCK; c++)
+            g[c] = (float)factor(fold->desc, params, state, first + c);
+        for (size_t i = 0; i < each; i += DN_BLOCK * area) {
+            cpu_v16 part[DN_BLOCK] = {{0}};
+            size_t at = first * each + i;
+            give_tile(to + at, dweight + first * each + i * DN_BLOCK, w + at, each, area, g,
+                      accumulate, part);
+            for (size_t c = 0; c < DN_BLOCK; c++)
+                for (size_t lane = 0; lane < DN_BLOCK; lane++)
+                    dot[c] += part[c][lane];
+        }
+        for (size_t c = 0; c < DN_BLOCK; c++)
+            unfold_channel(fold, params, state, dbias, grads, accumulate, first + c, dot[c]);
+    }
+}
+
+void cpu_unfold(const struct cpu_fold *fold, const float *params, const float *state,
+                const float *dweight, enum dn_layout layout, const float *dbias, float *grads,
                 bool accumulate)
 {
-    const float *w = params + desc->weight, *b = part(params, desc->bias),
-                *gamma = part(params, desc->gamma);
-    bool frozen = desc->bn == PS_BN_FROZEN;
-#pragma omp parallel for
-    for (int c = 0; c < channels; c++) {
-        double r = frozen ? inverse_deviation(desc, state, c) : 1;
-        double g = frozen && gamma ? gamma[c] * r : r, dot = 0;
-        const float *from = dweight + c * each, *plain = w + c * each, scale = (float)g;
-        float *to = grads + desc->weight + c * each;
-        if (accumulate)
-#pragma omp simd reduction(+ : dot)
-            for (size_t i = 0; i < each; i++) {
-                dot += (double)from[i] * plain[i];
-                to[i] += from[i] * scale;
-            }
-        else
-#pragma omp simd reduction(+ : dot)
-            for (size_t i = 0; i < each; i++) {
-                dot += (double)from[i] * plain[i];
-                to[i] = from[i] * scale;
-            }
-        double db = dbias ? dbias[c] : 0;
-        if (frozen) {
-            dot += db * ((b ? b[c] : 0) - state[desc->mean + c]);
-            give(grads, desc->gamma, c, dot * r, accumulate);
-            give(grads, desc->beta, c, db, accumulate);
-        }
-        give(grads, desc->bias, c, db * g, accumulate);
-    }
+    if (layout == DN_TILES_OI_IO)
+        unfold_tiles(fold, params, state, dweight, dbias, grads, accumulate);
+    else
+        unfold_plain(fold, params, state, dweight, dbias, grads, accumulate);
 }

@@ -29,13 +29,16 @@ struct dn_conv {
     dnnl_memory_t memory[SLOTS], plain;
     int argument[SLOTS]; /* 0: not an argument */
     size_t weight_bytes, scratch_bytes;
+    enum dn_layout layout;
     char name[64];
 };
 
 struct geometry {
     dnnl_dims_t stride, dilation, near, far;
-    dnnl_memory_desc_t x, w, b, y, plain;
+    dnnl_memory_desc_t x, w, b, y, plain, tiles[3]; /* tiles: the layouts of enum dn_layout */
 };
+
+enum { TILE_LAYOUTS = 3 };
 
 static bool ok(dnnl_status_t status)
 {
@@ -104,6 +107,10 @@ static bool geometry_init(struct geometry *g, const struct dn_conv_desc *d)
     g->far[1] = (d->ow - 1) * d->stride + k - d->iw - d->pad;
     const dnnl_dims_t x = {d->n, d->ic, d->ih, d->iw}, w = {d->oc, d->ic, k, k}, b = {d->oc},
                       y = {d->n, d->oc, d->oh, d->ow};
+    static const dnnl_format_tag_t tiles[] = {dnnl_OIhw16i16o, dnnl_OIhw16o16i, dnnl_IOhw16o16i};
+    for (int i = 0; i < TILE_LAYOUTS; i++)
+        if (!desc_init(&g->tiles[i], 4, w, tiles[i]))
+            return false;
     return desc_init(&g->x, 4, x, d->ic % DN_BLOCK ? dnnl_nchw : dnnl_nChw16c) &&
            desc_init(&g->w, 4, w, dnnl_format_tag_any) && desc_init(&g->b, 1, b, dnnl_x) &&
            desc_init(&g->y, 4, y, d->oc % DN_BLOCK ? dnnl_nchw : dnnl_nChw16c) &&
@@ -113,7 +120,8 @@ static bool geometry_init(struct geometry *g, const struct dn_conv_desc *d)
 static void geometry_free(struct geometry *g)
 {
 #if DN_HANDLES
-    dnnl_memory_desc_t all[] = {g->x, g->w, g->b, g->y, g->plain};
+    dnnl_memory_desc_t all[] = {g->x,     g->w,        g->b,        g->y,
+                                g->plain, g->tiles[0], g->tiles[1], g->tiles[2]};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i])
             dnnl_memory_desc_destroy(all[i]);
@@ -241,6 +249,9 @@ static bool prepare(struct dn_conv *conv, const struct dn_conv_desc *desc, const
     snprintf(conv->name, sizeof conv->name, "%s", name);
     conv->weight_bytes = dnnl_memory_desc_get_size(w);
     conv->scratch_bytes = dnnl_memory_desc_get_size(scratch);
+    for (int i = 0; i < TILE_LAYOUTS && desc->ic % DN_BLOCK == 0 && desc->oc % DN_BLOCK == 0; i++)
+        if (dnnl_memory_desc_equal(w, VIEW(g->tiles[i])))
+            conv->layout = (enum dn_layout)(DN_TILES_OI_IO + i);
 
     bool good =
         add_memory(conv, SLOT_X, pass == DN_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, VIEW(g->x)) &&
@@ -309,6 +320,11 @@ void dn_conv_free(struct dn_conv *conv)
 const char *dn_conv_name(const struct dn_conv *conv)
 {
     return conv->name;
+}
+
+enum dn_layout dn_conv_layout(const struct dn_conv *conv)
+{
+    return conv->layout;
 }
 
 size_t dn_conv_weight_bytes(const struct dn_conv *conv)

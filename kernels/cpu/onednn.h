@@ -44,6 +44,19 @@ const char *dn_conv_name(const struct dn_conv *conv);
 size_t dn_conv_weight_bytes(const struct dn_conv *conv);
 size_t dn_conv_scratch_bytes(const struct dn_conv *conv);
 
+/*
+ * Layouts of weights that callers may read and write themselves, in tiles of 16 x 16 channels that
+ * are k k 256 floats each: within a tile (k, k, i, o) or (k, k, o, i), tiles ordered (O/16, I/16)
+ * or (I/16, O/16).
+ */
+enum dn_layout {
+    DN_OTHER, /* dn_conv_pack and dn_conv_unpack only */
+    DN_TILES_OI_IO,
+    DN_TILES_OI_OI,
+    DN_TILES_IO_OI,
+};
+enum dn_layout dn_conv_layout(const struct dn_conv *conv);
+
 /* w as the convolution wants it (dn_conv_pack), b and added NULL where there is none. 0 or -1. */
 int dn_conv_run(struct dn_conv *conv, float *x, float *w, float *b, float *y, float *added,
                 void *scratch);

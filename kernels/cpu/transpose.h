@@ -1,0 +1,49 @@
+/* A 16 x 16 block of floats turned over in registers, in the vectors of GCC and Clang. */
+#ifndef PS_CPU_TRANSPOSE_H
+#define PS_CPU_TRANSPOSE_H
+
+#include <string.h>
+
+typedef float cpu_v16 __attribute__((vector_size(64)));
+
+static inline cpu_v16 cpu_load(const float *from)
+{
+    cpu_v16 v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+static inline void cpu_store(float *to, cpu_v16 v)
+{
+    memcpy(to, &v, sizeof v);
+}
+
+/* Swaps the off-diagonal parts of rows i and i + step. */
+#define CPU_TURN(row, step)                                                                        \
+    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++)                                          \
+    {                                                                                              \
+        if (i & (step))                                                                            \
+            continue;                                                                              \
+        cpu_v16 a = (row)[i], b = (row)[i + (step)];                                               \
+        (row)[i] = __builtin_shufflevector(a, b, CPU_LOW_##step);                                  \
+        (row)[i + (step)] = __builtin_shufflevector(a, b, CPU_HIGH_##step);                        \
+    }
+
+#define CPU_LOW_1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define CPU_HIGH_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define CPU_LOW_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define CPU_HIGH_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define CPU_LOW_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define CPU_HIGH_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define CPU_LOW_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define CPU_HIGH_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+
+static inline void cpu_transpose(cpu_v16 row[16])
+{
+    CPU_TURN(row, 1)
+    CPU_TURN(row, 2)
+    CPU_TURN(row, 4)
+    CPU_TURN(row, 8)
+}
+
+#endif

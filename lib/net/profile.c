@@ -1,0 +1,168 @@
+#include "net/profile.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum part { UPDATE, FORWARD, BACKWARD, PARTS };
+
+struct timed {
+    ps_node *node;
+    char text[240];
+    double seconds[PARTS];
+    long calls[PARTS];
+};
+
+static struct {
+    ps_backend *backend;
+    const struct ps_backend_ops *real;
+    struct ps_backend_ops ops;
+    struct timed *nodes;
+    size_t count, capacity;
+} profile;
+
+static void add(const ps_node *node, enum part part, double start)
+{
+    double seconds = ps_seconds() - start;
+    for (size_t i = 0; i < profile.count; i++)
+        if (profile.nodes[i].node == node) {
+            profile.nodes[i].seconds[part] += seconds;
+            profile.nodes[i].calls[part]++;
+        }
+}
+
+static ps_node *node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode,
+                         int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
+                         ps_act *const *din)
+{
+    ps_node *node = profile.real->node_new(be, desc, mode, inputs, in, out, dout, din);
+    if (!node ||
+        ps_grow(&profile.nodes, &profile.capacity, profile.count + 1, sizeof *profile.nodes))
+        return node;
+    struct timed *timed = &profile.nodes[profile.count++];
+    *timed = (struct timed){.node = node};
+    snprintf(timed->text, sizeof timed->text, "%s", profile.real->node_describe(be, node));
+    return node;
+}
+
+/* The record stays for the report. */
+static void node_free(ps_backend *be, ps_node *node)
+{
+    for (size_t i = 0; i < profile.count; i++)
+        if (profile.nodes[i].node == node)
+            profile.nodes[i].node = NULL;
+    profile.real->node_free(be, node);
+}
+
+static int node_update(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state)
+{
+    double start = ps_seconds();
+    int rc = profile.real->node_update(be, node, params, state);
+    add(node, UPDATE, start);
+    return rc;
+}
+
+static int node_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    double start = ps_seconds();
+    int rc = profile.real->node_forward(be, node, params, state);
+    add(node, FORWARD, start);
+    return rc;
+}
+
+static int node_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                         ps_vec *grads, bool accumulate)
+{
+    double start = ps_seconds();
+    int rc = profile.real->node_backward(be, node, params, state, grads, accumulate);
+    add(node, BACKWARD, start);
+    return rc;
+}
+
+int ps_profile_start(ps_backend *backend)
+{
+    if (profile.backend)
+        return ps_fail(PS_EINVAL, "another backend is being profiled");
+    profile.backend = backend;
+    profile.real = backend->ops;
+    profile.ops = *backend->ops;
+    profile.ops.node_new = node_new;
+    profile.ops.node_free = node_free;
+    profile.ops.node_forward = node_forward;
+    profile.ops.node_backward = node_backward;
+    if (profile.real->node_update)
+        profile.ops.node_update = node_update;
+    backend->ops = &profile.ops;
+    return PS_OK;
+}
+
+void ps_profile_reset(void)
+{
+    for (size_t i = 0; i < profile.count; i++) {
+        memset(profile.nodes[i].seconds, 0, sizeof profile.nodes[i].seconds);
+        memset(profile.nodes[i].calls, 0, sizeof profile.nodes[i].calls);
+    }
+}
+
+void ps_profile_stop(void)
+{
+    if (profile.backend)
+        profile.backend->ops = profile.real;
+    free(profile.nodes);
+    memset(&profile, 0, sizeof profile);
+}
+
+static double mean(const struct timed *t, enum part part)
+{
+    return t->calls[part] ? t->seconds[part] / (double)t->calls[part] : 0;
+}
+
+static double total(const struct timed *t)
+{
+    return t->seconds[UPDATE] + t->seconds[FORWARD] + t->seconds[BACKWARD];
+}
+
+static int slower(const void *a, const void *b)
+{
+    double x = total(a), y = total(b);
+    return (x < y) - (x > y);
+}
+
+/* Operations of a convolution's forward pass for one image, from its description; else 0. */
+static double operations(const char *text)
+{
+    int ic, ih, iw, oc, oh, ow, k;
+    if (sscanf(text, "conv %dx%dx%d -> %dx%dx%d k%d", &ic, &ih, &iw, &oc, &oh, &ow, &k) != 7)
+        return 0;
+    return 2.0 * ic * oc * oh * ow * k * k;
+}
+
+static double rate(double operations, double seconds)
+{
+    return seconds > 0 ? operations / seconds / 1e9 : 0;
+}
+
+int ps_profile_report(struct ps_text *out, int batch)
+{
+    double sum[PARTS] = {0};
+    int rc = ps_text_printf(out, "%9s %9s %9s %8s %8s  %s\n", "update ms", "forward", "backward",
+                            "GFLOP/s", "backward", "operator");
+    qsort(profile.nodes, profile.count, sizeof *profile.nodes, slower);
+    for (size_t i = 0; i < profile.count && !rc; i++) {
+        const struct timed *t = &profile.nodes[i];
+        if (!t->calls[FORWARD])
+            continue;
+        double work = operations(t->text) * batch, forward = mean(t, FORWARD);
+        double backward = mean(t, BACKWARD);
+        for (int p = 0; p < PARTS; p++)
+            sum[p] += mean(t, (enum part)p);
+        rc = ps_text_printf(out, "%9.3f %9.3f %9.3f %8.0f %8.0f  %s\n", mean(t, UPDATE) * 1e3,
+                            forward * 1e3, backward * 1e3, rate(work, forward),
+                            rate(2 * work, backward), t->text);
+    }
+    return rc ? rc
+              : ps_text_printf(out, "%9.3f %9.3f %9.3f %8s %8s  all\n", sum[UPDATE] * 1e3,
+                               sum[FORWARD] * 1e3, sum[BACKWARD] * 1e3, "", "");
+}
