@@ -28,7 +28,7 @@ CXX := clang++
 VARIANT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
 endif
 CFLAGS ?= -O3 -g
-WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas
+WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas $(if $(CI),-Werror)
 WARN_C := $(WARN) -Wmissing-prototypes -Wstrict-prototypes
 PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf-c
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
@@ -123,7 +123,7 @@ bench-loader: all tests
 	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/bench/loader.sh $(IMAGES)
 
 demo: all
-	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin
+	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin OUT=$(CURDIR)/$(BUILD)/demo
 
 lint: $(GEN)
 	tests/lint.sh

@@ -33,8 +33,9 @@ METRICS := $(RUNS:%=$(OUT)/%/metrics.tsv) $(EXTRA_METRICS)
 .PHONY: all provenance FORCE
 .DEFAULT_GOAL := all
 
-all: $(OUT)/table.md
+all: $(OUT)/table.md $(OUT)/report.html
 	@cat $<
+	@echo "pictures: $(OUT)/report.html"
 
 $(OUT)/%.mdb: $(OUT)/manifest.tsv | $(BIN)/ps-pack
 	$(BIN)/ps-pack -s $* $(PACK_FLAGS) $< -o $@
@@ -63,6 +64,27 @@ $(OUT)/%/metrics.tsv: $(OUT)/%/test.emb.zst $(OUT)/eval.options | $(BIN)/ps-eval
 
 $(OUT)/table.md: $(METRICS) | $(BIN)/ps-table
 	$(BIN)/ps-table $(METRICS) -o $@
+
+# Pictures: curves of all runs, and what the last setting's first run finds near its hardest queries.
+SHOWN := $(OUT)/$(lastword $(SETTINGS))/seed$(firstword $(SEEDS))
+# Settings that never train have no curve.
+CURVES := $(foreach run,$(filter-out untrained/%,$(RUNS)),$(OUT)/$(run))
+
+$(OUT)/%.svg: $(RUNS:%=$(OUT)/%/last.safetensors) | $(BIN)/ps-view
+	$(BIN)/ps-view curves $(CURVES) --metric $* -o $@
+
+$(OUT)/hardest-queries.png: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
+	$(BIN)/ps-view neighbours $< --shard $(OUT)/$(TEST_SPLIT).mdb -o $@
+
+$(OUT)/map.svg: $(SHOWN)/test.emb.zst | $(BIN)/ps-view
+	$(BIN)/ps-view map $< -o $@
+
+$(OUT)/similarities.svg: $(SHOWN)/test.emb.zst | $(BIN)/ps-view
+	$(BIN)/ps-view histogram $< -o $@
+
+$(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hardest-queries.png \
+    $(OUT)/map.svg $(OUT)/similarities.svg | $(BIN)/ps-view
+	$(BIN)/ps-view report $^ --title "$(NAME)" -o $@
 
 $(BIN)/%:
 	$(error $@ is missing: run make in the top folder first)

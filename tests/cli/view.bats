@@ -1,0 +1,96 @@
+#!/usr/bin/env bats
+# ps-view: pictures and reports.
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+    mkdir -p runs/plain/seed1 runs/plain/seed2 runs/ps/seed1
+    printf '{"epoch":1,"recall@1":0.2,"loss":3}\n{"epoch":2,"recall@1":0.3}\n' >runs/plain/seed1/log.jsonl
+    printf '{"epoch":1,"recall@1":0.3}\n{"epoch":2,"recall@1":0.5}\n' >runs/plain/seed2/log.jsonl
+    printf '{"epoch":1,"recall@1":0.4}\n{"epoch":2,"recall@1":0.6}\n' >runs/ps/seed1/log.jsonl
+    for class in a b c; do
+        mkdir -p "images/train/$class" "images/test/$class$class"
+        for i in 1 2 3 4; do
+            for folder in "images/train/$class" "images/test/$class$class"; do
+                { printf 'P6\n20 16\n255\n'; awk -v s="$class$i" 'BEGIN { n = 0
+                    for (k = 1; k <= length(s); k++) n = n * 7 + index("abc1234", substr(s, k, 1))
+                    for (k = 0; k < 20 * 16 * 3; k++) printf "%c", 65 + (n * 5 + k % 3 * n) % 60 }'; } >"$folder/$i.ppm"
+            done
+        done
+    done
+    ps-prepare folder images -o m.tsv && ps-pack -s test m.tsv -o test.mdb
+    ps-embed --raw-pixels 4 test.mdb -o raw.emb.zst
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+}
+
+@test "curves: one curve a setting, with a band where there are several seeds" {
+    ps-view curves runs/plain/seed1 runs/plain/seed2/ runs/ps/seed1 -o c.svg
+    grep -q '>plain<' c.svg
+    grep -q '>ps<' c.svg
+    [ "$(grep -c 'filledcurves\|gnuplot_plot_' c.svg)" -ge 3 ]
+}
+
+@test "curves: a metric that is not there is named" {
+    run ps-view curves runs/ps/seed1 --metric loss -o x.svg
+    [ "$status" -eq 1 ]
+    [[ $output == *"no line has a number named 'loss'"* ]]
+    [ ! -e x.svg ]
+}
+
+@test "curves: a broken log is named with its line" {
+    mkdir -p broken
+    printf '{"epoch":1,"recall@1":0.2}\n{"epoch":' >broken/log.jsonl
+    run ps-view curves broken -o x.svg
+    [ "$status" -eq 1 ]
+    [[ $output == *"broken/log.jsonl:2: not a JSON object"* ]]
+}
+
+@test "neighbours: a sheet of the asked size" {
+    ps-view neighbours raw.emb.zst --shard test.mdb --rows 2 --columns 3 --cell 16 -o n.png
+    # 4 + 4 cells x (16 + 2 x 4 + 4) wide, 4 + 2 rows high
+    [ "$(od -An -tu1 -j16 -N8 n.png | tr -s ' ')" = " 0 0 0 116 0 0 0 60" ]
+}
+
+@test "neighbours: another shard is refused" {
+    ps-pack -s train m.tsv -o train.mdb
+    run ps-view neighbours raw.emb.zst --shard train.mdb -o x.png
+    [ "$status" -eq 1 ]
+    [[ $output == *"was embedded from shard"* ]]
+    [ ! -e x.png ]
+}
+
+@test "map and histogram draw, the same bytes each time" {
+    ps-view map raw.emb.zst -o 1.svg
+    ps-view map raw.emb.zst -o 2.svg
+    cmp 1.svg 2.svg
+    ps-view histogram raw.emb.zst -o h.svg
+    grep -q 'same class' h.svg
+}
+
+@test "map: t-SNE of too few points says how many it needs" {
+    run ps-view map raw.emb.zst --method tsne -o x.svg
+    [ "$status" -eq 1 ]
+    [[ $output == *"perplexity 30 needs more than 90 points, not 12"* ]]
+}
+
+@test "report: one file, tables and pictures inside, text escaped" {
+    printf '| setting | a<b |\n|---|---:|\n| ps | 1 |\n' >table.md
+    ps-view curves runs/ps/seed1 -o c.svg
+    ps-view report table.md c.svg --title 'A & B' -o r.html
+    grep -q '<td> ps </td>' r.html
+    grep -q 'a&lt;b' r.html
+    grep -q 'A &amp; B' r.html
+    grep -q 'data:image/svg+xml;base64,' r.html
+}
+
+@test "wrong usage exits 2, nothing written" {
+    run ps-view paint raw.emb.zst -o x.png
+    [ "$status" -eq 2 ]
+    run ps-view histogram raw.emb.zst
+    [ "$status" -eq 2 ]
+    run ps-view histogram raw.emb.zst -o x.gif
+    [ "$status" -eq 2 ]
+    [ ! -e x.gif ]
+}
