@@ -229,7 +229,7 @@ int main(int argc, char **argv)
         .summary =
             "Reads weight files of any kind (.safetensors; .pth and .pt of PyTorch, of which "
             "nothing\nis executed), shows and compares them, and writes models for others.",
-        .examples = "  ps-weights import resnet50-11ad3fa6.pth -o resnet50.safetensors\n"
+        .examples = "  ps-weights import resnet50-0676ba61.pth -o resnet50.safetensors\n"
                     "  ps-weights show resnet50.safetensors | column -t\n"
                     "  ps-weights export -m best.safetensors -o best.onnx\n",
         .options = options,
