@@ -1,6 +1,7 @@
 /* Convolution with what follows it, and its two backward passes. */
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
+#include "kernels/cpu/smallmap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,11 @@ struct conv_node {
     float *bias;             /* (O), NULL if there is none */
     size_t each;             /* weights of one output channel */
     bool add_after;          /* the sum with the residual and its ReLU are a pass of their own */
+    bool small_map;          /* the weights' gradient is not oneDNN's */
 };
 
-/* Parts of the shared work buffer: plain weights (O each), bias (O), packed weights. */
+/* Parts of the shared work buffer: plain weights (O each), bias (O), and either packed weights or
+ * what cpu_small_map_weights needs. */
 struct work {
     size_t bias, packed, count;
 };
@@ -78,9 +81,13 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
             return -1;
     }
     bool train = node->mode == PS_TRAIN;
+    conv->small_map = train && cpu_small_map(node);
     if (add_pass(cpu, conv, DN_FORWARD) ||
         (train && node->din[0] && add_pass(cpu, conv, DN_DATA)) ||
-        (train && add_pass(cpu, conv, DN_WEIGHTS)))
+        (train && !conv->small_map && add_pass(cpu, conv, DN_WEIGHTS)))
+        return -1;
+    if (conv->small_map &&
+        cpu_need_work(cpu, work_parts(conv, cpu_small_map_work(node) * sizeof(float)).count))
         return -1;
     int used = snprintf(node->text, sizeof node->text, "conv %dx%dx%d -> %dx%dx%d k%d:", x.c, x.h,
                         x.w, y.c, y.h, y.w, d->kernel);
@@ -88,6 +95,8 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
         if (conv->pass[i])
             used += snprintf(node->text + used, sizeof node->text - (size_t)used, " %s",
                              dn_conv_name(conv->pass[i]));
+    if (conv->small_map && used < (int)sizeof node->text)
+        snprintf(node->text + used, sizeof node->text - (size_t)used, " sgemm");
     return 0;
 }
 
@@ -135,11 +144,33 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
     return 0;
 }
 
+/* dW' and db' into the work buffer. */
+static int weight_gradient(struct cpu *cpu, struct conv_node *conv, const float **dweight,
+                           enum dn_layout *layout)
+{
+    const ps_node *node = &conv->node;
+    struct dn_conv *pass = conv->pass[DN_WEIGHTS];
+    struct work part = work_parts(conv, 0);
+    float *plain = cpu->work, *packed = cpu->work + part.packed,
+          *dbias = conv->bias ? cpu->work + part.bias : NULL;
+    *dweight = plain;
+    *layout = DN_OTHER;
+    if (conv->small_map)
+        return cpu_small_map_weights(node, packed, plain, dbias);
+    if (dn_conv_run(pass, node->in[0]->data, packed, dbias, node->dout->data, NULL, cpu->scratch))
+        return -1;
+    if (dn_conv_layout(pass) != DN_TILES_OI_IO)
+        return dn_conv_unpack(pass, packed, plain);
+    *dweight = packed;
+    *layout = DN_TILES_OI_IO;
+    return 0;
+}
+
 static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, const float *state,
                          float *grads, bool accumulate)
 {
     struct conv_node *conv = (struct conv_node *)node;
-    float *x = node->in[0]->data, *dy = node->dout->data;
+    float *dy = node->dout->data;
     if (node->desc.relu)
         cpu_mask(dy, node->out->data, node->dout->count);
     if (node->desc.residual)
@@ -149,17 +180,12 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         return cpu_fail(cpu, "%s: backward by data failed in oneDNN", node->text);
     if (!grads)
         return 0;
-    struct dn_conv *pass = conv->pass[DN_WEIGHTS];
-    struct work part = work_parts(conv, dn_conv_weight_bytes(pass));
-    float *plain = cpu->work, *packed = cpu->work + part.packed,
-          *dbias = conv->bias ? cpu->work + part.bias : NULL;
-    bool tiles = dn_conv_layout(pass) == DN_TILES_OI_IO;
-    if (dn_conv_run(pass, x, packed, dbias, dy, NULL, cpu->scratch) ||
-        (!tiles && dn_conv_unpack(pass, packed, plain)))
-        return cpu_fail(cpu, "%s: backward by weights failed in oneDNN", node->text);
     struct cpu_fold fold = fold_of(node);
-    cpu_unfold(&fold, params, state, tiles ? packed : plain, tiles ? DN_TILES_OI_IO : DN_OTHER,
-               dbias, grads, accumulate);
+    const float *dbias = conv->bias ? cpu->work + work_parts(conv, 0).bias : NULL, *dweight;
+    enum dn_layout layout;
+    if (weight_gradient(cpu, conv, &dweight, &layout))
+        return cpu_fail(cpu, "%s: backward by weights failed in oneDNN", node->text);
+    cpu_unfold(&fold, params, state, dweight, layout, dbias, grads, accumulate);
     return 0;
 }
 

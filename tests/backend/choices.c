@@ -62,23 +62,28 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-/* Large enough, in tiles, that the rule takes Winograd. */
-static struct op_case winograd_case(void)
+static struct op_case conv_case(struct ps_shape in, int stride, int out_channels)
 {
     struct op_case c = {.desc = {.op = PS_OP_CONV,
                                  .bias = PS_ABSENT,
                                  .bn = PS_BN_FROZEN,
                                  .eps = 1e-5F,
                                  .kernel = 3,
-                                 .stride = 1,
+                                 .stride = stride,
                                  .pad = 1,
-                                 .out_channels = 48,
+                                 .out_channels = out_channels,
                                  .relu = true,
                                  .residual = true},
                         .inputs = 1,
-                        .in = {{6, 32, 17, 15}}};
+                        .in = {in}};
     case_finish(&c);
     return c;
+}
+
+/* Large enough, in tiles, that the rule takes Winograd. */
+static struct op_case winograd_case(void)
+{
+    return conv_case((struct ps_shape){6, 32, 17, 15}, 1, 48);
 }
 
 struct results {
@@ -158,10 +163,9 @@ static struct op_values values_of(const struct op_case *c, const float *out)
     return v;
 }
 
-static void test_winograd(void **state)
+/* The cpu against ref, and twice the same bits; `name` is part of the implementations' names. */
+static void check_case(struct op_case c, const char *name)
 {
-    (void)state;
-    struct op_case c = winograd_case();
     ps_backend *ref = open_ref(), *cpu = open_cpu(NULL);
     struct op_values v = values_of(&c, NULL);
     struct results first = run_case(ref, &c, &v);
@@ -170,8 +174,8 @@ static void test_winograd(void **state)
     results_free(&first);
     struct results truth = run_case(ref, &c, &v), found = run_case(cpu, &c, &v),
                    again = run_case(cpu, &c, &v);
-    if (strstr(cpu->ops->describe(cpu), "avx512_core"))
-        assert_non_null(strstr(found.text, "wino"));
+    if (strstr(cpu->ops->describe(cpu), "avx512_core") && !strstr(found.text, name))
+        fail_msg("%s: not by %s", found.text, name);
     assert_results_close(&c, &truth, &found);
     assert_results_equal(&c, &found, &again);
     results_free(&truth);
@@ -180,6 +184,19 @@ static void test_winograd(void **state)
     values_free(&v);
     cpu->ops->close(cpu);
     ref->ops->close(ref);
+}
+
+static void test_winograd(void **state)
+{
+    (void)state;
+    check_case(winograd_case(), "wino");
+}
+
+static void test_small_map(void **state)
+{
+    (void)state;
+    check_case(conv_case((struct ps_shape){3, 64, 3, 4}, 2, 80), "sgemm");
+    check_case(conv_case((struct ps_shape){2, 70, 2, 1}, 1, 65), "sgemm");
 }
 
 static long lines_of(const char *name)
@@ -245,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_small_map),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),
     };
