@@ -36,6 +36,8 @@ int ps_metrics_parse(bool metric[PS_METRICS], const char *where, const char *lis
     return PS_OK;
 }
 
+static const double progress_from = 1e11; /* products, from which a search takes seconds */
+
 /* A metric that every query has a value of. */
 struct column {
     char name[32];
@@ -257,11 +259,13 @@ static int run_protocol(struct measuring *e)
 {
     const struct ps_measures *how = e->how;
     const struct ps_retrieval_task *task = &e->protocol.task;
+    double work = (double)task->queries * (double)task->n * (double)task->dim;
     const struct ps_retrieval_settings settings = {.k = how->k,
                                                    .k_count = how->k_count,
                                                    .map = how->metric[PS_METRIC_MAP],
                                                    .index = e->index,
                                                    .threads = how->threads,
+                                                   .progress = work > progress_from,
                                                    .name = e->embedding->file};
     int rc = ps_retrieval_run(&e->retrieval, task, &settings);
     if (rc)

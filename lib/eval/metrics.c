@@ -1,5 +1,6 @@
 #include "eval/metrics.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "eval/classes.h"
@@ -154,6 +155,8 @@ static int run_blocks(struct work *work)
         free(work->index);
         if (rc)
             return rc;
+        if (work->settings->progress)
+            ps_progress_add(end - begin);
         begin = end;
     }
     return PS_OK;
@@ -202,10 +205,14 @@ static int run_with_gallery(struct work *work, const struct ps_classes *classes)
         return ps_fail(PS_EINVAL,
                        "%s: no query has another item of its label to find (%zu lone queries)",
                        settings->name ? settings->name : "embeddings", work->out->lone);
+    if (settings->progress)
+        ps_progress_begin("neighbours", work->out->queries, "queries");
     int rc = run_blocks(work);
+    if (settings->progress)
+        ps_progress_end();
     if (!rc && settings->map)
         rc = ps_average_precision(work->out->query_map, work->task, work->gallery, classes,
-                                  settings->threads);
+                                  settings->threads, settings->progress);
     if (!rc)
         summarise(work);
     return rc;

@@ -15,6 +15,7 @@ struct ps_retrieval_settings {
     bool map;          /* also MAP, which ranks the whole gallery: several times the work */
     const char *index; /* approximate search (ps_neighbours_approximate), or NULL: exact */
     int threads;       /* 0: all processors */
+    bool progress;     /* show it (base/log.h); not inside another activity */
     const char *name;  /* begins messages about rows; NULL: "embeddings" */
 };
 
@@ -28,10 +29,9 @@ struct ps_retrieval {
 
     /* Per query, lone ones included: for statistics and pictures. */
     size_t total, k_count;
-    uint32_t
-        *query_relevant;     /* (total) gallery items with its label, itself not counted; 0: lone */
-    uint32_t *query_first;   /* (total) rank of the first hit, from 1; 0: not within max(k, R) */
-    double *query_precision; /* (total, k_count) */
+    uint32_t *query_relevant; /* (total) other gallery items with its label; 0: lone */
+    uint32_t *query_first;    /* (total) rank of the first hit, from 1; 0: not within max(k, R) */
+    double *query_precision;  /* (total, k_count) */
     double *query_rp, *query_map_at_r; /* (total), NaN for lone ones */
     double *query_map;                 /* (total), or NULL where it was not asked for */
 };

@@ -1,6 +1,7 @@
 #include "eval/ranking.h"
 #include "base/err.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "eval/similarity.h"
@@ -147,7 +148,7 @@ static int run_block(struct ranking *ranking, size_t queries, double *ap)
 
 int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
                          const ps_neighbours *gallery, const struct ps_classes *classes,
-                         int threads)
+                         int threads, bool progress)
 {
     struct ranking ranking = {.task = task,
                               .gallery = gallery,
@@ -158,10 +159,17 @@ int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
     int rc = ranking.query && ranking.similarity ? PS_OK : PS_ENOMEM;
     int before = omp_get_max_threads();
     omp_set_num_threads(threads > 0 ? threads : ps_cpu_count());
+    if (progress)
+        ps_progress_begin("ranking", task->queries, "queries");
     for (; ranking.first < task->queries && !rc; ranking.first += BLOCK_QUERIES) {
         size_t left = task->queries - ranking.first;
-        rc = run_block(&ranking, left < BLOCK_QUERIES ? left : BLOCK_QUERIES, ap);
+        size_t rows = left < BLOCK_QUERIES ? left : BLOCK_QUERIES;
+        rc = run_block(&ranking, rows, ap);
+        if (progress)
+            ps_progress_add(rows);
     }
+    if (progress)
+        ps_progress_end();
     omp_set_num_threads(before);
     free(ranking.query);
     free(ranking.similarity);

@@ -12,6 +12,6 @@
  */
 int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
                          const ps_neighbours *gallery, const struct ps_classes *classes,
-                         int threads);
+                         int threads, bool progress);
 
 #endif
