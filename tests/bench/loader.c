@@ -59,11 +59,12 @@ int main(int argc, char **argv)
         return 2;
     }
     ps_log_program("loader");
-    struct ps_loader_settings settings = {.transform = {.size = argc > 2 ? atoi(argv[2]) : 224},
-                                          .threads = argc > 3 ? atoi(argv[3]) : 1,
-                                          .depth = 4,
-                                          .seed = 1};
-    double seconds = argc > 4 ? atof(argv[4]) : 5;
+    struct ps_loader_settings settings = {
+        .transform = {.size = argc > 2 ? (int32_t)strtol(argv[2], NULL, 10) : 224},
+        .threads = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 1,
+        .depth = 4,
+        .seed = 1};
+    double seconds = argc > 4 ? strtod(argv[4], NULL) : 5;
     ps_shard *shard = ps_shard_open(argv[1]);
     int rc = shard ? 0 : (int)ps_error_code();
     for (int train = 1; train >= 0 && rc >= 0; train--) {

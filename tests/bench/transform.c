@@ -18,7 +18,8 @@ int main(int argc, char **argv)
         return 2;
     }
     ps_log_program("bench-transform");
-    struct ps_transform transform = {.size = atoi(argv[2]), .train = !strcmp(argv[3], "train")};
+    struct ps_transform transform = {.size = (int32_t)strtol(argv[2], NULL, 10),
+                                     .train = !strcmp(argv[3], "train")};
     size_t bytes = (size_t)transform.size * (size_t)transform.size * 3;
     uint8_t *out = ps_calloc(bytes, 1);
     ps_shard *shard = ps_shard_open(argv[1]);
