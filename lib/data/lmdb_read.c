@@ -31,16 +31,15 @@ static const uint64_t no_page = UINT64_MAX;
 
 static int damaged(const struct ps_lmdb *db, const char *what)
 {
-    return ps_fail(PS_EFORMAT, "%s: damaged: %s (pack it again)", db->path, what);
+    return ps_fail(PS_EFORMAT, "%s: damaged: %s (pack it again)", db->name, what);
 }
 
 /* The meta page at `offset`, without its page header; NULL if it is none. */
 static const unsigned char *meta_at(const struct ps_lmdb *db, size_t offset)
 {
-    if (db->map.length < PAGE_HEADER + META_LENGTH ||
-        offset > db->map.length - PAGE_HEADER - META_LENGTH)
+    if (db->length < PAGE_HEADER + META_LENGTH || offset > db->length - PAGE_HEADER - META_LENGTH)
         return NULL;
-    const unsigned char *page = db->map.bytes + offset;
+    const unsigned char *page = db->bytes + offset;
     const unsigned char *meta = page + PAGE_HEADER;
     if (!(ps_load_u16(page + PAGE_FLAGS) & IS_META) || ps_load_u32(meta) != magic)
         return NULL;
@@ -51,23 +50,23 @@ static int read_meta(struct ps_lmdb *db)
 {
     const unsigned char *meta = meta_at(db, 0);
     if (!meta)
-        return ps_fail(PS_EFORMAT, "%s: not a shard (no LMDB file)", db->path);
+        return ps_fail(PS_EFORMAT, "%s: not a shard (no LMDB file)", db->name);
     if (ps_load_u32(meta + 4) != version)
         return ps_fail(PS_ENOTSUP, "%s: LMDB data version %u; this program reads version %u",
-                       db->path, ps_load_u32(meta + 4), version);
+                       db->name, ps_load_u32(meta + 4), version);
     db->page = ps_load_u32(meta + META_PAGE_SIZE);
     if (db->page < 512 || db->page > 65536 || (db->page & (db->page - 1)))
         return damaged(db, "page size");
     const unsigned char *second = meta_at(db, db->page);
     if (!second)
-        return ps_fail(PS_EFORMAT, "%s: cut short or damaged (pack it again)", db->path);
+        return ps_fail(PS_EFORMAT, "%s: cut short or damaged (pack it again)", db->name);
     if (ps_load_u64(second + META_TRANSACTION) > ps_load_u64(meta + META_TRANSACTION))
         meta = second;
-    uint64_t last = ps_load_u64(meta + META_LAST_PAGE), held = db->map.length / db->page;
+    uint64_t last = ps_load_u64(meta + META_LAST_PAGE), held = db->length / db->page;
     if (last >= held)
         return ps_fail(PS_EFORMAT,
                        "%s: cut short: %llu of %llu pages are there (copy or pack it again)",
-                       db->path, (unsigned long long)held, (unsigned long long)last + 1);
+                       db->name, (unsigned long long)held, (unsigned long long)last + 1);
     db->pages = last + 1;
     db->root = ps_load_u64(meta + META_ROOT);
     db->entries = ps_load_u64(meta + META_ENTRIES);
@@ -75,20 +74,10 @@ static int read_meta(struct ps_lmdb *db)
     return PS_OK;
 }
 
-int ps_lmdb_open(struct ps_lmdb *db, const char *path)
+int ps_lmdb_parse(struct ps_lmdb *db, const char *name, const unsigned char *bytes, size_t length)
 {
-    *db = (struct ps_lmdb){.path = path};
-    int rc = ps_map_open(&db->map, path);
-    if (!rc)
-        rc = read_meta(db);
-    if (rc)
-        ps_lmdb_close(db);
-    return rc;
-}
-
-void ps_lmdb_close(struct ps_lmdb *db)
-{
-    ps_map_close(&db->map);
+    *db = (struct ps_lmdb){.name = name, .bytes = bytes, .length = length};
+    return read_meta(db);
 }
 
 /* The page, if it is of that kind; NULL otherwise. */
@@ -96,7 +85,7 @@ static const unsigned char *page_at(const struct ps_lmdb *db, uint64_t number, u
 {
     if (number < 2 || number >= db->pages)
         return NULL;
-    const unsigned char *page = db->map.bytes + number * db->page;
+    const unsigned char *page = db->bytes + number * db->page;
     if (ps_load_u64(page) != number || ps_load_u16(page + PAGE_FLAGS) != kind)
         return NULL;
     return page;

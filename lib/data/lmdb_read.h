@@ -7,14 +7,13 @@
 #ifndef PS_DATA_LMDB_READ_H
 #define PS_DATA_LMDB_READ_H
 
-#include "base/file.h"
-
 #include <stddef.h>
 #include <stdint.h>
 
 struct ps_lmdb {
-    const char *path; /* the caller's; for messages */
-    struct ps_map map;
+    const char *name;           /* for messages; the caller's, as is `bytes` */
+    const unsigned char *bytes; /* the file */
+    size_t length;
     size_t page;    /* bytes a page */
     uint64_t pages; /* in use, all of them within the file */
     uint64_t root;
@@ -22,11 +21,10 @@ struct ps_lmdb {
     unsigned depth;
 };
 
-/* Maps the file; fails if it is cut short, or no LMDB file. `path` must outlive *db. */
-int ps_lmdb_open(struct ps_lmdb *db, const char *path);
-void ps_lmdb_close(struct ps_lmdb *db);
+/* Reads the file's beginning; fails if the file is cut short, or no LMDB file. Nothing to free. */
+int ps_lmdb_parse(struct ps_lmdb *db, const char *name, const unsigned char *bytes, size_t length);
 
-/* The value of a big-endian key: 1 with *value in the map, 0 if there is none, or PS_EFORMAT. */
+/* The value of a big-endian key: 1 with *value in `bytes`, 0 if there is none, or PS_EFORMAT. */
 int ps_lmdb_get(const struct ps_lmdb *db, uint64_t key, const unsigned char **value,
                 size_t *length);
 

@@ -1,5 +1,6 @@
 #include "data/shard.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "data/bytes.h"
 #include "data/lmdb_read.h"
@@ -11,6 +12,7 @@
 enum { TEXT_ID, TEXT_MANIFEST, TEXT_DATASET, TEXT_SPLIT, TEXT_SETTINGS, TEXTS };
 
 struct ps_shard {
+    struct ps_map map; /* empty if the bytes are the caller's */
     struct ps_lmdb db;
     char *path;
     size_t count, classes;
@@ -72,23 +74,37 @@ static int read_metadata(ps_shard *shard)
     return rc ? rc : take_labels(shard, meta + PS_SHARD_META_HEADER);
 }
 
-ps_shard *ps_shard_open(const char *path)
+ps_shard *ps_shard_parse(const char *name, const void *bytes, size_t length)
 {
     ps_shard *shard = ps_calloc(1, sizeof *shard);
     if (!shard)
         return NULL;
-    shard->path = ps_strdup(path);
-    if (shard->path && !ps_lmdb_open(&shard->db, shard->path) && !read_metadata(shard))
+    shard->path = ps_strdup(name);
+    if (shard->path && !ps_lmdb_parse(&shard->db, shard->path, bytes, length) &&
+        !read_metadata(shard))
         return shard;
     ps_shard_close(shard);
     return NULL;
+}
+
+ps_shard *ps_shard_open(const char *path)
+{
+    struct ps_map map;
+    if (ps_map_open(&map, path))
+        return NULL;
+    ps_shard *shard = ps_shard_parse(path, map.bytes, map.length);
+    if (shard)
+        shard->map = map;
+    else
+        ps_map_close(&map);
+    return shard;
 }
 
 void ps_shard_close(ps_shard *shard)
 {
     if (!shard)
         return;
-    ps_lmdb_close(&shard->db);
+    ps_map_close(&shard->map);
     free(shard->labels);
     free(shard->text);
     free(shard->texts);

@@ -35,6 +35,8 @@ typedef struct ps_shard ps_shard;
  * (a truncated LMDB file faults when read), and counts. Opening takes constant time.
  */
 ps_shard *ps_shard_open(const char *path);
+/* The same for a shard in memory, which must outlive it; `name` stands for the path. */
+ps_shard *ps_shard_parse(const char *name, const void *bytes, size_t length);
 void ps_shard_close(ps_shard *shard);
 
 size_t ps_shard_count(const ps_shard *shard);
