@@ -14,13 +14,13 @@
 enum { ONE_EACH = 0 }; /* --ensemble none; the others follow enum ps_combine */
 
 struct tool {
-    const char *output, *recall, *metrics, *tags, *dims, *gallery, *labels, *pca;
+    const char *output, *recall, *metrics, *dims, *gallery, *labels, *pca;
     bool json, percent, whiten, per_class;
     int ensemble, resample;
     long threads, bootstrap, seed;
     struct ps_measures how;
     long *k, *dim;
-    char *tag_text;
+    struct ps_text tags;
     const char **tag;
     struct ps_embedding gallery_embedding;
     ps_whitening *whitening;
@@ -30,11 +30,10 @@ struct tool {
 /* "setting=PS,seed=1" */
 static int parse_tags(struct tool *tool)
 {
-    tool->tag_text = ps_strdup(tool->tags);
-    tool->tag = ps_calloc(strlen(tool->tags) + 2, sizeof *tool->tag);
-    if (!tool->tag_text || !tool->tag)
+    tool->tag = ps_calloc(tool->tags.length + 2, sizeof *tool->tag);
+    if (!tool->tag)
         return PS_ENOMEM;
-    char *rest = tool->tag_text;
+    char *rest = tool->tags.data;
     for (char *pair; (pair = strsep(&rest, ","));) {
         char *equals = strchr(pair, '=');
         if (!equals || equals == pair)
@@ -58,7 +57,7 @@ static int parse_lists(struct tool *tool)
         rc = ps_parse_longs("--dims", tool->dims, 1, &tool->dim, &how->dim_count);
     if (!rc)
         rc = ps_metrics_parse(how->metric, "--metrics", tool->metrics);
-    if (!rc && tool->tags)
+    if (!rc && tool->tags.length)
         rc = parse_tags(tool);
     if (!rc && tool->whiten && !tool->pca)
         rc = ps_fail(PS_EUSAGE, "--whiten needs --pca FILE, the file it is fitted on");
@@ -187,7 +186,7 @@ static void release(struct tool *tool)
     ps_results_free(&tool->results);
     free(tool->k);
     free(tool->dim);
-    free(tool->tag_text);
+    ps_text_free(&tool->tags);
     free(tool->tag);
 }
 
@@ -241,7 +240,11 @@ int main(int argc, char **argv)
          .help = "where the table goes"},
         FLAG("json", t.json, "JSON lines instead of a table"),
         FLAG("percent", t.percent, "percent instead of fractions"),
-        TEXT("tag", t.tags, "NAME=VALUE,...", "columns put first, such as setting=PS,seed=1"),
+        {.kind = PS_OPT_LIST,
+         .name = "tag",
+         .value = &t.tags,
+         .argument = "NAME=VALUE",
+         .help = "a column put first, such as setting=PS; several, or a list with commas"},
         {.kind = PS_OPT_SECTION, .help = "Running"},
         COUNT("seed", t.seed, 1e15, "of the bootstrap and of k-means"),
         {.kind = PS_OPT_INT,

@@ -115,6 +115,13 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
     case PS_OPT_TEXT:
         *(const char **)option->value = text;
         break;
+    case PS_OPT_LIST: {
+        struct ps_text *list = option->value;
+        int rc = ps_text_printf(list, "%s%s", list->length ? "," : "", text);
+        if (rc)
+            return rc;
+        break;
+    }
     case PS_OPT_CHOICE: {
         int index = ps_choice_index(option->argument, text);
         if (index < 0)
@@ -369,6 +376,10 @@ int ps_opt_value(const struct ps_opt *option, struct ps_text *out)
         const char *text = *(const char **)option->value;
         return ps_text_printf(out, "%s", text ? text : "");
     }
+    case PS_OPT_LIST: {
+        const struct ps_text *list = option->value;
+        return ps_text_printf(out, "%s", list->data ? list->data : "");
+    }
     case PS_OPT_CHOICE: {
         const char *word = option->argument;
         for (int i = *(int *)option->value; i > 0; i--)
@@ -385,7 +396,8 @@ int ps_opt_config(const struct ps_command *command, struct ps_text *out)
     for (size_t i = 0; i < command->option_count && !rc; i++) {
         const struct ps_opt *option = &command->options[i];
         if (option->kind == PS_OPT_SECTION ||
-            (option->kind == PS_OPT_TEXT && !*(const char **)option->value))
+            (option->kind == PS_OPT_TEXT && !*(const char **)option->value) ||
+            (option->kind == PS_OPT_LIST && !((const struct ps_text *)option->value)->length))
             continue;
         rc = ps_text_printf(out, "%s = ", option->name);
         if (!rc)

@@ -16,6 +16,7 @@ enum ps_opt_kind {
     PS_OPT_INT,     /* long */
     PS_OPT_REAL,    /* double */
     PS_OPT_TEXT,    /* const char *; NULL means not given */
+    PS_OPT_LIST,    /* struct ps_text, the tool's to free; given again, adds behind a comma */
     PS_OPT_CHOICE,  /* int: index into the words of `argument`, "adam|adamw|sgd" */
 };
 

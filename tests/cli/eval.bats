@@ -42,6 +42,7 @@ cell() {
     run ps-eval --recall 1,3 --percent --tag setting=PS,seed=7 toy.tsv
     [ "$status" -eq 0 ]
     grep -qx '# unit: percent' <<<"$output"
+    [ "$(ps-eval --recall 1,3 --percent --tag setting=PS --tag seed=7 toy.tsv)" = "$output" ]
     [ "$(cell 1 setting)" = PS ]
     [ "$(cell 1 seed)" = 7 ]
     # c and f are each other's nearest, the others find their own.
