@@ -109,7 +109,7 @@ __global__ void softmax_kernel(float *z, int rows, int cols, const int32_t *labe
     a.reduce(logits, cols, desc);
     if (mixed)
         b.reduce(logits, cols, desc);
-    __syncthreads(); /* everybody has read the row */
+    /* the last sum came after everybody's reading of the row */
     for (int c = static_cast<int>(threadIdx.x); c < cols; c += ps::BLOCK) {
         float slope = a.gradient(logits[c], c, desc.scale);
         if (mixed)

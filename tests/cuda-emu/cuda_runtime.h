@@ -4,8 +4,9 @@
  * access. It is strict where hardware is lenient: a barrier or shuffle that some thread of the
  * block or warp never reaches ends the program with a message.
  *
- * Blocks run one after the other; threads in ascending order in even blocks and in descending order
- * in odd ones, so that a missing __syncthreads shows. Device memory is host memory.
+ * Blocks run one after the other. In a block a warp runs as far as it can before the next, the
+ * first one first in even blocks and the last one first in odd blocks, so that a missing
+ * __syncthreads shows. Device memory is host memory.
  */
 #ifndef PS_TESTS_CUDA_EMU_CUDA_RUNTIME_H
 #define PS_TESTS_CUDA_EMU_CUDA_RUNTIME_H

@@ -12,7 +12,7 @@
 namespace
 {
 
-enum { MAX_THREADS = 1024, WARP = 32, STACK = 256 * 1024 };
+constexpr unsigned MAX_THREADS = 1024, WARP = 32, STACK = 256 * 1024;
 
 /* Threads wait here until `expected` of them have arrived. */
 struct barrier {
@@ -138,27 +138,47 @@ void prepare(ps_emu_fiber *fiber, unsigned linear)
     makecontext(&fiber->context, trampoline, 0);
 }
 
+/* Lets a thread run to its next wait. False if it still waits or is done. */
+bool advance(ps_emu_fiber *fiber)
+{
+    if (fiber->done || (fiber->waits_at && fiber->waits_at->generation == fiber->generation))
+        return false;
+    fiber->waits_at = nullptr;
+    enter(fiber);
+    return true;
+}
+
+/* A warp runs as far as it can before the next one gets its turn. */
+bool advance_warp(unsigned number, bool descending)
+{
+    unsigned begin = number * WARP;
+    unsigned count = thread_count - begin < WARP ? thread_count - begin : WARP;
+    bool moved = false;
+    for (bool again = true; again; moved = moved || again) {
+        again = false;
+        for (unsigned k = 0; k < count; k++)
+            again |= advance(&fibers[begin + (descending ? count - 1 - k : k)]);
+    }
+    return moved;
+}
+
 void run_block()
 {
+    bool descending = ps_emu_block_index.x % 2 == 1;
+    unsigned warp_count = (thread_count + WARP - 1) / WARP, left = thread_count;
     memset(warps, 0, sizeof warps);
     block_barrier = {0, 0};
     for (unsigned t = 0; t < thread_count; t++)
         prepare(&fibers[t], t);
-    unsigned left = thread_count;
     while (left > 0) {
         bool moved = false;
-        for (unsigned k = 0; k < thread_count; k++) {
-            ps_emu_fiber *fiber = &fibers[ps_emu_block_index.x % 2 ? thread_count - 1 - k : k];
-            bool waits = fiber->waits_at && fiber->waits_at->generation == fiber->generation;
-            if (fiber->done || waits)
-                continue;
-            fiber->waits_at = nullptr;
-            moved = true;
-            enter(fiber);
-            left -= fiber->done;
-        }
+        for (unsigned w = 0; w < warp_count; w++)
+            moved |= advance_warp(descending ? warp_count - 1 - w : w, descending);
         if (!moved)
             die("the others wait at a barrier or shuffle that some threads never reach");
+        left = 0;
+        for (unsigned t = 0; t < thread_count; t++)
+            left += !fibers[t].done;
     }
 }
 
