@@ -5,40 +5,41 @@
 namespace
 {
 
-constexpr float PI = 3.14159265358979F, INSIDE = 0.9999999F;
+/* Margins are worked out in float64, as near cos = +-1 float32 has no digits left for the angle. */
+constexpr double PI = 3.14159265358979323846, INSIDE = 1 - 1e-7;
 
-__device__ float clamp(float z, float limit)
+__device__ double clamp(double z, double limit)
 {
     return z > limit ? limit : z < -limit ? -limit : z;
 }
 
-__device__ float sine(float z)
+__device__ double sine(double z)
 {
-    return sqrtf((1 - z) * (1 + z));
+    return sqrt((1 - z) * (1 + z));
 }
 
-__device__ float sign_of(float k)
+__device__ double sign_of(double k)
 {
-    return fmodf(k, 2) == 0 ? 1.0F : -1.0F;
+    return fmod(k, 2.0) == 0 ? 1.0 : -1.0;
 }
 
-__device__ float sphere(float z, float m, float *slope)
+__device__ double sphere(double z, double m, double *slope)
 {
-    float inner = clamp(z, INSIDE), angle = m * acosf(inner);
-    *slope = sign_of(floorf(angle / PI)) * m * sinf(angle) / sine(inner);
-    angle = m * acosf(clamp(z, 1));
-    float k = floorf(angle / PI);
-    return sign_of(k) * cosf(angle) - 2 * k;
+    double inner = clamp(z, INSIDE), angle = m * acos(inner);
+    *slope = sign_of(floor(angle / PI)) * m * sin(angle) / sine(inner);
+    angle = m * acos(clamp(z, 1));
+    double k = floor(angle / PI);
+    return sign_of(k) * cos(angle) - 2 * k;
 }
 
-__device__ float arc(float z, float m, float *slope)
+__device__ double arc(double z, double m, double *slope)
 {
     *slope = 1;
-    if (z <= -cosf(m))
-        return z - m * sinf(m);
-    float inner = clamp(z, INSIDE), cosine = clamp(z, 1);
-    *slope = cosf(m) + inner * sinf(m) / sine(inner);
-    return cosine * cosf(m) - sine(cosine) * sinf(m);
+    if (z <= -cos(m))
+        return z - m * sin(m);
+    double inner = clamp(z, INSIDE), cosine = clamp(z, 1);
+    *slope = cos(m) + inner * sin(m) / sine(inner);
+    return cosine * cos(m) - sine(cosine) * sin(m);
 }
 
 /* One target of a row: its logit with the margin and the derivative of that by z. */
@@ -48,17 +49,17 @@ struct target {
     float max, others; /* largest logit; sum over the others of exp(logit - max) */
 
     __device__ target(const float *z, int at, float part, const ps_softmax_desc &desc)
-        : label(at), weight(part), slope(1), max(0), others(0)
+        : label(at), weight(part), max(0), others(0)
     {
-        float value = z[at];
+        double value = z[at], derivative = 1;
         if (desc.margin == PS_MARGIN_SPHERE)
-            value = sphere(value, desc.m, &slope);
+            value = sphere(value, desc.m, &derivative);
         else if (desc.margin == PS_MARGIN_COSINE)
             value -= desc.m;
         else if (desc.margin == PS_MARGIN_ARC)
-            value = arc(value, desc.m, &slope);
-        logit = desc.scale * value;
-        slope *= desc.scale;
+            value = arc(value, desc.m, &derivative);
+        logit = static_cast<float>(desc.scale * value);
+        slope = static_cast<float>(desc.scale * derivative);
     }
 
     /* Called by the whole block. */

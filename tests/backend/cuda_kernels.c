@@ -342,6 +342,7 @@ static const struct {
     {"softtriple", test_softtriple},
     {"proxy_anchor", test_anchor},
     {"update", test_update},
+    {"extremes", test_extremes},
     {"topk", test_topk},
     {"fold", test_fold},
 };

@@ -302,6 +302,47 @@ static void test_update(struct outcome *o, struct ps_rng *rng, ps_backend *const
     pair_free(be, &v);
 }
 
+/* Cosines at the ends of their range, scales from 1/1000 to 1000, zero rows, one row, one class. */
+static void test_extremes(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
+{
+    static const float ends[] = {1, -1, 0, 0.9999999F, -0.9999999F, 0.5F},
+                       m[] = {0, 3.3F, 0.35F, 0.5F};
+    size_t rows = extent(rng, 4), classes = extent(rng, 4), n = rows * classes;
+    enum ps_margin margin = (enum ps_margin)between(rng, PS_MARGIN_NONE, PS_MARGIN_ARC);
+    double scale = pow(10, 3 * uniform(rng)), loss[2], anchor[2];
+    struct ps_softmax_desc desc = {(float)scale, margin, m[margin], chance(rng)};
+    struct pair z = pair_new(rng, be, rows, classes, 1), y = pair_new(rng, be, rows, classes, 1);
+    struct pair x = pair_new(rng, be, rows, classes, 1), norm = pair_new(rng, be, rows, 1, 1);
+    int32_t *label = random_indices(rng, rows, classes);
+    float *cosines = need_memory(n, sizeof *cosines);
+    for (size_t i = 0; i < n; i++)
+        cosines[i] = ends[ps_rng_below(rng, sizeof ends / sizeof *ends)];
+    snprintf(o->text, CASE_TEXT, "%zux%zu scale %g margin %d%s", rows, classes, scale, (int)margin,
+             desc.virtual_class ? " virtual" : "");
+    for (int i = 0; i < 2; i++) {
+        const struct ps_backend_ops *ops = be[i]->ops;
+        need(!ops->vec_put(be[i], z.m[i].v, z.m[i].offset, cosines, n) &&
+                 !ops->vec_put(be[i], y.m[i].v, y.m[i].offset, cosines, n) &&
+                 !ops->vec_zero(be[i], x.m[i].v, x.m[i].offset, classes),
+             be[i], "vec_put");
+        need(!ops->softmax_loss(be[i], z.m[i], label, NULL, NULL, &desc, &loss[i]), be[i],
+             "softmax_loss");
+        need(!ops->proxy_anchor(be[i], y.m[i], label, scale, 0.1, &anchor[i]), be[i],
+             "proxy_anchor");
+        need(!ops->normalize(be[i], x.m[i], x.m[i], norm.m[i]), be[i], "normalize");
+    }
+    compare_numbers(o, "loss", loss[0], loss[1], FORWARD);
+    pair_compare(o, "gradient", be, &z, GRADIENT);
+    compare_numbers(o, "proxy-anchor", anchor[0], anchor[1], FORWARD);
+    pair_compare(o, "gradient of proxy-anchor", be, &y, GRADIENT);
+    pair_compare(o, "rows, one of them zero", be, &x, FORWARD);
+    struct pair *all[] = {&z, &y, &x, &norm};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        pair_free(be, all[i]);
+    free(label);
+    free(cosines);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2]);
@@ -315,6 +356,7 @@ static const struct {
     {"softtriple", test_softtriple},
     {"proxy_anchor", test_anchor},
     {"update", test_update},
+    {"extremes", test_extremes},
 };
 
 enum { VECTOR_TESTS = sizeof vector_tests / sizeof *vector_tests };
