@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DIM = 1 << 20, MAX_ROWS = INT_MAX - 1 };
+enum { MAX_DIM = 1 << 20, MAX_ROWS = INT_MAX - 1, MAX_NAME = 1 << 16 };
 
 void ps_embedding_free(struct ps_embedding *embedding)
 {
@@ -142,8 +142,9 @@ static int read_names(struct ps_embedding *embedding, const struct ps_safetensor
     else if (!(embedding->name = ps_calloc(embedding->n, sizeof *embedding->name)))
         rc = PS_ENOMEM;
     for (size_t i = 0; i < embedding->n && !rc; i++) {
-        if (offset[i] < 0 || offset[i + 1] < offset[i] || (size_t)offset[i + 1] > text->count)
-            rc = ps_fail(PS_EFORMAT, "%s: row %zu: its name lies outside name_text",
+        if (offset[i] < 0 || offset[i + 1] < offset[i] || (size_t)offset[i + 1] > text->count ||
+            offset[i + 1] - offset[i] > MAX_NAME)
+            rc = ps_fail(PS_EFORMAT, "%s: row %zu: its name is too long or lies outside name_text",
                          embedding->file, i);
         else if (!(embedding->name[i] = ps_asprintf("%.*s", (int)(offset[i + 1] - offset[i]),
                                                     (const char *)text->data + offset[i])))
@@ -183,37 +184,44 @@ static int from_tensors(struct ps_embedding *embedding, const struct ps_safetens
     return rc ? rc : ps_embedding_check(embedding);
 }
 
-static int read_unpacked(struct ps_embedding *embedding, const char *path)
+static int parse(struct ps_embedding *embedding, const void *bytes, size_t length)
 {
-    void *bytes = NULL;
-    size_t length = 0;
-    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
-    if (!rc && ps_is_zstd(bytes, length)) {
-        void *packed = bytes;
-        rc = ps_zstd_unpack(embedding->file, packed, length, &bytes, &length);
-        free(packed);
-        if (rc)
-            return rc;
-    }
-    if (rc)
-        return rc;
     struct ps_safetensors file = {0};
-    rc = ps_safetensors_parse(&file, embedding->file, bytes, length);
+    void *unpacked = NULL;
+    int rc = PS_OK;
+    if (ps_is_zstd(bytes, length)) {
+        rc = ps_zstd_unpack(embedding->file, bytes, length, &unpacked, &length);
+        bytes = unpacked;
+    }
+    if (!rc)
+        rc = ps_safetensors_parse(&file, embedding->file, bytes, length);
     if (!rc) {
         rc = from_tensors(embedding, &file);
         ps_safetensors_close(&file);
     }
-    free(bytes);
+    free(unpacked);
+    return rc;
+}
+
+int ps_embedding_parse(struct ps_embedding *embedding, const char *name, const void *bytes,
+                       size_t length)
+{
+    *embedding = (struct ps_embedding){.file = ps_strdup(name)};
+    int rc = embedding->file ? parse(embedding, bytes, length) : PS_ENOMEM;
+    if (rc)
+        ps_embedding_free(embedding);
     return rc;
 }
 
 int ps_embedding_read(struct ps_embedding *embedding, const char *path)
 {
-    *embedding =
-        (struct ps_embedding){.file = ps_strdup(strcmp(path, "-") ? path : "standard input")};
-    int rc = embedding->file ? read_unpacked(embedding, path) : PS_ENOMEM;
+    void *bytes = NULL;
+    size_t length = 0;
+    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
     if (rc)
-        ps_embedding_free(embedding);
+        return rc;
+    rc = ps_embedding_parse(embedding, strcmp(path, "-") ? path : "standard input", bytes, length);
+    free(bytes);
     return rc;
 }
 

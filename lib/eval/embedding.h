@@ -32,6 +32,9 @@ struct ps_embedding {
  * none. A compressed file may not grow by more than about a thousand times.
  */
 int ps_embedding_read(struct ps_embedding *embedding, const char *path);
+/* The same from the bytes of a file; `name` is for messages. */
+int ps_embedding_parse(struct ps_embedding *embedding, const char *name, const void *bytes,
+                       size_t length);
 /* Writes atomically ("-" is stdout); `level` is zstd's, 0 writes plain safetensors. */
 int ps_embedding_write(const struct ps_embedding *embedding, const char *path, int level);
 void ps_embedding_free(struct ps_embedding *embedding);
