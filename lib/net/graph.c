@@ -55,6 +55,7 @@ void ps_graph_scope(struct ps_graph *graph, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is one line up */
     vsnprintf(graph->scope, sizeof graph->scope, format, arguments);
     va_end(arguments);
 }

@@ -20,6 +20,7 @@ static void add(struct ps_model_meta *meta, const char *name, const char *format
     char *text = meta->text[meta->count];
     va_list arguments;
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is one line up */
     vsnprintf(text, sizeof meta->text[0], format, arguments);
     va_end(arguments);
     meta->pairs[2 * meta->count] = name;

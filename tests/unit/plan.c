@@ -12,8 +12,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -70,8 +70,7 @@ static int conv(struct ps_graph *g, int x, const char *name, int channels, int k
 static int conv_bn(struct ps_graph *g, int x, const char *name, int channels, int kernel)
 {
     char bn[16];
-    strcpy(bn, name);
-    strcat(bn, "_bn");
+    snprintf(bn, sizeof bn, "%s_bn", name);
     return ps_graph_bn(g, conv(g, x, name, channels, kernel, true), bn);
 }
 
