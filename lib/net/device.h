@@ -5,6 +5,7 @@
 #include "kernels/backend.h"
 
 /*
+ * The cuda backend is a plugin, ps-cuda.so, beside the program or in ../lib/ps from there.
  * Opens a device; NULL with the reason recorded. "auto" takes cuda where its plugin loads and finds
  * a device, else cpu, and logs which. Close with ps_device_close.
  */

@@ -189,7 +189,7 @@ int ps_model_meta_read(const struct ps_safetensors *file, struct ps_net_spec *sp
     if (!rc)
         rc = get_int(file, "input-size", 32, 512, &spec->size);
     if (!rc)
-        rc = get_int(file, "resize", spec->size, 4096, resize);
+        rc = get_int(file, "resize", spec->size, 8192, resize);
     if (!rc)
         rc = get_input(file, &spec->input);
     if (!rc)

@@ -77,7 +77,8 @@ void ps_net_changed(ps_net *net);
 /*
  * Embeds a batch: images (B, S, S, 3) RGB bytes, or ps_net_forward_f32 with (B, 3, S, S) that is
  * normalised already. Plans (buffers, prepared operators) are kept per (B, mode), the two last
- * used. *embedding is (B, D) on the device, valid until the next call; INFER and TRAIN differ in BN
+ * used. Statistics of a batch cannot be had from one image whose last map is 1 x 1 (PS_EINVAL).
+ * *embedding is (B, D) on the device, valid until the next call; INFER and TRAIN differ in BN
  * and in that only TRAIN keeps what backward needs.
  */
 int ps_net_forward(ps_net *net, enum ps_mode mode, const uint8_t *images, size_t batch,
@@ -90,7 +91,8 @@ int ps_net_pooled(ps_net *net, float *out);
 /*
  * After a TRAIN forward: gradient (B, D) of the loss by the embedding -> gradients of all
  * parameters of backbone and embedding (proxies are the loss's own). accumulate adds to what is
- * there. head_only stops at the linear layer (warm-up: backbone frozen).
+ * there. head_only stops at the linear layer (warm-up: backbone frozen); without accumulate the
+ * backbone's gradients are then zero. Once per forward: what it needs is overwritten.
  */
 int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool head_only);
 

@@ -264,6 +264,9 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         s->precision = 1;
     if (!s->resize)
         s->resize = lround((double)s->input_size * 256 / 224);
+    if (s->resize < s->input_size)
+        return ps_fail(PS_EUSAGE, "--resize: %ld is smaller than the input of %ld", s->resize,
+                       s->input_size);
     if (!s->workers)
         s->workers = 1;
     return ps_loss_settings_complete(&s->loss);
