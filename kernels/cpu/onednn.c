@@ -274,10 +274,6 @@ static bool prepare(struct dn_conv *conv, const struct dn_conv_desc *desc, const
 struct dn_conv *dn_conv_new(struct dn *dn, const struct dn_conv_desc *desc, bool winograd,
                             int index)
 {
-    /* Its error is ten times that of the direct ones: enough, before a ReLU that has a gradient, to
-     * turn masks over and move gradients by 1e-3 (BN-Inception at 224 x 224). */
-    if (winograd && desc->pass == DN_FORWARD && !desc->inference)
-        return NULL;
     struct geometry g = {0};
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;

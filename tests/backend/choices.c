@@ -174,7 +174,9 @@ static void check_case(struct op_case c, const char *name)
     results_free(&first);
     struct results truth = run_case(ref, &c, &v), found = run_case(cpu, &c, &v),
                    again = run_case(cpu, &c, &v);
-    if (strstr(cpu->ops->describe(cpu), "avx512_core") && !strstr(found.text, name))
+    /* 3.x has no Winograd for this processor. */
+    const char *what = cpu->ops->describe(cpu);
+    if (strstr(what, "oneDNN 2.") && strstr(what, "avx512_core") && !strstr(found.text, name))
         fail_msg("%s: not by %s", found.text, name);
     assert_results_close(&c, &truth, &found);
     assert_results_equal(&c, &found, &again);
