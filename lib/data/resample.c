@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-enum { BITS = 22 };
+enum { BITS = 22, ROUND = 1 << (BITS - 1) };
 
 static double triangle(double x)
 {
@@ -142,39 +142,76 @@ static int pack_weights(struct groups *groups, const struct ps_axis *axis)
     return PS_OK;
 }
 
-/* One output sample of three channels from `count` groups of four input pixels, as 3 bytes of 4. */
-static inline uint32_t blend_pixels(const uint8_t *in, const __m256i *weight, int32_t count)
+/* Weighted sums of `count` groups of four pixels of one row: r, g, b, - of even and of odd pairs.
+ */
+static inline __m256i blend_pixels(const uint8_t *in, const __m256i *weight, int32_t count)
 {
     const __m256i spread =
         _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, /* pixels 0, 1 */
                          6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1); /* 2, 3 */
-    const __m128i bytes =
-        _mm_setr_epi8(0, 4, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    __m256i high = _mm256_setzero_si256(), low = high;
+    __m256i high = _mm256_setzero_si256();
+    __m256i low = _mm256_setr_epi32(ROUND, ROUND, ROUND, 0, 0, 0, 0, 0);
     for (int32_t g = 0; g < count; g++, weight += 2, in += 12) {
         __m128i four = _mm_loadu_si128((const __m128i *)(const void *)in);
         __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(four), spread);
         high = _mm256_add_epi32(high, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight)));
         low = _mm256_add_epi32(low, _mm256_madd_epi16(pairs, _mm256_loadu_si256(weight + 1)));
     }
-    __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high, HALF), low);
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-    sum = _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(1 << (BITS - 1))), BITS);
-    sum = _mm_min_epi32(sum, _mm_set1_epi32(255));
-    return (uint32_t)_mm_cvtsi128_si32(_mm_shuffle_epi8(sum, bytes));
+    return _mm256_add_epi32(_mm256_slli_epi32(high, HALF), low);
 }
 
-/* One row of the horizontal pass; `row` begins with input sample x0. Writes one byte too much. */
-static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *axis,
-                         const struct groups *groups, uint8_t *out)
+/*
+ * Two rows of the horizontal pass; both begin with input sample x0. Writes one byte too much to
+ * each row of the output, which begins at out[0] and out[1].
+ */
+static void resample_rows(const uint8_t *const rows[2], int32_t x0, const struct ps_axis *axis,
+                          const struct groups *groups, uint8_t *const out[2])
 {
+    const __m256i bytes = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
     const __m256i *weight = (const __m256i *)(const void *)groups->packed;
-    for (int32_t i = 0; i < axis->count; i++, weight += 2 * groups->count, out += 3) {
-        const uint8_t *in = row + (size_t)(axis->first[i] - x0) * 3;
-        uint32_t rgb = axis->used[i] <= 4 ? blend_pixels(in, weight, 1)
-                                          : blend_pixels(in, weight, (axis->used[i] + 3) / 4);
-        memcpy(out, &rgb, sizeof rgb);
+    for (int32_t i = 0; i < axis->count; i++, weight += 2 * groups->count) {
+        size_t in = (size_t)(axis->first[i] - x0) * 3, to = (size_t)i * 3;
+        __m256i a, b;
+        if (axis->used[i] <= 4) {
+            a = blend_pixels(rows[0] + in, weight, 1);
+            b = blend_pixels(rows[1] + in, weight, 1);
+        } else {
+            a = blend_pixels(rows[0] + in, weight, (axis->used[i] + 3) / 4);
+            b = blend_pixels(rows[1] + in, weight, (axis->used[i] + 3) / 4);
+        }
+        __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                                       _mm256_permute2x128_si256(a, b, 0x31));
+        sum = _mm256_min_epi32(_mm256_srai_epi32(sum, BITS), _mm256_set1_epi32(255));
+        sum = _mm256_shuffle_epi8(sum, bytes);
+        uint32_t first = (uint32_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum));
+        uint32_t second = (uint32_t)_mm_cvtsi128_si32(_mm256_extracti128_si256(sum, 1));
+        memcpy(out[0] + to, &first, sizeof first);
+        memcpy(out[1] + to, &second, sizeof second);
     }
+}
+
+/* 32 columns of one row of the vertical pass: a weighted sum of `used` rows. */
+static inline void blend_32(const uint8_t *rows, size_t stride, const int32_t *weight, int32_t used,
+                            uint8_t *out)
+{
+    __m256i a = _mm256_set1_epi32(ROUND), b = a, c = a, d = a;
+    for (int32_t k = 0; k < used; k++, rows += stride) {
+        __m256i w = _mm256_set1_epi32(weight[k]);
+        __m128i left = _mm_loadu_si128((const __m128i *)(const void *)rows);
+        __m128i right = _mm_loadu_si128((const __m128i *)(const void *)(rows + 16));
+        __m128i left_end = _mm_unpackhi_epi64(left, left);
+        __m128i right_end = _mm_unpackhi_epi64(right, right);
+        a = _mm256_add_epi32(a, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(left), w));
+        b = _mm256_add_epi32(b, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(left_end), w));
+        c = _mm256_add_epi32(c, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(right), w));
+        d = _mm256_add_epi32(d, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(right_end), w));
+    }
+    a = _mm256_packus_epi32(_mm256_srai_epi32(a, BITS), _mm256_srai_epi32(b, BITS));
+    c = _mm256_packus_epi32(_mm256_srai_epi32(c, BITS), _mm256_srai_epi32(d, BITS));
+    __m256i packed = _mm256_packus_epi16(a, c); /* in the order of lanes: a b c d, a b c d */
+    packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)(void *)out, packed);
 }
 #else
 struct groups {
@@ -188,50 +225,53 @@ static int pack_weights(struct groups *groups, const struct ps_axis *axis)
     return PS_OK;
 }
 
-/* One row of the horizontal pass; `row` begins with input sample x0. */
-static void resample_row(const uint8_t *row, int32_t x0, const struct ps_axis *axis,
-                         const struct groups *groups, uint8_t *out)
+/* Two rows of the horizontal pass; both begin with input sample x0. */
+static void resample_rows(const uint8_t *const rows[2], int32_t x0, const struct ps_axis *axis,
+                          const struct groups *groups, uint8_t *const out[2])
 {
     (void)groups;
-    const int32_t *weight = axis->weight;
-    for (int32_t i = 0; i < axis->count; i++, weight += axis->taps, out += 3) {
-        const uint8_t *in = row + (size_t)(axis->first[i] - x0) * 3;
-        int32_t r = 1 << (BITS - 1), g = r, b = r;
-        for (int32_t k = 0; k < axis->used[i]; k++) {
-            r += in[3 * k] * weight[k];
-            g += in[3 * k + 1] * weight[k];
-            b += in[3 * k + 2] * weight[k];
+    for (int y = 0; y < 2; y++) {
+        const int32_t *weight = axis->weight;
+        for (int32_t i = 0; i < axis->count; i++, weight += axis->taps) {
+            const uint8_t *in = rows[y] + (size_t)(axis->first[i] - x0) * 3;
+            int32_t sum[3] = {ROUND, ROUND, ROUND};
+            for (int32_t k = 0; k < axis->used[i]; k++)
+                for (int c = 0; c < 3; c++)
+                    sum[c] += in[3 * k + c] * weight[k];
+            for (int c = 0; c < 3; c++)
+                out[y][3 * i + c] = round_sum(sum[c]);
         }
-        out[0] = round_sum(r);
-        out[1] = round_sum(g);
-        out[2] = round_sum(b);
     }
+}
+
+/* 32 columns of one row of the vertical pass: a weighted sum of `used` rows. */
+static inline void blend_32(const uint8_t *rows, size_t stride, const int32_t *weight, int32_t used,
+                            uint8_t *out)
+{
+    int32_t sum[32];
+    for (int x = 0; x < 32; x++)
+        sum[x] = ROUND;
+    for (int32_t k = 0; k < used; k++, rows += stride)
+        for (int x = 0; x < 32; x++)
+            sum[x] += rows[x] * weight[k];
+    for (int x = 0; x < 32; x++)
+        out[x] = round_sum(sum[x]);
 }
 #endif
 
-/* `n` columns, at most BLOCK, of one row of the vertical pass: a weighted sum of `used` rows. */
-enum { BLOCK = 64 };
-static inline void blend_block(const uint8_t *rows, size_t stride, const int32_t *weight,
-                               int32_t used, size_t n, uint8_t *out)
-{
-    int32_t sum[BLOCK];
-    for (size_t x = 0; x < n; x++)
-        sum[x] = 1 << (BITS - 1);
-    for (int32_t k = 0; k < used; k++, rows += stride)
-        for (size_t x = 0; x < n; x++)
-            sum[x] += rows[x] * weight[k];
-    for (size_t x = 0; x < n; x++)
-        out[x] = round_sum(sum[x]);
-}
-
-static void blend_rows(const uint8_t *rows, size_t width, const int32_t *weight, int32_t used,
-                       uint8_t *out)
+/* One row of the vertical pass, of `width` bytes. */
+static void blend_rows(const uint8_t *rows, size_t stride, const int32_t *weight, int32_t used,
+                       size_t width, uint8_t *out)
 {
     size_t x = 0;
-    for (; x + BLOCK <= width; x += BLOCK) /* a fixed count stays in registers */
-        blend_block(rows + x, width, weight, used, BLOCK, out + x);
-    if (x < width)
-        blend_block(rows + x, width, weight, used, width - x, out + x);
+    for (; x + 32 <= width; x += 32)
+        blend_32(rows + x, stride, weight, used, out + x);
+    for (; x < width; x++) {
+        int32_t sum = ROUND;
+        for (int32_t k = 0; k < used; k++)
+            sum += rows[(size_t)k * stride + x] * weight[k];
+        out[x] = round_sum(sum);
+    }
 }
 
 int ps_resample(const struct ps_view *view, const struct ps_axis *columns,
@@ -240,18 +280,23 @@ int ps_resample(const struct ps_view *view, const struct ps_axis *columns,
     int32_t top, bottom;
     ps_axis_span(rows, &top, &bottom);
     size_t width = (size_t)columns->count * 3, stride = (size_t)view->width * 3;
-    uint8_t *narrow = ps_calloc((size_t)(bottom - top) * width + 1, 1);
+    size_t narrow_stride = width + 1; /* for the byte that is written too much */
+    uint8_t *narrow = ps_calloc((size_t)(bottom - top), narrow_stride);
     struct groups groups;
     if (!narrow || pack_weights(&groups, columns)) {
         free(narrow);
         return PS_ENOMEM;
     }
-    for (int32_t y = top; y < bottom; y++)
-        resample_row(view->pixels + (size_t)(y - view->y0) * stride, view->x0, columns, &groups,
-                     narrow + (size_t)(y - top) * width);
+    for (int32_t y = top; y < bottom; y += 2) {
+        size_t more = y + 1 < bottom; /* an odd last row is done twice */
+        const uint8_t *in = view->pixels + (size_t)(y - view->y0) * stride;
+        uint8_t *to = narrow + (size_t)(y - top) * narrow_stride;
+        resample_rows((const uint8_t *[]){in, in + more * stride}, view->x0, columns, &groups,
+                      (uint8_t *[]){to, to + more * narrow_stride});
+    }
     for (int32_t y = 0; y < rows->count; y++)
-        blend_rows(narrow + (size_t)(rows->first[y] - top) * width, width,
-                   rows->weight + (size_t)y * (size_t)rows->taps, rows->used[y],
+        blend_rows(narrow + (size_t)(rows->first[y] - top) * narrow_stride, narrow_stride,
+                   rows->weight + (size_t)y * (size_t)rows->taps, rows->used[y], width,
                    out + (size_t)y * width);
     free(groups.packed);
     free(narrow);

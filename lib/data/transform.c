@@ -92,7 +92,7 @@ static struct plan plan_train(const struct ps_transform *transform, int32_t widt
 
 /*
  * By how much libjpeg is to reduce the image while it decodes: 1, 2, 4 or 8. At least a threefold
- * reduction is left to the filter, which keeps the result within 50 dB of the exact one.
+ * reduction is left to the filter, which keeps the result near the exact one (tests/peer).
  */
 static int32_t reduction(const struct plan *plan)
 {
