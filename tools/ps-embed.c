@@ -16,23 +16,30 @@ struct settings {
     int precision, type;
 };
 
-static void close_shards(ps_shard **shards, int count)
+struct shards {
+    ps_shard **list;
+    size_t count;
+};
+
+static void close_shards(struct shards *shards)
 {
-    for (int i = 0; i < count; i++)
-        ps_shard_close(shards[i]);
-    free(shards);
+    for (size_t i = 0; i < shards->count; i++)
+        ps_shard_close(shards->list[i]);
+    free((void *)shards->list);
 }
 
-static int open_shards(char **paths, int count, ps_shard ***out)
+static int open_shards(char **paths, int count, struct shards *shards)
 {
-    ps_shard **shards = ps_calloc((size_t)count, sizeof *shards);
-    for (int i = 0; i < count && shards; i++)
-        if (!(shards[i] = ps_shard_open(paths[i]))) {
-            close_shards(shards, i);
+    shards->list = ps_calloc((size_t)count, sizeof(void *));
+    if (!shards->list)
+        return PS_ENOMEM;
+    for (int i = 0; i < count; i++) {
+        ps_shard *shard = ps_shard_open(paths[i]);
+        if (!shard)
             return ps_error_code();
-        }
-    *out = shards;
-    return shards ? PS_OK : PS_ENOMEM;
+        shards->list[shards->count++] = shard;
+    }
+    return PS_OK;
 }
 
 static struct ps_embed_settings embedding_settings(const struct settings *settings)
@@ -41,7 +48,7 @@ static struct ps_embed_settings embedding_settings(const struct settings *settin
         .threads = (int)settings->workers, .batch = (size_t)settings->batch, .label = "embedding"};
 }
 
-static int embed_with_model(struct ps_embedding *e, ps_shard *const *shards, int count,
+static int embed_with_model(struct ps_embedding *e, const struct shards *shards,
                             const struct settings *settings)
 {
     struct ps_model model;
@@ -58,7 +65,7 @@ static int embed_with_model(struct ps_embedding *e, ps_shard *const *shards, int
     const char *orient = ps_safetensors_meta(&model.file, "orient");
     how.resize = model.resize;
     how.orient = orient && !strcmp(orient, "true");
-    if (!rc && !(rc = ps_embed_shards(e, net, shards, (size_t)count, &how, 0))) {
+    if (!rc && !(rc = ps_embed_shards(e, net, shards->list, shards->count, &how, 0))) {
         rc = ps_embedding_add_meta(e, "model_id", model.id);
         if (rc)
             ps_embedding_free(e);
@@ -69,11 +76,11 @@ static int embed_with_model(struct ps_embedding *e, ps_shard *const *shards, int
     return rc;
 }
 
-static int embed_pixels(struct ps_embedding *e, ps_shard *const *shards, int count,
+static int embed_pixels(struct ps_embedding *e, const struct shards *shards,
                         const struct settings *settings)
 {
     struct ps_embed_settings how = embedding_settings(settings);
-    int rc = ps_embed_shards(e, NULL, shards, (size_t)count, &how, (int)settings->raw);
+    int rc = ps_embed_shards(e, NULL, shards->list, shards->count, &how, (int)settings->raw);
     char id[40];
     snprintf(id, sizeof id, "raw pixels %ldx%ld", settings->raw, settings->raw);
     if (!rc && (rc = ps_embedding_add_meta(e, "model_id", id)))
@@ -90,19 +97,18 @@ static int run(char **paths, int count, const struct settings *settings)
     if (!count)
         return ps_fail(PS_EUSAGE, "no shard is given");
     ps_interrupt_install();
-    ps_shard **shards = NULL;
-    int rc = open_shards(paths, count, &shards);
-    if (rc)
-        return rc;
+    struct shards shards = {0};
     struct ps_embedding e;
-    rc = settings->model ? embed_with_model(&e, shards, count, settings)
-                         : embed_pixels(&e, shards, count, settings);
+    int rc = open_shards(paths, count, &shards);
+    if (!rc)
+        rc = settings->model ? embed_with_model(&e, &shards, settings)
+                             : embed_pixels(&e, &shards, settings);
     if (!rc) {
         e.half = settings->type == 1;
         rc = ps_embedding_write(&e, settings->output, (int)settings->level);
         ps_embedding_free(&e);
     }
-    close_shards(shards, count);
+    close_shards(&shards);
     return rc;
 }
 

@@ -106,9 +106,9 @@ void ps_loss_free(ps_loss *loss)
 {
     if (!loss)
         return;
-    ps_vec *const vectors[] = {loss->x.v,    loss->x.d, loss->x.norm, loss->w.v, loss->w.d,
-                               loss->w.norm, loss->z,   loss->s,      loss->t};
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+    ps_vec *const vectors[9] = {loss->x.v,    loss->x.d, loss->x.norm, loss->w.v, loss->w.d,
+                                loss->w.norm, loss->z,   loss->s,      loss->t};
+    for (size_t i = 0; i < 9; i++)
         if (vectors[i])
             loss->be->ops->vec_free(loss->be, vectors[i]);
     ps_pairs_free(&loss->x.pairs);

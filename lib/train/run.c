@@ -227,8 +227,8 @@ void ps_run_close(struct ps_run *run)
     ps_order_free(&run->orders[1]);
     ps_loss_free(run->loss);
     ps_optimizer_free(&run->optimizer);
-    ps_vec *const vectors[] = {run->dx, run->average, run->spare};
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+    ps_vec *const vectors[3] = {run->dx, run->average, run->spare};
+    for (size_t i = 0; i < 3; i++)
         if (vectors[i])
             run->backend->ops->vec_free(run->backend, vectors[i]);
     ps_net_free(run->net);

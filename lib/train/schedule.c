@@ -29,5 +29,6 @@ double ps_schedule_factor(const struct ps_schedule *s, long epoch, size_t step, 
         return cosine(1, 0, left > 0 ? fmin((done - (double)s->ramp) / left, 1) : 0);
     }
     long until = epoch < s->decay_stop ? epoch : s->decay_stop;
-    return s->decay_step > 0 ? pow(s->decay_rate, (double)(until / s->decay_step)) : 1;
+    long decays = s->decay_step > 0 ? until / s->decay_step : 0;
+    return pow(s->decay_rate, (double)decays);
 }

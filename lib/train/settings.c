@@ -36,32 +36,68 @@ struct ps_train_settings ps_train_settings_default(void)
     };
 }
 
-#define FLAG(field, n, h)                                                                          \
-    {                                                                                              \
-        .kind = PS_OPT_FLAG, .name = n, .value = &s->field, .help = h                              \
-    }
-#define TEXT(field, n, a, h)                                                                       \
-    {                                                                                              \
-        .kind = PS_OPT_TEXT, .name = n, .value = (void *)&s->field, .argument = a, .help = h       \
-    }
-#define CHOICE(field, n, words, h)                                                                 \
-    {                                                                                              \
-        .kind = PS_OPT_CHOICE, .name = n, .value = &s->field, .argument = words, .help = h         \
-    }
-#define INT(field, n, low, high, h)                                                                \
-    {                                                                                              \
-        .kind = PS_OPT_INT, .name = n, .value = &s->field, .argument = "N", .least = low,          \
-        .most = high, .help = h                                                                    \
-    }
-#define REAL(field, n, low, high, h)                                                               \
-    {                                                                                              \
-        .kind = PS_OPT_REAL, .name = n, .value = &s->field, .argument = "X", .least = low,         \
-        .most = high, .help = h                                                                    \
-    }
-#define SECTION(h)                                                                                 \
-    {                                                                                              \
-        .kind = PS_OPT_SECTION, .help = h                                                          \
-    }
+static struct ps_opt section(const char *title)
+{
+    return (struct ps_opt){.kind = PS_OPT_SECTION, .help = title};
+}
+
+static struct ps_opt flag(const char *name, bool *value, const char *help)
+{
+    return (struct ps_opt){.kind = PS_OPT_FLAG, .name = name, .value = value, .help = help};
+}
+
+static struct ps_opt text(const char *name, const char **value, const char *argument,
+                          const char *help)
+{
+    return (struct ps_opt){.kind = PS_OPT_TEXT,
+                           .name = name,
+                           .value = (void *)value,
+                           .argument = argument,
+                           .help = help};
+}
+
+static struct ps_opt choice(const char *name, int *value, const char *words, const char *help)
+{
+    return (struct ps_opt){
+        .kind = PS_OPT_CHOICE, .name = name, .value = value, .argument = words, .help = help};
+}
+
+static struct ps_opt integer(const char *name, long *value, double least, double most,
+                             const char *help)
+{
+    return (struct ps_opt){.kind = PS_OPT_INT,
+                           .name = name,
+                           .value = value,
+                           .argument = "N",
+                           .least = least,
+                           .most = most,
+                           .help = help};
+}
+
+static struct ps_opt real(const char *name, double *value, double least, double most,
+                          const char *help)
+{
+    return (struct ps_opt){.kind = PS_OPT_REAL,
+                           .name = name,
+                           .value = value,
+                           .argument = "X",
+                           .least = least,
+                           .most = most,
+                           .help = help};
+}
+
+static struct ps_opt lettered(struct ps_opt option, char letter)
+{
+    option.letter = letter;
+    return option;
+}
+
+static struct ps_opt also(struct ps_opt option, const char *aliases)
+{
+    option.aliases = aliases;
+    return option;
+}
+
 /* What may differ between two command lines of the same run. */
 static const char not_recipe[] =
     " data eval output data-name init eval-best device gpu threads workers deterministic "
@@ -71,145 +107,105 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
     const double inf = INFINITY;
     const struct ps_opt table[] = {
-        SECTION("Data"),
-        {.kind = PS_OPT_TEXT,
-         .name = "data",
-         .value = (void *)&s->data,
-         .argument = "SHARD",
-         .help = "training shard; or a folder with train.mdb and test.mdb, or with class folders "
-                 "in train/ and test/"},
-        TEXT(eval, "eval", "SHARD", "shard to evaluate on; default: the test part of a folder"),
-        {.kind = PS_OPT_TEXT,
-         .letter = 'o',
-         .name = "output",
-         .value = (void *)&s->output,
-         .argument = "RUNDIR",
-         .help = "folder for models, checkpoint and logs",
-         .aliases = "save-path"},
-        TEXT(data_name, "data-name", "NAME", "name of the data set, for the records"),
-        {.kind = PS_OPT_INT,
-         .letter = 'C',
-         .name = "classes",
-         .value = &s->classes,
-         .argument = "N",
-         .most = inf,
-         .help = "classes the training shard must have; 0: any",
-         .aliases = "c"},
-        REAL(val_classes, "val-classes", 0, 0.9,
+        section("Data"),
+        text("data", &s->data, "SHARD",
+             "training shard; or a folder with train.mdb and test.mdb, or with class folders "
+             "in train/ and test/"),
+        text("eval", &s->eval, "SHARD", "shard to evaluate on; default: the test part of a folder"),
+        lettered(
+            also(text("output", &s->output, "RUNDIR", "folder for models, checkpoint and logs"),
+                 "save-path"),
+            'o'),
+        text("data-name", &s->data_name, "NAME", "name of the data set, for the records"),
+        lettered(also(integer("classes", &s->classes, 0, inf,
+                              "classes the training shard must have; 0: any"),
+                      "c"),
+                 'C'),
+        real("val-classes", &s->val_classes, 0, 0.9,
              "share of the training classes held out to choose the best model by"),
-        INT(input_size, "input-size", 16, 4096, "pixels a side that the network sees"),
-        INT(resize, "resize", 0, 8192,
-            "short side of test images before the centre crop; 0: input-size * 256 / 224"),
-        CHOICE(channels, "channels", "auto|rgb|bgr", "order of colour channels"),
-        FLAG(orient, "orient", "obey the EXIF orientation of images"),
+        integer("input-size", &s->input_size, 16, 4096, "pixels a side that the network sees"),
+        integer("resize", &s->resize, 0, 8192,
+                "short side of test images before the centre crop; 0: input-size * 256 / 224"),
+        choice("channels", &s->channels, "auto|rgb|bgr", "order of colour channels"),
+        flag("orient", &s->orient, "obey the EXIF orientation of images"),
 
-        SECTION("Network"),
-        TEXT(backbone, "backbone", "NAME", "bninception, resnet18, resnet34, resnet50, resnet101"),
-        CHOICE(pooling, "pooling-type", "GAP|GMP|GAP,GMP", "pooling of the last feature map"),
-        INT(dim, "dim", 1, 65536, "dimension of the embedding"),
-        FLAG(freeze_bn, "freeze-bn", "keep the running statistics of batch normalisation"),
-        TEXT(init, "init", "FILE", "weights to start from: model, .safetensors or .pth"),
+        section("Network"),
+        text("backbone", &s->backbone, "NAME",
+             "bninception, resnet18, resnet34, resnet50, resnet101"),
+        choice("pooling-type", &s->pooling, "GAP|GMP|GAP,GMP", "pooling of the last feature map"),
+        integer("dim", &s->dim, 1, 65536, "dimension of the embedding"),
+        flag("freeze-bn", &s->freeze_bn, "keep the running statistics of batch normalisation"),
+        text("init", &s->init, "FILE", "weights to start from: model, .safetensors or .pth"),
 
-        SECTION("Loss (--help loss explains each)"),
-        CHOICE(loss.kind, "loss", ps_loss_names, "the loss"),
-        REAL(loss.scale, "scale", 0, inf, "scale s of the logits; 0: the loss's default"),
-        REAL(loss.m, "margin", -1, 100, "margin m; negative: the loss's default"),
-        INT(loss.centers, "centers", 0, 1000, "softtriple: centers a class; 0: the default, 10"),
-        REAL(loss.gamma, "gamma", 0, inf, "softtriple: softness of the choice of a center"),
-        REAL(loss.tau, "tau", -1, inf, "softtriple: weight of the regulariser"),
-        CHOICE(loss.regularizer, "regularizer", PS_REGULARIZER_NAMES, "what is synthesised"),
-        REAL(loss.mu, "ps-mu", 0, inf, "synthetic pairs per sample, 0 to 1; 0 turns it off"),
-        REAL(alpha, "ps-alpha", 0, inf, "interpolation weights are Beta(alpha, alpha)"),
-        FLAG(loss.keep_equal, "ps-equal-pairs",
+        section("Loss (--help loss explains each)"),
+        choice("loss", &s->loss.kind, ps_loss_names, "the loss"),
+        real("scale", &s->loss.scale, 0, inf, "scale s of the logits; 0: the loss's default"),
+        real("margin", &s->loss.m, -1, 100, "margin m; negative: the loss's default"),
+        integer("centers", &s->loss.centers, 0, 1000,
+                "softtriple: centers a class; 0: the default, 10"),
+        real("gamma", &s->loss.gamma, 0, inf, "softtriple: softness of the choice of a center"),
+        real("tau", &s->loss.tau, -1, inf, "softtriple: weight of the regulariser"),
+        choice("regularizer", &s->loss.regularizer, PS_REGULARIZER_NAMES, "what is synthesised"),
+        real("ps-mu", &s->loss.mu, 0, inf, "synthetic pairs per sample, 0 to 1; 0 turns it off"),
+        real("ps-alpha", &s->alpha, 0, inf, "interpolation weights are Beta(alpha, alpha)"),
+        flag("ps-equal-pairs", &s->loss.keep_equal,
              "also synthesise between neighbours of equal label, as the reference does"),
-        FLAG(per_pair, "ps-per-pair", "an interpolation weight a pair instead of one a batch"),
+        flag("ps-per-pair", &s->per_pair, "an interpolation weight a pair instead of one a batch"),
 
-        SECTION("Optimisation"),
-        INT(schedule.epochs, "epochs", 0, 1e9, "epochs; 0 writes the initial model"),
-        {.kind = PS_OPT_INT,
-         .letter = 'b',
-         .name = "batch-size",
-         .value = &s->batch,
-         .argument = "N",
-         .least = 1,
-         .most = 1e6,
-         .help = "images a batch"},
-        INT(n_instance, "n-instance", 1, 1e6, "images of each class in a batch; 1: shuffled"),
-        CHOICE(sampler, "sampler", "shuffle|balanced", "balanced draws classes uniformly"),
-        INT(accumulate, "accumulate", 1, 1e6, "batches whose gradients make a step"),
-        CHOICE(optimizer.kind, "optimizer", "adam|adamw|rmsprop|sgd", "update rule"),
-        {.kind = PS_OPT_REAL,
-         .name = "modellr",
-         .value = &s->model_lr,
-         .argument = "X",
-         .most = inf,
-         .help = "learning rate of the backbone",
-         .aliases = "lr model-lr"},
-        REAL(embedding_lr, "embedding-lr", -1, inf,
+        section("Optimisation"),
+        integer("epochs", &s->schedule.epochs, 0, 1e9, "epochs; 0 writes the initial model"),
+        lettered(integer("batch-size", &s->batch, 1, 1e6, "images a batch"), 'b'),
+        integer("n-instance", &s->n_instance, 1, 1e6,
+                "images of each class in a batch; 1: shuffled"),
+        choice("sampler", &s->sampler, "shuffle|balanced", "balanced draws classes uniformly"),
+        integer("accumulate", &s->accumulate, 1, 1e6, "batches whose gradients make a step"),
+        choice("optimizer", &s->optimizer.kind, "adam|adamw|rmsprop|sgd", "update rule"),
+        also(real("modellr", &s->model_lr, 0, inf, "learning rate of the backbone"), "lr model-lr"),
+        real("embedding-lr", &s->embedding_lr, -1, inf,
              "learning rate of the embedding layer; negative: as the backbone's"),
-        {.kind = PS_OPT_REAL,
-         .name = "centerlr",
-         .value = &s->proxy_lr,
-         .argument = "X",
-         .most = inf,
-         .help = "learning rate of the proxies",
-         .aliases = "proxy-lr center-lr"},
-        {.kind = PS_OPT_REAL,
-         .name = "weight-decay",
-         .value = &s->optimizer.weight_decay,
-         .argument = "X",
-         .most = inf,
-         .help = "L2 weight decay",
-         .aliases = "wd"},
-        REAL(optimizer.eps, "eps", 1e-30, inf, "epsilon of adam and adamw"),
-        CHOICE(schedule.kind, "schedule", PS_SCHEDULE_NAMES, "learning rate over time"),
-        REAL(schedule.decay_rate, "decay-rate", 0, inf, "step: factor of a decay"),
-        INT(schedule.decay_step, "decay-step", 0, 1e9, "step: epochs between decays"),
-        INT(schedule.decay_stop, "decay-stop", 0, 1e9, "step: last epoch that may decay"),
-        INT(schedule.ramp, "lr-warmup", 0, 1e9, "epochs over which learning rates grow from 0"),
-        INT(warmup, "warmup", 0, 1e9, "epochs in which the backbone is frozen"),
-        INT(clip_grad, "clip-grad", 0, 1, "1: clip gradients element-wise to 10"),
-        REAL(optimizer.clip_norm, "clip-norm", 0, inf, "scale gradients to this norm; 0: not"),
-        REAL(ema, "ema", 0, 0.999999, "evaluate an average of the weights with this decay a step"),
-        INT(start_epoch, "start-epoch", 0, 1e9, "epochs taken as done already"),
-        INT(seed, "seed", 0, inf, "every random choice follows from it"),
+        also(real("centerlr", &s->proxy_lr, 0, inf, "learning rate of the proxies"),
+             "proxy-lr center-lr"),
+        also(real("weight-decay", &s->optimizer.weight_decay, 0, inf, "L2 weight decay"), "wd"),
+        real("eps", &s->optimizer.eps, 1e-30, inf, "epsilon of adam and adamw"),
+        choice("schedule", &s->schedule.kind, PS_SCHEDULE_NAMES, "learning rate over time"),
+        real("decay-rate", &s->schedule.decay_rate, 0, inf, "step: factor of a decay"),
+        integer("decay-step", &s->schedule.decay_step, 0, 1e9, "step: epochs between decays"),
+        integer("decay-stop", &s->schedule.decay_stop, 0, 1e9, "step: last epoch that may decay"),
+        integer("lr-warmup", &s->schedule.ramp, 0, 1e9,
+                "epochs over which learning rates grow from 0"),
+        integer("warmup", &s->warmup, 0, 1e9, "epochs in which the backbone is frozen"),
+        integer("clip-grad", &s->clip_grad, 0, 1, "1: clip gradients element-wise to 10"),
+        real("clip-norm", &s->optimizer.clip_norm, 0, inf, "scale gradients to this norm; 0: not"),
+        real("ema", &s->ema, 0, 0.999999,
+             "evaluate an average of the weights with this decay a step"),
+        integer("start-epoch", &s->start_epoch, 0, 1e9, "epochs taken as done already"),
+        integer("seed", &s->seed, 0, inf, "every random choice follows from it"),
 
-        SECTION("Evaluation"),
-        INT(check_epoch, "check-epoch", 1, 1e9, "epochs between evaluations"),
-        {.kind = PS_OPT_TEXT,
-         .name = "k-list",
-         .value = (void *)&s->k_list,
-         .argument = "LIST",
-         .help = "k of recall@k",
-         .aliases = "recall"},
-        FLAG(nmi, "do-nmi", "also cluster, and report NMI"),
-        FLAG(eval_best, "eval-best", "evaluate RUNDIR's best model and train nothing"),
-        INT(early_stop_epoch, "early-stop-epoch", 0, 1e9,
-            "stop after so many evaluations without a new best; 0: never"),
-        INT(early_stop_epochs, "early-stop-after", 0, 1e9, "the same, counted in epochs; 0: never"),
+        section("Evaluation"),
+        integer("check-epoch", &s->check_epoch, 1, 1e9, "epochs between evaluations"),
+        also(text("k-list", &s->k_list, "LIST", "k of recall@k"), "recall"),
+        flag("do-nmi", &s->nmi, "also cluster, and report NMI"),
+        flag("eval-best", &s->eval_best, "evaluate RUNDIR's best model and train nothing"),
+        integer("early-stop-epoch", &s->early_stop_epoch, 0, 1e9,
+                "stop after so many evaluations without a new best; 0: never"),
+        integer("early-stop-after", &s->early_stop_epochs, 0, 1e9,
+                "the same, counted in epochs; 0: never"),
 
-        SECTION("Running"),
-        TEXT(device, "device", "NAME", "auto, cpu, cuda, cuda:N or ref"),
-        INT(gpu, "gpu", -1, 1023, "number of the GPU that --device auto takes"),
-        INT(threads, "threads", 0, 4096, "threads that compute; 0: all processors"),
-        {.kind = PS_OPT_INT,
-         .letter = 'j',
-         .name = "workers",
-         .value = &s->workers,
-         .argument = "N",
-         .least = 0,
-         .most = 1024,
-         .help = "threads that decode images"},
-        CHOICE(precision, "precision", "f32|bf16", "arithmetic of the network"),
-        CHOICE(amp, "use-amp", BOOLEANS, "true: as --precision bf16"),
-        CHOICE(deterministic, "deterministic", BOOLEANS, "accepted; every run is"),
-        INT(max_to_keep, "max-to-keep", 0, 1e9, "evaluated models kept by epoch; 0: all"),
-        INT(checkpoint_steps, "checkpoint-steps", 0, 1e12,
-            "steps between checkpoints within an epoch; 0: by time"),
-        REAL(checkpoint_minutes, "checkpoint-minutes", 0, inf,
+        section("Running"),
+        text("device", &s->device, "NAME", "auto, cpu, cuda, cuda:N or ref"),
+        integer("gpu", &s->gpu, -1, 1023, "number of the GPU that --device auto takes"),
+        integer("threads", &s->threads, 0, 4096, "threads that compute; 0: all processors"),
+        lettered(integer("workers", &s->workers, 0, 1024, "threads that decode images"), 'j'),
+        choice("precision", &s->precision, "f32|bf16", "arithmetic of the network"),
+        choice("use-amp", &s->amp, BOOLEANS, "true: as --precision bf16"),
+        choice("deterministic", &s->deterministic, BOOLEANS, "accepted; every run is"),
+        integer("max-to-keep", &s->max_to_keep, 0, 1e9, "evaluated models kept by epoch; 0: all"),
+        integer("checkpoint-steps", &s->checkpoint_steps, 0, 1e12,
+                "steps between checkpoints within an epoch; 0: by time"),
+        real("checkpoint-minutes", &s->checkpoint_minutes, 0, inf,
              "minutes between checkpoints within an epoch; 0: none"),
-        INT(log_steps, "log-steps", 1, 1e9, "steps between lines of the log"),
-        FLAG(tensorboard, "tensorboard", "write a TensorBoard event file"),
+        integer("log-steps", &s->log_steps, 1, 1e9, "steps between lines of the log"),
+        flag("tensorboard", &s->tensorboard, "write a TensorBoard event file"),
     };
     *count = sizeof table / sizeof *table;
     struct ps_opt *copy = ps_calloc(*count, sizeof *copy);

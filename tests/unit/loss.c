@@ -91,6 +91,12 @@ static double distance(const float *got, const float *wanted, size_t n)
     return worst / fmax(largest, 1e-30);
 }
 
+/* "None" is 0. */
+static double number(const char *text)
+{
+    return strtod(text, NULL);
+}
+
 static void check_golden(ps_backend *be, const char *path)
 {
     struct ps_safetensors file;
@@ -101,10 +107,10 @@ static void check_golden(ps_backend *be, const char *path)
     size_t batch = (size_t)xs->shape[0], dim = (size_t)xs->shape[1], classes = (size_t)ws->shape[0];
     struct ps_loss_settings settings = {
         .kind = ps_choice_index(ps_loss_names, ps_safetensors_meta(&file, "loss")),
-        .scale = atof(ps_safetensors_meta(&file, "scale")),
+        .scale = number(ps_safetensors_meta(&file, "scale")),
         .m = -1,
         .tau = -1,
-        .mu = atof(ps_safetensors_meta(&file, "ps_mu")),
+        .mu = number(ps_safetensors_meta(&file, "ps_mu")),
         .keep_equal = true,
     };
     assert_true(settings.kind >= 0);
@@ -119,7 +125,7 @@ static void check_golden(ps_backend *be, const char *path)
     assert_int_equal(ps_tensor_ints(labels, label64), 0);
     for (size_t i = 0; i < batch; i++) {
         label[i] = (int32_t)label64[i];
-        lambda[i] = (float)atof(ps_safetensors_meta(&file, "ps_lambda"));
+        lambda[i] = (float)number(ps_safetensors_meta(&file, "ps_lambda"));
     }
     b.args.labels = label;
     b.args.lambda = lambda;

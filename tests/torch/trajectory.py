@@ -1,0 +1,86 @@
+"""Repeats with PyTorch the training steps that tests/unit/trajectory.c has recorded in a
+safetensors file, and compares the losses. The network is ResNet-18 as published (He et al. 2016,
+torchvision's tensor names), the loss Norm-SoftMax with Proxy Synthesis from its formulas."""
+
+import json
+import struct
+import sys
+
+import torch
+import torch.nn.functional as F
+
+TYPES = {"F32": torch.float32, "U8": torch.uint8, "I32": torch.int32}
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+ALLOWED = 1e-3
+
+
+def read(path):
+    data = bytearray(open(path, "rb").read())
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    metadata = header.pop("__metadata__")
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        values = data[8 + length + begin : 8 + length + end]
+        tensors[name] = torch.frombuffer(values, dtype=TYPES[entry["dtype"]]).view(entry["shape"])
+    return tensors, metadata
+
+
+def resnet18(t, x, training):
+    def bn(x, name):
+        return F.batch_norm(
+            x, t[name + ".running_mean"], t[name + ".running_var"],
+            t[name + ".weight"], t[name + ".bias"], training, 0.1, 1e-5)
+
+    def block(x, name, stride):
+        y = F.relu(bn(F.conv2d(x, t[name + ".conv1.weight"], None, stride, 1), name + ".bn1"))
+        y = bn(F.conv2d(y, t[name + ".conv2.weight"], None, 1, 1), name + ".bn2")
+        if name + ".downsample.0.weight" in t:
+            x = F.conv2d(x, t[name + ".downsample.0.weight"], None, stride)
+            x = bn(x, name + ".downsample.1")
+        return F.relu(x + y)
+
+    x = F.relu(bn(F.conv2d(x, t["conv1.weight"], None, 2, 3), "bn1"))
+    x = F.max_pool2d(x, 3, 2, 1)
+    for layer in range(1, 5):
+        for place in range(2):
+            x = block(x, f"layer{layer}.{place}", 2 if layer > 1 and place == 0 else 1)
+    return F.linear(x.mean((2, 3)), t["embedding.weight"], t["embedding.bias"])
+
+
+def loss_of(x, proxies, labels, weight, synthetic, scale):
+    x, p = F.normalize(x), F.normalize(proxies)
+    previous = labels.roll(1)
+    made_x = F.normalize(weight * x + (1 - weight) * x.roll(1, 0))[:synthetic]
+    made_p = F.normalize(weight * p[labels] + (1 - weight) * p[previous])[:synthetic]
+    labels = torch.cat([labels, len(p) + torch.arange(synthetic)])
+    return F.cross_entropy(scale * torch.cat([x, made_x]) @ torch.cat([p, made_p]).t(), labels)
+
+
+def main(path):
+    t, metadata = read(path)
+    inputs = {name: t.pop(name) for name in ("images", "labels", "lambda", "loss")}
+    parameters = [v.requires_grad_() for name, v in t.items()
+                  if "running" not in name and name != "proxy.weight"]
+    proxies = t["proxy.weight"].requires_grad_()
+    adam = torch.optim.Adam([{"params": parameters, "lr": 3e-5}, {"params": [proxies], "lr": 3e-3}],
+                            eps=0.01, weight_decay=1e-4)
+    worst = 0
+    for step, ours in enumerate(inputs["loss"].tolist()):
+        images = inputs["images"][step].permute(0, 3, 1, 2).float() / 255
+        x = resnet18(t, (images - MEAN) / STD, metadata["freeze_bn"] == "false")
+        loss = loss_of(x, proxies, inputs["labels"][step].long(), float(inputs["lambda"][step]),
+                       int(metadata["synthetic"]), float(metadata["scale"]))
+        worst = max(worst, abs(loss.item() - ours) / loss.item())
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    print(f"{len(inputs['loss'])} steps, last loss {loss.item():.6f}, ours {ours:.6f}, "
+          f"largest relative difference {worst:.2e}, allowed {ALLOWED:.0e}")
+    return worst > ALLOWED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
