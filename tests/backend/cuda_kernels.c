@@ -4,6 +4,7 @@
  *   cuda_kernels [SEED] [CASES]      (1 8)
  */
 #include "kernels/cuda/kernels.h"
+#include "tests/backend/cuda_operators.h"
 #include "tests/backend/vectors.h"
 
 struct ps_vec {
@@ -345,6 +346,11 @@ static const struct {
     {"extremes", test_extremes},
     {"topk", test_topk},
     {"fold", test_fold},
+    {"bn", test_bn},
+    {"add, relu and residual", test_add},
+    {"concat", test_concat},
+    {"pools", test_pools},
+    {"global", test_global},
 };
 
 int main(int argc, char **argv)

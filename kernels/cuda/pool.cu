@@ -1,0 +1,227 @@
+/* Pools, a thread an element of what is written: gradients are gathered, so their order is fixed.
+ */
+#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/operators.h"
+
+namespace
+{
+
+struct place {
+    int n, y, x, c;
+};
+
+__device__ place place_of(size_t i, ps_shape s)
+{
+    size_t c = static_cast<size_t>(s.c), w = static_cast<size_t>(s.w), h = static_cast<size_t>(s.h);
+    return {static_cast<int>(i / c / w / h), static_cast<int>(i / c / w % h),
+            static_cast<int>(i / c % w), static_cast<int>(i % c)};
+}
+
+__device__ size_t index_of(place p, ps_shape s)
+{
+    size_t row = static_cast<size_t>(p.n) * static_cast<size_t>(s.h) + static_cast<size_t>(p.y);
+    row = row * static_cast<size_t>(s.w) + static_cast<size_t>(p.x);
+    return row * static_cast<size_t>(s.c) + static_cast<size_t>(p.c);
+}
+
+__host__ __device__ inline size_t count_of(ps_shape s)
+{
+    return static_cast<size_t>(s.n) * static_cast<size_t>(s.h) * static_cast<size_t>(s.w) *
+           static_cast<size_t>(s.c);
+}
+
+__device__ int most(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+__device__ int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* The part of a window along one axis that lies inside the input, [begin, end), and its length in
+ * the padded input. */
+struct span {
+    int start, begin, end, length;
+
+    __device__ span(int out, int size, ps_cuda_window w)
+    {
+        start = out * w.stride - w.pad;
+        begin = most(start, 0);
+        end = least(start + w.kernel, size);
+        length = least(start + w.kernel, size + w.pad) - start;
+    }
+};
+
+/* The windows along one axis that cover an input position, [first, last]. */
+struct cover {
+    int first, last;
+
+    __device__ cover(int at, int outputs, ps_cuda_window w)
+    {
+        int reach = at + w.pad - w.kernel + 1;
+        first = reach > 0 ? (reach + w.stride - 1) / w.stride : 0;
+        last = least((at + w.pad) / w.stride, outputs - 1);
+    }
+};
+
+__global__ void maxpool_kernel(const float *x, float *y, uint8_t *argmax, ps_shape in, ps_shape out,
+                               ps_cuda_window w)
+{
+    for (size_t i = ps::global_thread(); i < count_of(out); i += ps::all_threads()) {
+        place p = place_of(i, out);
+        span rows(p.y, in.h, w), cols(p.x, in.w, w);
+        float best = -INFINITY;
+        int at = -1;
+        for (int row = rows.begin; row < rows.end; row++)
+            for (int col = cols.begin; col < cols.end; col++) {
+                float value = x[index_of({p.n, row, col, p.c}, in)];
+                if (at < 0 || value > best || value != value) {
+                    best = value;
+                    at = (row - rows.start) * w.kernel + col - cols.start;
+                }
+            }
+        y[i] = best;
+        if (argmax)
+            argmax[i] = static_cast<uint8_t>(at);
+    }
+}
+
+__global__ void maxpool_grad_kernel(const float *dy, const uint8_t *argmax, float *dx, ps_shape in,
+                                    ps_shape out, ps_cuda_window w)
+{
+    for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
+        place p = place_of(i, in);
+        cover rows(p.y, out.h, w), cols(p.x, out.w, w);
+        float slope = 0;
+        for (int oy = rows.first; oy <= rows.last; oy++)
+            for (int ox = cols.first; ox <= cols.last; ox++) {
+                int at = (p.y + w.pad - oy * w.stride) * w.kernel + p.x + w.pad - ox * w.stride;
+                size_t o = index_of({p.n, oy, ox, p.c}, out);
+                if (argmax[o] == at)
+                    slope += dy[o];
+            }
+        dx[i] = slope;
+    }
+}
+
+__global__ void avgpool_kernel(const float *x, float *y, ps_shape in, ps_shape out,
+                               ps_cuda_window w)
+{
+    for (size_t i = ps::global_thread(); i < count_of(out); i += ps::all_threads()) {
+        place p = place_of(i, out);
+        span rows(p.y, in.h, w), cols(p.x, in.w, w);
+        float sum = 0;
+        for (int row = rows.begin; row < rows.end; row++)
+            for (int col = cols.begin; col < cols.end; col++)
+                sum += x[index_of({p.n, row, col, p.c}, in)];
+        y[i] = sum / static_cast<float>(rows.length * cols.length);
+    }
+}
+
+__global__ void avgpool_grad_kernel(const float *dy, float *dx, ps_shape in, ps_shape out,
+                                    ps_cuda_window w)
+{
+    for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
+        place p = place_of(i, in);
+        cover rows(p.y, out.h, w), cols(p.x, out.w, w);
+        float slope = 0;
+        for (int oy = rows.first; oy <= rows.last; oy++)
+            for (int ox = cols.first; ox <= cols.last; ox++) {
+                int area = span(oy, in.h, w).length * span(ox, in.w, w).length;
+                slope += dy[index_of({p.n, oy, ox, p.c}, out)] / static_cast<float>(area);
+            }
+        dx[i] = slope;
+    }
+}
+
+__global__ void global_kernel(const float *x, float *y, int32_t *argmax, ps_shape in,
+                              ps_pooling pooling)
+{
+    size_t channels = static_cast<size_t>(in.c), images = static_cast<size_t>(in.n);
+    int plane = in.h * in.w;
+    for (size_t i = ps::global_thread(); i < images * channels; i += ps::all_threads()) {
+        const float *from = x + i / channels * static_cast<size_t>(plane) * channels + i % channels;
+        float sum = 0, best = from[0];
+        int at = 0;
+        for (int k = 0; k < plane; k++) {
+            float value = from[static_cast<size_t>(k) * channels];
+            sum += value;
+            if (value > best || value != value) {
+                best = value;
+                at = k;
+            }
+        }
+        float average = sum / static_cast<float>(plane);
+        y[i] = pooling == PS_POOL_AVG ? average : pooling == PS_POOL_MAX ? best : average + best;
+        if (argmax)
+            argmax[i] = at;
+    }
+}
+
+__global__ void global_grad_kernel(const float *dy, const int32_t *argmax, float *dx, ps_shape in,
+                                   ps_pooling pooling)
+{
+    int plane = in.h * in.w;
+    for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
+        place p = place_of(i, in);
+        size_t o = static_cast<size_t>(p.n) * static_cast<size_t>(in.c) + static_cast<size_t>(p.c);
+        float slope = pooling == PS_POOL_MAX ? 0 : dy[o] / static_cast<float>(plane);
+        if (pooling != PS_POOL_AVG && argmax[o] == p.y * in.w + p.x)
+            slope += dy[o];
+        dx[i] = slope;
+    }
+}
+
+} // namespace
+
+int ps_cuda_maxpool(const float *x, float *y, uint8_t *argmax, struct ps_shape in,
+                    struct ps_shape out, struct ps_cuda_window window, ps_cuda_stream stream)
+{
+    if (window.kernel > 15)
+        return cudaErrorInvalidValue;
+    PS_LAUNCH(maxpool_kernel, ps::loop_blocks(count_of(out)), ps::BLOCK, stream, x, y, argmax, in,
+              out, window);
+    return cudaGetLastError();
+}
+
+int ps_cuda_maxpool_grad(const float *dy, const uint8_t *argmax, float *dx, struct ps_shape in,
+                         struct ps_shape out, struct ps_cuda_window window, ps_cuda_stream stream)
+{
+    PS_LAUNCH(maxpool_grad_kernel, ps::loop_blocks(count_of(in)), ps::BLOCK, stream, dy, argmax, dx,
+              in, out, window);
+    return cudaGetLastError();
+}
+
+int ps_cuda_avgpool(const float *x, float *y, struct ps_shape in, struct ps_shape out,
+                    struct ps_cuda_window window, ps_cuda_stream stream)
+{
+    PS_LAUNCH(avgpool_kernel, ps::loop_blocks(count_of(out)), ps::BLOCK, stream, x, y, in, out,
+              window);
+    return cudaGetLastError();
+}
+
+int ps_cuda_avgpool_grad(const float *dy, float *dx, struct ps_shape in, struct ps_shape out,
+                         struct ps_cuda_window window, ps_cuda_stream stream)
+{
+    PS_LAUNCH(avgpool_grad_kernel, ps::loop_blocks(count_of(in)), ps::BLOCK, stream, dy, dx, in,
+              out, window);
+    return cudaGetLastError();
+}
+
+int ps_cuda_global(const float *x, float *y, int32_t *argmax, struct ps_shape in,
+                   enum ps_pooling pooling, ps_cuda_stream stream)
+{
+    size_t n = static_cast<size_t>(in.n) * static_cast<size_t>(in.c);
+    PS_LAUNCH(global_kernel, ps::loop_blocks(n), ps::BLOCK, stream, x, y, argmax, in, pooling);
+    return cudaGetLastError();
+}
+
+int ps_cuda_global_grad(const float *dy, const int32_t *argmax, float *dx, struct ps_shape in,
+                        enum ps_pooling pooling, ps_cuda_stream stream)
+{
+    PS_LAUNCH(global_grad_kernel, ps::loop_blocks(count_of(in)), ps::BLOCK, stream, dy, argmax, dx,
+              in, pooling);
+    return cudaGetLastError();
+}
