@@ -115,11 +115,9 @@ size_t ps_order_separate(uint32_t *index, size_t n, const int32_t *labels)
 {
     struct row *rows = ps_calloc(n + 1, sizeof *rows);
     struct rest rest = {.count = ps_calloc(n + 1, sizeof *rest.count)};
-    size_t equal = 0;
     for (size_t i = 0; i < n && rows; i++)
         rows[i] = (struct row){.record = index[i], .label = labels[index[i]], .place = i};
-    if (rows)
-        equal = equal_neighbours(rows, n);
+    size_t equal = rows ? equal_neighbours(rows, n) : n; /* n: out of memory, nothing is known */
     if (rows && rest.count && equal > 0) {
         size_t most = count_kinds(rows, n, &rest), count = rest.count[most];
         if (2 * count > n) {
