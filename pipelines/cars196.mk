@@ -3,8 +3,9 @@
 # and the paper's table of eight losses, each plain and with Proxy Synthesis:
 #     make -f cars196.mk table6 RAW=DIR INIT=bn_inception.pth
 # Smaller, on the half of the data that shared folders often hold:
-#     make -f cars196.mk RAW=DIR PREPARE_FLAGS=--allow-missing PACK_FLAGS="--short-side 80" \
-#         TRAIN_FLAGS="--backbone resnet18 --input-size 64 --epochs 10 --no-freeze-bn"
+#     make -f cars196.mk RAW=DIR SETTINGS="norm-softmax ps-norm-softmax" MODEL=last \
+#         TRAIN_FLAGS="--backbone resnet18 --input-size 64 --dim 128 --batch-size 64 --epochs 10 \
+#         --no-freeze-bn --modellr 1e-3 --eps 1e-4 --check-epoch 1"
 NAME ?= cars196
 DATASET := cars196
 # The reference reports the best of its evaluations.
