@@ -55,6 +55,7 @@ int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumula
     if (!rc)
         rc = ps_loss_run(run->loss, &args, result);
     if (!rc && !isfinite(result->value))
-        rc = ps_fail(PS_ENUMERIC, "the loss is %g", result->value);
+        rc = ps_fail(PS_ENUMERIC, "the loss is %s",
+                     isnan(result->value) ? "not a number" : "infinite");
     return rc ? rc : ps_net_backward(run->net, args.dx, accumulate, head_only);
 }

@@ -5,6 +5,7 @@
 #include "net/model.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,14 +112,16 @@ int ps_checkpoint_save(const char *path, const struct ps_checkpoint *c)
 static int differs(const char *path, const char *name, const char *was, const char *is)
 {
     const char *old_line = was, *new_line = is;
+    char what[64] = "other settings";
+    if (strcmp(name, "recipe") != 0)
+        snprintf(what, sizeof what, "another %s", name);
     for (;;) {
         size_t n = strcspn(old_line, "\n"), m = strcspn(new_line, "\n");
         if (n != m || memcmp(old_line, new_line, n) != 0)
-            return ps_fail(
-                PS_EMISMATCH,
-                "%s was made with another %s: '%.*s', now '%.*s' (take another --output, "
-                "or the old settings)",
-                path, name, (int)n, old_line, (int)m, new_line);
+            return ps_fail(PS_EMISMATCH,
+                           "%s was made with %s: '%.*s', now '%.*s' (take another --output, "
+                           "or the old settings)",
+                           path, what, (int)n, old_line, (int)m, new_line);
         old_line += n + (old_line[n] == '\n');
         new_line += m + (new_line[m] == '\n');
     }

@@ -7,6 +7,7 @@
 #include "net/weightfile.h"
 #include "train/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -182,6 +183,20 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
     return run->checkpoint_path ? PS_OK : PS_ENOMEM;
 }
 
+/* Unfinished files of processes that were killed; the folder is ours. */
+static int sweep_folder(const char *path, int folder)
+{
+    DIR *entries = opendir(path);
+    if (!entries)
+        return ps_fail_errno("%s", path);
+    struct dirent *entry;
+    while ((entry = readdir(entries)))
+        if (entry->d_name[0] == '.' && ps_has_suffix(entry->d_name, ".tmp"))
+            unlinkat(folder, entry->d_name, 0);
+    closedir(entries);
+    return PS_OK;
+}
+
 /* One process at a time works in a folder; the lock ends with the process. */
 static int lock_folder(struct ps_run *run)
 {
@@ -193,7 +208,7 @@ static int lock_folder(struct ps_run *run)
     if (run->folder < 0)
         return ps_fail_errno("%s", path);
     if (flock(run->folder, LOCK_EX | LOCK_NB) == 0)
-        return PS_OK;
+        return sweep_folder(path, run->folder);
     return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: another process is working there", path)
                                 : ps_fail_errno("%s", path);
 }
