@@ -5,9 +5,10 @@
 
 enum { TILE = DN_BLOCK * DN_BLOCK };
 
-static const float *part(const float *vector, size_t offset)
+/* An element of a tensor in the vector, `otherwise` where there is no such tensor. */
+static double element(const float *vector, size_t offset, size_t c, double otherwise)
 {
-    return offset == PS_ABSENT ? NULL : vector + offset;
+    return offset == PS_ABSENT ? otherwise : vector[offset + c];
 }
 
 static void give(float *grads, size_t offset, size_t c, double value, bool accumulate)
@@ -28,8 +29,7 @@ static double inverse_deviation(const struct ps_op_desc *desc, const float *stat
 static double factor(const struct ps_op_desc *desc, const float *params, const float *state,
                      size_t c)
 {
-    double gamma =
-        desc->bn == PS_BN_FROZEN && desc->gamma != PS_ABSENT ? params[desc->gamma + c] : 1;
+    double gamma = desc->bn == PS_BN_FROZEN ? element(params, desc->gamma, c, 1) : 1;
     return gamma * inverse_deviation(desc, state, c);
 }
 
@@ -37,12 +37,11 @@ void cpu_fold_bias(const struct cpu_fold *fold, const float *params, const float
                    float *bias)
 {
     const struct ps_op_desc *d = fold->desc;
-    const float *b = part(params, d->bias), *beta = part(params, d->beta);
     for (size_t c = 0; c < (size_t)fold->outputs; c++) {
-        double shift = b ? b[c] : 0;
+        double shift = element(params, d->bias, c, 0);
         if (d->bn == PS_BN_FROZEN)
-            shift =
-                (shift - state[d->mean + c]) * factor(d, params, state, c) + (beta ? beta[c] : 0);
+            shift = (shift - state[d->mean + c]) * factor(d, params, state, c) +
+                    element(params, d->beta, c, 0);
         bias[c] = (float)shift;
     }
 }
@@ -75,11 +74,13 @@ static void put_tile(float *tile, const float *w, size_t each, size_t area, cons
 {
     for (size_t first = 0; first < DN_BLOCK * area; first += DN_BLOCK) {
         cpu_v16 row[DN_BLOCK];
-        for (size_t o = 0; o < DN_BLOCK; o++)
-            row[o] = cpu_load(w + o * each + first) * g[o];
+        for (size_t o = 0; o < DN_BLOCK; o++) {
+            cpu_load(&row[o], w + o * each + first);
+            row[o] *= g[o];
+        }
         cpu_transpose(row);
         for (size_t c = 0; c < DN_BLOCK; c++)
-            cpu_store(tile + tile_row(first + c, area), row[c]);
+            cpu_store(tile + tile_row(first + c, area), &row[c]);
     }
 }
 
@@ -89,10 +90,10 @@ static void turn_tile(float *to, const float *from, size_t area)
     for (size_t k = 0; k < area; k++, to += TILE, from += TILE) {
         cpu_v16 row[DN_BLOCK];
         for (size_t i = 0; i < DN_BLOCK; i++)
-            row[i] = cpu_load(from + i * DN_BLOCK);
+            cpu_load(&row[i], from + i * DN_BLOCK);
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++)
-            cpu_store(to + o * DN_BLOCK, row[o]);
+            cpu_store(to + o * DN_BLOCK, &row[o]);
     }
 }
 
@@ -138,13 +139,19 @@ static void give_tile(float *to, const float *tile, const float *w, size_t each,
     for (size_t first = 0; first < DN_BLOCK * area; first += DN_BLOCK) {
         cpu_v16 row[DN_BLOCK];
         for (size_t c = 0; c < DN_BLOCK; c++)
-            row[c] = cpu_load(tile + tile_row(first + c, area));
+            cpu_load(&row[c], tile + tile_row(first + c, area));
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++) {
             float *out = to + o * each + first;
-            dot[o] += row[o] * cpu_load(w + o * each + first);
-            cpu_v16 scaled = row[o] * g[o];
-            cpu_store(out, accumulate ? scaled + cpu_load(out) : scaled);
+            cpu_v16 old, weight;
+            cpu_load(&weight, w + o * each + first);
+            dot[o] += row[o] * weight;
+            row[o] *= g[o];
+            if (accumulate) {
+                cpu_load(&old, out);
+                row[o] += old;
+            }
+            cpu_store(out, &row[o]);
         }
     }
 }
@@ -155,7 +162,7 @@ static void unfold_channel(const struct cpu_fold *fold, const float *params, con
     const struct ps_op_desc *d = fold->desc;
     double db = dbias ? dbias[c] : 0;
     if (d->bn == PS_BN_FROZEN) {
-        dot += db * ((d->bias == PS_ABSENT ? 0 : params[d->bias + c]) - state[d->mean + c]);
+        dot += db * (element(params, d->bias, c, 0) - state[d->mean + c]);
         give(grads, d->gamma, c, dot * inverse_deviation(d, state, c), accumulate);
         give(grads, d->beta, c, db, accumulate);
     }

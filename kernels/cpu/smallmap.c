@@ -32,18 +32,20 @@ static void gather_window(const ps_node *node, size_t p, float *row)
 {
     const ps_act *x = node->in[0];
     struct ps_shape y = node->out->shape;
-    int k = node->desc.kernel, position = (int)(p % (size_t)(y.h * y.w));
+    size_t map = (size_t)y.h * (size_t)y.w;
+    int k = node->desc.kernel, position = (int)(p % map);
     int top = position / y.w * node->desc.stride - node->desc.pad;
     int left = position % y.w * node->desc.stride - node->desc.pad;
-    size_t block = (size_t)x->block, groups = (size_t)x->shape.c / block, area = (size_t)(k * k);
-    const float *image = x->data + p / (size_t)(y.h * y.w) * groups * x->plane;
+    size_t block = (size_t)x->block, groups = (size_t)x->shape.c / block,
+           area = (size_t)k * (size_t)k;
+    const float *image = x->data + p / map * groups * x->plane;
     memset(row, 0, row_length(node) * sizeof *row);
     for (int i = 0; i < k; i++)
         for (int j = 0; j < k; j++) {
             int h = top + i, w = left + j;
             if (h < 0 || h >= x->shape.h || w < 0 || w >= x->shape.w)
                 continue;
-            const float *pixel = image + (size_t)(h * x->shape.w + w) * block;
+            const float *pixel = image + ((size_t)h * (size_t)x->shape.w + (size_t)w) * block;
             float *to = row + i * k + j;
             for (size_t g = 0; g < groups; g++)
                 for (size_t c = 0; c < block; c++)
@@ -55,7 +57,7 @@ static void gather_window(const ps_node *node, size_t p, float *row)
 static void gather_gradient(const ps_node *node, size_t p, float *row)
 {
     const ps_act *dy = node->dout;
-    size_t map = (size_t)(dy->shape.h * dy->shape.w), block = (size_t)dy->block;
+    size_t map = (size_t)dy->shape.h * (size_t)dy->shape.w, block = (size_t)dy->block;
     size_t groups = (size_t)dy->shape.c / block;
     const float *pixel = dy->data + p / map * groups * dy->plane + p % map * block;
     for (size_t g = 0; g < groups; g++)

@@ -6,16 +6,14 @@
 
 typedef float cpu_v16 __attribute__((vector_size(64)));
 
-static inline cpu_v16 cpu_load(const float *from)
+static inline void cpu_load(cpu_v16 *to, const float *from)
 {
-    cpu_v16 v;
-    memcpy(&v, from, sizeof v);
-    return v;
+    memcpy(to, from, sizeof *to);
 }
 
-static inline void cpu_store(float *to, cpu_v16 v)
+static inline void cpu_store(float *to, const cpu_v16 *from)
 {
-    memcpy(to, &v, sizeof v);
+    memcpy(to, from, sizeof *from);
 }
 
 /* Swaps the off-diagonal parts of rows i and i + step. */

@@ -130,13 +130,22 @@ static int slower(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* Operations of a convolution's forward pass for one image, from its description; else 0. */
+/* Operations of a convolution's forward pass for one image, from its description ("conv 64x56x56 ->
+ * 128x28x28 k3: ..."); else 0. */
 static double operations(const char *text)
 {
-    int ic, ih, iw, oc, oh, ow, k;
-    if (sscanf(text, "conv %dx%dx%d -> %dx%dx%d k%d", &ic, &ih, &iw, &oc, &oh, &ow, &k) != 7)
+    enum { IC, IH, IW, OC, OH, OW, K, NUMBERS };
+    long number[NUMBERS];
+    if (strncmp(text, "conv ", 5) != 0)
         return 0;
-    return 2.0 * ic * oc * oh * ow * k * k;
+    for (int i = 0; i < NUMBERS; i++) {
+        char *end;
+        text += strcspn(text, "0123456789");
+        number[i] = strtol(text, &end, 10);
+        text = end;
+    }
+    return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K]) *
+           (double)(number[OH] * number[OW]);
 }
 
 static double rate(double operations, double seconds)

@@ -1,11 +1,12 @@
 /*
  * Time of a training step (forward, backward, Adam) or of inference on synthetic images:
- *   step BACKBONE SIZE BATCH train|infer [STEPS] [CACHE]
+ *   step BACKBONE SIZE BATCH train|infer [STEPS] [CACHE] [THREADS]
  * Prints the median step, images per second, and where the time goes, operator by operator. CACHE
  * is a folder for measured choices of implementations ("" for none).
  */
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "net/device.h"
 #include "net/net.h"
 #include "net/profile.h"
@@ -16,12 +17,15 @@
 
 struct run {
     ps_backend *backend;
+    struct ps_net_spec spec;
     ps_net *net;
     ps_vec *m, *v;
     uint8_t *images;
     size_t batch, params;
     bool train;
-    double optimiser; /* seconds */
+    int steps;
+    double *seconds;  /* (steps) */
+    double optimiser; /* seconds in all */
 };
 
 static void check(int rc)
@@ -62,65 +66,94 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int main(int argc, char **argv)
+static void open_run(struct run *run, const struct ps_backend_config *config)
 {
-    if (argc < 5) {
-        fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|infer [STEPS] [CACHE]\n");
-        return 2;
-    }
-    struct ps_net_spec spec = {.dim = 512, .size = atoi(argv[2]), .freeze_bn = true};
-    snprintf(spec.backbone, sizeof spec.backbone, "%s", argv[1]);
-    spec.input = ps_net_default_input(spec.backbone);
-    struct run run = {.batch = strtoul(argv[3], NULL, 10), .train = !strcmp(argv[4], "train")};
-    int steps = argc > 5 ? atoi(argv[5]) : 10;
-    struct ps_backend_config config = {.precision = 32, .threads = argc > 7 ? atoi(argv[7]) : 0,
-                                       .cache = argc > 6 && *argv[6] ? argv[6] : NULL};
-    run.backend = ps_device_open("cpu", &config);
-    if (!run.backend)
+    run->backend = ps_device_open("cpu", config);
+    if (!run->backend)
         check(-1);
-    check(ps_profile_start(run.backend));
-    run.net = ps_net_new(run.backend, &spec, 0);
-    if (!run.net)
+    check(ps_profile_start(run->backend));
+    run->net = ps_net_new(run->backend, &run->spec, 0);
+    if (!run->net)
         check(-1);
-    check(ps_net_init(run.net, 1));
-    run.params = ps_net_params_size(run.net);
-    size_t bytes = run.batch * (size_t)spec.size * (size_t)spec.size * 3;
-    run.m = run.backend->ops->vec_new(run.backend, run.params);
-    run.v = run.backend->ops->vec_new(run.backend, run.params);
-    run.images = calloc(bytes, 1);
-    double *seconds = calloc((size_t)steps, sizeof *seconds);
-    if (!run.m || !run.v || !run.images || !seconds || steps < 1)
-        return 1;
+    check(ps_net_init(run->net, 1));
+    run->params = ps_net_params_size(run->net);
+    run->m = run->backend->ops->vec_new(run->backend, run->params);
+    run->v = run->backend->ops->vec_new(run->backend, run->params);
+    size_t bytes = run->batch * (size_t)run->spec.size * (size_t)run->spec.size * 3;
+    run->images = ps_calloc(bytes, 1);
+    run->seconds = ps_calloc((size_t)run->steps, sizeof *run->seconds);
+    if (!run->m || !run->v || !run->images || !run->seconds)
+        check(-1);
     for (size_t i = 0; i < bytes; i++)
-        run.images[i] = (uint8_t)(i * 2654435761U >> 13);
+        run->images[i] = (uint8_t)(i * 2654435761U >> 13);
+}
+
+static void close_run(struct run *run)
+{
+    free(run->seconds);
+    free(run->images);
+    run->backend->ops->vec_free(run->backend, run->m);
+    run->backend->ops->vec_free(run->backend, run->v);
+    ps_net_free(run->net);
+    ps_profile_stop();
+    ps_device_close(run->backend);
+}
+
+static void measure(struct run *run)
+{
     double start = ps_seconds();
-    step(&run, 1);
+    step(run, 1);
     printf("first step %.2f s, %s\n", ps_seconds() - start,
-           run.backend->ops->describe(run.backend));
-    step(&run, 2);
+           run->backend->ops->describe(run->backend));
+    step(run, 2);
     ps_profile_reset();
-    run.optimiser = 0;
-    for (int i = 0; i < steps; i++) {
+    run->optimiser = 0;
+    for (int i = 0; i < run->steps; i++) {
         start = ps_seconds();
-        step(&run, i + 3);
-        seconds[i] = ps_seconds() - start;
+        step(run, i + 3);
+        run->seconds[i] = ps_seconds() - start;
     }
+}
+
+static void report(struct run *run)
+{
     struct ps_text text = {0};
-    check(ps_profile_report(&text, (int)run.batch));
-    printf("%soptimiser %.3f ms\n", text.data, run.optimiser / steps * 1e3);
-    qsort(seconds, (size_t)steps, sizeof *seconds, ascending);
-    double median = seconds[steps / 2];
+    check(ps_profile_report(&text, (int)run->batch));
+    printf("%soptimiser %.3f ms\n", text.data, run->optimiser / run->steps * 1e3);
+    ps_text_free(&text);
+    qsort(run->seconds, (size_t)run->steps, sizeof *run->seconds, ascending);
+    double median = run->seconds[run->steps / 2];
     printf("%s %d batch %zu %s: median %.1f ms, best %.1f ms, %.1f images/s, %.0f MB of "
            "activations\n",
-           spec.backbone, spec.size, run.batch, argv[4], median * 1e3, seconds[0] * 1e3,
-           (double)run.batch / median, (double)ps_net_memory(run.net) / 1e6);
-    ps_text_free(&text);
-    free(seconds);
-    free(run.images);
-    run.backend->ops->vec_free(run.backend, run.m);
-    run.backend->ops->vec_free(run.backend, run.v);
-    ps_net_free(run.net);
-    ps_profile_stop();
-    ps_device_close(run.backend);
+           run->spec.backbone, run->spec.size, run->batch, run->train ? "train" : "infer",
+           median * 1e3, run->seconds[0] * 1e3, (double)run->batch / median,
+           (double)ps_net_memory(run->net) / 1e6);
+}
+
+static long number(char **argv, int argc, int i, long otherwise)
+{
+    return argc > i ? strtol(argv[i], NULL, 10) : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {.spec = {.dim = 512, .size = (int)number(argv, argc, 2, 0)},
+                      .batch = (size_t)number(argv, argc, 3, 0),
+                      .steps = (int)number(argv, argc, 5, 10)};
+    struct ps_backend_config config = {.precision = 32, .threads = (int)number(argv, argc, 7, 0)};
+    if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1) {
+        fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|infer [STEPS] [CACHE] [THREADS]\n");
+        return 2;
+    }
+    run.train = strcmp(argv[4], "train") == 0;
+    run.spec.freeze_bn = true;
+    snprintf(run.spec.backbone, sizeof run.spec.backbone, "%s", argv[1]);
+    run.spec.input = ps_net_default_input(run.spec.backbone);
+    if (argc > 6 && *argv[6])
+        config.cache = argv[6];
+    open_run(&run, &config);
+    measure(&run);
+    report(&run);
+    close_run(&run);
     return 0;
 }
