@@ -8,7 +8,8 @@ CUDA_GENCODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
 CUDA_FLAGS = -std=c++17 -O3 -Werror all-warnings -Xcompiler -fPIC,-Wall,-Wextra,-Werror -I.
 EMU_FLAGS := -std=c++17 -O1 -g $(WARN) -Werror -I. -Itests/cuda-emu
 EMU_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
-EMU_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/cuda-emu/%.o) $(BUILD)/cuda-emu/emu.o
+EMU_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/cuda-emu/%.o) \
+  $(patsubst tests/%.cc,$(BUILD)/%.o,$(wildcard tests/cuda-emu/*.cc))
 
 .PHONY: cuda
 ifeq ($(NVCC),)
@@ -26,7 +27,7 @@ $(BUILD)/cuda-emu/%.o: %.cu
 	@mkdir -p $(@D)
 	$(CXX) -x c++ $(EMU_FLAGS) $(EMU_SANITIZE) -MMD -MP -c $< -o $@
 
-$(BUILD)/cuda-emu/emu.o: tests/cuda-emu/emu.cc
+$(BUILD)/cuda-emu/%.o: tests/cuda-emu/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(EMU_FLAGS) $(EMU_SANITIZE) -MMD -MP -c $< -o $@
 

@@ -6,6 +6,11 @@
 #include "kernels/cuda/kernels.h"
 #include "tests/backend/cuda_operators.h"
 #include "tests/backend/vectors.h"
+#include "tests/cuda-emu/wrong.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct ps_vec {
     size_t n;
@@ -329,6 +334,37 @@ static void test_fold(struct outcome *o, struct ps_rng *rng, ps_backend *const b
     free(dweight);
 }
 
+/* Does a child that runs this kernel come to a bad end? */
+static bool is_caught(enum ps_wrong fault)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    need(child >= 0, NULL, "fork");
+    if (child == 0) {
+        int nowhere = open("/dev/null", O_WRONLY);
+        if (nowhere >= 0)
+            dup2(nowhere, STDERR_FILENO);
+        float *x = need_memory(64, sizeof *x), *y = need_memory(64, sizeof *y);
+        ps_run_wrong(fault, x, y);
+        _exit(0);
+    }
+    int status;
+    need(waitpid(child, &status, 0) == child, NULL, "waitpid");
+    return status != 0;
+}
+
+/* The test bed itself: faults are caught, the kernel without one passes. */
+static void test_faults(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
+{
+    (void)rng;
+    (void)be;
+    for (int fault = PS_WRONG_NOTHING; fault < PS_WRONG_COUNT; fault++) {
+        bool wrong = fault != PS_WRONG_NOTHING;
+        snprintf(o->text, CASE_TEXT, "fault %d", fault);
+        compare_numbers(o, "caught", wrong, is_caught((enum ps_wrong)fault), 0.5);
+    }
+}
+
 typedef void kernel_test(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2]);
 
 static const struct {
@@ -351,6 +387,7 @@ static const struct {
     {"concat", test_concat},
     {"pools", test_pools},
     {"global", test_global},
+    {"faults", test_faults},
 };
 
 int main(int argc, char **argv)
