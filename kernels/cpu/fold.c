@@ -74,13 +74,11 @@ static void put_tile(float *tile, const float *w, size_t each, size_t area, cons
 {
     for (size_t first = 0; first < DN_BLOCK * area; first += DN_BLOCK) {
         cpu_v16 row[DN_BLOCK];
-        for (size_t o = 0; o < DN_BLOCK; o++) {
-            cpu_load(&row[o], w + o * each + first);
-            row[o] *= g[o];
-        }
+        for (size_t o = 0; o < DN_BLOCK; o++)
+            row[o] = cpu_load(w + o * each + first) * g[o];
         cpu_transpose(row);
         for (size_t c = 0; c < DN_BLOCK; c++)
-            cpu_store(tile + tile_row(first + c, area), &row[c]);
+            cpu_store(tile + tile_row(first + c, area), row[c]);
     }
 }
 
@@ -90,10 +88,10 @@ static void turn_tile(float *to, const float *from, size_t area)
     for (size_t k = 0; k < area; k++, to += TILE, from += TILE) {
         cpu_v16 row[DN_BLOCK];
         for (size_t i = 0; i < DN_BLOCK; i++)
-            cpu_load(&row[i], from + i * DN_BLOCK);
+            row[i] = cpu_load(from + i * DN_BLOCK);
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++)
-            cpu_store(to + o * DN_BLOCK, &row[o]);
+            cpu_store(to + o * DN_BLOCK, row[o]);
     }
 }
 
@@ -139,19 +137,13 @@ static void give_tile(float *to, const float *tile, const float *w, size_t each,
     for (size_t first = 0; first < DN_BLOCK * area; first += DN_BLOCK) {
         cpu_v16 row[DN_BLOCK];
         for (size_t c = 0; c < DN_BLOCK; c++)
-            cpu_load(&row[c], tile + tile_row(first + c, area));
+            row[c] = cpu_load(tile + tile_row(first + c, area));
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++) {
             float *out = to + o * each + first;
-            cpu_v16 old, weight;
-            cpu_load(&weight, w + o * each + first);
-            dot[o] += row[o] * weight;
-            row[o] *= g[o];
-            if (accumulate) {
-                cpu_load(&old, out);
-                row[o] += old;
-            }
-            cpu_store(out, &row[o]);
+            dot[o] += row[o] * cpu_load(w + o * each + first);
+            cpu_v16 scaled = row[o] * g[o];
+            cpu_store(out, accumulate ? scaled + cpu_load(out) : scaled);
         }
     }
 }

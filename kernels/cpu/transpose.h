@@ -6,15 +6,23 @@
 
 typedef float cpu_v16 __attribute__((vector_size(64)));
 
-static inline void cpu_load(cpu_v16 *to, const float *from)
+/* These are inlined: no vector is passed or returned, whatever the calling convention says. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+static inline cpu_v16 cpu_load(const float *from)
 {
-    memcpy(to, from, sizeof *to);
+    cpu_v16 v;
+    memcpy(&v, from, sizeof v);
+    return v;
 }
 
-static inline void cpu_store(float *to, const cpu_v16 *from)
+static inline void cpu_store(float *to, cpu_v16 v)
 {
-    memcpy(to, from, sizeof *from);
+    memcpy(to, &v, sizeof v);
 }
+
+#pragma GCC diagnostic pop
 
 /* Swaps the off-diagonal parts of rows i and i + step. */
 #define CPU_TURN(row, step)                                                                        \
