@@ -110,10 +110,7 @@ static int open_network(struct ps_run *run)
     strcpy(run->init_id, "random");
     if (rc)
         return rc;
-    if (s->init)
-        return load_weights(run->net, s->init, run->init_id);
-    ps_info("%s starts from random weights (--init FILE for trained ones)", s->backbone);
-    return PS_OK;
+    return s->init ? load_weights(run->net, s->init, run->init_id) : PS_OK;
 }
 
 static ps_vec *new_vector(struct ps_run *run, size_t n)

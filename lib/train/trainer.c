@@ -244,6 +244,8 @@ static int loop(struct ps_run *run)
             if (rc)
                 return rc;
             stop = stops_early(run);
+            if (stop)
+                ps_info("no new best for %lld evaluations: stopping", (long long)at->stale);
             if (!stop && !last && (rc = ps_run_save(run)))
                 return rc;
             saved = ps_seconds();
@@ -313,6 +315,9 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
     if (resumed)
         ps_info("going on after epoch %lld, step %lld", (long long)run->progress.epoch,
                 (long long)run->progress.step);
+    else if (!run->settings->init)
+        ps_info("%s starts from random weights (--init FILE for trained ones)",
+                run->settings->backbone);
     int rc = resumed ? PS_OK : write_settings(run, options, count);
     if (!rc)
         rc = ps_report_open(run);
