@@ -270,14 +270,7 @@ int main(int argc, char **argv)
     if (rc == PS_OPT_RUN) {
         ps_interrupt_install();
         rc = operands ? run(&t, argv, operands) : ps_fail(PS_EUSAGE, "no embedding file given");
-    } else if (rc == PS_OPT_DONE) {
-        rc = PS_OK;
     }
     release(&t);
-    if (!rc)
-        rc = ps_stdout_close();
-    if (rc)
-        ps_log_error();
-    ps_opt_free(&command);
-    return ps_exit_status(rc);
+    return ps_opt_finish(&command, rc);
 }

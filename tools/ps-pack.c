@@ -205,11 +205,5 @@ int main(int argc, char **argv)
     int rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(operands, argv);
-    int closed = ps_stdout_close();
-    if (rc >= 0 && closed)
-        rc = closed;
-    if (rc < 0)
-        ps_log_error();
-    ps_opt_free(&command);
-    return ps_exit_status(rc);
+    return ps_opt_finish(&command, rc);
 }

@@ -226,15 +226,7 @@ int main(int argc, char **argv)
             rc = summarise(argv[0]);
         else if (!rc)
             rc = prepare(&settings, seeded, argv, operands);
-    } else if (rc == PS_OPT_DONE) {
-        rc = PS_OK;
     }
-    ps_opt_free(&command);
     ps_text_free(&help);
-    int closed = ps_stdout_close();
-    if (!rc)
-        rc = closed;
-    if (rc)
-        ps_log_error();
-    return ps_exit_status(rc);
+    return ps_opt_finish(&command, rc);
 }

@@ -109,12 +109,5 @@ int main(int argc, char **argv)
     int operands, rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = operands ? run(&t, argv, operands) : ps_fail(PS_EUSAGE, "no result table given");
-    else if (rc == PS_OPT_DONE)
-        rc = PS_OK;
-    if (!rc)
-        rc = ps_stdout_close();
-    if (rc)
-        ps_log_error();
-    ps_opt_free(&command);
-    return ps_exit_status(rc);
+    return ps_opt_finish(&command, rc);
 }

@@ -106,14 +106,7 @@ int main(int argc, char **argv)
         rc = ps_fail(PS_EUSAGE, "'%s' is not an option (see --help)", argv[0]);
     if (rc == PS_OPT_RUN)
         rc = run(&settings, &command);
-    else if (rc == PS_OPT_DONE)
-        rc = PS_OK;
-    int closed = ps_stdout_close();
-    if (!rc)
-        rc = closed;
-    if (rc)
-        ps_log_error();
-    ps_opt_free(&command);
+    int status = ps_opt_finish(&command, rc);
     free(command.options);
-    return ps_exit_status(rc);
+    return status;
 }

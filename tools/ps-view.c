@@ -222,10 +222,5 @@ int main(int argc, char **argv)
     int rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(&o, argv, operands);
-    else if (rc == PS_OPT_DONE)
-        rc = ps_stdout_close();
-    if (rc < 0)
-        ps_log_error();
-    ps_opt_free(&command);
-    return ps_exit_status(rc);
+    return ps_opt_finish(&command, rc);
 }

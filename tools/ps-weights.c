@@ -238,13 +238,5 @@ int main(int argc, char **argv)
     int operands, rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(argv, operands, &settings);
-    else if (rc == PS_OPT_DONE)
-        rc = PS_OK;
-    int closed = ps_stdout_close();
-    if (!rc)
-        rc = closed;
-    if (rc)
-        ps_log_error();
-    ps_opt_free(&command);
-    return ps_exit_status(rc);
+    return ps_opt_finish(&command, rc);
 }

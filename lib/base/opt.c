@@ -345,6 +345,17 @@ int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operand
     return rc ? rc : PS_OPT_DONE;
 }
 
+int ps_opt_finish(struct ps_command *command, int rc)
+{
+    ps_opt_free(command);
+    int closed = ps_stdout_close();
+    if (rc >= 0 && closed)
+        rc = closed;
+    if (rc < 0)
+        ps_log_error();
+    return ps_exit_status(rc);
+}
+
 void ps_opt_free(struct ps_command *command)
 {
     for (size_t i = 0; i < command->owned_count; i++)

@@ -53,6 +53,11 @@ enum { PS_OPT_RUN = 0, PS_OPT_DONE = 1 };
  * help, version or configuration was printed to stdout; or PS_EUSAGE (or a file's error).
  */
 int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operands);
+/*
+ * The end of main(): frees what the parser kept, closes stdout (a full disk is an error), prints
+ * the recorded error if rc is one, and returns the process's exit status for rc.
+ */
+int ps_opt_finish(struct ps_command *command, int rc);
 void ps_opt_free(struct ps_command *command);
 
 /* Sets one option from text, as a config line does. `where` begins the error message. */
