@@ -182,11 +182,12 @@ static void test_proxy_nca(void **state)
     compare("proxy-nca", 0, true, STEPS);
 }
 
-/* Few steps: statistics of few images make rounding grow tenfold a step or two. */
+/* Two steps: statistics of few images make rounding grow tenfold a step, in PyTorch from run to
+ * run. */
 static void test_batch_statistics(void **state)
 {
     (void)state;
-    compare("norm-softmax", 0.5, false, 4);
+    compare("norm-softmax", 0.5, false, 2);
 }
 
 int main(void)
