@@ -271,7 +271,7 @@ struct cpu_choices *cpu_choices_open(struct cpu *cpu, const char *folder)
         free(choices);
         return NULL;
     }
-    choices->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    choices->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_DSYNC | O_CLOEXEC, 0666);
     if (choices->file < 0 || read_choices(choices, path)) {
         cpu_fail(cpu, "%s: %s", path, strerror(errno));
         cpu_choices_close(choices);

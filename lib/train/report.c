@@ -1,6 +1,7 @@
 #include "train/report.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "net/profile.h"
 #include "train/tensorboard.h"
 
 #include <math.h>
@@ -62,6 +63,29 @@ int ps_report_step(struct ps_run *run, const struct ps_step_report *report)
     if (!rc)
         rc = scalar(run, "train/loss", at->step, report->loss.value);
     return rc ? rc : scalar(run, "train/learning_rate", at->step, lr);
+}
+
+static int print_profile(struct ps_run *run)
+{
+    struct ps_text text = {0};
+    int rc = ps_profile_report(&text, (int)run->settings->batch);
+    if (!rc)
+        ps_info("time of a step, %s:\n%s", run->backend->ops->describe(run->backend), text.data);
+    ps_text_free(&text);
+    ps_profile_stop();
+    run->profiled = -1;
+    return rc;
+}
+
+int ps_report_profile(struct ps_run *run, bool end)
+{
+    enum { WARM_UP = 2, STEPS = 10 };
+    if (run->profiled < 0)
+        return PS_OK;
+    if (!end && ++run->profiled == WARM_UP)
+        ps_profile_reset();
+    bool due = end ? run->profiled > 0 : run->profiled == WARM_UP + STEPS;
+    return due ? print_profile(run) : PS_OK;
 }
 
 void ps_report_epoch_begin(struct ps_run *run, const struct ps_order *order,

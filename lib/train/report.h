@@ -20,6 +20,9 @@ struct ps_step_report {
 /* After the counters of the run have moved past the batch. */
 int ps_report_step(struct ps_run *run, const struct ps_step_report *report);
 
+/* With --profile, after each step and once at the `end`: prints the table when it is due. */
+int ps_report_profile(struct ps_run *run, bool end);
+
 struct ps_epoch_clock {
     double started, waited; /* seconds */
     int64_t batch;          /* where the epoch was entered */

@@ -4,8 +4,10 @@
 #include "base/log.h"
 #include "net/device.h"
 #include "net/model.h"
+#include "net/profile.h"
 #include "net/weightfile.h"
 #include "train/folder.h"
+#include "train/tuning.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -64,8 +66,8 @@ static int open_data(struct ps_run *run)
 static int open_device(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
-    struct ps_backend_config config = {.threads = (int)s->threads,
-                                       .precision = s->precision ? 16 : 32};
+    struct ps_backend_config config = {
+        .threads = (int)s->threads, .precision = s->precision ? 16 : 32, .cache = run->tuned};
     const char *name = s->device;
     if (s->gpu >= 0 && !strcmp(name, "auto")) {
         char numbered[32];
@@ -76,7 +78,16 @@ static int open_device(struct ps_run *run)
     }
     if (!run->backend)
         run->backend = ps_device_open(name, &config);
-    return run->backend ? PS_OK : (int)ps_error_code();
+    if (!run->backend)
+        return ps_error_code();
+    if (!s->profile)
+        return PS_OK;
+    if (!strcmp(run->backend->ops->name, "cuda"))
+        return ps_fail(PS_ENOTSUP, "--profile: a GPU works on after an operator's call returns "
+                                   "(use --device cpu, or the tools of CUDA)");
+    int rc = ps_profile_start(run->backend);
+    run->profiled = rc ? -1 : 0;
+    return rc;
 }
 
 static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 1])
@@ -210,13 +221,23 @@ static int lock_folder(struct ps_run *run)
                                 : ps_fail_errno("%s", path);
 }
 
+static int open_tuning(struct ps_run *run)
+{
+    int rc = lock_folder(run);
+    return rc ? rc : ps_tuning_open(run->settings->tune, run->settings->output, &run->tuned);
+}
+
 int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
                 const struct ps_opt *options, size_t count)
 {
     *run = (struct ps_run){
         .settings = settings,
+        .folder = -1,
+        .profiled = -1,
         .progress = {.epoch = settings->start_epoch, .evaluated = -1, .best_epoch = {-1, -1, -1}}};
     int rc = open_data(run);
+    if (!rc && settings->tune)
+        rc = open_tuning(run);
     if (!rc)
         rc = open_device(run);
     if (!rc)
@@ -225,7 +246,7 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
         rc = open_training(run);
     if (!rc)
         rc = describe(run, options, count);
-    if (!rc)
+    if (!rc && run->folder < 0)
         rc = lock_folder(run);
     if (rc)
         ps_run_close(run);
@@ -244,6 +265,8 @@ void ps_run_close(struct ps_run *run)
         if (vectors[i])
             run->backend->ops->vec_free(run->backend, vectors[i]);
     ps_net_free(run->net);
+    if (run->profiled >= 0)
+        ps_profile_stop();
     ps_device_close(run->backend);
     ps_eval_set_free(&run->choice);
     ps_eval_set_free(&run->final);
@@ -258,6 +281,7 @@ void ps_run_close(struct ps_run *run)
     free(run->lambda);
     free(run->mixed);
     free(run->checkpoint_path);
+    free(run->tuned);
     ps_growing_close(&run->log);
     ps_growing_close(&run->timing);
     ps_growing_close(&run->events);

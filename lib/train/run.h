@@ -40,7 +40,9 @@ struct ps_run {
     char *checkpoint_path;
     struct ps_checkpoint checkpoint;
     struct ps_growing log, timing, events;
-    int folder; /* RUNDIR, locked against a second process; -1: not open */
+    int folder;    /* RUNDIR, locked against a second process; -1: not open */
+    char *tuned;   /* RUNDIR's folder of measured choices, or NULL */
+    long profiled; /* steps since profiling began; -1: it is off */
 };
 
 /*

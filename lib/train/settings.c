@@ -101,7 +101,7 @@ static struct ps_opt also(struct ps_opt option, const char *aliases)
 /* What may differ between two command lines of the same run. */
 static const char not_recipe[] =
     " data eval output data-name init eval-best device gpu threads workers deterministic "
-    "checkpoint-steps checkpoint-minutes tensorboard ";
+    "checkpoint-steps checkpoint-minutes tensorboard tune profile ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
@@ -196,6 +196,9 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         integer("gpu", &s->gpu, -1, 1023, "number of the GPU that --device auto takes"),
         integer("threads", &s->threads, 0, 4096, "threads that compute; 0: all processors"),
         lettered(integer("workers", &s->workers, 0, 1024, "threads that decode images"), 'j'),
+        text("tune", &s->tune, "DIR",
+             "choose implementations by measuring them, and keep the choices in DIR"),
+        flag("profile", &s->profile, "say where the time of the first steps goes"),
         choice("precision", &s->precision, "f32|bf16", "arithmetic of the network"),
         choice("use-amp", &s->amp, BOOLEANS, "true: as --precision bf16"),
         choice("deterministic", &s->deterministic, BOOLEANS, "accepted; every run is"),

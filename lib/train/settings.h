@@ -53,6 +53,8 @@ struct ps_train_settings {
     const char *device;
     long gpu; /* of the reference; -1: not given */
     long threads, workers;
+    const char *tune; /* folder of measured choices of implementations, or NULL */
+    bool profile;
     int precision;          /* index into "f32|bf16" */
     int amp, deterministic; /* reference: booleans as words, odd is true */
     long max_to_keep, checkpoint_steps;

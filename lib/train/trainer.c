@@ -6,6 +6,7 @@
 #include "net/device.h"
 #include "train/report.h"
 #include "train/run.h"
+#include "train/tuning.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -54,7 +55,8 @@ static int train_batch(struct ps_run *run, const struct ps_batch *batch, size_t 
     at->loss += report.loss.value;
     at->left_out += (int64_t)report.loss.left_out;
     report.stepped = steps;
-    return ps_report_step(run, &report);
+    rc = ps_report_step(run, &report);
+    return rc ? rc : ps_report_profile(run, false);
 }
 
 /* Numbers that are not finite: says where, and what can be gone back to. */
@@ -325,6 +327,10 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
         rc = run_to_end(run);
     if (rc == PS_EINTR)
         rc = save_interrupted(run);
+    if (!rc)
+        rc = ps_report_profile(run, true);
+    if (!rc && run->tuned)
+        rc = ps_tuning_share(run->tuned, run->settings->tune);
     int closed = ps_report_close(run);
     return rc ? rc : closed;
 }

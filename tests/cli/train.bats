@@ -99,6 +99,39 @@ same() {
     same other run
 }
 
+@test "--tune keeps its choices: in the run to go on with, and for other runs" {
+    small "${whole[@]}" --tune run/dir -o run
+    cmp run/dir/*.tsv run/tuned/*.tsv
+    echo "of the folder" >>"$(echo run/dir/*.tsv)"
+    small "${whole[@]}" --tune run/dir -o run
+    run ! grep -r "of the folder" run/tuned
+    small "${whole[@]}" --tune run/dir -o other
+    cmp run/dir/*.tsv other/tuned/*.tsv
+    same run other
+}
+
+@test "a tuned run that was killed goes on with its choices" {
+    small "${whole[@]}" --tune run/dir -o run/1
+    mkdir run/2
+    cp -r run/1/tuned run/2/
+    rm -r run/dir
+    ps-train -q "${tiny[@]}" "${whole[@]}" --tune run/dir --checkpoint-steps 1 -o run/2 &
+    pid=$!
+    until [ -s run/2/checkpoint.safetensors ] || ! kill -0 "$pid"; do sleep 0.05; done
+    kill -9 "$pid"
+    wait "$pid" || true
+    small "${whole[@]}" --tune run/dir -o run/2
+    same run/1 run/2
+}
+
+@test "--profile says where the time goes, and changes nothing" {
+    ps-train "${tiny[@]}" "${whole[@]}" --profile -o run 2>profile
+    grep -qE '^ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+ +[0-9]+  conv 3x32x32 -> 64x16x16 k7: .*jit' profile
+    [ "$(grep -c 'operator$' profile)" -eq 1 ]
+    same whole run
+    rm profile
+}
+
 @test "a finished run does nothing" {
     before=$(stat -c %Y%s whole/*)
     touch whole/.last.safetensors.1.tmp
