@@ -20,10 +20,11 @@ run() {
     start=$SECONDS
     timeout "$seconds" "$@" >"$out" 2>"$out.err" </dev/null
     rc=$?
+    sed -Ei 's/^not (ok .*# skip)/\1/I' "$out" # cmocka 1.1 calls a skipped test "not ok"
     ok=$(grep -Ec '^ok ' "$out")
     skip=$(grep -Eci '^ok .*# skip' "$out")
     notok=$(grep -Ec '^not ok ' "$out")
-    if [ "$notok" -eq 0 ] && { [ "$rc" -ne 0 ] || [ "$ok" -eq 0 ]; }; then
+    if [ "$notok" -eq 0 ] && { { [ "$rc" -ne 0 ] && [ "$skip" -lt "$ok" ]; } || [ "$ok" -eq 0 ]; }; then
         notok=1
         echo "not ok - $name ended with status $rc" >>"$out"
     fi

@@ -30,10 +30,10 @@ static int counted(int i, const struct ps_op_desc *d, int size)
 /* PyTorch's rule for the output size. */
 static int output_size(int size, const struct ps_op_desc *d)
 {
-    int span = size + 2 * d->pad - d->kernel;
+    int span = size + 2 * d->pad - d->kernel + (d->ceil ? d->stride - 1 : 0);
     if (span < 0)
         return 0;
-    int out = (span + (d->ceil ? d->stride - 1 : 0)) / d->stride + 1;
+    int out = span / d->stride + 1;
     return (out - 1) * d->stride >= size + d->pad ? out - 1 : out;
 }
 

@@ -1,6 +1,7 @@
 /* lib/net: the networks' shapes and sizes, and forward and backward of a whole one. */
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/rng.h"
 #include "net/backbone.h"
 #include "net/device.h"
@@ -126,6 +127,28 @@ static ps_net *make(const char *device, bool freeze_bn)
     assert_non_null(net);
     assert_int_equal(ps_net_init(net, 1), PS_OK);
     return net;
+}
+
+/* What the graph says a node makes, the cpu backend must be ready to make: the odd and small maps.
+ */
+static void test_sizes_run(void **state)
+{
+    (void)state;
+    static const int sizes[] = {32, 33, 47, 65, 97};
+    ps_backend *be = ps_device_open("cpu", &(struct ps_backend_config){.precision = 32});
+    assert_non_null(be);
+    float *x = ps_calloc(3 * 97 * 97, sizeof *x);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct ps_net_spec spec = spec_of("bninception", sizes[i], true);
+        ps_net *net = ps_net_new(be, &spec, 0);
+        assert_non_null(net);
+        struct ps_mat embedding;
+        assert_int_equal(ps_net_init(net, 1), PS_OK);
+        assert_int_equal(ps_net_forward_f32(net, PS_TRAIN, x, 1, &embedding), PS_OK);
+        ps_net_free(net);
+    }
+    free(x);
+    ps_device_close(be);
 }
 
 static void drop(ps_net *net)
@@ -328,7 +351,7 @@ int main(void)
         cmocka_unit_test(test_spec_errors),    cmocka_unit_test(test_device_errors),
         cmocka_unit_test(test_batch_sizes),    cmocka_unit_test(test_input),
         cmocka_unit_test(test_backward),       cmocka_unit_test(test_running_statistics),
-        cmocka_unit_test(test_initial_values),
+        cmocka_unit_test(test_initial_values), cmocka_unit_test(test_sizes_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
