@@ -62,13 +62,21 @@ $(OUT)/%/test.emb.zst: $(OUT)/%/last.safetensors $(OUT)/$(TEST_SPLIT).mdb | $(BI
 $(OUT)/%/metrics.tsv: $(OUT)/%/test.emb.zst $(OUT)/eval.options | $(BIN)/ps-eval
 	$(BIN)/ps-eval $(EVAL_FLAGS) --tag setting=$(*D) --tag seed=$(patsubst seed%,%,$(*F)) $< -o $@
 
-$(OUT)/table.md: $(METRICS) | $(BIN)/ps-table
-	$(BIN)/ps-table $(METRICS) -o $@
+# Means of every setting; with several seeds also each run, and the paired difference from BASELINE.
+BASELINE ?= $(firstword $(filter-out ps-% untrained,$(SETTINGS)))
+$(OUT)/means.md: $(METRICS) | $(BIN)/ps-table
+	$(BIN)/ps-table --layout summary $(METRICS) -o $@
 
-# Pictures: curves of all runs, and what the last setting's first run finds near its hardest queries.
-SHOWN := $(OUT)/$(lastword $(SETTINGS))/seed$(firstword $(SEEDS))
-# Settings that never train have no curve.
-CURVES := $(foreach run,$(filter-out untrained/%,$(RUNS)),$(OUT)/$(run))
+$(OUT)/seeds.md: $(RUNS:%=$(OUT)/%/metrics.tsv) | $(BIN)/ps-table
+	$(BIN)/ps-table --compare $(BASELINE) --metrics recall@1,rp,map@r $^ -o $@
+
+$(OUT)/table.md: $(OUT)/means.md $(if $(word 2,$(SEEDS)),$(OUT)/seeds.md)
+	for part in $^; do cat $$part; echo; done >$@
+
+# Pictures: curves of all runs that train, and what the last of them finds near its hardest queries.
+TRAINED := $(filter-out untrained/%,$(RUNS))
+CURVES := $(TRAINED:%=$(OUT)/%)
+SHOWN := $(OUT)/$(lastword $(TRAINED))
 
 $(OUT)/%.svg: $(RUNS:%=$(OUT)/%/last.safetensors) | $(BIN)/ps-view
 	$(BIN)/ps-view curves $(CURVES) --metric $* -o $@
