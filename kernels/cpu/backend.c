@@ -200,8 +200,7 @@ static ps_mem *cpu_mem_new(ps_backend *be, size_t bytes)
     struct cpu *cpu = cpu_of(be);
     ps_mem *mem = calloc(1, sizeof *mem);
     if (!mem || !(mem->data = cpu_alloc(cpu, bytes))) {
-        cpu_fail(cpu, "out of memory (%zu bytes for activations); a smaller batch needs less",
-                 bytes);
+        cpu_fail(cpu, "out of memory (%zu bytes for activations)", bytes);
         free(mem);
         return NULL;
     }

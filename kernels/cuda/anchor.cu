@@ -58,8 +58,11 @@ __global__ void anchor_kernel(float *z, int rows, int cols, const int32_t *label
         float cosine = column[static_cast<size_t>(i) * step];
         sum[own] += expf(alpha * (own ? delta - cosine : cosine + delta) - max[own]);
     }
-    for (int own = 0; own < 2; own++)
-        sum[own] = join<ps::sum>(sum[own]) + expf(-max[own]);
+    float others[2]; /* without the 1 */
+    for (int own = 0; own < 2; own++) {
+        others[own] = join<ps::sum>(sum[own]);
+        sum[own] = others[own] + expf(-max[own]);
+    }
     float weight[2] = {1 / static_cast<float>(cols), 1 / static_cast<float>(*positives)};
     for (int i = row; inside && i < rows; i += GROUPS) {
         bool own = label[i] == proxy;
@@ -69,9 +72,11 @@ __global__ void anchor_kernel(float *z, int rows, int cols, const int32_t *label
     }
     if (inside && threadIdx.y == 0) {
         double terms[2];
-        for (int own = 0; own < 2; own++)
+        for (int own = 0; own < 2; own++) {
+            double shifted = static_cast<double>(max[own]) + log(static_cast<double>(sum[own]));
             terms[own] = static_cast<double>(weight[own]) *
-                         (static_cast<double>(max[own]) + log(static_cast<double>(sum[own])));
+                         (max[own] > 0 ? shifted : log1p(static_cast<double>(others[own])));
+        }
         proxy_loss[proxy] = terms[0] + terms[1];
     }
 }

@@ -137,6 +137,9 @@ static int place(ps_plan *plan)
     if (rc)
         return rc;
     plan->memory = ops->mem_new(plan->backend, plan->bytes);
+    if (!plan->memory && plan->shapes[0].n > 1)
+        return ps_fail(PS_EBACKEND, "%s: %s (try a batch size of %d)", ops->name,
+                       ops->error(plan->backend), plan->shapes[0].n / 2);
     if (!plan->memory)
         return ps_device_fail(plan->backend);
     for (size_t i = 0; i < plan->buffer_count; i++) {

@@ -50,17 +50,25 @@ extern dim3 ps_emu_block_size, ps_emu_grid_size;
 #define blockDim ps_emu_block_size
 #define gridDim ps_emu_grid_size
 
+/* Of the stand-in for the runtime (standin.h), where it is linked: work on a stream. */
+extern "C" void standin_begin(cudaStream_t stream) __attribute__((weak));
+extern "C" void standin_end() __attribute__((weak));
+
 /* Runs body(context) once for every thread of every block. */
 void ps_emu_run(dim3 grid, dim3 block, void (*body)(void *context), void *context);
 
-template <typename Body> void ps_emu_launch(dim3 grid, dim3 block, Body body)
+template <typename Body> void ps_emu_launch(dim3 grid, dim3 block, cudaStream_t stream, Body body)
 {
+    if (standin_begin)
+        standin_begin(stream);
     ps_emu_run(
         grid, block, [](void *context) { (*static_cast<Body *>(context))(); }, &body);
+    if (standin_end)
+        standin_end();
 }
 
 #define PS_LAUNCH(kernel, grid, block, stream, ...)                                                \
-    ((void)(stream), ps_emu_launch(grid, block, [&] { kernel(__VA_ARGS__); }))
+    ps_emu_launch(grid, block, stream, [&] { kernel(__VA_ARGS__); })
 
 void __syncthreads();
 

@@ -1,5 +1,7 @@
+#undef _FORTIFY_SOURCE /* its longjmp knows one stack only */
 #include "tests/cuda-emu/cuda_runtime.h"
 
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -26,8 +28,13 @@ struct warp {
 
 } // namespace
 
+/* A fibre runs one thread after another. It is entered through its context the first time; later,
+ * and without the address sanitizer, by longjmp, which unlike swapcontext asks nothing of the
+ * kernel. */
 struct ps_emu_fiber {
     ucontext_t context;
+    jmp_buf resume;
+    bool started;
     void *stack, *fake_stack;
     uint3 index;
     unsigned linear, shuffles;
@@ -44,10 +51,14 @@ namespace
 
 ps_emu_fiber fibers[MAX_THREADS];
 ps_emu_fiber *current;
+#ifdef __SANITIZE_ADDRESS__
 ucontext_t scheduler;
 void *scheduler_fake_stack;
 const void *scheduler_stack;
 size_t scheduler_stack_size;
+#else
+jmp_buf scheduler_resume;
+#endif
 warp warps[MAX_THREADS / WARP];
 barrier block_barrier;
 unsigned thread_count;
@@ -61,47 +72,62 @@ void *thread_context;
     abort();
 }
 
-void before_switch(void **fake_stack, const void *stack, size_t size)
-{
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(fake_stack, stack, size);
-#else
-    (void)fake_stack, (void)stack, (void)size;
-#endif
-}
 
-void after_switch(void *fake_stack, const void **from, size_t *size)
-{
-#ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(fake_stack, from, size);
-#else
-    (void)fake_stack, (void)from, (void)size;
-#endif
-}
-
-/* Back to the scheduler; a fibre that is done never returns. */
 void leave(ps_emu_fiber *fiber)
 {
-    before_switch(fiber->done ? nullptr : &fiber->fake_stack, scheduler_stack,
-                  scheduler_stack_size);
+    __sanitizer_start_switch_fiber(&fiber->fake_stack, scheduler_stack, scheduler_stack_size);
     swapcontext(&fiber->context, &scheduler);
-    after_switch(fiber->fake_stack, &scheduler_stack, &scheduler_stack_size);
+    __sanitizer_finish_switch_fiber(fiber->fake_stack, &scheduler_stack, &scheduler_stack_size);
 }
 
 void enter(ps_emu_fiber *fiber)
 {
     current = fiber;
-    before_switch(&scheduler_fake_stack, fiber->stack, STACK);
+    __sanitizer_start_switch_fiber(&scheduler_fake_stack, fiber->stack, STACK);
     swapcontext(&scheduler, &fiber->context);
-    after_switch(scheduler_fake_stack, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
 }
+
+void begin_fiber()
+{
+    __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_stack_size);
+}
+
+#else
+
+/* Back to the scheduler. */
+void leave(ps_emu_fiber *fiber)
+{
+    if (_setjmp(fiber->resume) == 0)
+        _longjmp(scheduler_resume, 1);
+}
+
+void enter(ps_emu_fiber *fiber)
+{
+    current = fiber;
+    if (_setjmp(scheduler_resume) != 0)
+        return;
+    if (fiber->started)
+        _longjmp(fiber->resume, 1);
+    fiber->started = true;
+    setcontext(&fiber->context);
+}
+
+void begin_fiber()
+{
+}
+
+#endif
 
 void trampoline()
 {
-    after_switch(nullptr, &scheduler_stack, &scheduler_stack_size);
-    thread_body(thread_context);
-    current->done = true;
-    leave(current);
+    begin_fiber();
+    for (;;) {
+        thread_body(thread_context);
+        current->done = true;
+        leave(current);
+    }
 }
 
 void meet(barrier *b, unsigned expected)
@@ -131,6 +157,8 @@ void prepare(ps_emu_fiber *fiber, unsigned linear)
     fiber->shuffles = 0;
     fiber->waits_at = nullptr;
     fiber->done = false;
+    if (fiber->context.uc_stack.ss_sp)
+        return;
     getcontext(&fiber->context);
     fiber->context.uc_stack.ss_sp = fiber->stack;
     fiber->context.uc_stack.ss_size = STACK;

@@ -1,0 +1,155 @@
+/* Activations: where they lie, and their way from and to plain layout, bytes and matrices. */
+#include "kernels/cuda/host.h"
+
+#include <stdlib.h>
+
+ps_mem *cuda_mem_new(ps_backend *be, size_t bytes)
+{
+    struct cuda *cuda = cuda_enter(be);
+    ps_mem *mem = calloc(1, sizeof *mem);
+    if (!mem) {
+        cuda_fail(cuda, "out of memory");
+        return NULL;
+    }
+    mem->bytes = bytes;
+    mem->data = cuda_alloc(cuda, bytes);
+    if (mem->data)
+        return mem;
+    free(mem);
+    return NULL;
+}
+
+void cuda_mem_free(ps_backend *be, ps_mem *mem)
+{
+    if (!mem)
+        return;
+    cuda_enter(be);
+    cudaFree(mem->data);
+    free(mem);
+}
+
+static bool count_of(struct ps_shape s, size_t *count)
+{
+    const int extent[4] = {s.n, s.c, s.h, s.w};
+    *count = 1;
+    for (int i = 0; i < 4; i++) {
+        if (extent[i] <= 0 || *count > SIZE_MAX / 16 / (size_t)extent[i])
+            return false;
+        *count *= (size_t)extent[i];
+    }
+    return true;
+}
+
+size_t cuda_act_bytes(ps_backend *be, struct ps_shape shape)
+{
+    size_t count;
+    if (!count_of(shape, &count)) {
+        cuda_fail((struct cuda *)be, "no activation can be %d x %d x %d x %d", shape.n, shape.c,
+                  shape.h, shape.w);
+        return 0;
+    }
+    size_t bytes = count * sizeof(float);
+    return (bytes + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
+}
+
+ps_act *cuda_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset)
+{
+    struct cuda *cuda = (struct cuda *)be;
+    size_t bytes = cuda_act_bytes(be, shape);
+    if (bytes == 0)
+        return NULL;
+    if (offset % CUDA_ALIGNMENT || offset > mem->bytes || bytes > mem->bytes - offset) {
+        cuda_fail(cuda, "an activation of %zu bytes does not fit at %zu of %zu", bytes, offset,
+                  mem->bytes);
+        return NULL;
+    }
+    ps_act *act = calloc(1, sizeof *act);
+    if (!act) {
+        cuda_fail(cuda, "out of memory");
+        return NULL;
+    }
+    act->shape = shape;
+    count_of(shape, &act->count);
+    act->data = (float *)(void *)(mem->data + offset);
+    return act;
+}
+
+void cuda_act_free(ps_backend *be, ps_act *act)
+{
+    (void)be;
+    free(act);
+}
+
+int cuda_act_put(ps_backend *be, ps_act *act, const float *nchw)
+{
+    struct cuda *cuda = cuda_enter(be);
+    size_t bytes = act->count * sizeof *nchw;
+    if (cuda_need(cuda, &cuda->work, bytes) || cuda_upload(cuda, cuda->work.memory, nchw, bytes))
+        return -1;
+    return cuda_check(
+        cuda, ps_cuda_to_channels_last(cuda->work.memory, act->data, act->shape, cuda->stream),
+        "change of layout");
+}
+
+int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw)
+{
+    struct cuda *cuda = cuda_enter(be);
+    size_t bytes = act->count * sizeof *nchw;
+    if (cuda_need(cuda, &cuda->work, bytes) ||
+        cuda_check(
+            cuda, ps_cuda_to_channels_first(act->data, cuda->work.memory, act->shape, cuda->stream),
+            "change of layout"))
+        return -1;
+    return cuda_download(cuda, nchw, cuda->work.memory, bytes);
+}
+
+int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
+                    const struct ps_input_norm *norm)
+{
+    struct cuda *cuda = cuda_enter(be);
+    struct ps_shape s = act->shape;
+    if (s.c != 3)
+        return cuda_fail(cuda, "bytes are put into 3 channels, not %d", s.c);
+    if (cuda_need(cuda, &cuda->work, act->count) ||
+        cuda_upload(cuda, cuda->work.memory, nhwc, act->count))
+        return -1;
+    return cuda_check(
+        cuda, ps_cuda_input(cuda->work.memory, act->data, s.n, s.h, s.w, true, norm, cuda->stream),
+        "input");
+}
+
+int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
+{
+    struct cuda *cuda = cuda_enter(be);
+    if (dst->count != src->count)
+        return cuda_fail(cuda, "act_add: shapes differ");
+    return cuda_check(cuda, ps_cuda_axpby(1, dst->data, 1, src->data, dst->count, cuda->stream),
+                      "act_add");
+}
+
+/* The elements of a matrix as large as the activation; NULL with the reason. */
+static float *same_elements(struct cuda *cuda, const ps_act *act, struct ps_mat m)
+{
+    float *x = cuda_mat(cuda, m);
+    if (x && (act->shape.h != 1 || act->shape.w != 1 || m.rows != (size_t)act->shape.n ||
+              m.cols != (size_t)act->shape.c)) {
+        cuda_fail(cuda, "an activation %d x %d x %d x %d is no matrix %zu x %zu", act->shape.n,
+                  act->shape.c, act->shape.h, act->shape.w, m.rows, m.cols);
+        return NULL;
+    }
+    return x;
+}
+
+int cuda_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
+{
+    struct cuda *cuda = cuda_enter(be);
+    float *x = same_elements(cuda, act, out);
+    return x ? cuda_copy(cuda, x, act->data, act->count) : -1;
+}
+
+int cuda_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in)
+{
+    struct cuda *cuda = cuda_enter(be);
+    const float *x = same_elements(cuda, act, in);
+    return x ? cuda_copy(cuda, act->data, x, act->count) : -1;
+}

@@ -1,0 +1,174 @@
+/* The CUDA backend: cuDNN for convolutions, cuBLAS for products, own kernels for the rest. */
+#include "kernels/cuda/host.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int cuda_fail(struct cuda *cuda, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is one line up */
+    vsnprintf(cuda->error, sizeof cuda->error, format, args);
+    va_end(args);
+    return -1;
+}
+
+int cuda_check(struct cuda *cuda, int status, const char *what)
+{
+    if (status == cudaSuccess)
+        return 0;
+    return cuda_fail(cuda, "%s failed: %s", what, cudaGetErrorString((cudaError_t)status));
+}
+
+int cuda_check_blas(struct cuda *cuda, cublasStatus_t status, const char *what)
+{
+    if (status == CUBLAS_STATUS_SUCCESS)
+        return 0;
+    return cuda_fail(cuda, "%s failed: %s", what, cublasGetStatusString(status));
+}
+
+int cuda_check_dnn(struct cuda *cuda, cudnnStatus_t status, const char *what)
+{
+    if (status == CUDNN_STATUS_SUCCESS)
+        return 0;
+    return cuda_fail(cuda, "%s failed: %s", what, cudnnGetErrorString(status));
+}
+
+/* A device that cannot be made current shows in the call that follows. */
+struct cuda *cuda_enter(ps_backend *be)
+{
+    struct cuda *cuda = (struct cuda *)be;
+    cudaSetDevice(cuda->device);
+    return cuda;
+}
+
+static void stop(struct cuda *cuda)
+{
+    cudaSetDevice(cuda->device);
+    cudaStreamSynchronize(cuda->stream);
+    cudaFree(cuda->work.memory);
+    cudaFree(cuda->arguments.memory);
+    cudaFree(cuda->workspace.memory);
+    cuda_stages_close(cuda);
+    if (cuda->dnn)
+        cudnnDestroy(cuda->dnn);
+    if (cuda->blas)
+        cublasDestroy(cuda->blas);
+    cudaStreamDestroy(cuda->stream);
+}
+
+static void cuda_close(ps_backend *be)
+{
+    if (!be)
+        return;
+    struct cuda *cuda = (struct cuda *)be;
+    if (cuda->stream)
+        stop(cuda);
+    free(cuda);
+}
+
+static int choose_device(struct cuda *cuda, const char *name)
+{
+    int count = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status != cudaSuccess)
+        return cuda_fail(cuda, "no usable GPU (%s)", cudaGetErrorString(status));
+    long number = name ? strtol(name, NULL, 10) : 0;
+    if (number < 0 || number >= count)
+        return cuda_fail(cuda, "there is no GPU %ld, only %d of them, counted from 0", number,
+                         count);
+    cuda->device = (int)number;
+    return cuda_check(cuda, cudaSetDevice(cuda->device), "cudaSetDevice");
+}
+
+static int start(struct cuda *cuda)
+{
+    struct cudaDeviceProp properties;
+    if (cuda_check(cuda, cudaGetDeviceProperties(&properties, cuda->device), "device properties") ||
+        cuda_check(cuda, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
+                   "stream") ||
+        cuda_stages_open(cuda) || cuda_check_blas(cuda, cublasCreate(&cuda->blas), "cuBLAS") ||
+        cuda_check_blas(cuda, cublasSetStream(cuda->blas, cuda->stream), "cuBLAS") ||
+        cuda_check_dnn(cuda, cudnnCreate(&cuda->dnn), "cuDNN") ||
+        cuda_check_dnn(cuda, cudnnSetStream(cuda->dnn, cuda->stream), "cuDNN"))
+        return -1;
+    size_t version = cudnnGetVersion();
+    snprintf(cuda->text, sizeof cuda->text, "%.60s, %zu GiB, cuDNN %zu.%zu.%zu, float32",
+             properties.name, properties.totalGlobalMem >> 30, version / 10000, version / 100 % 100,
+             version % 100);
+    return 0;
+}
+
+static ps_backend *cuda_open(const struct ps_backend_config *config, char *message, size_t size)
+{
+    if (config->precision != 32 && config->precision != 0) {
+        snprintf(message, size, "this backend computes in float32 only (use --precision 32)");
+        return NULL;
+    }
+    struct cuda *cuda = calloc(1, sizeof *cuda);
+    if (!cuda) {
+        snprintf(message, size, "out of memory");
+        return NULL;
+    }
+    cuda->base.ops = &ps_backend_ops_cuda;
+    if (choose_device(cuda, config->device) == 0 && start(cuda) == 0)
+        return &cuda->base;
+    snprintf(message, size, "%s", cuda->error);
+    cuda_close(&cuda->base);
+    return NULL;
+}
+
+static const char *cuda_error(const ps_backend *be)
+{
+    return ((const struct cuda *)be)->error;
+}
+
+static const char *cuda_describe(const ps_backend *be)
+{
+    return ((const struct cuda *)be)->text;
+}
+
+const struct ps_backend_ops ps_backend_ops_cuda = {
+    .name = "cuda",
+    .open = cuda_open,
+    .close = cuda_close,
+    .error = cuda_error,
+    .describe = cuda_describe,
+    .vec_new = cuda_vec_new,
+    .vec_free = cuda_vec_free,
+    .vec_put = cuda_vec_put,
+    .vec_get = cuda_vec_get,
+    .vec_zero = cuda_vec_zero,
+    .vec_axpby = cuda_vec_axpby,
+    .vec_sum_squares = cuda_vec_sum_squares,
+    .mem_new = cuda_mem_new,
+    .mem_free = cuda_mem_free,
+    .act_bytes = cuda_act_bytes,
+    .act_new = cuda_act_new,
+    .act_free = cuda_act_free,
+    .act_put = cuda_act_put,
+    .act_get = cuda_act_get,
+    .act_put_u8 = cuda_act_put_u8,
+    .act_add = cuda_act_add,
+    .act_to_mat = cuda_act_to_mat,
+    .act_from_mat = cuda_act_from_mat,
+    .node_new = cuda_node_new,
+    .node_free = cuda_node_free,
+    .node_update = cuda_node_update,
+    .node_forward = cuda_node_forward,
+    .node_backward = cuda_node_backward,
+    .node_describe = cuda_node_describe,
+    .gemm = cuda_gemm,
+    .normalize = cuda_normalize,
+    .normalize_grad = cuda_normalize_grad,
+    .interpolate = cuda_interpolate,
+    .interpolate_grad = cuda_interpolate_grad,
+    .softmax_loss = cuda_softmax_loss,
+    .softtriple = cuda_softtriple,
+    .softtriple_grad = cuda_softtriple_grad,
+    .softtriple_regularizer = cuda_softtriple_regularizer,
+    .proxy_anchor = cuda_proxy_anchor,
+    .update = cuda_update,
+};

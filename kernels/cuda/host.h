@@ -1,0 +1,193 @@
+/*
+ * The host side of the CUDA backend: the objects behind backend.h and what its files share.
+ * Everything runs on one stream in the order of the calls, so scratch memory is shared by all
+ * operators. Activations are channels last, (n, h, w, c) float32 without gaps. Functions return 0,
+ * or -1 with the reason recorded.
+ */
+#ifndef PS_KERNELS_CUDA_HOST_H
+#define PS_KERNELS_CUDA_HOST_H
+
+#include "kernels/backend.h"
+#include "kernels/cuda/operators.h"
+
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { CUDA_INPUTS = 8, CUDA_STAGES = 4, CUDA_STAGE_BYTES = 8 << 20, CUDA_ALIGNMENT = 256 };
+
+/* Pinned host memory on its way to or from the device; done: the last copy has ended. */
+struct cuda_stage {
+    void *memory;
+    cudaEvent_t done;
+};
+
+/* Device memory that grows when more is needed; what it held is lost then. */
+struct cuda_buffer {
+    void *memory;
+    size_t bytes;
+};
+
+struct cuda {
+    ps_backend base;
+    int device;
+    cudaStream_t stream;
+    cublasHandle_t blas;
+    cudnnHandle_t dnn;
+    struct cuda_stage stages[CUDA_STAGES];
+    int next_stage;
+    struct cuda_buffer work, arguments, workspace; /* of kernels; of calls; of cuDNN */
+    bool no_memory;                                /* why the last call failed */
+    char error[256], text[160];
+};
+
+struct ps_vec {
+    float *data;
+    size_t n;
+};
+
+struct ps_mem {
+    char *data;
+    size_t bytes;
+};
+
+struct ps_act {
+    struct ps_shape shape;
+    size_t count; /* n c h w */
+    float *data;
+};
+
+/* A node of a kind is a struct of kind->size bytes that begins with this one. */
+struct ps_node {
+    const struct cuda_kind *kind;
+    struct ps_op_desc desc;
+    enum ps_mode mode;
+    int inputs;
+    const ps_act *in[CUDA_INPUTS], *din[CUDA_INPUTS], *out, *dout; /* din: NULL if not wanted */
+    size_t params_needed, state_needed;                            /* least lengths of vectors */
+    char text[160];
+};
+
+struct cuda_kind {
+    const char *name;
+    size_t size;
+    int inputs; /* without the residual; 0: one or more */
+    /* update, prepare and release may be NULL; release also follows a prepare that failed */
+    int (*prepare)(struct cuda *cuda, ps_node *node);
+    int (*update)(struct cuda *cuda, ps_node *node, const float *params, const float *state);
+    int (*forward)(struct cuda *cuda, ps_node *node, const float *params, float *state);
+    int (*backward)(struct cuda *cuda, ps_node *node, const float *params, const float *state,
+                    float *grads, bool accumulate); /* grads NULL: not wanted */
+    void (*release)(struct cuda *cuda, ps_node *node);
+};
+
+/* What the plugin exports. */
+extern const struct ps_backend_ops ps_backend_ops_cuda __attribute__((visibility("default")));
+
+extern const struct cuda_kind cuda_conv, cuda_bn, cuda_relu, cuda_add, cuda_concat, cuda_window,
+    cuda_global, cuda_linear;
+
+/* The backend, its device made the current one of this thread. */
+struct cuda *cuda_enter(ps_backend *be);
+int cuda_fail(struct cuda *cuda, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* 0 if `status` (cudaError_t, also as own kernels give it) is success. */
+int cuda_check(struct cuda *cuda, int status, const char *what);
+int cuda_check_blas(struct cuda *cuda, cublasStatus_t status, const char *what);
+int cuda_check_dnn(struct cuda *cuda, cudnnStatus_t status, const char *what);
+
+/* memory.c */
+int cuda_stages_open(struct cuda *cuda);
+void cuda_stages_close(struct cuda *cuda);
+/* Device memory, not initialised; NULL with the reason recorded. cudaFree it. */
+void *cuda_alloc(struct cuda *cuda, size_t bytes);
+/* Makes the buffer at least that large. */
+int cuda_need(struct cuda *cuda, struct cuda_buffer *buffer, size_t bytes);
+/* Between host and device memory; both return when the host memory may be used again. */
+int cuda_upload(struct cuda *cuda, void *device, const void *host, size_t bytes);
+int cuda_download(struct cuda *cuda, void *host, const void *device, size_t bytes);
+int cuda_copy(struct cuda *cuda, float *to, const float *from, size_t n);
+int cuda_range(struct cuda *cuda, const ps_vec *v, size_t offset, size_t n);
+/* First element of a matrix that was checked to lie inside its vector; NULL with the reason. */
+float *cuda_mat(struct cuda *cuda, struct ps_mat m);
+
+/* The element at a parameter's offset, NULL for PS_ABSENT or without a vector. */
+static inline const float *cuda_at(const float *v, size_t offset)
+{
+    return v && offset != PS_ABSENT ? v + offset : NULL;
+}
+
+static inline float *cuda_grad_at(float *grads, size_t offset)
+{
+    return grads && offset != PS_ABSENT ? grads + offset : NULL;
+}
+
+/* Rows of an activation as a matrix of c columns. */
+static inline size_t cuda_rows(const ps_act *act)
+{
+    return act->count / (size_t)act->shape.c;
+}
+
+/* y = C (m, n) row-major = alpha op(A) op(B) + beta C; lda, ldb, ldc: columns as stored. */
+int cuda_product(struct cuda *cuda, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+                 const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
+                 size_t ldc);
+/* Where y is what finish left, dout becomes the gradient before ReLU, and a residual gets its own.
+ */
+int cuda_finish_node_grad(struct cuda *cuda, ps_node *node);
+
+/* backend.h, parts of the table */
+ps_vec *cuda_vec_new(ps_backend *be, size_t n);
+void cuda_vec_free(ps_backend *be, ps_vec *v);
+int cuda_vec_put(ps_backend *be, ps_vec *v, size_t offset, const float *x, size_t n);
+int cuda_vec_get(ps_backend *be, const ps_vec *v, size_t offset, float *x, size_t n);
+int cuda_vec_zero(ps_backend *be, ps_vec *v, size_t offset, size_t n);
+int cuda_vec_axpby(ps_backend *be, double a, ps_vec *y, size_t y_offset, double b, const ps_vec *x,
+                   size_t x_offset, size_t n);
+int cuda_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, size_t n, double *out);
+
+ps_mem *cuda_mem_new(ps_backend *be, size_t bytes);
+void cuda_mem_free(ps_backend *be, ps_mem *mem);
+size_t cuda_act_bytes(ps_backend *be, struct ps_shape shape);
+ps_act *cuda_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset);
+void cuda_act_free(ps_backend *be, ps_act *act);
+int cuda_act_put(ps_backend *be, ps_act *act, const float *nchw);
+int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw);
+int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
+                    const struct ps_input_norm *norm);
+int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src);
+int cuda_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out);
+int cuda_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in);
+
+ps_node *cuda_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode, int inputs,
+                       ps_act *const *in, ps_act *out, ps_act *dout, ps_act *const *din);
+void cuda_node_free(ps_backend *be, ps_node *node);
+int cuda_node_update(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state);
+int cuda_node_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state);
+int cuda_node_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                       ps_vec *grads, bool accumulate);
+const char *cuda_node_describe(const ps_backend *be, const ps_node *node);
+
+int cuda_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a, struct ps_mat b,
+              double beta, struct ps_mat c);
+int cuda_normalize(ps_backend *be, struct ps_mat x, struct ps_mat y, struct ps_mat norm);
+int cuda_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, struct ps_mat dy,
+                        struct ps_mat dx, bool accumulate);
+int cuda_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, const int32_t *second,
+                     const float *lambda, struct ps_mat out);
+int cuda_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *first,
+                          const int32_t *second, const float *lambda, struct ps_mat dx);
+int cuda_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label, const int32_t *label2,
+                      const float *weight, const struct ps_softmax_desc *desc, double *loss);
+int cuda_softtriple(ps_backend *be, struct ps_mat z, int centers, double gamma, struct ps_mat s);
+int cuda_softtriple_grad(ps_backend *be, struct ps_mat z, int centers, double gamma,
+                         struct ps_mat s, struct ps_mat ds);
+int cuda_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, double tau,
+                                struct ps_mat dw, double *loss);
+int cuda_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
+                      double delta, double *loss);
+int cuda_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,
+                const ps_vec *grads, ps_vec *m, ps_vec *v, size_t offset, size_t n);
+
+#endif

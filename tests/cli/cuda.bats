@@ -1,0 +1,104 @@
+# The CUDA backend without a GPU: its host side and kernels on a stand-in (tests/cuda-emu), and what
+# the programs say where there is no plugin or no GPU.
+bats_require_minimum_version 1.5.0
+load images
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=2
+    make_shards .
+    # The plugin is looked for beside the program, so the program is copied to the stand-in.
+    mkdir emulated bare
+    cp "$(command -v ps-train)" bare/
+    if [ -e "$BUILD/tests/ps-cuda.so" ]; then
+        cp "$(command -v ps-train)" "$BUILD/tests/ps-cuda.so" emulated/
+    fi
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+# The smallest run worth the name: three steps an epoch.
+tiny=(--data train.mdb --eval test.mdb --backbone resnet18 --input-size 32 --dim 8 --batch-size 8
+    --loss norm-softmax --ps-mu 1 --seed 1 --log-steps 1)
+
+need_standin() {
+    [ -e emulated/ps-cuda.so ] || skip "no nvcc with cuDNN when this was built"
+}
+
+# The losses of steps, one a line.
+losses() {
+    grep '"kind":"step"' "$1/log.jsonl" | sed 's/.*"loss":\([-0-9.e+]*\).*/\1/'
+}
+
+# near A B TOLERANCE: as many losses, each within a part of the other.
+near() {
+    paste <(losses "$1") <(losses "$2") | awk -v tolerance="$3" '
+        NF != 2 || ($1 - $2) ^ 2 > (tolerance * $1) ^ 2 { bad = 1; print "# " $0 }
+        END { exit bad || NR == 0 }'
+}
+
+@test "stand-in: every operator, loss and optimiser of the backend agrees with ref" {
+    need_standin
+    run -0 "$BUILD/tests/compare" test cuda 1 10
+    [[ $output != *"not ok"* ]]
+    [[ $output == *"conv: cuda against ref"* ]]
+}
+
+@test "stand-in: it ends the program where a GPU or its libraries would misbehave" {
+    need_standin
+    run -0 "$BUILD/tests/standin"
+    [[ $output != *"not ok"* ]]
+}
+
+@test "stand-in: a network trains as on the CPU, batch and frozen statistics" {
+    need_standin
+    for bn in "" --freeze-bn; do
+        rm -rf cpu cuda
+        bare/ps-train -q --device cpu "${tiny[@]}" $bn --epochs 1 --check-epoch 1 -o cpu
+        emulated/ps-train -q --device cuda "${tiny[@]}" $bn --epochs 1 --check-epoch 1 -o cuda
+        [ "$(losses cuda | wc -l)" -eq 3 ]
+        near cpu cuda 1e-3
+    done
+}
+
+@test "stand-in: a run goes on on the other device" {
+    need_standin
+    options=("${tiny[@]}" --epochs 2 --check-epoch 2 --checkpoint-steps 1)
+    bare/ps-train -q --device cpu "${options[@]}" -o whole
+    bare/ps-train -q --device cpu "${options[@]}" -o moved 3>&- &
+    pid=$!
+    until [ -s moved/checkpoint.safetensors ] || ! kill -0 "$pid"; do sleep 0.05; done
+    kill -9 "$pid"
+    wait "$pid" || true
+    emulated/ps-train -q --device cuda "${options[@]}" -o moved
+    near whole moved 1e-2
+}
+
+@test "stand-in: out of device memory names the batch size to try" {
+    need_standin
+    PS_CUDA_EMU_MIB=200 run ! --separate-stderr emulated/ps-train -q --device cuda "${tiny[@]}" -o x
+    [[ $stderr == *"out of device memory"*"try a batch size of 4"* ]]
+}
+
+@test "auto without a GPU takes the CPU and says so" {
+    run -0 --separate-stderr bare/ps-train --device auto "${tiny[@]}" --epochs 1 -o auto
+    [[ $stderr == *"device cpu: "* ]]
+    if [ -e emulated/ps-cuda.so ]; then
+        PS_CUDA_EMU_DEVICES=0 run -0 --separate-stderr emulated/ps-train --device auto \
+            "${tiny[@]}" --epochs 1 -o auto2
+        [[ $stderr == *"device cpu: "* ]]
+    fi
+}
+
+@test "cuda without plugin or GPU is refused with the reason" {
+    run -1 --separate-stderr bare/ps-train --device cuda "${tiny[@]}" -o x
+    [[ $stderr == *"no ps-cuda.so beside the program"*"--device cpu"* ]]
+    [ ! -e x/log.jsonl ]
+    need_standin
+    PS_CUDA_EMU_DEVICES=0 run -1 --separate-stderr emulated/ps-train --device cuda "${tiny[@]}" -o x
+    [[ $stderr == *"no usable GPU (no CUDA-capable device is detected)"* ]]
+    run -1 --separate-stderr emulated/ps-train --device cuda:3 "${tiny[@]}" -o x
+    [[ $stderr == *"no GPU 3"* ]]
+}

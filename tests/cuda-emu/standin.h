@@ -1,0 +1,44 @@
+/*
+ * A stand-in for a GPU: a test double for exactly the calls of the CUDA runtime, cuBLAS and cuDNN
+ * that kernels/cuda/ *.c makes, compiled against their real headers. It computes with plain loops,
+ * and ends the program with a message where those libraries would misbehave or merely be lenient:
+ * handles that are none, memory that was freed or is too small, host memory that is not pinned or
+ * changes while a copy is under way, workspaces and alignments that do not fit.
+ *
+ * Device memory (blocks of up to 64 KiB) can be touched only inside a kernel or a call of these
+ * libraries; it is filled with NaN at first, every allocation has pages of its own and its addresses are never used again.
+ * A copy to the host arrives when the stream or a later event is waited for.
+ *
+ * Environment: PS_CUDA_EMU_DEVICES (1) and PS_CUDA_EMU_MIB (4096), the memory of the device.
+ */
+#ifndef PS_TESTS_CUDA_EMU_STANDIN_H
+#define PS_TESTS_CUDA_EMU_STANDIN_H
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+_Noreturn void standin_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Work on a stream begins and ends: the memory of the device is open in between. */
+void standin_begin(cudaStream_t stream);
+void standin_end(void);
+
+/* Dies unless bytes from p lie inside one live allocation and p is aligned. */
+void standin_device_range(const void *p, size_t bytes, size_t alignment, const char *what);
+
+/* A live object of its kind: all handles begin with a number that says what they are. */
+enum standin_kind {
+    STANDIN_STREAM = 0x57524541,
+    STANDIN_EVENT,
+    STANDIN_BLAS,
+    STANDIN_DNN,
+    STANDIN_TENSOR,
+    STANDIN_FILTER,
+    STANDIN_CONVOLUTION
+};
+void *standin_new(enum standin_kind kind, size_t size);
+void standin_check(const void *object, enum standin_kind kind, const char *what);
+void standin_free(void *object, enum standin_kind kind, const char *what);
+
+#endif
