@@ -106,7 +106,7 @@ int cuda_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, cons
                      const float *lambda, struct ps_mat out)
 {
     struct cuda *cuda = cuda_enter(be);
-    struct pairs on;
+    struct pairs on = {NULL, NULL, NULL};
     const float *from = cuda_mat(cuda, x);
     float *to = cuda_mat(cuda, out);
     if (!from || !to || put_pairs(cuda, x, out, first, second, lambda, &on))
@@ -121,7 +121,7 @@ int cuda_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *fir
                           const int32_t *second, const float *lambda, struct ps_mat dx)
 {
     struct cuda *cuda = cuda_enter(be);
-    struct pairs on;
+    struct pairs on = {NULL, NULL, NULL};
     const float *from = cuda_mat(cuda, dout);
     float *to = cuda_mat(cuda, dx);
     if (!from || !to || put_pairs(cuda, dx, dout, first, second, lambda, &on))

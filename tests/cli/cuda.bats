@@ -93,12 +93,12 @@ near() {
 }
 
 @test "cuda without plugin or GPU is refused with the reason" {
-    run -1 --separate-stderr bare/ps-train --device cuda "${tiny[@]}" -o x
+    run -1 --separate-stderr bare/ps-train --device cuda "${tiny[@]}" -o refused
     [[ $stderr == *"no ps-cuda.so beside the program"*"--device cpu"* ]]
-    [ ! -e x/log.jsonl ]
+    [ ! -e refused/log.jsonl ]
     need_standin
-    PS_CUDA_EMU_DEVICES=0 run -1 --separate-stderr emulated/ps-train --device cuda "${tiny[@]}" -o x
+    PS_CUDA_EMU_DEVICES=0 run -1 --separate-stderr emulated/ps-train --device cuda "${tiny[@]}" -o refused
     [[ $stderr == *"no usable GPU (no CUDA-capable device is detected)"* ]]
-    run -1 --separate-stderr emulated/ps-train --device cuda:3 "${tiny[@]}" -o x
+    run -1 --separate-stderr emulated/ps-train --device cuda:3 "${tiny[@]}" -o refused
     [[ $stderr == *"no GPU 3"* ]]
 }

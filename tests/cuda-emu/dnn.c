@@ -309,28 +309,52 @@ static void begin(cudnnHandle_t handle, const struct problem *p, const float *x,
     memset(workspace, 0xff, bytes);
 }
 
-/* Where a tap of the filter, number `tap` of a position of the output, meets the input and itself:
- * both with all channels. False in the padding. */
-static bool meet(const struct problem *p, size_t position, int tap, size_t *at_x, size_t *at_w)
+/* One position of the output and the tap of the filter that meets one of the input there: x has
+ * `inputs` channels, y `outputs` of them, w a row of `inputs` for each, `each` floats apart. */
+struct meeting {
+    float *x, *w, *y;
+    size_t each, outputs;
+    int inputs;
+};
+
+/* False in the padding. */
+static bool meet(const struct problem *p, size_t position, int tap, size_t *at_x)
 {
     int h = p->y->h, w = p->y->w, ky = tap / p->w->w, kx = tap % p->w->w;
     int x = (int)(position % (size_t)w) * p->conv->stride - p->conv->pad + kx;
     int y = (int)(position / (size_t)w % (size_t)h) * p->conv->stride - p->conv->pad + ky;
     size_t image = position / (size_t)w / (size_t)h, c = (size_t)p->x->c;
-    if (x < 0 || y < 0 || x >= p->x->w || y >= p->x->h)
-        return false;
     *at_x = ((image * (size_t)p->x->h + (size_t)y) * (size_t)p->x->w + (size_t)x) * c;
-    *at_w = (size_t)tap * c;
-    return true;
+    return x >= 0 && y >= 0 && x < p->x->w && y < p->x->h;
 }
 
-static float dot(const float *a, const float *b, int n)
+static void visit_all(const struct problem *p, const void *x, const void *w, const void *y,
+                      void (*visit)(const struct meeting *))
 {
-    float sum = 0;
+    struct meeting m = {.outputs = (size_t)p->y->c, .inputs = p->x->c};
+    size_t at_x, positions = tensor_count(p->y) / m.outputs;
+    m.each = filter_count(p->w) / m.outputs;
+    for (size_t position = 0; position < positions; position++)
+        for (int tap = 0; tap < p->w->h * p->w->w; tap++) {
+            if (!meet(p, position, tap, &at_x))
+                continue;
+            m.x = (float *)x + at_x;
+            m.w = (float *)w + tap * m.inputs;
+            m.y = (float *)y + position * m.outputs;
+            visit(&m);
+        }
+}
+
+static void to_output(const struct meeting *m)
+{
+    for (size_t o = 0; o < m->outputs; o++) {
+        const float *x = m->x, *w = m->w + o * m->each;
+        float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
+        for (int i = 0; i < m->inputs; i++)
+            sum += x[i] * w[i];
+        m->y[o] += sum;
+    }
 }
 
 /* y += a x */
@@ -341,12 +365,17 @@ static void add(float *y, float a, const float *x, int n)
         y[i] += a * x[i];
 }
 
-/* Calls of a pass: for every position and tap that meet. */
-#define FOR_ALL(p, position, tap, at_x, at_w)                                                      \
-    for (size_t position = 0, at_x, at_w; position < tensor_count((p)->y) / (size_t)(p)->y->c;     \
-         position++)                                                                               \
-        for (int tap = 0; tap < (p)->w->h * (p)->w->w; tap++)                                      \
-            if (meet(p, position, tap, &at_x, &at_w))
+static void to_input(const struct meeting *m)
+{
+    for (size_t o = 0; o < m->outputs; o++)
+        add(m->x, m->y[o], m->w + o * m->each, m->inputs);
+}
+
+static void to_filter(const struct meeting *m)
+{
+    for (size_t o = 0; o < m->outputs; o++)
+        add(m->w + o * m->each, m->y[o], m->x, m->inputs);
+}
 
 cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha,
                                       const cudnnTensorDescriptor_t x_desc, const void *x,
@@ -358,13 +387,8 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha,
 {
     struct problem p = pose(handle, x_desc, w_desc, conv, y_desc);
     begin(handle, &p, x, w, y, (int)algorithm, workspace, bytes, alpha, beta);
-    size_t outputs = (size_t)p.y->c, each = filter_count(p.w) / outputs;
-    float *to = y;
-    memset(to, 0, tensor_count(p.y) * sizeof *to);
-    FOR_ALL(&p, position, tap, at_x, at_w)
-    for (size_t o = 0; o < outputs; o++)
-        to[position * outputs + o] +=
-            dot((const float *)x + at_x, (const float *)w + o * each + at_w, p.x->c);
+    memset(y, 0, tensor_count(p.y) * sizeof(float));
+    visit_all(&p, x, w, y, to_output);
     standin_end();
     return CUDNN_STATUS_SUCCESS;
 }
@@ -379,13 +403,8 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alp
 {
     struct problem p = pose(handle, dx_desc, w_desc, conv, dy_desc);
     begin(handle, &p, dx, w, dy, (int)algorithm, workspace, bytes, alpha, beta);
-    size_t outputs = (size_t)p.y->c, each = filter_count(p.w) / outputs;
-    float *to = dx;
-    memset(to, 0, tensor_count(p.x) * sizeof *to);
-    FOR_ALL(&p, position, tap, at_x, at_w)
-    for (size_t o = 0; o < outputs; o++)
-        add(to + at_x, ((const float *)dy)[position * outputs + o],
-            (const float *)w + o * each + at_w, p.x->c);
+    memset(dx, 0, tensor_count(p.x) * sizeof(float));
+    visit_all(&p, dx, w, dy, to_input);
     standin_end();
     return CUDNN_STATUS_SUCCESS;
 }
@@ -400,13 +419,8 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *a
 {
     struct problem p = pose(handle, x_desc, dw_desc, conv, dy_desc);
     begin(handle, &p, x, dw, dy, (int)algorithm, workspace, bytes, alpha, beta);
-    size_t outputs = (size_t)p.y->c, each = filter_count(p.w) / outputs;
-    float *to = dw;
-    memset(to, 0, filter_count(p.w) * sizeof *to);
-    FOR_ALL(&p, position, tap, at_x, at_w)
-    for (size_t o = 0; o < outputs; o++)
-        add(to + o * each + at_w, ((const float *)dy)[position * outputs + o],
-            (const float *)x + at_x, p.x->c);
+    memset(dw, 0, filter_count(p.w) * sizeof(float));
+    visit_all(&p, x, dw, dy, to_filter);
     standin_end();
     return CUDNN_STATUS_SUCCESS;
 }

@@ -6,8 +6,9 @@
  * changes while a copy is under way, workspaces and alignments that do not fit.
  *
  * Device memory (blocks of up to 64 KiB) can be touched only inside a kernel or a call of these
- * libraries; it is filled with NaN at first, every allocation has pages of its own and its addresses are never used again.
- * A copy to the host arrives when the stream or a later event is waited for.
+ * libraries; it is filled with NaN at first, every allocation has pages of its own and its
+ * addresses are never used again. A copy to the host arrives when the stream or a later event is
+ * waited for.
  *
  * Environment: PS_CUDA_EMU_DEVICES (1) and PS_CUDA_EMU_MIB (4096), the memory of the device.
  */
