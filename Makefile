@@ -4,7 +4,8 @@
 # make check    all tests; `make asan check` runs them under the sanitizers
 # make fuzz     fuzz targets into build/fuzz/bin (clang): run one with its folder of tests/fuzz/corpus
 # make lint     gcc and clang warnings as errors, clang-tidy, shellcheck, man pages
-# make cuda     compile the CUDA kernels for every GPU that nvcc knows (needs nvcc, no GPU)
+# make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
+# make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
 # make install  PREFIX (/usr/local) and DESTDIR are respected
 
 VERSION := 0.1.0
@@ -137,6 +138,8 @@ format:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	$(if $(wildcard $(BUILD)/bin/ps-cuda.so),install -D -m 755 $(BUILD)/bin/ps-cuda.so \
+	  $(DESTDIR)$(PREFIX)/lib/ps/ps-cuda.so)
 	for page in $(MAN); do install -D -m 644 $$page \
 	  $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 

@@ -27,12 +27,29 @@ cuda check-cuda bench-cuda:
 	@echo "$@: skipped, there is no nvcc with cuDNN here"
 else
 cuda: $(BUILD)/bin/ps-cuda.so
+# These two need nvcc, the CUDA libraries and a GPU, and nothing of what make setup installs.
+check-cuda: $(BUILD)/tests/check-cuda
+	$< test cuda 1 40
+bench-cuda: $(BUILD)/tests/check-cuda
+	$< perf cuda $(or $(BATCH),128)
 tests: $(BUILD)/tests/ps-cuda.so $(BUILD)/tests/standin
 endif
 
-$(BUILD)/bin/ps-cuda.so: $(CUDA_SRC:%.cu=$(BUILD)/%.cu.o) $(CUDA_HOST:%.c=$(BUILD)/cuda/%.o)
+PLUGIN_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.cu.o) $(CUDA_HOST:%.c=$(BUILD)/cuda/%.o)
+$(BUILD)/bin/ps-cuda.so: $(PLUGIN_OBJ)
 	@mkdir -p $(@D)
 	$(CXX) -shared -Wl,-z,defs $^ $(CUDA_LIBS) -o $@
+
+CHECK_CUDA_SRC := tests/backend/compare.c tests/cuda/device.c $(wildcard kernels/ref/*.c) \
+  $(addprefix lib/base/,err.c interrupt.c log.c mem.c rng.c)
+CHECK_CUDA_OBJ := $(CHECK_CUDA_SRC:%.c=$(BUILD)/check-cuda/%.o)
+$(BUILD)/tests/check-cuda: $(CHECK_CUDA_OBJ) $(PLUGIN_OBJ)
+	@mkdir -p $(@D)
+	$(CXX) $^ $(CUDA_LIBS) -fopenmp -lm -o $@
+
+$(BUILD)/check-cuda/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(MATH) -fopenmp -I. -Ilib -MMD -MP -c $< -o $@
 
 $(BUILD)/tests/ps-cuda.so: $(STANDIN_OBJ)
 	@mkdir -p $(@D)

@@ -1,11 +1,12 @@
 /*
  * Any backend against ref on random shapes, one test per kind of operator, in TAP:
- *   compare [test|perf] [DEVICE] [SEED] [CASES]      (test cpu 1 40)
- * `perf` prints the time of typical operators instead.
+ *   compare [test] [DEVICE] [SEED] [CASES]      (test cpu 1 40)
+ *   compare perf [DEVICE] [BATCH]               (cpu 8)
+ * `perf` prints the times of typical operators, and of the convolutions of ResNet-50, instead.
  */
 #include "base/log.h"
 #include "net/device.h"
-#include "tests/backend/perf.h"
+#include "tests/backend/stack.h"
 #include "tests/backend/vectors.h"
 
 static const char *const operator_names[] = {"conv",    "bn",      "relu",   "add",   "concat",
@@ -119,41 +120,50 @@ static ps_backend *open_backend(const char *device)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: compare [test|perf] [DEVICE] [SEED] [CASES]\n");
+    fprintf(stderr, "usage: compare [test] [DEVICE] [SEED] [CASES]\n"
+                    "       compare perf [DEVICE] [BATCH]\n");
     return 2;
+}
+
+/* The number of failed tests. */
+static int compare_all(const char *device, uint64_t seed, int cases, ps_backend *const be[2])
+{
+    int failed = 0, test = 0;
+    printf("1..%d\n", PS_OP_LINEAR + 1 + VECTOR_TESTS);
+    for (int op = PS_OP_CONV; op <= PS_OP_LINEAR; op++) {
+        struct outcome o = {0};
+        compare_operator(&o, (enum ps_op)op, seed, cases, be);
+        failed += report(&o, ++test, device, operator_names[op]);
+    }
+    for (int kind = 0; kind < VECTOR_TESTS; kind++) {
+        struct outcome o = {0};
+        for (int i = 0; i < cases; i++) {
+            struct ps_rng rng = ps_rng_stream(seed, PS_RNG_TEST, 100 + (uint64_t)kind, (uint64_t)i);
+            vector_tests[kind].run(&o, &rng, be);
+        }
+        failed += report(&o, ++test, device, vector_tests[kind].name);
+    }
+    return failed;
 }
 
 int main(int argc, char **argv)
 {
     bool perf = argc > 1 && strcmp(argv[1], "perf") == 0;
-    int next = argc > 1 && (perf || strcmp(argv[1], "test") == 0) ? 2 : 1;
+    int next = argc > 1 && (perf || strcmp(argv[1], "test") == 0) ? 2 : 1, failed = 0;
     const char *device = argc > next ? argv[next] : "cpu";
-    long seed = argc > next + 1 ? strtol(argv[next + 1], NULL, 10) : 1;
+    long first = argc > next + 1 ? strtol(argv[next + 1], NULL, 10) : perf ? 8 : 1;
     long cases = argc > next + 2 ? strtol(argv[next + 2], NULL, 10) : 40;
-    if (argc > next + 3 || cases < 1 || cases > 1000000)
+    if (argc > next + (perf ? 2 : 3) || cases < 1 || cases > 1000000 || first < 0 ||
+        (perf && (first < 1 || first > 4096)))
         return usage();
     ps_backend *be[2] = {open_backend("ref"), open_backend(device)};
     if (!be[0] || !be[1])
         return 1;
-    int failed = 0, test = 0;
     if (perf) {
-        perf_operators(be[1]);
+        perf_operators(be[1], (int)first);
+        perf_stack(be[1], (int)first);
     } else {
-        printf("1..%d\n", PS_OP_LINEAR + 1 + VECTOR_TESTS);
-        for (int op = PS_OP_CONV; op <= PS_OP_LINEAR; op++) {
-            struct outcome o = {0};
-            compare_operator(&o, (enum ps_op)op, (uint64_t)seed, (int)cases, be);
-            failed += report(&o, ++test, device, operator_names[op]);
-        }
-        for (int kind = 0; kind < VECTOR_TESTS; kind++) {
-            struct outcome o = {0};
-            for (int i = 0; i < cases; i++) {
-                struct ps_rng rng =
-                    ps_rng_stream((uint64_t)seed, PS_RNG_TEST, 100 + (uint64_t)kind, (uint64_t)i);
-                vector_tests[kind].run(&o, &rng, be);
-            }
-            failed += report(&o, ++test, device, vector_tests[kind].name);
-        }
+        failed = compare_all(device, (uint64_t)first, (int)cases, be);
     }
     for (int i = 0; i < 2; i++)
         be[i]->ops->close(be[i]);

@@ -38,7 +38,11 @@ static double time_of(struct op_run *r, bool backward)
     return best;
 }
 
-static void perf_case(ps_backend *be, const struct op_case *c)
+struct op_times {
+    double forward, backward; /* seconds */
+};
+
+static struct op_times perf_case(ps_backend *be, const struct op_case *c)
 {
     /* nobody asks for the gradient of an image */
     const bool wanted[CASE_INPUTS] = {c->in[0].c != 3, true, true, true};
@@ -60,15 +64,16 @@ static void perf_case(ps_backend *be, const struct op_case *c)
     printf("  %s\n", case_text(c, text));
     run_free(&r, c);
     values_free(&v);
+    return (struct op_times){forward, backward};
 }
 
-static void perf_operators(ps_backend *be)
+static void perf_operators(ps_backend *be, int batch)
 {
     /* in, size, out, kernel, stride: of ResNet and BN-Inception at 224 */
     static const int convolutions[][5] = {
         {3, 224, 64, 7, 2},   {64, 56, 64, 3, 1},   {64, 56, 256, 1, 1}, {128, 28, 128, 3, 1},
         {256, 14, 256, 3, 1}, {608, 14, 192, 1, 1}, {512, 7, 512, 3, 1}, {512, 7, 2048, 1, 1}};
-    enum { BATCH = 8, COUNT = sizeof convolutions / sizeof *convolutions };
+    enum { COUNT = sizeof convolutions / sizeof *convolutions };
     printf("# %s\n# forward, backward, best of several\n", be->ops->describe(be));
     for (int i = 0; i < COUNT; i++) {
         const int *k = convolutions[i];
@@ -82,7 +87,7 @@ static void perf_operators(ps_backend *be)
                                      .bias = PS_ABSENT,
                                      .eps = 1e-5F},
                             .inputs = 1,
-                            .in = {{BATCH, k[0], k[1], k[1]}}};
+                            .in = {{batch, k[0], k[1], k[1]}}};
         case_finish(&c);
         perf_case(be, &c);
     }
@@ -90,7 +95,7 @@ static void perf_operators(ps_backend *be)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct op_case c = {.desc = {.op = others[i], .relu = true, .momentum = 0.1F},
                             .inputs = others[i] == PS_OP_ADD ? 2 : 1,
-                            .in = {{BATCH, 64, 56, 56}, {BATCH, 64, 56, 56}}};
+                            .in = {{batch, 64, 56, 56}, {batch, 64, 56, 56}}};
         c.desc.bn = others[i] == PS_OP_BN ? PS_BN_BATCH : PS_BN_NONE;
         if (others[i] == PS_OP_MAXPOOL || others[i] == PS_OP_AVGPOOL) {
             c.desc.kernel = 3;

@@ -1,0 +1,20 @@
+/* ps_device_open for `make check-cuda`: ref and cuda, both linked in, so that a machine with a GPU
+ * needs none of the packages that the other parts are built on. */
+#include "net/device.h"
+#include "base/err.h"
+
+#include <stddef.h>
+#include <string.h>
+
+extern const struct ps_backend_ops ps_backend_ops_cuda;
+
+ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config)
+{
+    const struct ps_backend_ops *ops =
+        strcmp(name, "cuda") == 0 ? &ps_backend_ops_cuda : &ps_backend_ref;
+    char message[512] = "";
+    ps_backend *backend = ops->open(config, message, sizeof message);
+    if (!backend)
+        ps_fail(PS_EBACKEND, "device %s: %s", ops->name, message);
+    return backend;
+}
