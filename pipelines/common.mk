@@ -97,10 +97,15 @@ $(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hard
 $(BIN)/%:
 	$(error $@ is missing: run make in the top folder first)
 
-# Every file of the table with its hash and what it says it was made from.
+# From the table back to the images: each row's embedding file names its model and shard, the model
+# its settings, shard and manifest, the shard its manifest, whose rows hold a hash for each image.
 provenance: $(OUT)/table.md
-	@echo "table $<"
-	@for file in $(METRICS); do echo "$$file"; sed -n 's/^# /  /p' "$$file"; done
-	@for run in $(RUNS); do echo "$(CONF)/$${run%/*}.conf: $$(md5sum <$(CONF)/$${run%/*}.conf | cut -d' ' -f1)"; done | sort -u
-	@for shard in $(TRAIN_SPLIT) $(TEST_SPLIT); do $(BIN)/ps-pack --info $(OUT)/$$shard.mdb; done
-	@sed -n 's/^# /$(notdir $(OUT)/manifest.tsv): /p' $(OUT)/manifest.tsv
+	@for file in $(METRICS); do echo "== $${file#$(OUT)/}"; sed -n 's/^# /  /p' "$$file"; done
+	@for run in $(RUNS); do echo "== $$run/$(MODEL).safetensors"; \
+	  $(BIN)/ps-weights show $(OUT)/$$run/$(MODEL).safetensors | sed -n \
+	    -e '/^# class_names/d' -e 's/^# /  /p'; done
+	@for shard in $(TRAIN_SPLIT) $(TEST_SPLIT); do echo "== $$shard.mdb"; \
+	  $(BIN)/ps-pack --list $(OUT)/$$shard.mdb | sed -n -e 's/^# /  /p' -e '/^record/q'; done
+	@echo "== manifest.tsv"; sed -n 's/^# /  /p' $(OUT)/manifest.tsv
+	@echo "== raw images"; printf '  %s images, each with its hash in the manifest\n' \
+	  "$$(grep -vc -e '^#' -e '^path' $(OUT)/manifest.tsv)"

@@ -146,9 +146,22 @@ static int print_record(const ps_shard *shard, size_t i, const struct ps_record 
     return rc;
 }
 
-static int print_list(ps_shard *shard)
+/* Attributes before the header of the table: what the shard is, and what it was made from. */
+static void print_origin(const char *path, const ps_shard *shard)
+{
+    printf("# shard: %s id=%s records=%zu classes=%zu\n", path, ps_shard_id(shard),
+           ps_shard_count(shard), ps_shard_classes(shard));
+    printf("# made-from: manifest=%s dataset=%s split=%s settings=%s\n",
+           ps_shard_manifest_id(shard), ps_shard_dataset(shard), ps_shard_split(shard),
+           ps_shard_settings(shard));
+}
+
+static int print_list(const char *path, ps_shard *shard, bool first)
 {
     int rc = PS_OK;
+    print_origin(path, shard);
+    if (first)
+        printf("record\tlabel\tclass\trole\twidth\theight\tcodec\tbytes\tname\n");
     for (size_t i = 0; i < ps_shard_count(shard) && !rc; i++) {
         struct ps_record record;
         rc = ps_shard_get(shard, i, &record);
@@ -160,14 +173,14 @@ static int print_list(ps_shard *shard)
     return rc;
 }
 
-static int inspect(const char *path)
+static int inspect(const char *path, bool first)
 {
     ps_shard *shard = ps_shard_open(path);
     if (!shard)
         return (int)ps_error_code();
     int rc;
     if (settings.list)
-        rc = print_list(shard);
+        rc = print_list(path, shard, first);
     else if (settings.extract)
         rc = ps_shard_extract(shard, settings.extract);
     else
@@ -191,10 +204,8 @@ static int run(int count, char **paths)
     if (modes == 0)
         return pack(paths[0]);
     int rc = PS_OK;
-    if (settings.list)
-        printf("record\tlabel\tclass\trole\twidth\theight\tcodec\tbytes\tname\n");
     for (int i = 0; i < count && !rc; i++)
-        rc = inspect(paths[i]);
+        rc = inspect(paths[i], i == 0);
     return rc;
 }
 

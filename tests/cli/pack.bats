@@ -29,7 +29,7 @@ setup() {
     ps-pack -s test m.tsv -o test.mdb
     ps-pack --verify train.mdb test.mdb
     ps-pack --list train.mdb >list.tsv
-    [ "$(wc -l <list.tsv)" -eq 7 ]
+    [ "$(wc -l <list.tsv)" -eq 9 ]
     [ "$(cut -f 2,3 list.tsv | sort -u | grep -c -e $'^0\tant' -e $'^1\tbee')" -eq 2 ]
     [ "$(awk -F'\t' '$1 == 1 {print $5, $6}' list.tsv)" = "30 35" ]
     ps-pack --extract out train.mdb
