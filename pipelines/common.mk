@@ -8,6 +8,9 @@
 #   make -f demo.mk provenance       which files and settings the table came from
 #   make -n -f demo.mk               what would be done
 #
+# One run uses all processors. Several at once (-j) should share them out, for threads of different
+# runs that wait for each other are slow: make -j2 TRAIN_FLAGS="--threads 1" on two processors.
+#
 # Variables: SEEDS, SETTINGS (names), OUT (folder of results), BIN (folder of the programs),
 # TRAIN_FLAGS (added to every ps-train, win over the settings), EVAL_FLAGS (of ps-eval).
 
