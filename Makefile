@@ -1,6 +1,7 @@
 # make setup    install the Debian packages this needs (root or sudo)
 # make          build everything into build/
 # make demo     raw images to a table of metrics, on real data
+# make bench    our speed beside that of PyTorch, FAISS and Pillow
 # make check    all tests; `make asan check` runs them under the sanitizers
 # make fuzz     fuzz targets into build/fuzz/bin (clang): run one with its folder of tests/fuzz/corpus
 # make lint     gcc and clang warnings as errors, clang-tidy, shellcheck, man pages
@@ -120,6 +121,12 @@ tests: $(UNIT) $(BACKEND_TESTS) $(BENCH)
 
 check: all tests
 	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/run.sh
+
+# Our speed and our peers' (python3-torch, python3-faiss, python3-pil) in one table, and in
+# $(BUILD)/bench.json. BENCH_ARGS=--quick takes a minute, IMAGES=PATH adds the loader.
+bench: all tests
+	@BUILD="$(abspath $(BUILD))" tests/bench/bench.py $(if $(filter file,$(origin IMAGES)),,\
+	  --images $(IMAGES)) $(BENCH_ARGS)
 
 # The loader's speed; IMAGES is a folder or archive of images, PYTHON has Pillow and numpy.
 IMAGES ?= shared/data/stanford-cars

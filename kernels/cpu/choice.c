@@ -15,6 +15,7 @@ struct choice {
     char name[NAME]; /* of the implementation, as a check */
     bool winograd, apart;
     int index;
+    double seconds; /* as measured */
 };
 
 struct cpu_choices {
@@ -164,9 +165,9 @@ static int keep(struct cpu *cpu, struct cpu_choices *choices, const struct choic
     choices->all = larger;
     larger[choices->count++] = *choice;
     char line[KEY + NAME + 64];
-    int length = snprintf(line, sizeof line, "%s\t%s\t%d\t%s\t%s\n", choice->key,
+    int length = snprintf(line, sizeof line, "%s\t%s\t%d\t%s\t%s\t%.4f ms\n", choice->key,
                           choice->winograd ? "winograd" : "direct", choice->index,
-                          choice->apart ? "apart" : "fused", choice->name);
+                          choice->apart ? "apart" : "fused", choice->name, choice->seconds * 1e3);
     if (write(choices->file, line, (size_t)length) != length)
         return cpu_fail(cpu, "the file of chosen implementations cannot be written: %s",
                         strerror(errno));
@@ -202,6 +203,7 @@ static struct dn_conv *by_measurement(struct cpu *cpu, struct dn_conv_desc *desc
         for (int family = 0; family < (desc->add ? 4 : 2); family++)
             time_family(cpu, desc, &bench, family % 2, family / 2, &choice, &best);
     bench_free(&bench);
+    choice.seconds = best;
     return best > 0 && !keep(cpu, choices, &choice) ? chosen(cpu, desc, &choice) : NULL;
 }
 
@@ -243,7 +245,7 @@ static int read_choices(struct cpu_choices *choices, const char *path)
     char line[KEY + NAME + 64], algorithm[16], index[8], sum[16];
     while (fgets(line, sizeof line, file)) {
         struct choice c;
-        if (!strchr(line, '\n') || sscanf(line, "%127[^\t]\t%15s\t%7s\t%15s\t%63[^\n]", c.key,
+        if (!strchr(line, '\n') || sscanf(line, "%127[^\t]\t%15s\t%7s\t%15s\t%63[^\t\n]", c.key,
                                           algorithm, index, sum, c.name) != 5)
             continue;
         c.index = (int)strtol(index, NULL, 10);

@@ -1,0 +1,307 @@
+#!/usr/bin/env python3
+"""One table of our speed and our peers': bench.py [--quick] [--rounds N] [--images PATH] [-o JSON]
+
+BUILD names the build folder. Whole processes, what is compared taking turns; medians over the
+rounds. A step's time is the median within its process, after two steps of warm-up. PyTorch and
+FAISS are Debian's (python3-torch, python3-faiss); what is not installed is left out and named.
+"""
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PEER = HERE.parent / "peer"
+BUILD = Path(os.environ["BUILD"]).resolve()
+WORK = BUILD / "bench-work"
+TUNED = WORK / "tuned"  # measured choices of implementations
+# What a user of PyTorch can set from outside: a BLAS that knows AVX-512, memory that is kept.
+TUNED_PEER = {"OPENBLAS_CORETYPE": "SkylakeX", "MALLOC_MMAP_MAX_": "0",
+              "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+STEPS = [  # backbone, size, steps of a process
+    ("resnet18", 64, 10), ("resnet18", 224, 4), ("bninception", 224, 3), ("resnet50", 224, 3)]
+OURS, OURS_TUNED, DEFAULT, BEST = "ours", "ours --tune", "peer", "peer tuned"
+
+
+class Skipped(Exception):
+    pass
+
+
+def execute(command, environment=None):
+    """Output, wall seconds and peak megabytes of a process."""
+    start = time.perf_counter()
+    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, **(environment or {})}) as process:
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise Skipped(f"{' '.join(map(str, command))} ended with {process.returncode}")
+    return output, seconds, usage.ru_maxrss / 1024
+
+
+def interpreter(module):
+    """A Python that has the module, or None."""
+    for python in (os.environ.get("PYTHON"), "python3", "/usr/bin/python3"):
+        if python and subprocess.run([python, "-c", "import " + module], capture_output=True,
+                                     check=False).returncode == 0:
+            return python
+    return None
+
+
+def step_times(output, peak):
+    return {"ms": float(re.search(r"median ([\d.]+) ms", output)[1]),
+            "cpu_ms": float(re.search(r"cpu ([\d.]+) ms", output)[1]), "megabytes": peak}
+
+
+def take_turns(variants, rounds):
+    """{name: function -> {number: value}} run in turn; the medians of each number."""
+    results = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, function in variants.items():
+            results[name].append(function())
+    return {name: {key: statistics.median(r[key] for r in runs) for key in runs[0]}
+            for name, runs in results.items()}
+
+
+def row(component, unit, values, better="less", bound=None, **more):
+    """values {variant: number}; ratios are above 1 where we are ahead."""
+    ours = values.get(OURS_TUNED, values.get(OURS))
+
+    def ahead(other):
+        if ours is None or other is None:
+            return None
+        return other / ours if better == "less" else ours / other
+    return {"component": component, "unit": unit, "values": values, "bound": bound,
+            "ratio": ahead(values.get(DEFAULT)), "ratio_tuned": ahead(values.get(BEST)),
+            "fraction_of_bound": ahead(bound), **more}
+
+
+def cpu_ratio(r, peer):
+    """By processor time: other work on the machine disturbs it less (OMP_WAIT_POLICY=passive)."""
+    used = r.get("cpu_ms", {})
+    return used[peer] / used[OURS_TUNED] if peer in used else None
+
+
+def bound_ms(report, batch, mode):
+    """Sum over the convolutions of the network of the best time each was measured at."""
+    best = {}
+    for path in TUNED.glob("*.tsv"):
+        for line in path.read_text().splitlines():
+            found = re.match(r"(forward|data|weights)( inference)? n(\d+) (\S+ \S+ k\d+) "
+                             r".*\t([\d.]+) ms$", line)
+            if found and int(found[3]) == batch and bool(found[2]) == (mode == "infer"):
+                key, ms = (found[1], found[4]), float(found[5])
+                best[key] = min(ms, best.get(key, ms))
+    total = 0
+    for a, b, k in re.findall(r"conv (\S+) -> (\S+) (k\d+):", report):
+        for part in ("forward",) if mode == "infer" else ("forward", "data", "weights"):
+            total += best.get((part, f"{a} {b} {k}"), 0)  # the first has no gradient of its input
+    return total
+
+
+def bench_step(name, size, steps, mode, batch, rounds, torch):
+    reports = {}
+
+    def ours(cache):
+        def run():
+            output, _, peak = execute([BUILD / "tests/bench-step", name, size, batch, mode, steps,
+                                       cache])
+            reports[cache] = output
+            first = float(re.search(r"first step ([\d.]+) s", output)[1])
+            return {**step_times(output, peak), "first_step_s": first}
+        return run
+
+    def peer(kind, environment):
+        def run():
+            output, _, peak = execute([torch, PEER / "step.py", name, size, batch, mode, steps,
+                                       kind], environment)
+            return step_times(output, peak)
+        return run
+    variants = {OURS: ours(""), OURS_TUNED: ours(TUNED)}
+    if torch:
+        variants[DEFAULT] = peer("default", {})
+        variants[BEST] = peer("tuned", TUNED_PEER)
+    execute([BUILD / "tests/bench-step", name, size, batch, mode, 1, TUNED])  # makes the choices
+    result = take_turns(variants, rounds)
+    bound = bound_ms(reports[TUNED], batch, mode)
+    what = "training step" if mode == "train" else "inference"
+    return row(f"{name} {size} {what}, batch {batch}", "images/s",
+               {key: 1e3 * batch / value["ms"] for key, value in result.items()}, "more",
+               1e3 * batch / bound if bound else None,
+               cpu_ms={key: value["cpu_ms"] for key, value in result.items()},
+               megabytes={key: value["megabytes"] for key, value in result.items()},
+               first_step_s=result[OURS_TUNED]["first_step_s"])
+
+
+def table_of(output):
+    rows = (line.split("\t") for line in output.splitlines() if "\t" in line)
+    return {name: float(value) for name, value in rows if name != "version"}
+
+
+def bench_loss(rounds, torch):
+    shape = [128, 11318, 512, 10]
+
+    def peer(environment):
+        return lambda: table_of(execute([torch, PEER / "loss.py", *shape], environment)[0])
+    variants = {OURS: lambda: table_of(execute([BUILD / "tests/bench-loss", *shape])[0])}
+    if torch:
+        variants[DEFAULT], variants[BEST] = peer({}), peer(TUNED_PEER)
+    result = take_turns(variants, rounds)
+    for key, bound, name in (("loss", "products", "loss + synthesis, B 128, C 11318, D 512"),
+                             ("adam", "memory", "Adam, 5.8 million parameters")):
+        yield row(name, "ms", {kind: value[key] for kind, value in result.items()},
+                  bound=result[OURS][bound])
+
+
+def bench_retrieval(rounds, faiss):
+    count, dim = 8131, 512
+    embeddings, labels = WORK / "x.npy", WORK / "labels.npy"
+    make = ("import numpy as n, sys; r = n.random.default_rng(1); c = r.standard_normal((98, %d));"
+            "l = n.sort(r.integers(0, 98, %d)); n.save(sys.argv[2], l);"
+            "n.save(sys.argv[1], (c[l] + 4 * r.standard_normal((%d, %d))).astype('f4'))")
+    execute([faiss, "-c", make % (dim, count, count, dim), embeddings, labels])
+    found = {}
+
+    def timed(name, command, environment=None):
+        def run():
+            found[name], seconds, peak = execute(command, environment)
+            return {"ms": seconds * 1e3, "megabytes": peak}
+        return run
+    peer = [faiss, PEER / "retrieval.py", embeddings, labels]
+    result = take_turns({
+        OURS: timed(OURS, [BUILD / "bin/ps-eval", "-q", "--labels", labels, embeddings]),
+        DEFAULT: timed(DEFAULT, peer),
+        BEST: timed(BEST, peer, TUNED_PEER),
+    }, rounds)
+    header, values = (line.split("\t") for line in found[OURS].splitlines() if line[0] != "#")
+    ours = dict(zip(header, values))
+    for line in found[DEFAULT].splitlines():
+        name, value = line.split()
+        if name in ours and abs(float(value) - float(ours[name])) > 1e-4:
+            raise Skipped(f"ps-eval has {name} {ours[name]}, FAISS and numpy {value}")
+    return row(f"ps-eval {count} x {dim}, whole process", "ms",
+               {key: value["ms"] for key, value in result.items()},
+               megabytes={key: value["megabytes"] for key, value in result.items()})
+
+
+def bench_startup(rounds, torch, faiss):
+    def wall(command):
+        return lambda: {"ms": execute(command)[1] * 1e3}
+    for tool, python, module in (("ps-eval", faiss, "faiss"), ("ps-train", torch, "torch")):
+        variants = {OURS: wall([BUILD / "bin" / tool, "--version"])}
+        if python:
+            variants[DEFAULT] = wall([python, "-c", "import " + module])
+        result = take_turns(variants, rounds)
+        yield row(f"{tool} --version (peer: import {module})", "ms",
+                  {key: value["ms"] for key, value in result.items()})
+
+
+def bench_loader(images, pillow):
+    environment = {"PYTHON": pillow or "none", "SECONDS_EACH": "2",
+                   "PATH": f"{BUILD}/bin:{os.environ['PATH']}"}
+    execute([HERE / "loader.sh", images], environment)
+    for size in ("small", "large"):
+        speed = {}
+        for line in (BUILD / "bench" / f"{size}.tsv").read_text().splitlines():
+            who, transform, _, threads, _, per_core = line.split("\t")
+            if threads == "1":
+                kind = OURS if who == "ours" else DEFAULT
+                speed.setdefault(transform, {})[kind] = float(per_core)
+        for transform, values in speed.items():
+            yield row(f"loader, {size} JPEGs, {transform} 224", "images/s/core", values, "more")
+
+
+def machine():
+    def first(path, pattern):
+        found = re.search(pattern, Path(path).read_text(), re.M)
+        return found[1] if found else "unknown"
+    return {"processor": first("/proc/cpuinfo", r"^model name\s*: (.*)"), "cores": os.cpu_count(),
+            "memory_gb": int(first("/proc/meminfo", r"^MemTotal:\s*(\d+)")) // 1048576,
+            "system": platform.platform(), "load": os.getloadavg(),
+            "omp": {k: v for k, v in os.environ.items() if k.startswith("OMP_")}}
+
+
+def versions(torch, faiss, pillow):
+    found = {}
+    for python, module in ((torch, "torch"), (faiss, "faiss"), (pillow, "PIL")):
+        script = f"import {module}; print({module}.__version__)"
+        found[module] = execute([python, "-c", script])[0].strip() if python else None
+    return found
+
+
+def number(value):
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def print_table(report):
+    m = report["machine"]
+    print(f"{m['processor']}, {m['cores']} cores, {m['memory_gb']} GB, {m['system']}; "
+          f"load {m['load'][0]:.1f} at the start, {report['load_after'][0]:.1f} at the end; "
+          + " ".join(f"{k}={v}" for k, v in m["omp"].items()))
+    print(", ".join(f"{name} {version or 'not installed'}"
+                    for name, version in report["versions"].items()))
+    for reason in report["skipped"]:
+        print("left out:", reason)
+    head = ["component", "unit", OURS, OURS_TUNED, DEFAULT, BEST, "ratio", "to tuned",
+            "by CPU time", "to tuned", "bound", "of bound", "MB ours", "MB peer"]
+    print("\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for r in report["rows"]:
+        memory, values = r.get("megabytes", {}), r["values"]
+        cells = [r["component"], r["unit"]]
+        cells += [number(values.get(key)) for key in (OURS, OURS_TUNED, DEFAULT, BEST)]
+        cells += [number(r["ratio"]), number(r["ratio_tuned"])]
+        cells += [number(cpu_ratio(r, DEFAULT)), number(cpu_ratio(r, BEST))]
+        cells += [number(r["bound"]), number(r["fraction_of_bound"])]
+        cells += [number(memory.get(OURS_TUNED, memory.get(OURS))), number(memory.get(DEFAULT))]
+        print("| " + " | ".join(cells) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="only 64 x 64 images, and one round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=32, help="images a step")
+    parser.add_argument("--images", help="folder or archive of images for the loader")
+    parser.add_argument("-o", "--output", default=BUILD / "bench.json", help="JSON")
+    args = parser.parse_args()
+    rounds = 1 if args.quick else args.rounds
+    TUNED.mkdir(parents=True, exist_ok=True)
+    for old in TUNED.glob("*.tsv"):
+        old.unlink()  # the bound is measured in this run
+    torch, faiss, pillow = interpreter("torch"), interpreter("faiss"), interpreter("PIL, numpy")
+    report = {"machine": machine(), "versions": versions(torch, faiss, pillow), "rounds": rounds,
+              "rows": [], "skipped": []}
+
+    def add(name, function):
+        print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr)
+        try:
+            report["rows"].extend(function())
+        except (Skipped, OSError) as reason:
+            report["skipped"].append(f"{name}: {reason}")
+        report["load_after"] = os.getloadavg()
+        Path(args.output).write_text(json.dumps(report, indent=1) + "\n")
+    add("loss and Adam", lambda: bench_loss(rounds, torch))
+    if faiss:
+        add("retrieval", lambda: [bench_retrieval(rounds, faiss)])
+    add("start-up", lambda: bench_startup(3 * rounds, torch, faiss))
+    for name, size, steps in STEPS[:1] if args.quick else STEPS:
+        for mode in ("train", "infer"):
+            add(f"{name} {size} {mode}",
+                lambda a=(name, size, steps, mode): [bench_step(*a, args.batch, rounds, torch)])
+    if args.images:
+        add("loader", lambda: bench_loader(args.images, pillow))
+    else:
+        report["skipped"].append("loader: no images (IMAGES=PATH)")
+    print_table(report)
+
+
+if __name__ == "__main__":
+    main()
