@@ -3,6 +3,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "eval/interop.h"
 #include "net/device.h"
 #include "net/model.h"
 #include "train/embed.h"
@@ -13,7 +14,7 @@
 struct settings {
     const char *model, *output, *device;
     long raw, batch, workers, threads, level;
-    int precision, type;
+    int precision, type, format;
 };
 
 struct shards {
@@ -105,7 +106,8 @@ static int run(char **paths, int count, const struct settings *settings)
                              : embed_pixels(&e, &shards, settings);
     if (!rc) {
         e.half = settings->type == 1;
-        rc = ps_embedding_write(&e, settings->output, (int)settings->level);
+        rc = ps_embedding_save(&e, settings->output, (enum ps_embedding_format)settings->format,
+                               (int)settings->level);
         ps_embedding_free(&e);
     }
     close_shards(&shards);
@@ -171,11 +173,17 @@ int main(int argc, char **argv)
          .value = &settings.type,
          .argument = "f32|f16",
          .help = "type of the numbers in the file"},
+        {.kind = PS_OPT_CHOICE,
+         .name = "format",
+         .value = &settings.format,
+         .argument = ps_embedding_format_words,
+         .help = "of the file"},
         {.kind = PS_OPT_INT,
          .name = "level",
          .value = &settings.level,
          .argument = "N",
-         .help = "zstd level; 0 writes plain safetensors",
+         .help = "zstd level",
+         .least = 1,
          .most = 19},
     };
     struct ps_command command = {

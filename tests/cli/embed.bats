@@ -38,6 +38,16 @@ setup() {
     ps-embed -q -m run/last.safetensors -o - test.mdb train.mdb | ps-eval - | grep -w 48
 }
 
+@test "other formats hold the same embeddings" {
+    local format
+    for format in safetensors npy tsv; do
+        ps-embed -q -m run/last.safetensors --format "$format" -o "x.$format" test.mdb
+        diff <(ps-eval test.emb.zst | grep -v '^#' | cut -f 2-) \
+            <(ps-eval "x.$format" | grep -v '^#' | cut -f 2-)
+    done
+    run -2 ps-embed -q -m run/last.safetensors --format npy -o - test.mdb
+}
+
 @test "raw pixels need no model" {
     ps-embed -q --raw-pixels 8 -o raw.emb.zst test.mdb
     zstd -qdc raw.emb.zst | head -c 2000 | grep -aq '\[24,192\]'
