@@ -41,9 +41,18 @@ near() {
 
 @test "stand-in: every operator, loss and optimiser of the backend agrees with ref" {
     need_standin
-    run -0 "$BUILD/tests/compare" test cuda 1 10
+    run -0 "$BUILD/tests/compare" test cuda 1 8
     [[ $output != *"not ok"* ]]
     [[ $output == *"conv: cuda against ref"* ]]
+}
+
+@test "stand-in: losses and a network agree with PyTorch's numbers" {
+    need_standin
+    golden=$BATS_TEST_DIRNAME/../golden
+    run -0 "$BUILD/tests/golden" --device cuda "$golden/loss" \
+        "$golden/net/bninception_s64_b2_gap_frozen.safetensors"
+    [[ $output != *"not ok"* ]]
+    [[ $output == *"net/bninception_s64_b2_gap_frozen.safetensors on cuda"* ]]
 }
 
 @test "stand-in: it ends the program where a GPU or its libraries would misbehave" {
