@@ -43,7 +43,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
 LDLIBS = -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
 
-LIB_SRC := $(wildcard lib/*/*.c) $(wildcard kernels/ref/*.c) $(wildcard kernels/cpu/*.c)
+LIB_SRC := $(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
 # Where the system has FAISS's own C library, it is linked and our few functions are left out.
 FAISS_C := $(if $(wildcard $(foreach d,/usr/lib /usr/lib/$(shell $(CC) -print-multiarch) \
   /usr/local/lib,$d/libfaiss_c.so $d/libfaiss_c.a)),-lfaiss_c)

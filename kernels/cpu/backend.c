@@ -238,11 +238,11 @@ static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum
                              ps_act *const *din)
 {
     struct cpu *cpu = cpu_of(be);
-    const struct cpu_kind *kind = kinds[desc->op];
-    if (inputs < 1 || inputs > CPU_INPUTS) {
-        cpu_fail(cpu, "an operator takes 1 to %d inputs, not %d", CPU_INPUTS, inputs);
+    const struct ps_node_request request = {desc, mode, inputs, in, out, dout, din};
+    struct ps_node_facts facts;
+    if (ps_node_check(&request, &facts, cpu->error, sizeof cpu->error))
         return NULL;
-    }
+    const struct cpu_kind *kind = kinds[desc->op];
     ps_node *node = calloc(1, kind->size);
     if (!node) {
         cpu_fail(cpu, "out of memory");

@@ -17,11 +17,6 @@ static int bn_prepare(struct cpu *cpu, ps_node *node)
 {
     struct bn_node *bn = (struct bn_node *)node;
     const ps_act *y = node->out;
-    for (int i = 0; i < node->inputs; i++)
-        if (node->in[i]->count != y->count || node->in[i]->block != y->block)
-            return cpu_fail(cpu, "bn: input %d differs in shape from the output", i);
-    if (node->inputs != 1 + node->desc.residual || node->mode != PS_TRAIN)
-        return cpu_fail(cpu, "bn: wrong inputs, or not for training");
     size_t channels = (size_t)y->shape.c;
     bn->groups = channels / (size_t)y->block;
     bn->points = y->count / channels;

@@ -70,10 +70,6 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
     struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
-    if (node->inputs != 1 + d->residual || d->stride < 1 || x.n != y.n || y.c != d->out_channels ||
-        y.h != (x.h + 2 * d->pad - d->kernel) / d->stride + 1 ||
-        y.w != (x.w + 2 * d->pad - d->kernel) / d->stride + 1)
-        return cpu_fail(cpu, "convolution: shapes do not go together");
     conv->each = (size_t)x.c * d->kernel * d->kernel;
     if (d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT) {
         conv->bias = cpu_alloc(cpu, sizeof(float) * (size_t)y.c);

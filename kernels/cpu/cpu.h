@@ -4,6 +4,8 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/flat.h"
+#include "kernels/node_check.h"
 
 #include <omp.h>
 #include <stdbool.h>
@@ -23,16 +25,6 @@ struct cpu {
     char error[256], text[160];
 };
 
-struct ps_vec {
-    float *data;
-    size_t n;
-};
-
-struct ps_mem {
-    char *data;
-    size_t bytes;
-};
-
 /*
  * (N, C, H, W) in groups of `block` channels: element (n, c, y, x) is
  * data[(((n * groups + c / block) * H + y) * W + x) * block + c % block]. block is DN_BLOCK, or 1
@@ -45,15 +37,13 @@ struct ps_act {
     float *data;
 };
 
-enum { CPU_INPUTS = 8 };
-
 /* A node of a kind is a struct of kind->size bytes that begins with this one. */
 struct ps_node {
     const struct cpu_kind *kind;
     struct ps_op_desc desc;
     enum ps_mode mode;
     int inputs;
-    const ps_act *in[CPU_INPUTS], *din[CPU_INPUTS], *out, *dout;
+    const ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS], *out, *dout;
     char text[240];
 };
 

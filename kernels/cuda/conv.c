@@ -317,9 +317,7 @@ static void conv_release(struct cuda *cuda, ps_node *node)
         cudnnDestroyTensorDescriptor(c->x);
 }
 
-const struct cuda_kind cuda_conv = {.name = "conv",
-                                    .size = sizeof(struct conv_node),
-                                    .inputs = 1,
+const struct cuda_kind cuda_conv = {.size = sizeof(struct conv_node),
                                     .prepare = conv_prepare,
                                     .update = conv_update,
                                     .forward = conv_forward,

@@ -9,6 +9,8 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/operators.h"
+#include "kernels/flat.h"
+#include "kernels/node_check.h"
 
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
@@ -16,7 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { CUDA_INPUTS = 8, CUDA_STAGES = 4, CUDA_STAGE_BYTES = 8 << 20, CUDA_ALIGNMENT = 256 };
+enum { CUDA_STAGES = 4, CUDA_STAGE_BYTES = 8 << 20, CUDA_ALIGNMENT = 256 };
 
 /* Pinned host memory on its way to or from the device; done: the last copy has ended. */
 struct cuda_stage {
@@ -43,16 +45,6 @@ struct cuda {
     char error[256], text[160];
 };
 
-struct ps_vec {
-    float *data;
-    size_t n;
-};
-
-struct ps_mem {
-    char *data;
-    size_t bytes;
-};
-
 struct ps_act {
     struct ps_shape shape;
     size_t count; /* n c h w */
@@ -65,15 +57,14 @@ struct ps_node {
     struct ps_op_desc desc;
     enum ps_mode mode;
     int inputs;
-    const ps_act *in[CUDA_INPUTS], *din[CUDA_INPUTS], *out, *dout; /* din: NULL if not wanted */
-    size_t params_needed, state_needed;                            /* least lengths of vectors */
+    const ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS], *out,
+        *dout;                          /* din: NULL if not wanted */
+    size_t params_needed, state_needed; /* least lengths of vectors */
     char text[160];
 };
 
 struct cuda_kind {
-    const char *name;
     size_t size;
-    int inputs; /* without the residual; 0: one or more */
     /* update, prepare and release may be NULL; release also follows a prepare that failed */
     int (*prepare)(struct cuda *cuda, ps_node *node);
     int (*update)(struct cuda *cuda, ps_node *node, const float *params, const float *state);

@@ -68,9 +68,7 @@ static void bn_release(struct cuda *cuda, ps_node *node)
     cudaFree(((struct bn_node *)node)->saved);
 }
 
-const struct cuda_kind cuda_bn = {.name = "bn",
-                                  .size = sizeof(struct bn_node),
-                                  .inputs = 1,
+const struct cuda_kind cuda_bn = {.size = sizeof(struct bn_node),
                                   .prepare = bn_prepare,
                                   .forward = bn_forward,
                                   .backward = bn_backward,
@@ -97,11 +95,8 @@ static int relu_backward(struct cuda *cuda, ps_node *node, const float *params, 
                       "gradient of relu");
 }
 
-const struct cuda_kind cuda_relu = {.name = "relu",
-                                    .size = sizeof(ps_node),
-                                    .inputs = 1,
-                                    .forward = relu_forward,
-                                    .backward = relu_backward};
+const struct cuda_kind cuda_relu = {
+    .size = sizeof(ps_node), .forward = relu_forward, .backward = relu_backward};
 
 static int add_forward(struct cuda *cuda, ps_node *node, const float *params, float *state)
 {
@@ -125,11 +120,8 @@ static int add_backward(struct cuda *cuda, ps_node *node, const float *params, c
     return 0;
 }
 
-const struct cuda_kind cuda_add = {.name = "add",
-                                   .size = sizeof(ps_node),
-                                   .inputs = 2,
-                                   .forward = add_forward,
-                                   .backward = add_backward};
+const struct cuda_kind cuda_add = {
+    .size = sizeof(ps_node), .forward = add_forward, .backward = add_backward};
 
 static int concat_forward(struct cuda *cuda, ps_node *node, const float *params, float *state)
 {
@@ -166,10 +158,8 @@ static int concat_backward(struct cuda *cuda, ps_node *node, const float *params
     return 0;
 }
 
-const struct cuda_kind cuda_concat = {.name = "concat",
-                                      .size = sizeof(ps_node),
-                                      .forward = concat_forward,
-                                      .backward = concat_backward};
+const struct cuda_kind cuda_concat = {
+    .size = sizeof(ps_node), .forward = concat_forward, .backward = concat_backward};
 
 static int linear_prepare(struct cuda *cuda, ps_node *node)
 {
@@ -214,9 +204,7 @@ static int linear_backward(struct cuda *cuda, ps_node *node, const float *params
         "gradient of the bias");
 }
 
-const struct cuda_kind cuda_linear = {.name = "linear",
-                                      .size = sizeof(ps_node),
-                                      .inputs = 1,
+const struct cuda_kind cuda_linear = {.size = sizeof(ps_node),
                                       .prepare = linear_prepare,
                                       .forward = linear_forward,
                                       .backward = linear_backward};

@@ -59,9 +59,7 @@ static int window_backward(struct cuda *cuda, ps_node *node, const float *params
                       "gradient of maxpool");
 }
 
-const struct cuda_kind cuda_window = {.name = "pool",
-                                      .size = sizeof(struct pool_node),
-                                      .inputs = 1,
+const struct cuda_kind cuda_window = {.size = sizeof(struct pool_node),
                                       .prepare = window_prepare,
                                       .forward = window_forward,
                                       .backward = window_backward,
@@ -99,9 +97,7 @@ static int global_backward(struct cuda *cuda, ps_node *node, const float *params
                       "gradient of global pool");
 }
 
-const struct cuda_kind cuda_global = {.name = "global",
-                                      .size = sizeof(struct pool_node),
-                                      .inputs = 1,
+const struct cuda_kind cuda_global = {.size = sizeof(struct pool_node),
                                       .prepare = global_prepare,
                                       .forward = global_forward,
                                       .backward = global_backward,

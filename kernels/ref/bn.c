@@ -7,14 +7,6 @@
 
 #include <math.h>
 
-static bool bn_shape(const ps_node *node, struct ps_shape *out)
-{
-    const struct ps_op_desc *d = &node->desc;
-    *out = node->in[0]->shape;
-    return d->gamma != PS_ABSENT && d->beta != PS_ABSENT && d->mean != PS_ABSENT &&
-           d->var != PS_ABSENT;
-}
-
 /* Mean and 1 / sqrt(var + eps) of each channel. */
 static size_t bn_saved(const ps_node *node)
 {
@@ -95,4 +87,4 @@ static int bn_backward(ps_backend *be, ps_node *node, const ps_vec *params, cons
     return 0;
 }
 
-const struct ps_ref_op ps_ref_bn = {"bn", 1, bn_shape, bn_saved, bn_forward, bn_backward};
+const struct ps_ref_op ps_ref_bn = {bn_saved, bn_forward, bn_backward};

@@ -17,20 +17,6 @@ struct geometry {
     size_t patch;           /* I k k */
 };
 
-static bool conv_shape(const ps_node *node, struct ps_shape *out)
-{
-    const struct ps_op_desc *d = &node->desc;
-    struct ps_shape in = node->in[0]->shape;
-    int h = in.h + 2 * d->pad - d->kernel, w = in.w + 2 * d->pad - d->kernel;
-    if (h < 0 || w < 0 || d->weight == PS_ABSENT)
-        return false;
-    if (d->bn == PS_BN_FROZEN && (d->gamma == PS_ABSENT || d->beta == PS_ABSENT ||
-                                  d->mean == PS_ABSENT || d->var == PS_ABSENT))
-        return false;
-    *out = (struct ps_shape){in.n, d->out_channels, h / d->stride + 1, w / d->stride + 1};
-    return true;
-}
-
 static struct geometry conv_geometry(const ps_backend *be, const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
@@ -260,5 +246,4 @@ static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
     return 0;
 }
 
-const struct ps_ref_op ps_ref_conv = {"conv",       1, conv_shape, conv_saved, conv_forward,
-                                      conv_backward};
+const struct ps_ref_op ps_ref_conv = {conv_saved, conv_forward, conv_backward};

@@ -1,6 +1,5 @@
 #include "kernels/ref/ref.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,78 +11,15 @@ static const struct ps_ref_op *const operators[] = {
     [PS_OP_LINEAR] = &ps_ref_linear,
 };
 
-static bool same_shape(struct ps_shape a, struct ps_shape b)
-{
-    return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
-}
-
-static int check(ps_backend *be, const ps_node *node)
-{
-    const struct ps_op_desc *d = &node->desc;
-    bool has_window = d->op == PS_OP_CONV || d->op == PS_OP_MAXPOOL || d->op == PS_OP_AVGPOOL;
-    int residual = (d->op == PS_OP_CONV || d->op == PS_OP_BN) && d->residual;
-    struct ps_shape shape;
-    if (has_window && (d->kernel < 1 || d->stride < 1 || d->pad < 0 || d->pad >= d->kernel))
-        return ps_ref_fail(be, "%s: kernel %d, stride %d, pad %d", node->op->name, d->kernel,
-                           d->stride, d->pad);
-    if (node->inputs < 1 || (node->op->inputs && node->inputs != node->op->inputs + residual))
-        return ps_ref_fail(be, "%s: %d inputs", node->op->name, node->inputs);
-    if (!node->op->shape(node, &shape) || !same_shape(shape, node->out->shape))
-        return ps_ref_fail(be, "%s: shapes of inputs and output do not agree", node->op->name);
-    if (residual && !same_shape(node->in[node->inputs - 1]->shape, shape))
-        return ps_ref_fail(be, "%s: the residual has another shape", node->op->name);
-    if (d->op == PS_OP_BN && (d->bn != PS_BN_BATCH || node->mode != PS_TRAIN))
-        return ps_ref_fail(be, "bn: statistics of the batch are for training");
-    if (d->op == PS_OP_CONV && d->bn == PS_BN_BATCH)
-        return ps_ref_fail(be, "conv: statistics of the batch need a bn of their own");
-    if (node->mode == PS_TRAIN && (!node->dout || !same_shape(node->dout->shape, shape)))
-        return ps_ref_fail(be, "%s: training needs the output's gradient", node->op->name);
-    for (int i = 0; i < node->inputs; i++)
-        if (node->din[i] && !same_shape(node->din[i]->shape, node->in[i]->shape))
-            return ps_ref_fail(be, "%s: a gradient has another shape", node->op->name);
-    return 0;
-}
-
-static void need(size_t *needed, size_t offset, size_t count)
-{
-    if (offset != PS_ABSENT && offset + count > *needed)
-        *needed = offset + count;
-}
-
-static void count_params(ps_node *node)
-{
-    const struct ps_op_desc *d = &node->desc;
-    size_t channels = (size_t)node->out->shape.c, weights = channels * (size_t)node->in[0]->shape.c;
-    if (d->op == PS_OP_CONV)
-        weights *= (size_t)d->kernel * (size_t)d->kernel;
-    if (d->op == PS_OP_CONV || d->op == PS_OP_LINEAR) {
-        need(&node->params_needed, d->weight, weights);
-        need(&node->params_needed, d->bias, channels);
-    }
-    if (d->op == PS_OP_BN || (d->op == PS_OP_CONV && d->bn == PS_BN_FROZEN)) {
-        need(&node->params_needed, d->gamma, channels);
-        need(&node->params_needed, d->beta, channels);
-        need(&node->state_needed, d->mean, channels);
-        need(&node->state_needed, d->var, channels);
-    }
-}
-
-static void describe(ps_node *node)
-{
-    struct ps_shape in = node->in[0]->shape, out = node->out->shape;
-    int length = snprintf(node->text, sizeof node->text, "%s %dx%dx%d -> %dx%dx%d", node->op->name,
-                          in.c, in.h, in.w, out.c, out.h, out.w);
-    if (node->desc.kernel > 0 && length > 0 && (size_t)length < sizeof node->text)
-        snprintf(node->text + length, sizeof node->text - (size_t)length, " k%d s%d",
-                 node->desc.kernel, node->desc.stride);
-}
-
 ps_node *ps_ref_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode,
                          int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
                          ps_act *const *din)
 {
-    if (desc->op > PS_OP_LINEAR || inputs < 1 || inputs > PS_REF_INPUTS) {
-        ps_ref_fail(be, "no operator %d with %d inputs", (int)desc->op, inputs);
+    const struct ps_node_request request = {desc, mode, inputs, in, out, dout, din};
+    struct ps_node_facts facts;
+    char why[256];
+    if (ps_node_check(&request, &facts, why, sizeof why)) {
+        ps_ref_fail(be, "%s", why);
         return NULL;
     }
     ps_node *node = calloc(1, sizeof *node);
@@ -92,27 +28,28 @@ ps_node *ps_ref_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_
         return NULL;
     }
     *node = (ps_node){
-        .desc = *desc, .op = operators[desc->op], .mode = mode, .inputs = inputs, .out = out};
+        .desc = *desc,
+        .op = operators[desc->op],
+        .mode = mode,
+        .inputs = inputs,
+        .out = out,
+        .dout = mode == PS_TRAIN ? dout : NULL,
+        .params_needed = facts.params,
+        .state_needed = facts.state,
+    };
+    memcpy(node->text, facts.text, sizeof facts.text);
     for (int i = 0; i < inputs; i++) {
         node->in[i] = in[i];
         node->din[i] = mode == PS_TRAIN && din ? din[i] : NULL;
-    }
-    if (mode == PS_TRAIN)
-        node->dout = dout;
-    if (check(be, node)) {
-        ps_ref_node_free(be, node);
-        return NULL;
     }
     if (mode == PS_TRAIN && node->op->saved) {
         node->saved = calloc(node->op->saved(node), sizeof *node->saved);
         if (!node->saved) {
             ps_ref_node_free(be, node);
-            ps_ref_fail(be, "%s: out of memory", operators[desc->op]->name);
+            ps_ref_fail(be, "%s: out of memory", facts.text);
             return NULL;
         }
     }
-    count_params(node);
-    describe(node);
     return node;
 }
 
@@ -141,7 +78,7 @@ int ps_ref_node_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
                          ps_vec *grads, bool accumulate)
 {
     if (node->mode != PS_TRAIN)
-        return ps_ref_fail(be, "%s: not prepared for training", node->op->name);
+        return ps_ref_fail(be, "%s: not prepared for training", node->text);
     if (check_vectors(be, node, params, state) ||
         (grads && ps_ref_range(be, grads, 0, node->params_needed)))
         return -1;

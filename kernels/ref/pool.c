@@ -4,27 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-/* The last window starts inside the input or its left padding (PyTorch). */
-static int pooled(int size, const struct ps_op_desc *d)
-{
-    int span = size + 2 * d->pad - d->kernel;
-    if (span < 0)
-        return 0;
-    int out = (d->ceil ? span + d->stride - 1 : span) / d->stride + 1;
-    if (d->ceil && (out - 1) * d->stride >= size + d->pad)
-        out--;
-    return out;
-}
-
-static bool pool_shape(const ps_node *node, struct ps_shape *out)
-{
-    struct ps_shape in = node->in[0]->shape;
-    if (2 * node->desc.pad > node->desc.kernel)
-        return false;
-    *out = (struct ps_shape){in.n, in.c, pooled(in.h, &node->desc), pooled(in.w, &node->desc)};
-    return out->h > 0 && out->w > 0;
-}
-
 struct window {
     size_t out;         /* index of the output element */
     const double *x;    /* the input plane */
@@ -153,13 +132,6 @@ static int avg_backward(ps_backend *be, ps_node *node, const ps_vec *params, con
     return 0;
 }
 
-static bool global_shape(const ps_node *node, struct ps_shape *out)
-{
-    struct ps_shape in = node->in[0]->shape;
-    *out = (struct ps_shape){in.n, in.c, 1, 1};
-    return true;
-}
-
 static size_t first_largest(const double *x, size_t n)
 {
     size_t best = 0;
@@ -204,7 +176,6 @@ static int global_backward(ps_backend *be, ps_node *node, const ps_vec *params, 
     return 0;
 }
 
-const struct ps_ref_op ps_ref_maxpool = {"maxpool", 1, pool_shape, NULL, max_forward, max_backward};
-const struct ps_ref_op ps_ref_avgpool = {"avgpool", 1, pool_shape, NULL, avg_forward, avg_backward};
-const struct ps_ref_op ps_ref_global = {"global",       1, global_shape, NULL, global_forward,
-                                        global_backward};
+const struct ps_ref_op ps_ref_maxpool = {NULL, max_forward, max_backward};
+const struct ps_ref_op ps_ref_avgpool = {NULL, avg_forward, avg_backward};
+const struct ps_ref_op ps_ref_global = {NULL, global_forward, global_backward};

@@ -6,7 +6,7 @@
 #ifndef PS_KERNELS_REF_REF_H
 #define PS_KERNELS_REF_REF_H
 
-#include "kernels/backend.h"
+#include "kernels/node_check.h"
 
 struct ps_vec {
     size_t n;
@@ -23,14 +23,8 @@ struct ps_act {
     double *x;
 };
 
-enum { PS_REF_INPUTS = 8 }; /* of one operator, at most */
-
 /* What an operator is made of. */
 struct ps_ref_op {
-    const char *name;
-    int inputs; /* without the residual; 0: one or more */
-    /* Shape of the output; false if the inputs do not go together. */
-    bool (*shape)(const ps_node *node, struct ps_shape *out);
     size_t (*saved)(const ps_node *node); /* doubles kept for backward; NULL: none */
     int (*forward)(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state);
     int (*backward)(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
@@ -42,11 +36,11 @@ struct ps_node {
     const struct ps_ref_op *op;
     enum ps_mode mode;
     int inputs;
-    ps_act *in[PS_REF_INPUTS], *din[PS_REF_INPUTS]; /* din: NULL where not wanted */
+    ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS]; /* din: NULL where not wanted */
     ps_act *out, *dout;
     double *saved;                      /* NULL for INFER */
     size_t params_needed, state_needed; /* least lengths of the vectors */
-    char text[160];
+    char text[sizeof((struct ps_node_facts *)NULL)->text];
 };
 
 extern const struct ps_ref_op ps_ref_conv, ps_ref_bn, ps_ref_relu, ps_ref_add, ps_ref_concat,

@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-static bool first_shape(const ps_node *node, struct ps_shape *out)
-{
-    *out = node->in[0]->shape;
-    return true;
-}
-
 static int relu_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
 {
     (void)be, (void)params, (void)state;
@@ -26,13 +20,6 @@ static int relu_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
     for (size_t i = 0; node->din[0] && i < n; i++)
         node->din[0]->x[i] = node->out->x[i] > 0 ? node->dout->x[i] : 0;
     return 0;
-}
-
-static bool add_shape(const ps_node *node, struct ps_shape *out)
-{
-    struct ps_shape a = node->in[0]->shape, b = node->in[1]->shape;
-    *out = a;
-    return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
 }
 
 static int add_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
@@ -58,18 +45,6 @@ static int add_backward(ps_backend *be, ps_node *node, const ps_vec *params, con
                 node->din[k]->x[i] = dy;
     }
     return 0;
-}
-
-static bool concat_shape(const ps_node *node, struct ps_shape *out)
-{
-    *out = node->in[0]->shape;
-    for (int i = 1; i < node->inputs; i++) {
-        struct ps_shape s = node->in[i]->shape;
-        if (s.n != out->n || s.h != out->h || s.w != out->w)
-            return false;
-        out->c += s.c;
-    }
-    return true;
 }
 
 static int concat_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
@@ -98,13 +73,6 @@ static int concat_backward(ps_backend *be, ps_node *node, const ps_vec *params, 
             from += image;
         }
     return 0;
-}
-
-static bool linear_shape(const ps_node *node, struct ps_shape *out)
-{
-    struct ps_shape in = node->in[0]->shape;
-    *out = (struct ps_shape){in.n, node->desc.out_channels, 1, 1};
-    return in.h == 1 && in.w == 1 && node->desc.weight != PS_ABSENT;
 }
 
 static int linear_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
@@ -147,9 +115,7 @@ static int linear_backward(ps_backend *be, ps_node *node, const ps_vec *params, 
     return 0;
 }
 
-const struct ps_ref_op ps_ref_relu = {"relu", 1, first_shape, NULL, relu_forward, relu_backward};
-const struct ps_ref_op ps_ref_add = {"add", 2, add_shape, NULL, add_forward, add_backward};
-const struct ps_ref_op ps_ref_concat = {"concat",       0, concat_shape, NULL, concat_forward,
-                                        concat_backward};
-const struct ps_ref_op ps_ref_linear = {"linear",       1, linear_shape, NULL, linear_forward,
-                                        linear_backward};
+const struct ps_ref_op ps_ref_relu = {NULL, relu_forward, relu_backward};
+const struct ps_ref_op ps_ref_add = {NULL, add_forward, add_backward};
+const struct ps_ref_op ps_ref_concat = {NULL, concat_forward, concat_backward};
+const struct ps_ref_op ps_ref_linear = {NULL, linear_forward, linear_backward};

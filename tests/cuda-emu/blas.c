@@ -8,17 +8,7 @@ struct cublasContext {
     cudaStream_t stream;
 };
 
-cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)
-{
-    *handle = standin_new(STANDIN_BLAS, sizeof **handle);
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-cublasStatus_t cublasDestroy_v2(cublasHandle_t handle)
-{
-    standin_free(handle, STANDIN_BLAS, "cublasDestroy");
-    return CUBLAS_STATUS_SUCCESS;
-}
+STANDIN_HANDLE(cublasStatus_t, cublasCreate_v2, cublasDestroy_v2, cublasHandle_t, STANDIN_BLAS)
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream)
 {

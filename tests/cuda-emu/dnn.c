@@ -31,17 +31,13 @@ struct cudnnConvolutionStruct {
     bool exact;      /* no TF32 */
 };
 
-cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
-{
-    *handle = standin_new(STANDIN_DNN, sizeof **handle);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
-{
-    standin_free(handle, STANDIN_DNN, "cudnnDestroy");
-    return CUDNN_STATUS_SUCCESS;
-}
+STANDIN_HANDLE(cudnnStatus_t, cudnnCreate, cudnnDestroy, cudnnHandle_t, STANDIN_DNN)
+STANDIN_HANDLE(cudnnStatus_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor,
+               cudnnTensorDescriptor_t, STANDIN_TENSOR)
+STANDIN_HANDLE(cudnnStatus_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor,
+               cudnnFilterDescriptor_t, STANDIN_FILTER)
+STANDIN_HANDLE(cudnnStatus_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor,
+               cudnnConvolutionDescriptor_t, STANDIN_CONVOLUTION)
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
@@ -61,18 +57,6 @@ const char *cudnnGetErrorString(cudnnStatus_t status)
     return status == CUDNN_STATUS_NOT_SUPPORTED ? "not supported" : "an error of the stand-in";
 }
 
-cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t *tensor)
-{
-    *tensor = standin_new(STANDIN_TENSOR, sizeof **tensor);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t tensor)
-{
-    standin_free(tensor, STANDIN_TENSOR, "cudnnDestroyTensorDescriptor");
-    return CUDNN_STATUS_SUCCESS;
-}
-
 cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t tensor, cudnnTensorFormat_t format,
                                          cudnnDataType_t type, int n, int c, int h, int w)
 {
@@ -86,18 +70,6 @@ cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t tensor, cudnnTe
     return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t *filter)
-{
-    *filter = standin_new(STANDIN_FILTER, sizeof **filter);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t filter)
-{
-    standin_free(filter, STANDIN_FILTER, "cudnnDestroyFilterDescriptor");
-    return CUDNN_STATUS_SUCCESS;
-}
-
 cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t filter, cudnnDataType_t type,
                                          cudnnTensorFormat_t format, int k, int c, int h, int w)
 {
@@ -108,18 +80,6 @@ cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t filter, cudnnDa
     filter->c = c;
     filter->h = h;
     filter->w = w;
-    return CUDNN_STATUS_SUCCESS;
-}
-
-cudnnStatus_t cudnnCreateConvolutionDescriptor(cudnnConvolutionDescriptor_t *conv)
-{
-    *conv = standin_new(STANDIN_CONVOLUTION, sizeof **conv);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-cudnnStatus_t cudnnDestroyConvolutionDescriptor(cudnnConvolutionDescriptor_t conv)
-{
-    standin_free(conv, STANDIN_CONVOLUTION, "cudnnDestroyConvolutionDescriptor");
     return CUDNN_STATUS_SUCCESS;
 }
 

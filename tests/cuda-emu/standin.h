@@ -42,4 +42,17 @@ void *standin_new(enum standin_kind kind, size_t size);
 void standin_check(const void *object, enum standin_kind kind, const char *what);
 void standin_free(void *object, enum standin_kind kind, const char *what);
 
+/* Defines the functions of a library that make and end a handle of a kind; 0 is their success. */
+#define STANDIN_HANDLE(status, create, destroy, handle_type, kind)                                 \
+    status create(handle_type *handle)                                                             \
+    {                                                                                              \
+        *handle = standin_new(kind, sizeof **handle);                                              \
+        return (status)0;                                                                          \
+    }                                                                                              \
+    status destroy(handle_type handle)                                                             \
+    {                                                                                              \
+        standin_free(handle, kind, #destroy);                                                      \
+        return (status)0;                                                                          \
+    }
+
 #endif
