@@ -87,8 +87,8 @@ $(OUT)/%.svg: $(RUNS:%=$(OUT)/%/last.safetensors) | $(BIN)/ps-view
 $(OUT)/hardest-queries.png: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
 	$(BIN)/ps-view neighbours $< --shard $(OUT)/$(TEST_SPLIT).mdb -o $@
 
-$(OUT)/map.svg: $(SHOWN)/test.emb.zst | $(BIN)/ps-view
-	$(BIN)/ps-view map $< -o $@
+$(OUT)/map.svg: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
+	$(BIN)/ps-view map $< --shard $(OUT)/$(TEST_SPLIT).mdb -o $@
 
 $(OUT)/similarities.svg: $(SHOWN)/test.emb.zst | $(BIN)/ps-view
 	$(BIN)/ps-view histogram $< -o $@

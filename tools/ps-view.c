@@ -16,7 +16,7 @@
 
 struct options {
     const char *output, *metric, *shard, *title;
-    long rows, columns, cell, points, classes, steps, seed;
+    long rows, columns, cell, across, points, classes, steps, seed;
     double perplexity;
     int pick, method;
 };
@@ -34,45 +34,47 @@ static int curves(const struct options *o, char **operand, int count)
     return rc ? rc : ps_curves_write(o->metric, operand, (size_t)count, o->output);
 }
 
-static int neighbours(const struct options *o, char **operand, int count)
+enum subject { NEIGHBOURS, MAP, HISTOGRAM };
+
+static int draw(const struct options *o, enum subject subject, const struct ps_embedding *embedding,
+                ps_shard *shard)
 {
-    int rc = need(count, 1, "neighbours needs an embedding file");
-    if (!rc && !o->shard)
-        rc = ps_fail(PS_EUSAGE, "neighbours needs --shard FILE, the images that were embedded");
-    if (rc)
-        return rc;
-    struct ps_embedding embedding;
-    rc = ps_embedding_read(&embedding, operand[0]);
-    if (rc)
-        return rc;
-    ps_shard *shard = ps_shard_open(o->shard);
     const struct ps_sheet sheet = {.rows = (size_t)o->rows,
                                    .columns = (size_t)o->columns,
                                    .cell = (int32_t)o->cell,
                                    .pick = (enum ps_sheet_pick)o->pick,
                                    .seed = (uint64_t)o->seed};
-    rc = shard ? ps_sheet_write(&sheet, &embedding, shard, o->output) : (int)ps_error_code();
-    ps_shard_close(shard);
-    ps_embedding_free(&embedding);
-    return rc;
+    const struct ps_map_settings map = {.method = (enum ps_map_method)o->method,
+                                        .points = (size_t)o->points,
+                                        .classes = (size_t)o->classes,
+                                        .perplexity = o->perplexity,
+                                        .steps = (int)o->steps,
+                                        .seed = (uint64_t)o->seed,
+                                        .across = (size_t)o->across};
+    switch (subject) {
+    case NEIGHBOURS:
+        return ps_sheet_write(&sheet, embedding, shard, o->output);
+    case MAP:
+        return ps_map_write(embedding, shard, &map, o->output);
+    default:
+        return ps_histogram_write(embedding, o->output);
+    }
 }
 
-static int of_embedding(const struct options *o, char **operand, int count, bool map)
+static int of_embedding(const struct options *o, enum subject subject, char **operand, int count)
 {
     int rc = need(count, 1, "an embedding file is needed");
+    if (!rc && subject == NEIGHBOURS && !o->shard)
+        rc = ps_fail(PS_EUSAGE, "neighbours needs --shard FILE, the images that were embedded");
     struct ps_embedding embedding;
     if (!rc)
         rc = ps_embedding_read(&embedding, operand[0]);
     if (rc)
         return rc;
-    const struct ps_map_settings settings = {.method = (enum ps_map_method)o->method,
-                                             .points = (size_t)o->points,
-                                             .classes = (size_t)o->classes,
-                                             .perplexity = o->perplexity,
-                                             .steps = (int)o->steps,
-                                             .seed = (uint64_t)o->seed};
-    rc = map ? ps_map_write(&embedding, &settings, o->output)
-             : ps_histogram_write(&embedding, o->output);
+    ps_shard *shard = o->shard && subject != HISTOGRAM ? ps_shard_open(o->shard) : NULL;
+    rc = o->shard && subject != HISTOGRAM && !shard ? (int)ps_error_code()
+                                                    : draw(o, subject, &embedding, shard);
+    ps_shard_close(shard);
     ps_embedding_free(&embedding);
     return rc;
 }
@@ -88,11 +90,11 @@ static int run(const struct options *o, char **operand, int count)
     case 0:
         return curves(o, operand + 1, count - 1);
     case 1:
-        return neighbours(o, operand + 1, count - 1);
+        return of_embedding(o, NEIGHBOURS, operand + 1, count - 1);
     case 2:
-        return of_embedding(o, operand + 1, count - 1, true);
+        return of_embedding(o, MAP, operand + 1, count - 1);
     case 3:
-        return of_embedding(o, operand + 1, count - 1, false);
+        return of_embedding(o, HISTOGRAM, operand + 1, count - 1);
     case 4:
         rc = need(count, 2, "report needs files");
         return rc ? rc : ps_report_write(o->title, operand + 1, (size_t)count - 1, o->output);
@@ -110,6 +112,7 @@ int main(int argc, char **argv)
                         .rows = 12,
                         .columns = 10,
                         .cell = 96,
+                        .across = 25,
                         .points = 2000,
                         .classes = 7,
                         .steps = 500,
@@ -131,7 +134,7 @@ int main(int argc, char **argv)
          .name = "shard",
          .value = &o.shard,
          .argument = "FILE",
-         .help = "neighbours: where the pictures are"},
+         .help = "neighbours, map: where the pictures are"},
         {.kind = PS_OPT_INT,
          .name = "rows",
          .value = &o.rows,
@@ -163,6 +166,13 @@ int main(int argc, char **argv)
          .value = &o.method,
          .argument = "pca|tsne",
          .help = "map: how two dimensions are made"},
+        {.kind = PS_OPT_INT,
+         .name = "across",
+         .value = &o.across,
+         .argument = "N",
+         .help = "map with --shard: so many pictures side by side",
+         .least = 1,
+         .most = 100},
         {.kind = PS_OPT_INT,
          .name = "points",
          .value = &o.points,
@@ -208,12 +218,13 @@ int main(int argc, char **argv)
         .name = "ps-view",
         .synopsis = "curves RUN... [--metric NAME] -o FILE.svg\n"
                     "neighbours EMBEDDING --shard FILE -o FILE.png\n"
-                    "map EMBEDDING [--method pca|tsne] -o FILE.svg\n"
+                    "map EMBEDDING [--shard FILE] [--method pca|tsne] -o FILE.svg\n"
                     "histogram EMBEDDING -o FILE.svg\n"
                     "report FILE... [--title TEXT] -o FILE.html",
         .summary = "Draws training curves, queries with their nearest neighbours, maps and\n"
                    "similarities of embeddings, and binds them into one HTML file.",
         .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.png\n"
+                    "  ps-view map test.emb.zst --shard test.mdb --method tsne -o map.svg\n"
                     "  ps-view curves runs/plain/seed* runs/ps/seed* -o recall.svg\n",
         .options = options,
         .option_count = sizeof options / sizeof *options};

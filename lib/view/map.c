@@ -2,8 +2,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "view/pictures.h"
 #include "view/plot.h"
 #include "view/project.h"
+#include "view/tiles.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,7 @@ struct sample {
     size_t n;
     float *x;       /* (n, dim) */
     int64_t *label; /* (n) */
+    size_t *row;    /* (n) of the embedding file */
     double *place;  /* (n, 2) */
 };
 
@@ -21,6 +24,7 @@ static void sample_free(struct sample *sample)
 {
     free(sample->x);
     free(sample->label);
+    free(sample->row);
     free(sample->place);
 }
 
@@ -31,8 +35,10 @@ static int draw_sample(const struct ps_embedding *e, size_t most, uint64_t seed,
     sample->n = most && most < e->n ? most : e->n;
     sample->x = ps_calloc(sample->n * e->dim, sizeof *sample->x);
     sample->label = ps_calloc(sample->n, sizeof *sample->label);
+    sample->row = ps_calloc(sample->n, sizeof *sample->row);
     sample->place = ps_calloc(2 * sample->n, sizeof *sample->place);
-    int rc = order && sample->x && sample->label && sample->place ? PS_OK : PS_ENOMEM;
+    int rc =
+        order && sample->x && sample->label && sample->row && sample->place ? PS_OK : PS_ENOMEM;
     for (size_t i = 0; i < e->n && !rc; i++)
         order[i] = (uint32_t)i;
     struct ps_rng rng = ps_rng_stream(seed, PS_RNG_SPLIT, 2, 0);
@@ -41,6 +47,7 @@ static int draw_sample(const struct ps_embedding *e, size_t most, uint64_t seed,
     for (size_t i = 0; i < sample->n && !rc; i++) {
         memcpy(sample->x + i * e->dim, e->x + order[i] * e->dim, e->dim * sizeof *e->x);
         sample->label[i] = e->label[order[i]];
+        sample->row[i] = order[i];
     }
     free(order);
     return rc;
@@ -147,13 +154,51 @@ static int plot(const struct ps_embedding *e, const struct sample *sample,
     return rc;
 }
 
-int ps_map_write(const struct ps_embedding *embedding, const struct ps_map_settings *settings,
-                 const char *path)
+static int plot_pictures(const struct ps_embedding *e, const struct sample *sample,
+                         const struct group *groups, size_t count, ps_shard *shard,
+                         const struct ps_map_settings *settings, const char *title,
+                         const char *path)
+{
+    struct ps_tile *items = ps_calloc(sample->n, sizeof *items);
+    char **legend = ps_calloc(count + 1, sizeof *legend);
+    int rc = items && legend ? PS_OK : PS_ENOMEM;
+    for (size_t i = 0; i < sample->n && !rc; i++) {
+        size_t row = sample->row[i], group = group_of(groups, count, sample->label[i]);
+        items[i] = (struct ps_tile){.x = sample->place[2 * i],
+                                    .y = sample->place[2 * i + 1],
+                                    .id = e->id[row],
+                                    .title = e->name ? e->name[row] : NULL,
+                                    .color = group < count ? (int)group : -1};
+    }
+    for (size_t g = 0; g < count && !rc; g++) {
+        legend[g] = class_name(e, groups[g].label);
+        rc = legend[g] ? PS_OK : PS_ENOMEM;
+    }
+    const struct ps_tiles tiles = {.items = items,
+                                   .count = sample->n,
+                                   .title = title,
+                                   .legend = (const char *const *)legend,
+                                   .legends = count,
+                                   .across = settings->across};
+    if (!rc)
+        rc = ps_tiles_write(&tiles, shard, path);
+    for (size_t g = 0; g < count && legend; g++)
+        free(legend[g]);
+    free(legend);
+    free(items);
+    return rc;
+}
+
+int ps_map_write(const struct ps_embedding *embedding, ps_shard *shard,
+                 const struct ps_map_settings *settings, const char *path)
 {
     struct sample sample = {0};
     struct group *groups = NULL;
     size_t count = 0, dim = embedding->dim;
-    int rc = draw_sample(embedding, settings->points, settings->seed, &sample);
+    const char *title = settings->method == PS_MAP_PCA ? "Principal components" : "t-SNE";
+    int rc = shard ? ps_pictures_check(embedding, shard) : PS_OK;
+    if (!rc)
+        rc = draw_sample(embedding, settings->points, settings->seed, &sample);
     if (!rc && settings->method == PS_MAP_PCA)
         rc = ps_project_pca(sample.x, sample.n, dim, sample.place);
     else if (!rc)
@@ -161,9 +206,10 @@ int ps_map_write(const struct ps_embedding *embedding, const struct ps_map_setti
                              sample.place);
     if (!rc)
         rc = largest_groups(&sample, settings->classes, &groups, &count);
-    if (!rc)
-        rc = plot(embedding, &sample, groups, count,
-                  settings->method == PS_MAP_PCA ? "Principal components" : "t-SNE", path);
+    if (!rc && shard)
+        rc = plot_pictures(embedding, &sample, groups, count, shard, settings, title, path);
+    else if (!rc)
+        rc = plot(embedding, &sample, groups, count, title, path);
     free(groups);
     sample_free(&sample);
     return rc;

@@ -1,7 +1,8 @@
-/* A map of an embedding file: one point an image, coloured by class. */
+/* A map of an embedding file: points coloured by class, or pictures framed by it. */
 #ifndef PS_VIEW_MAP_H
 #define PS_VIEW_MAP_H
 
+#include "data/shard.h"
 #include "eval/embedding.h"
 
 #include <stdint.h>
@@ -15,10 +16,12 @@ struct ps_map_settings {
     double perplexity; /* t-SNE */
     int steps;
     uint64_t seed;
+    size_t across; /* with pictures: so many side by side, 1 to 100 */
 };
 
-/* To an SVG or PNG by the name's ending. */
-int ps_map_write(const struct ps_embedding *embedding, const struct ps_map_settings *settings,
-                 const char *path);
+/* To an SVG or PNG by the name's ending. shard: the one that was embedded, for pictures in place of
+ * points; or NULL. */
+int ps_map_write(const struct ps_embedding *embedding, ps_shard *shard,
+                 const struct ps_map_settings *settings, const char *path);
 
 #endif

@@ -15,9 +15,9 @@
 static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                       "#E69F00", "#56B4E9", "#6A3D9A", "#7F7F7F"};
 
-static const char *color_of(const struct ps_series *series)
+const char *ps_plot_color(int color)
 {
-    return palette[(size_t)series->color % (sizeof palette / sizeof *palette)];
+    return palette[(size_t)color % (sizeof palette / sizeof *palette)];
 }
 
 /* Single-quoted for gnuplot, where a quote is doubled; control characters become spaces. */
@@ -51,9 +51,9 @@ static void print_series(FILE *to, const struct ps_series *series, size_t number
     if (series->low)
         fprintf(to,
                 "%s$d%zu using 1:3:4 with filledcurves fs solid 0.2 noborder lc rgb '%s' notitle",
-                first ? "" : ", ", number, color_of(series));
+                first ? "" : ", ", number, ps_plot_color(series->color));
     fprintf(to, "%s$d%zu using 1:2 with %s lc rgb '%s' ", first && !series->low ? "" : ", ", number,
-            style[series->style], color_of(series));
+            style[series->style], ps_plot_color(series->color));
     if (series->title) {
         fputs("title ", to);
         print_quoted(to, series->title);

@@ -24,6 +24,9 @@ struct ps_plot {
     bool axes;         /* false: a bare map without scales */
 };
 
+/* "#rrggbb" of a series' colour index. */
+const char *ps_plot_color(int color);
+
 /* Runs gnuplot and publishes `path` atomically. Fails where gnuplot is not installed. */
 int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, size_t count,
                   const char *path);

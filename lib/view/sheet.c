@@ -1,17 +1,14 @@
 #include "view/sheet.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/transform.h"
 #include "eval/metrics.h"
 #include "eval/neighbours.h"
+#include "view/pictures.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <vips/vips.h>
 
 enum { FRAME = 4, GAP = 4, CHANNELS = 3 };
 
@@ -37,14 +34,10 @@ static int place(struct canvas *canvas, const struct ps_sheet *sheet, ps_shard *
 {
     size_t side = (size_t)sheet->cell, step = side + 2 * FRAME + GAP;
     size_t x = GAP + column * step, y = GAP + row * step;
-    struct ps_record record;
     uint8_t *pixels = ps_calloc(side * side, CHANNELS);
     if (!pixels)
         return PS_ENOMEM;
-    const struct ps_transform square = {.size = sheet->cell, .resize = sheet->cell};
-    int rc = ps_shard_get(shard, (size_t)id, &record);
-    if (!rc)
-        rc = ps_transform_apply(&square, &record, NULL, pixels);
+    int rc = ps_picture_get(shard, id, sheet->cell, pixels);
     if (!rc) {
         fill(canvas, x, y, side + 2 * FRAME, side + 2 * FRAME, frame);
         for (size_t i = 0; i < side; i++)
@@ -121,45 +114,16 @@ static int draw_rows(struct canvas *canvas, const struct ps_sheet *sheet,
     return rc;
 }
 
-/* libvips chooses the format by the name, so the temporary file ends like the target. */
 static int save(const struct canvas *canvas, const char *path)
 {
-    const char *suffix = strrchr(ps_path_base(path), '.');
-    char *stem = ps_temporary_name(path);
-    char *temporary = stem && suffix ? ps_asprintf("%s%s", stem, suffix) : NULL;
-    free(stem);
-    if (!suffix)
-        return ps_fail(PS_EUSAGE, "%s: the name must end in .png or .jpg", path);
-    if (!temporary)
-        return PS_ENOMEM;
     VipsImage *image = vips_image_new_from_memory(
         canvas->pixels, canvas->width * canvas->height * CHANNELS, (int)canvas->width,
         (int)canvas->height, CHANNELS, VIPS_FORMAT_UCHAR);
-    int rc = PS_OK;
-    if (!image || vips_image_write_to_file(image, temporary, NULL)) {
-        rc = ps_fail(PS_EIO, "%s: cannot write the picture (a name ending in .png or .jpg?)", path);
-        vips_error_clear();
-        unlink(temporary);
-    } else {
-        rc = ps_file_publish(temporary, path);
-    }
-    if (image)
-        g_object_unref(image);
-    free(temporary);
+    if (!image)
+        return ps_fail(PS_ENOMEM, "%s: no memory for the picture", path);
+    int rc = ps_picture_save(image, path);
+    g_object_unref(image);
     return rc;
-}
-
-static int check(const struct ps_embedding *e, ps_shard *shard)
-{
-    const char *id = ps_embedding_meta(e, "shard_id");
-    if (id && strcmp(id, ps_shard_id(shard)) != 0)
-        return ps_fail(PS_EMISMATCH, "%s was embedded from shard %s, but %s is %s", e->file, id,
-                       ps_shard_path(shard), ps_shard_id(shard));
-    for (size_t i = 0; i < e->n; i++)
-        if (e->id[i] < 0 || (size_t)e->id[i] >= ps_shard_count(shard))
-            return ps_fail(PS_EMISMATCH, "%s: row %zu has id %lld, but %s has %zu records", e->file,
-                           i, (long long)e->id[i], ps_shard_path(shard), ps_shard_count(shard));
-    return PS_OK;
 }
 
 int ps_sheet_write(const struct ps_sheet *sheet, const struct ps_embedding *embedding,
@@ -167,7 +131,7 @@ int ps_sheet_write(const struct ps_sheet *sheet, const struct ps_embedding *embe
 {
     size_t *query = NULL, count = 0, step = (size_t)sheet->cell + 2 * FRAME + GAP;
     struct canvas canvas = {.width = GAP + (sheet->columns + 1) * step};
-    int rc = check(embedding, shard);
+    int rc = ps_pictures_check(embedding, shard);
     if (!rc)
         rc = pick(sheet, embedding, &query, &count);
     if (!rc) {

@@ -53,12 +53,14 @@ setup() {
     [ "$(od -An -tu1 -j16 -N8 n.png | tr -s ' ')" = " 0 0 0 116 0 0 0 60" ]
 }
 
-@test "neighbours: another shard is refused" {
+@test "another shard is refused" {
     ps-pack -s train m.tsv -o train.mdb
-    run ps-view neighbours raw.emb.zst --shard train.mdb -o x.png
-    [ "$status" -eq 1 ]
-    [[ $output == *"was embedded from shard"* ]]
-    [ ! -e x.png ]
+    for what in neighbours map; do
+        run ps-view $what raw.emb.zst --shard train.mdb -o x.png
+        [ "$status" -eq 1 ]
+        [[ $output == *"was embedded from shard"* ]]
+        [ ! -e x.png ]
+    done
 }
 
 @test "map and histogram draw, the same bytes each time" {
@@ -67,6 +69,24 @@ setup() {
     cmp 1.svg 2.svg
     ps-view histogram raw.emb.zst -o h.svg
     grep -q 'same class' h.svg
+}
+
+@test "map: with the shard, pictures in place of points, all inside the file" {
+    ps-view map raw.emb.zst --shard test.mdb --across 5 --classes 1 -o p.svg
+    pictures=$(grep -c 'xlink:href="data:image/jpeg;base64,' p.svg)
+    [ "$pictures" -ge 2 ]
+    [ "$pictures" -le 12 ]
+    grep -q '<title>images/test/' p.svg
+    grep -q '>aa</text>' p.svg
+    [ "$(grep -c 'href="[^d]' p.svg)" -eq 0 ]
+    ps-view map raw.emb.zst --shard test.mdb --across 1 -o one.svg
+    [ "$(grep -c '<image' one.svg)" -eq 1 ]
+    ps-view map raw.emb.zst --shard test.mdb --classes 0 -o p.png
+    # 900 wide, 40 + 900 + 12 high
+    [ "$(od -An -tu1 -j16 -N8 p.png | tr -s ' ')" = " 0 0 3 132 0 0 3 184" ]
+    run ps-view map raw.emb.zst --shard test.mdb -o x.gif
+    [ "$status" -eq 2 ]
+    [ ! -e x.gif ]
 }
 
 @test "map: t-SNE of too few points says how many it needs" {

@@ -1,0 +1,53 @@
+#include "view/pictures.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "data/transform.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int ps_pictures_check(const struct ps_embedding *e, ps_shard *shard)
+{
+    const char *id = ps_embedding_meta(e, "shard_id");
+    if (id && strcmp(id, ps_shard_id(shard)) != 0)
+        return ps_fail(PS_EMISMATCH, "%s was embedded from shard %s, but %s is %s", e->file, id,
+                       ps_shard_path(shard), ps_shard_id(shard));
+    for (size_t i = 0; i < e->n; i++)
+        if (e->id[i] < 0 || (size_t)e->id[i] >= ps_shard_count(shard))
+            return ps_fail(PS_EMISMATCH, "%s: row %zu has id %lld, but %s has %zu records", e->file,
+                           i, (long long)e->id[i], ps_shard_path(shard), ps_shard_count(shard));
+    return PS_OK;
+}
+
+int ps_picture_get(ps_shard *shard, int64_t id, int32_t side, uint8_t *out)
+{
+    const struct ps_transform square = {.size = side, .resize = side};
+    struct ps_record record;
+    int rc = ps_shard_get(shard, (size_t)id, &record);
+    return rc ? rc : ps_transform_apply(&square, &record, NULL, out);
+}
+
+/* libvips chooses the format by the name, so the temporary file ends like the target. */
+int ps_picture_save(VipsImage *image, const char *path)
+{
+    const char *suffix = strrchr(ps_path_base(path), '.');
+    if (!suffix)
+        return ps_fail(PS_EUSAGE, "%s: the name must end in .png or .jpg", path);
+    char *stem = ps_temporary_name(path);
+    char *temporary = stem ? ps_asprintf("%s%s", stem, suffix) : NULL;
+    free(stem);
+    if (!temporary)
+        return PS_ENOMEM;
+    int rc = PS_OK;
+    if (vips_image_write_to_file(image, temporary, NULL)) {
+        rc = ps_fail(PS_EIO, "%s: cannot write the picture (a name ending in .png or .jpg?)", path);
+        vips_error_clear();
+        unlink(temporary);
+    } else {
+        rc = ps_file_publish(temporary, path);
+    }
+    free(temporary);
+    return rc;
+}
