@@ -6,55 +6,17 @@
     onnx.py images MODEL.onnx FOLDER EMB  compare with what ps-embed made of them
 """
 import glob
-import json
 import os
-import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peer"))
+from golden import image, read, value, write  # noqa: E402
+
 DIM = 64
 SIZE = 64
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        data = file.read()
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
-    metadata = header.pop("__metadata__", {})
-    types = {"F32": "<f4", "I64": "<i8", "I32": "<i4"}
-    tensors = {
-        name: np.frombuffer(data, types[entry["dtype"]], int(np.prod(entry["shape"])),
-                            8 + length + entry["data_offsets"][0]).reshape(entry["shape"])
-        for name, entry in header.items() if entry["dtype"] in types
-    }
-    return tensors, metadata
-
-
-def write_safetensors(path, tensors):
-    header, at = {}, 0
-    for name, x in tensors.items():
-        header[name] = {"dtype": "F32", "shape": list(x.shape), "data_offsets": [at, at + x.nbytes]}
-        at += x.nbytes
-    text = json.dumps(header).encode()
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for x in tensors.values():
-            file.write(x.tobytes())
-
-
-def filler(name, shape):
-    """u(name, i) in [-1, 1), see tests/golden/README.md."""
-    seed = 0xCBF29CE484222325
-    for byte in name.encode():
-        seed = (seed ^ byte) * 0x100000001B3 % 2**64
-    z = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(seed)
-    z += np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return ((z >> np.uint64(40)).astype(np.float64) / 2**24 * 2 - 1).astype("<f4").reshape(shape)
 
 
 def bn(name, channels):
@@ -111,24 +73,10 @@ def bninception():
     return names, inside
 
 
-def value(name, shape):
-    u = filler("shared/" + name, shape)
-    part = name.rsplit(".", 1)[1]
-    if len(shape) == 4:
-        return u * np.float32(np.sqrt(6 / np.prod(shape[1:])))
-    if len(shape) == 2:
-        return u * np.float32(np.sqrt(3 / shape[1]))
-    if part == "running_var":
-        return 1 + np.float32(0.5) * u
-    if part == "weight":
-        return np.float32(1 if "_bn." in name else 0.5) + np.float32(0.1) * u
-    return np.float32(0.1) * u
-
-
 def weights(backbone, out):
     names, channels = {"resnet18": resnet18, "bninception": bninception}[backbone]()
     names += [("embedding.weight", (DIM, channels)), ("embedding.bias", (DIM,))]
-    write_safetensors(out, {name: value(name, shape) for name, shape in names})
+    write(out, {name: value(name, shape) for name, shape in names})
 
 
 def run(path, images):
@@ -147,11 +95,9 @@ def compare(got, wanted, tolerance):
 
 
 def golden(path, golden_path):
-    tensors, metadata = read_safetensors(golden_path)
-    batch, size = len(tensors["embedding"]), int(metadata["input_size"])
-    shape = (batch, 3, size, size)
-    images = filler(f"shared/image/{metadata['backbone']}/{'x'.join(map(str, shape))}", shape)
-    compare(run(path, images), tensors["embedding"], 1e-4)
+    tensors, metadata = read(golden_path)
+    x = image(metadata["backbone"], len(tensors["embedding"]), int(metadata["input_size"]))
+    compare(run(path, x), tensors["embedding"], 1e-4)
 
 
 def photos(folder):
@@ -178,7 +124,7 @@ def images(path, folder, embedding_path):
     order = ["rgb".index(letter) for letter in metadata["channels"]]
     x = (np.stack(pixels)[..., order].astype(np.float32) / scale - mean) / std
     x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    compare(run(path, x), read_safetensors(embedding_path)[0]["embedding"], 1e-4)
+    compare(run(path, x), read(embedding_path)[0]["embedding"], 1e-4)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 loss.py B C D ROUNDS prints milliseconds of loss and gradients, and of Adam over the proxies.
 """
+import os
 import sys
 import time
 
@@ -21,6 +22,7 @@ def synthesis_loss(x, proxy, labels, weight, scale=23):
 
 def main():
     samples, classes, dim, rounds = map(int, sys.argv[1:])
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # Debian's takes one
     torch.manual_seed(1)
     x = torch.randn(samples, dim, requires_grad=True)
     proxy = torch.nn.Parameter(torch.randn(classes, dim))

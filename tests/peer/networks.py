@@ -92,6 +92,7 @@ def network(name, dim):
         "resnet18": lambda: resnet((2, 2, 2, 2), False),
         "resnet34": lambda: resnet((3, 4, 6, 3), False),
         "resnet50": lambda: resnet((3, 4, 6, 3), True),
+        "resnet101": lambda: resnet((3, 4, 23, 3), True),
         "bninception": bninception,
     }[name]()
     return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(outputs, dim))

@@ -3,6 +3,7 @@
 step.py BACKBONE SIZE BATCH train|infer STEPS default|tuned
 "tuned" is channels-last memory and, for inference, a traced and frozen network.
 """
+import os
 import sys
 import time
 
@@ -12,6 +13,7 @@ from networks import network
 
 name, size, batch, mode, steps, kind = sys.argv[1:]
 size, batch, steps = int(size), int(batch), int(steps)
+torch.set_num_threads(len(os.sched_getaffinity(0)))  # Debian's takes one
 torch.manual_seed(1)
 net = network(name, 512)
 images = torch.randn(batch, 3, size, size)
