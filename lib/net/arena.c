@@ -17,7 +17,10 @@ static int by_size(const void *a, const void *b)
 
 static bool alive_together(const struct ps_buffer *a, const struct ps_buffer *b)
 {
-    return a->first <= b->last && b->first <= a->last;
+    return (a->first <= b->last && b->first <= a->last) ||
+           (a->again && a->again <= b->last && b->first <= a->end) ||
+           (b->again && b->again <= a->last && a->first <= b->end) ||
+           (a->again && b->again && a->again <= b->end && b->again <= a->end);
 }
 
 /* Puts `buffer` into the lowest gap between those of placed[0..count), which are sorted by offset;

@@ -7,6 +7,7 @@
 struct ps_buffer {
     size_t bytes;
     int first, last; /* steps at which it is alive, both included */
+    int again, end;  /* a second such stretch; none where again is 0 */
     size_t offset;   /* out */
 };
 

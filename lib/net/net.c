@@ -13,6 +13,7 @@ enum { PLANS = 2, MOST_IMAGES = 1 << 16 };
 /* A plan and what it was made for. */
 struct prepared {
     ps_plan *plan; /* NULL: free */
+    bool placed;   /* on the network's memory */
     enum ps_mode mode;
     size_t batch;
     ps_vec *embedding;   /* (batch, dim) */
@@ -27,6 +28,10 @@ struct ps_net {
     struct ps_graph graph;
     size_t proxies;
     ps_vec *params, *gradients, *state;
+    ps_vec *spare_state; /* moved by what backward runs again; NULL until needed */
+    ps_mem *memory;      /* activations of all plans: one runs at a time */
+    size_t memory_bytes;
+    bool checkpoint; /* activations in training */
     uint64_t generation, clock;
     struct prepared plans[PLANS];
     struct prepared *last; /* of the last forward */
@@ -80,8 +85,10 @@ void ps_net_free(ps_net *net)
         return;
     for (int i = 0; i < PLANS; i++)
         release(net, &net->plans[i]);
-    ps_vec *vectors[3] = {net->params, net->gradients, net->state};
-    for (int i = 0; i < 3; i++)
+    if (net->memory)
+        net->backend->ops->mem_free(net->backend, net->memory);
+    ps_vec *vectors[4] = {net->params, net->gradients, net->state, net->spare_state};
+    for (int i = 0; i < 4; i++)
         if (vectors[i])
             net->backend->ops->vec_free(net->backend, vectors[i]);
     ps_graph_free(&net->graph);
@@ -216,6 +223,54 @@ void ps_net_changed(ps_net *net)
     net->generation++;
 }
 
+void ps_net_checkpoint_activations(ps_net *net, bool checkpoint)
+{
+    net->checkpoint = checkpoint;
+    for (int i = 0; i < PLANS; i++)
+        release(net, &net->plans[i]);
+    net->last = NULL;
+}
+
+static int fail_memory(const ps_net *net, enum ps_mode mode, size_t batch)
+{
+    const struct ps_backend_ops *ops = net->backend->ops;
+    const char *less = mode == PS_TRAIN && !net->checkpoint ? "--checkpoint-activations" : "";
+    if (batch < 2)
+        return ps_fail(PS_EBACKEND, "%s: %s%s%s%s", ops->name, ops->error(net->backend),
+                       *less ? " (try " : "", less, *less ? ")" : "");
+    return ps_fail(PS_EBACKEND, "%s: %s (try %s%sa batch size of %zu)", ops->name,
+                   ops->error(net->backend), less, *less ? " or " : "", batch / 2);
+}
+
+/* Room for the activations of a plan. Plans lie in what they were placed on: if that is too small,
+ * they go. */
+static int make_room(ps_net *net, size_t bytes, enum ps_mode mode, size_t batch)
+{
+    const struct ps_backend_ops *ops = net->backend->ops;
+    if (net->memory && bytes <= net->memory_bytes)
+        return PS_OK;
+    for (int i = 0; i < PLANS; i++)
+        if (net->plans[i].placed)
+            release(net, &net->plans[i]);
+    if (net->memory)
+        ops->mem_free(net->backend, net->memory);
+    net->memory = ops->mem_new(net->backend, bytes);
+    net->memory_bytes = net->memory ? bytes : 0;
+    return net->memory ? PS_OK : fail_memory(net, mode, batch);
+}
+
+static int place(ps_net *net, struct prepared *prepared, const struct ps_graph *graph)
+{
+    int rc = make_room(net, ps_plan_bytes(prepared->plan), prepared->mode, prepared->batch);
+    if (!rc)
+        rc = ps_plan_place(prepared->plan, graph, net->memory);
+    if (rc)
+        return rc;
+    prepared->placed = true;
+    prepared->embedding = new_vector(net->backend, prepared->batch * (size_t)net->spec.dim);
+    return prepared->embedding ? PS_OK : PS_EBACKEND;
+}
+
 static int prepare(ps_net *net, struct prepared *prepared, enum ps_mode mode, size_t batch)
 {
     struct ps_graph graph;
@@ -224,14 +279,11 @@ static int prepare(ps_net *net, struct prepared *prepared, enum ps_mode mode, si
     if (rc)
         return rc;
     *prepared = (struct prepared){.mode = mode, .batch = batch};
-    prepared->plan = ps_plan_new(net->backend, &graph, mode, (int)batch);
+    prepared->plan = ps_plan_new(net->backend, &graph, mode, (int)batch, net->checkpoint);
+    rc = prepared->plan ? place(net, prepared, &graph) : (int)ps_error_code();
     ps_graph_free(&graph);
-    if (prepared->plan)
-        prepared->embedding = new_vector(net->backend, batch * (size_t)net->spec.dim);
-    if (prepared->embedding)
-        return PS_OK;
-    rc = ps_error_code();
-    release(net, prepared);
+    if (rc)
+        release(net, prepared);
     return rc;
 }
 
@@ -315,14 +367,30 @@ int ps_net_pooled(ps_net *net, float *out)
                  net->backend->ops->act_get(net->backend, ps_plan_pooled(net->last->plan), out));
 }
 
+/* What backward may write running statistics to. */
+static ps_vec *state_for_backward(ps_net *net)
+{
+    const struct ps_backend_ops *ops = net->backend->ops;
+    if (!ps_plan_replays(net->last->plan) || net->spec.freeze_bn)
+        return net->state;
+    if (!net->spare_state)
+        net->spare_state = new_vector(net->backend, net->table.state_size);
+    if (net->spare_state && ops->vec_axpby(net->backend, 0, net->spare_state, 0, 1, net->state, 0,
+                                           net->table.state_size)) {
+        ps_device_fail(net->backend);
+        return NULL;
+    }
+    return net->spare_state;
+}
+
 int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool head_only)
 {
     const struct ps_backend_ops *ops = net->backend->ops;
     if (!net->can_go_back)
         return ps_fail(PS_EINVAL, "backward needs a forward in training mode just before it");
     net->can_go_back = false;
-    ps_vec *gradients = ps_net_gradients(net);
-    if (!gradients)
+    ps_vec *gradients = ps_net_gradients(net), *state = state_for_backward(net);
+    if (!gradients || !state)
         return PS_EBACKEND;
     if (head_only && !accumulate) {
         size_t offset, count;
@@ -333,10 +401,10 @@ int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool h
     ps_plan *plan = net->last->plan;
     if (ops->act_from_mat(net->backend, ps_plan_output_gradient(plan), gradient))
         return ps_device_fail(net->backend);
-    return ps_plan_backward(plan, net->params, net->state, gradients, accumulate, head_only);
+    return ps_plan_backward(plan, net->params, state, gradients, accumulate, head_only);
 }
 
 size_t ps_net_memory(const ps_net *net)
 {
-    return net->last ? ps_plan_bytes(net->last->plan) : 0;
+    return net->memory_bytes;
 }

@@ -96,7 +96,13 @@ int ps_net_pooled(ps_net *net, float *out);
  */
 int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool head_only);
 
-/* Bytes of device memory held by the plan last used. */
+/*
+ * Training keeps only some of the activations and makes the others again in backward: the same
+ * numbers to the bit, in less memory and more time. Forgets all plans.
+ */
+void ps_net_checkpoint_activations(ps_net *net, bool checkpoint);
+
+/* Bytes of device memory held for activations. */
 size_t ps_net_memory(const ps_net *net);
 
 #endif

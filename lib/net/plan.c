@@ -3,7 +3,9 @@
 #include "base/mem.h"
 #include "net/arena.h"
 #include "net/device.h"
+#include "net/segments.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 enum { NONE = -1 };
@@ -16,38 +18,38 @@ struct sum {
 struct step {
     ps_node *node;
     struct sum sums[PS_GRAPH_INPUTS];
+    int din[PS_GRAPH_INPUTS]; /* buffers that the gradients of the inputs are written to */
+    int back;                 /* when it runs backward */
+    int again;                /* when it runs forward a second time; NONE */
+    int replay;               /* first node of those that run again before it goes backward; NONE */
 };
 
 struct ps_plan {
     ps_backend *backend;
-    struct step *steps;
+    enum ps_mode mode;
+    int batch;
+    struct step *steps; /* of the nodes */
     size_t step_count;
     struct ps_buffer *buffers;
     ps_act **acts; /* beside buffers */
-    struct ps_shape *shapes;
+    int *made_for; /* beside buffers: the value that it, or whose gradient it, holds */
     size_t buffer_count;
-    ps_mem *memory;
+    size_t value_count;
+    size_t *value_bytes; /* of each value */
+    int *value;          /* buffer of each value */
+    int *gradient;       /* buffer of each value's gradient */
+    int *segment;        /* of each node */
     size_t bytes;
     int image, pooled, output, output_gradient; /* buffers */
 };
 
-/* What is worked out before anything is allocated on the device. */
-struct draft {
-    const struct ps_graph *graph;
-    enum ps_mode mode;
-    int batch, last_step;
-    int *value;                  /* buffer of each value */
-    int *gradient;               /* buffer of each value's gradient */
-    int (*din)[PS_GRAPH_INPUTS]; /* buffer that each node writes each input's gradient to */
-};
-
-static int add_buffer(ps_plan *plan, const struct draft *draft, int value, int first, int last)
+static int add_buffer(ps_plan *plan, int value, int first, int last)
 {
-    struct ps_shape shape = draft->graph->values[value];
-    shape.n = draft->batch;
-    plan->shapes[plan->buffer_count] = shape;
-    plan->buffers[plan->buffer_count] = (struct ps_buffer){.first = first, .last = last};
-    return (int)plan->buffer_count++;
+    int buffer = (int)plan->buffer_count++;
+    plan->made_for[buffer] = value;
+    plan->buffers[buffer] =
+        (struct ps_buffer){.bytes = plan->value_bytes[value], .first = first, .last = last};
+    return buffer;
 }
 
 static void extend(ps_plan *plan, int buffer, int step)
@@ -56,22 +58,63 @@ static void extend(ps_plan *plan, int buffer, int step)
         plan->buffers[buffer].last = step;
 }
 
-static void draft_values(ps_plan *plan, struct draft *draft)
+/* Does a node of another segment, or the caller, read what node i makes? */
+static bool passes(const ps_plan *plan, const struct ps_graph *graph, int i)
 {
-    const struct ps_graph *graph = draft->graph;
-    draft->value[PS_GRAPH_IMAGE] = add_buffer(plan, draft, PS_GRAPH_IMAGE, 0, 0);
+    int value = graph->nodes[i].out;
+    bool out = value == graph->pooled || value == graph->output;
+    for (int j = i + 1; j < (int)graph->node_count && !out; j++)
+        for (int k = 0; k < graph->nodes[j].inputs; k++)
+            out |= graph->nodes[j].in[k] == value && plan->segment[j] != plan->segment[i];
+    return out;
+}
+
+/* When everything runs. Of each segment but the last, what was not kept is made again before the
+ * segment runs backward. */
+static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
+{
+    int now = (int)graph->node_count;
+    for (int end = now - 1, begin; end >= 0; end = begin - 1) {
+        begin = end;
+        while (begin > 0 && plan->segment[begin - 1] == plan->segment[end])
+            begin--;
+        bool last = end == (int)graph->node_count - 1;
+        for (int i = begin; i <= end; i++)
+            plan->steps[i].again = last || passes(plan, graph, i) ? NONE : now++;
+        for (int i = end; i >= begin; i--) {
+            plan->steps[i].replay = NONE;
+            plan->steps[i].back = now++;
+        }
+        if (!last)
+            plan->steps[end].replay = begin;
+    }
+}
+
+static void draft_values(ps_plan *plan, const struct ps_graph *graph)
+{
+    bool train = plan->mode == PS_TRAIN;
+    int last_step = (int)graph->node_count - 1;
+    plan->image = plan->value[PS_GRAPH_IMAGE] = add_buffer(plan, PS_GRAPH_IMAGE, 0, 0);
     for (int i = 0; i < (int)graph->node_count; i++) {
         const struct ps_graph_node *node = &graph->nodes[i];
-        int last = draft->mode == PS_TRAIN ? draft->last_step - i : i;
-        draft->value[node->out] = add_buffer(plan, draft, node->out, i, last);
-        for (int k = 0; k < node->inputs; k++)
-            extend(plan, draft->value[node->in[k]], last);
+        const struct step *step = &plan->steps[i];
+        int out = plan->value[node->out] =
+            add_buffer(plan, node->out, i, train && step->again == NONE ? step->back : i);
+        if (train && step->again != NONE) {
+            plan->buffers[out].again = step->again;
+            plan->buffers[out].end = step->back;
+        }
+        for (int k = 0; k < node->inputs; k++) {
+            int in = plan->value[node->in[k]];
+            extend(plan, in, train && !plan->buffers[in].again ? step->back : i);
+        }
+        if (train && step->back > last_step)
+            last_step = step->back;
     }
-    extend(plan, draft->value[graph->pooled], draft->last_step);
-    extend(plan, draft->value[graph->output], draft->last_step);
-    plan->image = draft->value[PS_GRAPH_IMAGE];
-    plan->pooled = draft->value[graph->pooled];
-    plan->output = draft->value[graph->output];
+    plan->pooled = plan->value[graph->pooled];
+    plan->output = plan->value[graph->output];
+    extend(plan, plan->pooled, last_step);
+    extend(plan, plan->output, last_step);
 }
 
 /*
@@ -79,150 +122,170 @@ static void draft_values(ps_plan *plan, struct draft *draft)
  * place and later ones aside; what passes through to a residual stays in the node's own gradient,
  * which becomes the value's if it is the first.
  */
-static void draft_gradient(ps_plan *plan, struct draft *draft, int i, int k)
+static void draft_gradient(ps_plan *plan, const struct ps_graph_node *node, struct step *step,
+                           int k)
 {
-    const struct ps_graph_node *node = &draft->graph->nodes[i];
-    int step = draft->last_step - i, own = draft->gradient[node->out];
-    int *gradient = &draft->gradient[node->in[k]], *din = &draft->din[i][k];
+    int own = plan->gradient[node->out];
+    int *gradient = &plan->gradient[node->in[k]], *din = &step->din[k];
     bool residual = node->desc.residual && k == node->inputs - 1;
     if (node->in[k] == PS_GRAPH_IMAGE)
         return;
-    *din = residual ? own : add_buffer(plan, draft, node->in[k], step, step);
+    *din = residual ? own : add_buffer(plan, node->in[k], step->back, step->back);
     if (*gradient == NONE)
         *gradient = *din;
     else
-        plan->steps[i].sums[k] = (struct sum){.from = *din, .to = *gradient};
+        step->sums[k] = (struct sum){.from = *din, .to = *gradient};
 }
 
-static int draft_gradients(ps_plan *plan, struct draft *draft)
+static int draft_gradients(ps_plan *plan, const struct ps_graph *graph)
 {
-    const struct ps_graph *graph = draft->graph;
     int count = (int)graph->node_count;
-    draft->gradient[graph->output] = plan->output_gradient =
-        add_buffer(plan, draft, graph->output, count, count);
+    plan->gradient[graph->output] = plan->output_gradient =
+        add_buffer(plan, graph->output, count, count);
     for (int i = count - 1; i >= 0; i--) {
         const struct ps_graph_node *node = &graph->nodes[i];
-        int own = draft->gradient[node->out];
+        int own = plan->gradient[node->out];
         if (own == NONE)
             return ps_fail(PS_EINVAL, "node %d of the network is of no use to its output", i);
-        extend(plan, own, draft->last_step - i);
+        extend(plan, own, plan->steps[i].back);
         for (int k = 0; k < node->inputs; k++)
-            draft_gradient(plan, draft, i, k);
+            draft_gradient(plan, node, &plan->steps[i], k);
     }
     return PS_OK;
 }
 
 /* Statistics of a batch need more than one value. */
-static int check_batch(const struct draft *draft)
+static int check_batch(const ps_plan *plan, const struct ps_graph *graph)
 {
-    const struct ps_graph *graph = draft->graph;
     for (size_t i = 0; i < graph->node_count; i++) {
         struct ps_shape shape = graph->values[graph->nodes[i].out];
-        if (graph->nodes[i].desc.bn == PS_BN_BATCH && draft->batch == 1 && shape.h * shape.w == 1)
+        if (graph->nodes[i].desc.bn == PS_BN_BATCH && plan->batch == 1 && shape.h * shape.w == 1)
             return ps_fail(PS_EINVAL, "batch normalisation cannot train on one image whose map is "
                                       "1 x 1: use a larger batch or input, or freeze it");
     }
     return PS_OK;
 }
 
-static int place(ps_plan *plan)
+/* Buffers and their places, for segments that make at most `most` bytes. */
+static int draft(ps_plan *plan, const struct ps_graph *graph, size_t most)
 {
-    const struct ps_backend_ops *ops = plan->backend->ops;
-    for (size_t i = 0; i < plan->buffer_count; i++) {
-        plan->buffers[i].bytes = ops->act_bytes(plan->backend, plan->shapes[i]);
-        if (!plan->buffers[i].bytes)
-            return ps_device_fail(plan->backend);
-    }
-    int rc = ps_arena_place(plan->buffers, plan->buffer_count, &plan->bytes);
-    if (rc)
-        return rc;
-    plan->memory = ops->mem_new(plan->backend, plan->bytes);
-    if (!plan->memory && plan->shapes[0].n > 1)
-        return ps_fail(PS_EBACKEND, "%s: %s (try a batch size of %d)", ops->name,
-                       ops->error(plan->backend), plan->shapes[0].n / 2);
-    if (!plan->memory)
-        return ps_device_fail(plan->backend);
-    for (size_t i = 0; i < plan->buffer_count; i++) {
-        plan->acts[i] =
-            ops->act_new(plan->backend, plan->shapes[i], plan->memory, plan->buffers[i].offset);
-        if (!plan->acts[i])
-            return ps_device_fail(plan->backend);
-    }
-    return PS_OK;
-}
-
-static int prepare(ps_plan *plan, const struct draft *draft, size_t i)
-{
-    const struct ps_graph_node *node = &draft->graph->nodes[i];
-    bool train = draft->mode == PS_TRAIN;
-    ps_act *in[PS_GRAPH_INPUTS], *din[PS_GRAPH_INPUTS];
-    for (int k = 0; k < node->inputs; k++) {
-        in[k] = plan->acts[draft->value[node->in[k]]];
-        din[k] = draft->din[i][k] == NONE ? NULL : plan->acts[draft->din[i][k]];
-    }
-    ps_act *out = plan->acts[draft->value[node->out]];
-    ps_act *dout = train ? plan->acts[draft->gradient[node->out]] : NULL;
-    plan->steps[i].node = plan->backend->ops->node_new(
-        plan->backend, &node->desc, draft->mode, node->inputs, in, out, dout, train ? din : NULL);
-    return plan->steps[i].node ? PS_OK : ps_device_fail(plan->backend);
-}
-
-static int draft_plan(ps_plan *plan, struct draft *draft)
-{
-    for (size_t i = 0; i < draft->graph->value_count; i++)
-        draft->value[i] = draft->gradient[i] = NONE;
-    for (size_t i = 0; i < draft->graph->node_count; i++)
+    plan->buffer_count = 0;
+    for (size_t i = 0; i < graph->value_count; i++)
+        plan->value[i] = plan->gradient[i] = NONE;
+    for (size_t i = 0; i < graph->node_count; i++)
         for (int k = 0; k < PS_GRAPH_INPUTS; k++) {
-            draft->din[i][k] = NONE;
+            plan->steps[i].din[k] = NONE;
             plan->steps[i].sums[k] = (struct sum){NONE, NONE};
         }
-    int rc = check_batch(draft);
-    if (rc)
+    int rc = ps_graph_segments(graph, plan->value_bytes, most, plan->segment);
+    if (rc < 0)
         return rc;
-    draft_values(plan, draft);
-    return draft->mode == PS_TRAIN ? draft_gradients(plan, draft) : PS_OK;
+    draft_steps(plan, graph);
+    draft_values(plan, graph);
+    rc = plan->mode == PS_TRAIN ? draft_gradients(plan, graph) : PS_OK;
+    return rc ? rc : ps_arena_place(plan->buffers, plan->buffer_count, &plan->bytes);
 }
 
-static int build(ps_plan *plan, struct draft *draft)
+/* The segments for which the arena is smallest. */
+static int draft_smallest(ps_plan *plan, const struct ps_graph *graph)
 {
-    size_t nodes = draft->graph->node_count;
+    enum { TRIES = 32 };
+    size_t most = 0, least = SIZE_MAX, best = SIZE_MAX;
+    for (size_t i = 0; i < graph->value_count; i++)
+        most += plan->value_bytes[i];
+    for (int i = 0; i < TRIES; i++, most -= most / 6) {
+        int rc = draft(plan, graph, most);
+        if (rc)
+            return rc;
+        if (plan->bytes < least) {
+            least = plan->bytes;
+            best = most;
+        }
+    }
+    return draft(plan, graph, best);
+}
+
+static struct ps_shape shape_of(const ps_plan *plan, const struct ps_graph *graph, int value)
+{
+    struct ps_shape shape = graph->values[value];
+    shape.n = plan->batch;
+    return shape;
+}
+
+static int build(ps_plan *plan, const struct ps_graph *graph, bool checkpoint)
+{
+    size_t nodes = graph->node_count, values = graph->value_count;
     size_t most = 1 + nodes * (2 + PS_GRAPH_INPUTS);
     plan->steps = ps_calloc(nodes, sizeof *plan->steps);
     plan->buffers = ps_calloc(most, sizeof *plan->buffers);
-    plan->shapes = ps_calloc(most, sizeof *plan->shapes);
+    plan->made_for = ps_calloc(most, sizeof *plan->made_for);
     plan->acts = ps_calloc(most, sizeof(ps_act *));
-    draft->value = ps_calloc(draft->graph->value_count, sizeof *draft->value);
-    draft->gradient = ps_calloc(draft->graph->value_count, sizeof *draft->gradient);
-    draft->din = ps_calloc(nodes, sizeof *draft->din);
-    if (!plan->steps || !plan->buffers || !plan->shapes || !plan->acts || !draft->value ||
-        !draft->gradient || !draft->din)
+    plan->value = ps_calloc(values, sizeof *plan->value);
+    plan->gradient = ps_calloc(values, sizeof *plan->gradient);
+    plan->value_bytes = ps_calloc(values, sizeof *plan->value_bytes);
+    plan->segment = ps_calloc(nodes, sizeof *plan->segment);
+    if (!plan->steps || !plan->buffers || !plan->made_for || !plan->acts || !plan->value ||
+        !plan->gradient || !plan->value_bytes || !plan->segment)
         return PS_ENOMEM;
     plan->step_count = nodes;
-    int rc = draft_plan(plan, draft);
-    if (!rc)
-        rc = place(plan);
-    for (size_t i = 0; i < nodes && !rc; i++)
-        rc = prepare(plan, draft, i);
-    return rc;
+    for (size_t i = 0; i < values; i++) {
+        plan->value_bytes[i] =
+            plan->backend->ops->act_bytes(plan->backend, shape_of(plan, graph, (int)i));
+        if (!plan->value_bytes[i])
+            return ps_device_fail(plan->backend);
+    }
+    int rc = check_batch(plan, graph);
+    if (rc)
+        return rc;
+    return checkpoint && plan->mode == PS_TRAIN ? draft_smallest(plan, graph)
+                                                : draft(plan, graph, SIZE_MAX);
 }
 
 ps_plan *ps_plan_new(ps_backend *backend, const struct ps_graph *graph, enum ps_mode mode,
-                     int batch)
+                     int batch, bool checkpoint)
 {
     ps_plan *plan = ps_calloc(1, sizeof *plan);
     if (!plan)
         return NULL;
     plan->backend = backend;
-    struct draft draft = {.graph = graph, .mode = mode, .batch = batch};
-    draft.last_step = (int)graph->node_count * (mode == PS_TRAIN ? 2 : 1) - 1;
-    int rc = build(plan, &draft);
-    free(draft.value);
-    free(draft.gradient);
-    free(draft.din);
-    if (!rc)
+    plan->mode = mode;
+    plan->batch = batch;
+    if (!build(plan, graph, checkpoint))
         return plan;
     ps_plan_free(plan);
     return NULL;
+}
+
+static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
+{
+    const struct ps_graph_node *node = &graph->nodes[i];
+    struct step *step = &plan->steps[i];
+    bool train = plan->mode == PS_TRAIN;
+    ps_act *in[PS_GRAPH_INPUTS], *din[PS_GRAPH_INPUTS];
+    for (int k = 0; k < node->inputs; k++) {
+        in[k] = plan->acts[plan->value[node->in[k]]];
+        din[k] = step->din[k] == NONE ? NULL : plan->acts[step->din[k]];
+    }
+    ps_act *out = plan->acts[plan->value[node->out]];
+    ps_act *dout = train ? plan->acts[plan->gradient[node->out]] : NULL;
+    step->node = plan->backend->ops->node_new(plan->backend, &node->desc, plan->mode, node->inputs,
+                                              in, out, dout, train ? din : NULL);
+    return step->node ? PS_OK : ps_device_fail(plan->backend);
+}
+
+int ps_plan_place(ps_plan *plan, const struct ps_graph *graph, ps_mem *memory)
+{
+    for (size_t i = 0; i < plan->buffer_count; i++) {
+        plan->acts[i] =
+            plan->backend->ops->act_new(plan->backend, shape_of(plan, graph, plan->made_for[i]),
+                                        memory, plan->buffers[i].offset);
+        if (!plan->acts[i])
+            return ps_device_fail(plan->backend);
+    }
+    int rc = PS_OK;
+    for (size_t i = 0; i < plan->step_count && !rc; i++)
+        rc = prepare(plan, graph, i);
+    return rc;
 }
 
 void ps_plan_free(ps_plan *plan)
@@ -236,12 +299,14 @@ void ps_plan_free(ps_plan *plan)
     for (size_t i = 0; i < plan->buffer_count; i++)
         if (plan->acts[i])
             ops->act_free(plan->backend, plan->acts[i]);
-    if (plan->memory)
-        ops->mem_free(plan->backend, plan->memory);
     free(plan->steps);
     free(plan->buffers);
-    free(plan->shapes);
+    free(plan->made_for);
     free(plan->acts);
+    free(plan->value);
+    free(plan->gradient);
+    free(plan->value_bytes);
+    free(plan->segment);
     free(plan);
 }
 
@@ -279,22 +344,46 @@ int ps_plan_update(ps_plan *plan, const ps_vec *params, const ps_vec *state)
     return PS_OK;
 }
 
-int ps_plan_forward(ps_plan *plan, const ps_vec *params, ps_vec *state)
+static int run_forward(ps_plan *plan, size_t i, const ps_vec *params, ps_vec *state)
 {
-    const struct ps_backend_ops *ops = plan->backend->ops;
-    for (size_t i = 0; i < plan->step_count; i++)
-        if (ops->node_forward(plan->backend, plan->steps[i].node, params, state))
-            return ps_device_fail(plan->backend);
-    return PS_OK;
+    int failed =
+        plan->backend->ops->node_forward(plan->backend, plan->steps[i].node, params, state);
+    return failed ? ps_device_fail(plan->backend) : PS_OK;
 }
 
-int ps_plan_backward(ps_plan *plan, const ps_vec *params, const ps_vec *state, ps_vec *grads,
+int ps_plan_forward(ps_plan *plan, const ps_vec *params, ps_vec *state)
+{
+    int rc = PS_OK;
+    for (size_t i = 0; i < plan->step_count && !rc; i++)
+        rc = run_forward(plan, i, params, state);
+    return rc;
+}
+
+bool ps_plan_replays(const ps_plan *plan)
+{
+    return plan->segment[plan->step_count - 1] > 0;
+}
+
+/* What was given up of the segment that ends with node i is made again. */
+static int replay(ps_plan *plan, size_t i, const ps_vec *params, ps_vec *state)
+{
+    int rc = PS_OK;
+    for (size_t k = (size_t)plan->steps[i].replay; k <= i && !rc; k++)
+        if (plan->steps[k].again != NONE)
+            rc = run_forward(plan, k, params, state);
+    return rc;
+}
+
+int ps_plan_backward(ps_plan *plan, const ps_vec *params, ps_vec *state, ps_vec *grads,
                      bool accumulate, bool head_only)
 {
     const struct ps_backend_ops *ops = plan->backend->ops;
     size_t stop = head_only ? plan->step_count - 1 : 0;
     for (size_t i = plan->step_count; i-- > stop;) {
         struct step *step = &plan->steps[i];
+        int rc = step->replay == NONE ? PS_OK : replay(plan, i, params, state);
+        if (rc)
+            return rc;
         if (ops->node_backward(plan->backend, step->node, params, state, grads, accumulate))
             return ps_device_fail(plan->backend);
         for (int k = 0; k < PS_GRAPH_INPUTS; k++)

@@ -121,6 +121,7 @@ static int open_network(struct ps_run *run)
     strcpy(run->init_id, "random");
     if (rc)
         return rc;
+    ps_net_checkpoint_activations(run->net, s->checkpoint_activations);
     return s->init ? load_weights(run->net, s->init, run->init_id) : PS_OK;
 }
 

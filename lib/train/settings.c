@@ -101,7 +101,7 @@ static struct ps_opt also(struct ps_opt option, const char *aliases)
 /* What may differ between two command lines of the same run. */
 static const char not_recipe[] =
     " data eval output data-name init eval-best device gpu threads workers deterministic "
-    "checkpoint-steps checkpoint-minutes tensorboard tune profile ";
+    "checkpoint-steps checkpoint-minutes tensorboard tune profile checkpoint-activations ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
@@ -199,6 +199,9 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         text("tune", &s->tune, "DIR",
              "choose implementations by measuring them, and keep the choices in DIR"),
         flag("profile", &s->profile, "say where the time of the first steps goes"),
+        flag("checkpoint-activations", &s->checkpoint_activations,
+             "keep only some activations for backward and compute the others again: the same "
+             "numbers in less memory, about a quarter slower"),
         choice("precision", &s->precision, "f32|bf16", "arithmetic of the network"),
         choice("use-amp", &s->amp, BOOLEANS, "true: as --precision bf16"),
         choice("deterministic", &s->deterministic, BOOLEANS, "accepted; every run is"),

@@ -55,6 +55,7 @@ struct ps_train_settings {
     long threads, workers;
     const char *tune; /* folder of measured choices of implementations, or NULL */
     bool profile;
+    bool checkpoint_activations; /* less memory, more time */
     int precision;          /* index into "f32|bf16" */
     int amp, deterministic; /* reference: booleans as words, odd is true */
     long max_to_keep, checkpoint_steps;

@@ -1,9 +1,10 @@
 /*
  * Time of a training step (forward, Norm-SoftMax with Proxy Synthesis over 98 classes, backward,
  * Adam; frozen batch norm) or of inference, on synthetic images:
- *   step BACKBONE SIZE BATCH train|infer [STEPS] [CACHE] [THREADS]
- * Prints the median step, images per second, and where the time goes, operator by operator. CACHE
- * is a folder for measured choices of implementations ("" for none).
+ *   step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] [THREADS]
+ * "checkpoint" trains with activation checkpointing. Prints the median step, images per second, and
+ * where the time goes, operator by operator. CACHE is a folder for measured choices of
+ * implementations ("" for none).
  */
 #include "base/err.h"
 #include "base/log.h"
@@ -32,7 +33,7 @@ struct run {
     int32_t *labels; /* (batch) */
     float *lambda;   /* (batch) */
     size_t batch;
-    bool train;
+    bool train, checkpoint;
     int steps;
     double *seconds;         /* (steps) */
     double loss_s, update_s; /* seconds of all steps */
@@ -49,18 +50,15 @@ static void check(int rc)
 
 static void step(struct run *run)
 {
-    struct ps_loss_batch batch = {
-        .dx = {run->dx, 0, run->batch, (size_t)run->spec.dim},
-        .proxy = ps_net_proxy(run->net),
-        .dproxy = run->train ? ps_net_proxy_gradient(run->net) : (struct ps_mat){0},
-        .labels = run->labels,
-        .lambda = run->lambda,
-    };
+    struct ps_loss_batch batch = {.labels = run->labels, .lambda = run->lambda};
     struct ps_loss_result result;
     check(ps_net_forward(run->net, run->train ? PS_TRAIN : PS_INFER, run->images, run->batch,
                          &batch.x));
     if (!run->train)
         return;
+    batch.dx = (struct ps_mat){run->dx, 0, run->batch, (size_t)run->spec.dim};
+    batch.proxy = ps_net_proxy(run->net);
+    batch.dproxy = ps_net_proxy_gradient(run->net);
     double start = ps_seconds();
     check(ps_loss_run(run->loss, &batch, &result));
     run->loss_s += ps_seconds() - start;
@@ -78,35 +76,44 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void open_run(struct run *run, const struct ps_backend_config *config)
+static void open_training(struct run *run)
 {
-    run->backend = ps_device_open("cpu", config);
-    if (!run->backend)
-        check(-1);
-    check(ps_profile_start(run->backend));
-    run->net = ps_net_new(run->backend, &run->spec, CLASSES);
-    if (!run->net)
-        check(-1);
-    check(ps_net_init(run->net, 1));
     struct ps_loss_settings loss = {.kind = 1, .m = -1, .tau = -1, .mu = 1};
     check(ps_loss_settings_complete(&loss));
     run->loss = ps_loss_new(run->backend, &loss, CLASSES, (size_t)run->spec.dim, run->batch);
     struct ps_optimizer_settings adam = {.kind = PS_ADAM, .weight_decay = 1e-4, .eps = 0.01};
     check(ps_optimizer_new(&run->optimizer, &adam, run->net));
     run->dx = run->backend->ops->vec_new(run->backend, run->batch * (size_t)run->spec.dim);
-    size_t bytes = run->batch * (size_t)run->spec.size * (size_t)run->spec.size * 3;
-    run->images = ps_calloc(bytes, 1);
     run->labels = ps_calloc(run->batch, sizeof *run->labels);
     run->lambda = ps_calloc(run->batch, sizeof *run->lambda);
-    run->seconds = ps_calloc((size_t)run->steps, sizeof *run->seconds);
-    if (!run->loss || !run->dx || !run->images || !run->labels || !run->lambda || !run->seconds)
+    if (!run->loss || !run->dx || !run->labels || !run->lambda)
         check(-1);
-    for (size_t i = 0; i < bytes; i++)
-        run->images[i] = (uint8_t)(i * 2654435761U >> 13);
     for (size_t i = 0; i < run->batch; i++) {
         run->labels[i] = (int32_t)(i % CLASSES);
         run->lambda[i] = 0.3F;
     }
+}
+
+static void open_run(struct run *run, const struct ps_backend_config *config)
+{
+    run->backend = ps_device_open("cpu", config);
+    if (!run->backend)
+        check(-1);
+    check(ps_profile_start(run->backend));
+    run->net = ps_net_new(run->backend, &run->spec, run->train ? CLASSES : 0);
+    if (!run->net)
+        check(-1);
+    check(ps_net_init(run->net, 1));
+    ps_net_checkpoint_activations(run->net, run->checkpoint);
+    size_t bytes = run->batch * (size_t)run->spec.size * (size_t)run->spec.size * 3;
+    run->images = ps_calloc(bytes, 1);
+    run->seconds = ps_calloc((size_t)run->steps, sizeof *run->seconds);
+    if (!run->images || !run->seconds)
+        check(-1);
+    for (size_t i = 0; i < bytes; i++)
+        run->images[i] = (uint8_t)(i * 2654435761U >> 13);
+    if (run->train)
+        open_training(run);
 }
 
 static void close_run(struct run *run)
@@ -115,7 +122,8 @@ static void close_run(struct run *run)
     free(run->lambda);
     free(run->labels);
     free(run->images);
-    run->backend->ops->vec_free(run->backend, run->dx);
+    if (run->dx)
+        run->backend->ops->vec_free(run->backend, run->dx);
     ps_optimizer_free(&run->optimizer);
     ps_loss_free(run->loss);
     ps_net_free(run->net);
@@ -160,7 +168,10 @@ static void report(struct run *run)
     double median = run->seconds[run->steps / 2];
     printf("%s %d batch %zu %s: median %.1f ms, best %.1f ms, cpu %.1f ms, %.1f images/s, "
            "%.0f MB of activations\n",
-           run->spec.backbone, run->spec.size, run->batch, run->train ? "train" : "infer",
+           run->spec.backbone, run->spec.size, run->batch,
+           run->checkpoint ? "checkpoint"
+           : run->train    ? "train"
+                           : "infer",
            median * 1e3, run->seconds[0] * 1e3, run->cpu_s / run->steps * 1e3,
            (double)run->batch / median, (double)ps_net_memory(run->net) / 1e6);
 }
@@ -177,10 +188,12 @@ int main(int argc, char **argv)
                       .steps = (int)number(argv, argc, 5, 10)};
     struct ps_backend_config config = {.precision = 32, .threads = (int)number(argv, argc, 7, 0)};
     if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1) {
-        fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|infer [STEPS] [CACHE] [THREADS]\n");
+        fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] "
+                        "[THREADS]\n");
         return 2;
     }
-    run.train = strcmp(argv[4], "train") == 0;
+    run.checkpoint = strcmp(argv[4], "checkpoint") == 0;
+    run.train = run.checkpoint || strcmp(argv[4], "train") == 0;
     run.spec.freeze_bn = true;
     snprintf(run.spec.backbone, sizeof run.spec.backbone, "%s", argv[1]);
     run.spec.input = ps_net_default_input(run.spec.backbone);

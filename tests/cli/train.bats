@@ -35,6 +35,11 @@ same() {
     done
 }
 
+# Of activations, as the last epoch says.
+bytes_of() {
+    tail -1 "$1/timing.jsonl" | sed 's/.*"network_bytes":\([0-9]*\).*/\1/'
+}
+
 @test "a run leaves models, checkpoint, settings and logs" {
     for file in last.safetensors best-recall@1.safetensors best-rp.safetensors \
         best-map@r.safetensors checkpoint.safetensors settings log.jsonl timing.jsonl; do
@@ -130,6 +135,27 @@ same() {
     [ "$(grep -c 'operator$' profile)" -eq 1 ]
     same whole run
     rm profile
+}
+
+@test "--checkpoint-activations takes less memory and changes nothing" {
+    small "${whole[@]}" --checkpoint-activations -o run
+    same whole run
+    [ "$(bytes_of run)" -lt "$(bytes_of whole)" ]
+    frozen=(--backbone bninception --freeze-bn --epochs 1 --log-steps 1)
+    small "${frozen[@]}" -o other
+    rm -r run
+    small "${frozen[@]}" --checkpoint-activations -o run
+    same other run
+    [ "$(bytes_of run)" -lt "$(bytes_of other)" ]
+}
+
+@test "where memory runs out, what can be done is said" {
+    [[ $BUILD != */asan ]] || skip "the sanitizer reserves terabytes of addresses"
+    (
+        ulimit -v 1000000
+        run -1 --separate-stderr small --backbone bninception --input-size 512 -o run
+        [[ $stderr == *"out of memory"*"(try --checkpoint-activations or a batch size of 4)"* ]]
+    )
 }
 
 @test "a finished run does nothing" {

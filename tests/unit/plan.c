@@ -17,6 +17,12 @@
 
 #include <cmocka.h>
 
+static bool alive(const struct ps_buffer *b, int step)
+{
+    return (b->first <= step && step <= b->last) ||
+           (b->again && b->again <= step && step <= b->end);
+}
+
 /* No two that are alive together overlap, and no more memory is taken than a third above what the
  * busiest step needs. */
 static void test_arena(void **state)
@@ -29,9 +35,14 @@ static void test_arena(void **state)
     for (int i = 0; i < N; i++) {
         int first = (int)ps_rng_below(&rng, STEPS), length = (int)ps_rng_below(&rng, 10);
         int last = first + length < STEPS ? first + length : STEPS - 1;
-        b[i] = (struct ps_buffer){64 * (1 + ps_rng_below(&rng, 50)), first, last, 0};
-        for (int step = first; step <= last; step++)
-            need[step] += b[i].bytes;
+        b[i] = (struct ps_buffer){
+            .bytes = 64 * (1 + ps_rng_below(&rng, 50)), .first = first, .last = last};
+        if (i % 3 == 0 && last + 20 < STEPS) {
+            b[i].again = last + 20;
+            b[i].end = STEPS - 1 < last + 25 ? STEPS - 1 : last + 25;
+        }
+        for (int step = 0; step < STEPS; step++)
+            need[step] += alive(&b[i], step) ? b[i].bytes : 0;
     }
     for (int step = 0; step < STEPS; step++)
         most = need[step] > most ? need[step] : most;
@@ -39,9 +50,10 @@ static void test_arena(void **state)
     for (int i = 0; i < N; i++) {
         assert_true(b[i].offset % 64 == 0 && b[i].offset + b[i].bytes <= bytes);
         for (int k = 0; k < i; k++)
-            assert_true(b[i].last < b[k].first || b[k].last < b[i].first ||
-                        b[i].offset + b[i].bytes <= b[k].offset ||
-                        b[k].offset + b[k].bytes <= b[i].offset);
+            for (int step = 0; step < STEPS; step++)
+                assert_true(!alive(&b[i], step) || !alive(&b[k], step) ||
+                            b[i].offset + b[i].bytes <= b[k].offset ||
+                            b[k].offset + b[k].bytes <= b[i].offset);
     }
     assert_true(bytes >= most && bytes <= most + most / 3);
     assert_int_equal(ps_arena_place(b, 0, &bytes), PS_OK);
@@ -107,6 +119,7 @@ struct fixture {
     ps_backend *be;
     struct ps_params params;
     ps_plan *plan;
+    ps_mem *memory;
     ps_vec *values, *state, *gradients, *seed;
     float image[IMAGE], cotangent[OUT];
 };
@@ -134,7 +147,7 @@ static void put_initial(struct fixture *f)
     }
 }
 
-static void begin(struct fixture *f, bool batch_statistics, size_t nodes)
+static void begin(struct fixture *f, bool batch_statistics, bool checkpoint, size_t nodes)
 {
     *f = (struct fixture){0};
     struct ps_graph graph, simple;
@@ -143,8 +156,11 @@ static void begin(struct fixture *f, bool batch_statistics, size_t nodes)
     tiny(&graph, &f->params);
     assert_int_equal(ps_graph_simplify(&simple, &graph, batch_statistics), PS_OK);
     assert_int_equal(simple.node_count, nodes);
-    f->plan = ps_plan_new(f->be, &simple, PS_TRAIN, BATCH);
+    f->plan = ps_plan_new(f->be, &simple, PS_TRAIN, BATCH, checkpoint);
     assert_non_null(f->plan);
+    assert_int_equal(ps_plan_replays(f->plan), checkpoint);
+    f->memory = f->be->ops->mem_new(f->be, ps_plan_bytes(f->plan));
+    assert_int_equal(ps_plan_place(f->plan, &simple, f->memory), PS_OK);
     ps_graph_free(&graph);
     ps_graph_free(&simple);
     f->values = f->be->ops->vec_new(f->be, f->params.size);
@@ -163,6 +179,7 @@ static void end(struct fixture *f)
     for (int i = 0; i < 4; i++)
         f->be->ops->vec_free(f->be, vectors[i]);
     ps_plan_free(f->plan);
+    f->be->ops->mem_free(f->be, f->memory);
     ps_params_free(&f->params);
     ps_device_close(f->be);
 }
@@ -225,7 +242,7 @@ static void test_gradients_frozen(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, false, 13);
+    begin(&f, false, false, 13);
     check_gradients(&f);
     end(&f);
 }
@@ -234,9 +251,46 @@ static void test_gradients_batch(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, true, 18);
+    begin(&f, true, false, 18);
     check_gradients(&f);
     end(&f);
+}
+
+static float *gradients_of(struct fixture *f)
+{
+    struct ps_mat seed = {.v = f->seed, .rows = BATCH, .cols = 5};
+    loss(f);
+    assert_false(f->be->ops->act_from_mat(f->be, ps_plan_output_gradient(f->plan), seed));
+    ps_vec *spare = f->be->ops->vec_new(f->be, f->params.state_size);
+    assert_false(f->be->ops->vec_axpby(f->be, 0, spare, 0, 1, f->state, 0, f->params.state_size));
+    assert_int_equal(ps_plan_backward(f->plan, f->values, spare, f->gradients, false, false),
+                     PS_OK);
+    f->be->ops->vec_free(f->be, spare);
+    float *gradients = calloc(f->params.size, sizeof *gradients);
+    f->be->ops->vec_get(f->be, f->gradients, 0, gradients, f->params.size);
+    return gradients;
+}
+
+/* In segments, the same gradients in less memory. */
+static void test_checkpointing(void **state)
+{
+    (void)state;
+    for (int batch_statistics = 0; batch_statistics < 2; batch_statistics++) {
+        struct fixture f;
+        float *gradients[2];
+        size_t bytes[2];
+        for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+            begin(&f, batch_statistics, checkpoint, batch_statistics ? 18 : 13);
+            gradients[checkpoint] = gradients_of(&f);
+            bytes[checkpoint] = ps_plan_bytes(f.plan);
+            if (checkpoint)
+                assert_memory_equal(gradients[0], gradients[1], f.params.size * sizeof(float));
+            end(&f);
+        }
+        assert_true(bytes[1] < bytes[0]);
+        free(gradients[0]);
+        free(gradients[1]);
+    }
 }
 
 /* A node whose value nothing reads has no gradient to go back with. */
@@ -248,7 +302,7 @@ static void test_useless_node(void **state)
     ps_backend *be = ps_device_open("ref", &(struct ps_backend_config){.precision = 32});
     tiny(&graph, &params);
     conv(&graph, PS_GRAPH_IMAGE, "extra", 2, 1, false);
-    assert_null(ps_plan_new(be, &graph, PS_TRAIN, 1));
+    assert_null(ps_plan_new(be, &graph, PS_TRAIN, 1, false));
     ps_graph_free(&graph);
     ps_params_free(&params);
     ps_device_close(be);
@@ -293,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_arena_overflow),
         cmocka_unit_test(test_gradients_frozen),
         cmocka_unit_test(test_gradients_batch),
+        cmocka_unit_test(test_checkpointing),
         cmocka_unit_test(test_useless_node),
         cmocka_unit_test(test_graph_errors),
     };
