@@ -115,11 +115,21 @@ struct ps_update_desc {
     double clip_value;     /* then clipped element-wise to +-clip_value; 0: not */
 };
 
+/* Arithmetic of the network. Parameters, their gradients, statistics, losses and optimisers are
+ * float32 in all of them, and so are sums of products. */
+enum ps_precision {
+    PS_PRECISION_FP32, /* strict */
+    PS_PRECISION_TF32, /* factors of products are rounded to 10 bits of mantissa */
+    PS_PRECISION_BF16, /* activations, their gradients and the weights of products have 16 bits */
+    PS_PRECISION_FP16, /* likewise; small gradients vanish unless the loss is scaled */
+};
+#define PS_PRECISION_NAMES "fp32|tf32|bf16|fp16"
+
 struct ps_backend_config {
     int threads;        /* 0: all processors */
     const char *device; /* "0" of cuda:0; NULL for the first */
-    int precision;      /* 32, or 16 for bf16 compute with float32 master weights */
-    const char *cache;  /* folder in which choices of implementations are kept, NULL: none */
+    enum ps_precision precision;
+    const char *cache; /* folder in which choices of implementations are kept, NULL: none */
 };
 
 struct ps_backend_ops {

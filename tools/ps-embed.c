@@ -57,7 +57,7 @@ static int embed_with_model(struct ps_embedding *e, const struct shards *shards,
     if (rc)
         return rc;
     struct ps_backend_config config = {.threads = (int)settings->threads,
-                                       .precision = settings->precision ? 16 : 32};
+                                       .precision = settings->precision};
     ps_backend *be = ps_device_open(settings->device, &config);
     ps_net *net = be ? ps_model_net(&model, be, false) : NULL;
     if (!net)
@@ -166,8 +166,8 @@ int main(int argc, char **argv)
         {.kind = PS_OPT_CHOICE,
          .name = "precision",
          .value = &settings.precision,
-         .argument = "f32|bf16",
-         .help = "arithmetic of the network"},
+         .argument = PS_PRECISION_NAMES,
+         .help = "arithmetic of the network; all but fp32 need a GPU"},
         {.kind = PS_OPT_CHOICE,
          .name = "type",
          .value = &settings.type,

@@ -1,4 +1,5 @@
 /* The CPU backend: oneDNN for convolutions and products, OpenMP loops for the rest. */
+#include "kernels/choices.h"
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/cpu.h"
 
@@ -67,7 +68,7 @@ static void cpu_close(ps_backend *be)
     if (!be)
         return;
     struct cpu *cpu = cpu_of(be);
-    cpu_choices_close(cpu->choices);
+    ps_choices_close(cpu->choices);
     dn_close(cpu->dn);
     free(cpu->scratch);
     free(cpu->work);
@@ -76,8 +77,9 @@ static void cpu_close(ps_backend *be)
 
 static ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size_t size)
 {
-    if (config->precision != 32 && config->precision != 0) {
-        snprintf(message, size, "cpu computes in float32 only (use --precision 32)");
+    if (config->precision != PS_PRECISION_FP32) {
+        snprintf(message, size,
+                 "computes in float32 only (use --precision fp32, or a GPU by --device cuda)");
         return NULL;
     }
     struct cpu *cpu = calloc(1, sizeof *cpu);

@@ -1,27 +1,18 @@
 #include "kernels/cpu/choice.h"
+#include "kernels/choices.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { KEY = 128, NAME = 64, RUNS = 5 };
+enum { NAME = 64, RUNS = 5 };
 
 struct choice {
-    char key[KEY];
     char name[NAME]; /* of the implementation, as a check */
     bool winograd, apart;
     int index;
     double seconds; /* as measured */
-};
-
-struct cpu_choices {
-    int file; /* appended to, a line at a time */
-    struct choice *all;
-    size_t count;
 };
 
 /*
@@ -70,10 +61,10 @@ static struct dn_conv *by_rule(struct cpu *cpu, struct dn_conv_desc *desc)
     return conv;
 }
 
-static void make_key(const struct dn_conv_desc *d, char key[KEY])
+static void make_key(const struct dn_conv_desc *d, char key[PS_CHOICE_TEXT])
 {
     static const char *const pass[] = {"forward", "data", "weights"};
-    snprintf(key, KEY, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s", pass[d->pass],
+    snprintf(key, PS_CHOICE_TEXT, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s", pass[d->pass],
              d->inference ? " inference" : "", d->n, d->ic, d->ih, d->iw, d->oc, d->oh, d->ow,
              d->kernel, d->stride, d->pad, d->bias ? " bias" : "", d->add ? " add" : "",
              d->relu ? " relu" : "");
@@ -156,22 +147,24 @@ static void time_family(struct cpu *cpu, const struct dn_conv_desc *desc, const 
     }
 }
 
-/* Appends a choice to the list and, with a line of one write, to the file. */
-static int keep(struct cpu *cpu, struct cpu_choices *choices, const struct choice *choice)
+static int keep(struct cpu *cpu, const char *key, const struct choice *choice)
 {
-    struct choice *larger = realloc(choices->all, (choices->count + 1) * sizeof *choices->all);
-    if (!larger)
-        return cpu_fail(cpu, "out of memory");
-    choices->all = larger;
-    larger[choices->count++] = *choice;
-    char line[KEY + NAME + 64];
-    int length = snprintf(line, sizeof line, "%s\t%s\t%d\t%s\t%s\t%.4f ms\n", choice->key,
-                          choice->winograd ? "winograd" : "direct", choice->index,
-                          choice->apart ? "apart" : "fused", choice->name, choice->seconds * 1e3);
-    if (write(choices->file, line, (size_t)length) != length)
-        return cpu_fail(cpu, "the file of chosen implementations cannot be written: %s",
-                        strerror(errno));
-    return 0;
+    char text[PS_CHOICE_TEXT];
+    snprintf(text, sizeof text, "%s\t%d\t%s\t%s\t%.4f ms", choice->winograd ? "winograd" : "direct",
+             choice->index, choice->apart ? "apart" : "fused", choice->name, choice->seconds * 1e3);
+    return ps_choices_add(cpu->choices, key, text, cpu->error, sizeof cpu->error);
+}
+
+/* What keep() wrote. */
+static bool parse(const char *text, struct choice *choice)
+{
+    char algorithm[16], index[8], sum[16];
+    if (sscanf(text, "%15s\t%7s\t%15s\t%63[^\t]", algorithm, index, sum, choice->name) != 4)
+        return false;
+    choice->winograd = strcmp(algorithm, "winograd") == 0;
+    choice->index = (int)strtol(index, NULL, 10);
+    choice->apart = strcmp(sum, "apart") == 0;
+    return true;
 }
 
 static struct dn_conv *chosen(struct cpu *cpu, struct dn_conv_desc *desc,
@@ -191,12 +184,12 @@ static struct dn_conv *chosen(struct cpu *cpu, struct dn_conv_desc *desc,
 
 static struct dn_conv *by_measurement(struct cpu *cpu, struct dn_conv_desc *desc)
 {
-    struct cpu_choices *choices = cpu->choices;
     struct choice choice = {.index = -1};
-    make_key(desc, choice.key);
-    for (size_t i = 0; i < choices->count; i++)
-        if (strcmp(choices->all[i].key, choice.key) == 0)
-            return chosen(cpu, desc, &choices->all[i]);
+    char key[PS_CHOICE_TEXT];
+    make_key(desc, key);
+    const char *known = ps_choices_find(cpu->choices, key);
+    if (known)
+        return parse(known, &choice) ? chosen(cpu, desc, &choice) : NULL;
     struct bench bench = {0};
     double best = -1;
     if (bench_new(cpu, desc, &bench) == 0)
@@ -204,7 +197,7 @@ static struct dn_conv *by_measurement(struct cpu *cpu, struct dn_conv_desc *desc
             time_family(cpu, desc, &bench, family % 2, family / 2, &choice, &best);
     bench_free(&bench);
     choice.seconds = best;
-    return best > 0 && !keep(cpu, choices, &choice) ? chosen(cpu, desc, &choice) : NULL;
+    return best > 0 && !keep(cpu, key, &choice) ? chosen(cpu, desc, &choice) : NULL;
 }
 
 struct dn_conv *cpu_choose(struct cpu *cpu, struct dn_conv_desc *desc)
@@ -236,58 +229,14 @@ static unsigned long processor(void)
     return hash;
 }
 
-/* Lines that are not as keep() writes them are passed over. */
-static int read_choices(struct cpu_choices *choices, const char *path)
-{
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return -1;
-    char line[KEY + NAME + 64], algorithm[16], index[8], sum[16];
-    while (fgets(line, sizeof line, file)) {
-        struct choice c;
-        if (!strchr(line, '\n') || sscanf(line, "%127[^\t]\t%15s\t%7s\t%15s\t%63[^\t\n]", c.key,
-                                          algorithm, index, sum, c.name) != 5)
-            continue;
-        c.index = (int)strtol(index, NULL, 10);
-        c.winograd = strcmp(algorithm, "winograd") == 0;
-        c.apart = strcmp(sum, "apart") == 0;
-        struct choice *larger = realloc(choices->all, (choices->count + 1) * sizeof c);
-        if (!larger)
-            break;
-        choices->all = larger;
-        larger[choices->count++] = c;
-    }
-    fclose(file);
-    return 0;
-}
-
-struct cpu_choices *cpu_choices_open(struct cpu *cpu, const char *folder)
+struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder)
 {
     char path[4096], version[32];
     dn_version(version, sizeof version);
-    struct cpu_choices *choices = calloc(1, sizeof *choices);
     int length = snprintf(path, sizeof path, "%s/onednn-%s-%lx-%dt.tsv", folder, version,
                           processor(), cpu->threads);
-    if (!choices || length >= (int)sizeof path) {
-        cpu_fail(cpu, "%s: out of memory, or too long a name", folder);
-        free(choices);
-        return NULL;
-    }
-    choices->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_DSYNC | O_CLOEXEC, 0666);
-    if (choices->file < 0 || read_choices(choices, path)) {
-        cpu_fail(cpu, "%s: %s", path, strerror(errno));
-        cpu_choices_close(choices);
-        return NULL;
-    }
-    return choices;
-}
-
-void cpu_choices_close(struct cpu_choices *choices)
-{
-    if (!choices)
-        return;
-    if (choices->file >= 0)
-        close(choices->file);
-    free(choices->all);
-    free(choices);
+    if (length < (int)sizeof path)
+        return ps_choices_open(path, cpu->error, sizeof cpu->error);
+    cpu_fail(cpu, "%s: too long a name", folder);
+    return NULL;
 }

@@ -10,10 +10,8 @@
 
 #include "kernels/cpu/cpu.h"
 
-struct cpu_choices;
-/* Reads the folder's file; NULL with the error recorded. */
-struct cpu_choices *cpu_choices_open(struct cpu *cpu, const char *folder);
-void cpu_choices_close(struct cpu_choices *choices);
+/* Those of the folder's file; NULL with the error recorded. */
+struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder);
 
 /*
  * A convolution for `desc`, or NULL with the error recorded. Where the sum with the residual cannot

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct cpu_choices;
+struct ps_choices;
 
 struct cpu {
     ps_backend base;
@@ -21,7 +21,7 @@ struct cpu {
     size_t scratch_bytes;
     float *work; /* our own, likewise */
     size_t work_count;
-    struct cpu_choices *choices; /* NULL: by a fixed rule */
+    struct ps_choices *choices; /* NULL: by a fixed rule */
     char error[256], text[160];
 };
 

@@ -103,8 +103,8 @@ static int start(struct cuda *cuda)
 
 static ps_backend *cuda_open(const struct ps_backend_config *config, char *message, size_t size)
 {
-    if (config->precision != 32 && config->precision != 0) {
-        snprintf(message, size, "this backend computes in float32 only (use --precision 32)");
+    if (config->precision != PS_PRECISION_FP32) {
+        snprintf(message, size, "computes in float32 only (use --precision fp32)");
         return NULL;
     }
     struct cuda *cuda = calloc(1, sizeof *cuda);

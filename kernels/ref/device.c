@@ -34,8 +34,8 @@ int ps_ref_threads(const ps_backend *be)
 
 static ps_backend *open_device(const struct ps_backend_config *config, char *message, size_t size)
 {
-    if (config->precision != 0 && config->precision != 32) {
-        snprintf(message, size, "ref computes in float64 only, not in %d bits", config->precision);
+    if (config->precision != PS_PRECISION_FP32) {
+        snprintf(message, size, "computes in float64 only (use --precision fp32)");
         return NULL;
     }
     struct ref *ref = calloc(1, sizeof *ref);

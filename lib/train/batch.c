@@ -29,6 +29,16 @@ static void mix_images(struct ps_run *run, const struct ps_batch *batch)
     }
 }
 
+static int scale_gradient(struct ps_run *run, struct ps_mat dx)
+{
+    double factor = run->progress.scale.factor;
+    ps_backend *be = run->backend;
+    if (factor != 1 &&
+        be->ops->vec_axpby(be, factor, dx.v, dx.offset, 0, dx.v, dx.offset, dx.rows * dx.cols))
+        return ps_device_fail(be);
+    return PS_OK;
+}
+
 int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumulate, bool head_only,
                  struct ps_loss_result *result)
 {
@@ -57,5 +67,7 @@ int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumula
     if (!rc && !isfinite(result->value))
         rc = ps_fail(PS_ENUMERIC, "the loss is %s",
                      isnan(result->value) ? "not a number" : "infinite");
+    if (!rc)
+        rc = scale_gradient(run, args.dx);
     return rc ? rc : ps_net_backward(run->net, args.dx, accumulate, head_only);
 }

@@ -15,7 +15,7 @@ static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
     const struct ps_progress *p = c->progress;
     const int64_t *steps = c->optimizer->steps;
     int rc = ps_text_printf(out,
-                            "1 %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
+                            "2 %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
                             " %" PRId64 " %" PRId64 " %" PRId64 " %a",
                             p->step, p->epoch, p->batch, p->evaluated, p->stale, p->finished,
                             p->left_out, p->log_bytes, p->event_bytes, p->loss);
@@ -23,7 +23,7 @@ static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
         rc = ps_text_printf(out, " %a %" PRId64, p->best[i], p->best_epoch[i]);
     for (int i = 0; i < PS_GROUPS && !rc; i++)
         rc = ps_text_printf(out, " %" PRId64, steps[i]);
-    return rc;
+    return rc ? rc : ps_text_printf(out, " %a %" PRId64, p->scale.factor, p->scale.good_steps);
 }
 
 static bool next_integer(const char **at, int64_t *out)
@@ -50,7 +50,7 @@ static bool parse_progress(const char *text, const struct ps_checkpoint *c)
     int64_t version, *const counters[] = {&p->step,      &p->epoch,     &p->batch,
                                           &p->evaluated, &p->stale,     &p->finished,
                                           &p->left_out,  &p->log_bytes, &p->event_bytes};
-    bool ok = text && next_integer(&text, &version) && version == 1;
+    bool ok = text && next_integer(&text, &version) && (version == 1 || version == 2);
     for (size_t i = 0; ok && i < sizeof counters / sizeof *counters; i++)
         ok = next_integer(&text, counters[i]);
     ok = ok && next_real(&text, &p->loss);
@@ -58,6 +58,9 @@ static bool parse_progress(const char *text, const struct ps_checkpoint *c)
         ok = next_real(&text, &p->best[i]) && next_integer(&text, &p->best_epoch[i]);
     for (int i = 0; ok && i < PS_GROUPS; i++)
         ok = next_integer(&text, &c->optimizer->steps[i]);
+    if (ok && version == 2) /* before it there was no scale */
+        ok = next_real(&text, &p->scale.factor) && next_integer(&text, &p->scale.good_steps) &&
+             p->scale.factor > 0 && p->scale.factor <= 0x1p24;
     return ok && p->epoch >= 0 && p->batch >= 0 && p->log_bytes >= 0 && p->event_bytes >= 0;
 }
 

@@ -6,6 +6,7 @@
 #ifndef PS_TRAIN_CHECKPOINT_H
 #define PS_TRAIN_CHECKPOINT_H
 
+#include "train/lossscale.h"
 #include "train/optimizer.h"
 
 #include <stdbool.h>
@@ -27,6 +28,7 @@ struct ps_progress {
     double best[PS_BESTS];
     int64_t best_epoch[PS_BESTS];
     int64_t log_bytes, event_bytes; /* lengths of the logs */
+    struct ps_loss_scale scale;
 };
 
 /* What a checkpoint is made of, and filled from. */

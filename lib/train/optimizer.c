@@ -28,7 +28,12 @@ void ps_optimizer_free(struct ps_optimizer_state *optimizer)
     *optimizer = (struct ps_optimizer_state){0};
 }
 
-static int gradient_norm(ps_net *net, const double *lr, double *norm)
+static double divisor_of(int group, double loss_scale)
+{
+    return group == PS_GROUP_PROXY ? 1 : loss_scale;
+}
+
+static int gradient_norm(ps_net *net, const double *lr, double loss_scale, double *norm)
 {
     ps_backend *be = ps_net_backend(net);
     double total = 0;
@@ -40,19 +45,19 @@ static int gradient_norm(ps_net *net, const double *lr, double *norm)
             continue;
         if (be->ops->vec_sum_squares(be, ps_net_gradients(net), offset, count, &squares))
             return ps_device_fail(be);
-        total += squares;
+        total += squares / pow(divisor_of(group, loss_scale), 2);
     }
     *norm = sqrt(total);
     return PS_OK;
 }
 
 int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, double scale,
-                      double *norm)
+                      double loss_scale, double *norm)
 {
     ps_net *net = optimizer->net;
     ps_backend *be = ps_net_backend(net);
     const struct ps_optimizer_settings *settings = &optimizer->settings;
-    int rc = gradient_norm(net, lr, norm);
+    int rc = gradient_norm(net, lr, loss_scale, norm);
     if (rc)
         return rc;
     *norm *= scale;
@@ -77,7 +82,7 @@ int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, do
             .alpha = 0.99,
             .momentum = 0.9,
             .nesterov = true,
-            .gradient_scale = scale,
+            .gradient_scale = scale / divisor_of(group, loss_scale),
             .clip_value = settings->clip_value,
         };
         if (be->ops->update(be, &desc, ps_net_params(net), ps_net_gradients(net), optimizer->m,

@@ -24,11 +24,12 @@ int ps_optimizer_new(struct ps_optimizer_state *optimizer,
 void ps_optimizer_free(struct ps_optimizer_state *optimizer);
 
 /*
- * One step with the network's gradients times `scale`. lr [PS_GROUPS]; a group whose lr is negative
- * is frozen: its gradients are not looked at. *norm receives the norm of the gradients before
+ * One step with the network's gradients times `scale`; those that came through the network, all but
+ * the proxies', are divided by `loss_scale` first. lr [PS_GROUPS]; a group whose lr is negative is
+ * frozen: its gradients are not looked at. *norm receives the norm of the gradients before
  * clipping; if it is not finite nothing is changed and PS_ENUMERIC is returned.
  */
 int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, double scale,
-                      double *norm);
+                      double loss_scale, double *norm);
 
 #endif

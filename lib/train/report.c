@@ -59,6 +59,10 @@ int ps_report_step(struct ps_run *run, const struct ps_step_report *report)
                              (json_int_t)report->loss.left_out);
     if (line && report->stepped)
         json_object_set_new(line, "gradient_norm", json_real(report->gradient_norm));
+    if (line && run->settings->precision == PS_PRECISION_FP16)
+        json_object_set_new(line, "loss_scale", json_real(report->loss_scale));
+    if (line && report->skipped)
+        json_object_set_new(line, "skipped", json_true());
     int rc = ps_eventlog_add(&run->log, line);
     if (!rc)
         rc = scalar(run, "train/loss", at->step, report->loss.value);

@@ -15,7 +15,9 @@ struct ps_step_report {
     struct ps_loss_result loss;
     double lr[PS_GROUPS]; /* negative: frozen */
     bool stepped;         /* the parameters moved; else gradients are still being added up */
+    bool skipped;         /* they would have, but gradients overflowed */
     double gradient_norm;
+    double loss_scale; /* of these gradients */
 };
 /* After the counters of the run have moved past the batch. */
 int ps_report_step(struct ps_run *run, const struct ps_step_report *report);

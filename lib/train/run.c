@@ -67,7 +67,7 @@ static int open_device(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
     struct ps_backend_config config = {
-        .threads = (int)s->threads, .precision = s->precision ? 16 : 32, .cache = run->tuned};
+        .threads = (int)s->threads, .precision = s->precision, .cache = run->tuned};
     const char *name = s->device;
     if (s->gpu >= 0 && !strcmp(name, "auto")) {
         char numbered[32];
@@ -235,7 +235,11 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
         .settings = settings,
         .folder = -1,
         .profiled = -1,
-        .progress = {.epoch = settings->start_epoch, .evaluated = -1, .best_epoch = {-1, -1, -1}}};
+        .progress = {
+            .epoch = settings->start_epoch,
+            .evaluated = -1,
+            .best_epoch = {-1, -1, -1},
+            .scale = {settings->precision == PS_PRECISION_FP16 ? settings->loss_scale : 1, 0}}};
     int rc = open_data(run);
     if (!rc && settings->tune)
         rc = open_tuning(run);

@@ -67,8 +67,9 @@ int ps_run_use_average(struct ps_run *run);
 int ps_run_drop_average(struct ps_run *run);
 
 /*
- * One batch: forward, loss, backward. Gradients are added to what is there if `accumulate`.
- * PS_ENUMERIC if the loss is not finite.
+ * One batch: forward, loss, backward. Gradients are added to what is there if `accumulate`; those
+ * that come through the network are of the loss times progress.scale.factor. PS_ENUMERIC if the
+ * loss is not finite.
  */
 int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumulate, bool head_only,
                  struct ps_loss_result *result);

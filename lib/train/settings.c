@@ -29,6 +29,7 @@ struct ps_train_settings ps_train_settings_default(void)
         .device = "auto",
         .gpu = -1,
         .workers = 5,
+        .loss_scale = 65536,
         .max_to_keep = 1,
         .checkpoint_minutes = 10,
         .log_steps = 10,
@@ -202,7 +203,9 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         flag("checkpoint-activations", &s->checkpoint_activations,
              "keep only some activations for backward and compute the others again: the same "
              "numbers in less memory, about a quarter slower"),
-        choice("precision", &s->precision, "f32|bf16", "arithmetic of the network"),
+        choice("precision", &s->precision, PS_PRECISION_NAMES,
+               "arithmetic of the network; all but fp32 need a GPU"),
+        real("loss-scale", &s->loss_scale, 1, 0x1p24, "fp16: factor of the loss to begin with"),
         choice("use-amp", &s->amp, BOOLEANS, "true: as --precision bf16"),
         choice("deterministic", &s->deterministic, BOOLEANS, "accepted; every run is"),
         integer("max-to-keep", &s->max_to_keep, 0, 1e9, "evaluated models kept by epoch; 0: all"),
@@ -263,7 +266,7 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     if (s->clip_grad)
         s->optimizer.clip_value = 10;
     if (s->amp % 2)
-        s->precision = 1;
+        s->precision = PS_PRECISION_BF16;
     if (!s->resize)
         s->resize = lround((double)s->input_size * 256 / 224);
     if (s->resize < s->input_size)

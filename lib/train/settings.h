@@ -56,8 +56,9 @@ struct ps_train_settings {
     const char *tune; /* folder of measured choices of implementations, or NULL */
     bool profile;
     bool checkpoint_activations; /* less memory, more time */
-    int precision;          /* index into "f32|bf16" */
-    int amp, deterministic; /* reference: booleans as words, odd is true */
+    int precision;               /* enum ps_precision */
+    double loss_scale;           /* of PS_PRECISION_FP16, at first */
+    int amp, deterministic;      /* reference: booleans as words, odd is true */
     long max_to_keep, checkpoint_steps;
     double checkpoint_minutes;
     long log_steps;

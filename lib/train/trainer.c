@@ -34,27 +34,41 @@ static int move_average(struct ps_run *run)
     return PS_OK;
 }
 
+/* Moves the parameters by the gradients of so many batches. In fp16 a step whose gradients overflow
+ * is skipped, and the next ones are scaled less. */
+static int make_step(struct ps_run *run, size_t batches, struct ps_step_report *report)
+{
+    struct ps_loss_scale *scale = &run->progress.scale;
+    bool scaled = run->settings->precision == PS_PRECISION_FP16;
+    int rc = ps_optimizer_step(&run->optimizer, report->lr, 1 / (double)batches, scale->factor,
+                               &report->gradient_norm);
+    if (scaled && rc == PS_ENUMERIC) {
+        report->skipped = true;
+        return ps_loss_scale_lower(scale);
+    }
+    if (scaled && !rc)
+        ps_loss_scale_raise(scale);
+    report->stepped = true;
+    return rc ? rc : move_average(run);
+}
+
 /* Trains on a batch and, where it ends a group of `accumulate`, moves the parameters. */
 static int train_batch(struct ps_run *run, const struct ps_batch *batch, size_t batches)
 {
     struct ps_progress *at = &run->progress;
     size_t group = (size_t)run->settings->accumulate, place = (size_t)at->batch % group;
     bool steps = place + 1 == group || (size_t)at->batch + 1 == batches;
-    struct ps_step_report report = {.images = batch->count};
+    struct ps_step_report report = {.images = batch->count, .loss_scale = at->scale.factor};
     learning_rates(run, batches, report.lr);
     int rc = ps_run_batch(run, batch, place > 0, report.lr[PS_GROUP_BACKBONE] < 0, &report.loss);
     if (!rc && steps)
-        rc = ps_optimizer_step(&run->optimizer, report.lr, 1 / (double)(place + 1),
-                               &report.gradient_norm);
-    if (!rc && steps)
-        rc = move_average(run);
+        rc = make_step(run, place + 1, &report);
     if (rc)
         return rc;
     at->step++;
     at->batch++;
     at->loss += report.loss.value;
     at->left_out += (int64_t)report.loss.left_out;
-    report.stepped = steps;
     rc = ps_report_step(run, &report);
     return rc ? rc : ps_report_profile(run, false);
 }

@@ -17,7 +17,8 @@ static char folder[64], path[400];
 static ps_backend *open_cpu(const char *cache)
 {
     char message[400];
-    const struct ps_backend_config config = {.threads = 2, .precision = 32, .cache = cache};
+    const struct ps_backend_config config = {
+        .threads = 2, .precision = PS_PRECISION_FP32, .cache = cache};
     ps_backend *be = ps_backend_cpu.open(&config, message, sizeof message);
     if (!be)
         fail_msg("%s", message);
@@ -27,8 +28,9 @@ static ps_backend *open_cpu(const char *cache)
 static ps_backend *open_ref(void)
 {
     char message[200];
-    ps_backend *be = ps_backend_ref.open(&(struct ps_backend_config){.threads = 2, .precision = 32},
-                                         message, sizeof message);
+    ps_backend *be = ps_backend_ref.open(
+        &(struct ps_backend_config){.threads = 2, .precision = PS_PRECISION_FP32}, message,
+        sizeof message);
     assert_non_null(be);
     return be;
 }
@@ -252,10 +254,11 @@ static void test_bad_folder(void **state)
 {
     (void)state;
     char message[400];
-    const struct ps_backend_config config = {.precision = 32, .cache = "/nonexistent/folder"};
+    const struct ps_backend_config config = {.precision = PS_PRECISION_FP32,
+                                             .cache = "/nonexistent/folder"};
     assert_null(ps_backend_cpu.open(&config, message, sizeof message));
     assert_non_null(strstr(message, "/nonexistent/folder"));
-    const struct ps_backend_config half = {.precision = 16};
+    const struct ps_backend_config half = {.precision = PS_PRECISION_BF16};
     assert_null(ps_backend_cpu.open(&half, message, sizeof message));
     assert_non_null(strstr(message, "float32"));
 }

@@ -69,7 +69,8 @@ static void on_devices(const char *path, const struct ps_safetensors *file,
             continue;
         }
         ps_fail_record(PS_OK, "%s", "");
-        ps_backend *backend = ps_device_open(device, &(struct ps_backend_config){.precision = 32});
+        ps_backend *backend =
+            ps_device_open(device, &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
         bool passed = backend && check(file, backend);
         if (*ps_error())
             printf("# %s\n", ps_error());

@@ -117,7 +117,7 @@ static void *numbers(size_t count)
 /* Everything lives until the program ends. */
 static void prepare(struct bench *bench)
 {
-    struct ps_backend_config config = {.precision = 32};
+    struct ps_backend_config config = {.precision = PS_PRECISION_FP32};
     struct ps_loss_settings settings = {.kind = 1, .m = -1, .tau = -1, .mu = 1};
     size_t embeddings = bench->samples * bench->dim, proxies = bench->classes * bench->dim;
     bench->backend = ps_device_open("cpu", &config);

@@ -66,7 +66,7 @@ static void step(struct run *run)
     start = ps_seconds();
     const double lr[PS_GROUPS] = {1e-5, 1e-5, 1e-3};
     double norm;
-    check(ps_optimizer_step(&run->optimizer, lr, 1, &norm));
+    check(ps_optimizer_step(&run->optimizer, lr, 1, 1, &norm));
     run->update_s += ps_seconds() - start;
 }
 
@@ -186,7 +186,8 @@ int main(int argc, char **argv)
     struct run run = {.spec = {.dim = 512, .size = (int)number(argv, argc, 2, 0)},
                       .batch = (size_t)number(argv, argc, 3, 0),
                       .steps = (int)number(argv, argc, 5, 10)};
-    struct ps_backend_config config = {.precision = 32, .threads = (int)number(argv, argc, 7, 0)};
+    struct ps_backend_config config = {.precision = PS_PRECISION_FP32,
+                                       .threads = (int)number(argv, argc, 7, 0)};
     if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1) {
         fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] "
                         "[THREADS]\n");

@@ -20,7 +20,8 @@
 static ps_backend *open_backend(const struct ps_backend_ops *ops)
 {
     char message[200] = "";
-    ps_backend *be = ops->open(&(struct ps_backend_config){.precision = 32}, message, 200);
+    ps_backend *be =
+        ops->open(&(struct ps_backend_config){.precision = PS_PRECISION_FP32}, message, 200);
     if (!be)
         fail_msg("%s: %s", ops->name, message);
     return be;

@@ -26,7 +26,7 @@ static int set_up(void **state)
 {
     (void)state;
     int file = mkstemp(path);
-    be = ps_device_open("cpu", &(struct ps_backend_config){.precision = 32});
+    be = ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     return be && file >= 0 ? close(file) : -1;
 }
 

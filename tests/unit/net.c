@@ -107,7 +107,7 @@ static void test_spec_errors(void **state)
 static void test_device_errors(void **state)
 {
     (void)state;
-    const struct ps_backend_config config = {.precision = 32};
+    const struct ps_backend_config config = {.precision = PS_PRECISION_FP32};
     assert_null(ps_device_open("gpu", &config));
     assert_int_equal(ps_error_code(), PS_EUSAGE);
     assert_null(ps_device_open("cuda:", &config));
@@ -121,7 +121,8 @@ static void test_device_errors(void **state)
 static ps_net *make(const char *device, bool freeze_bn)
 {
     struct ps_net_spec spec = spec_of("resnet18", SIZE, freeze_bn);
-    ps_backend *be = ps_device_open(device, &(struct ps_backend_config){.precision = 32});
+    ps_backend *be =
+        ps_device_open(device, &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     assert_non_null(be);
     ps_net *net = ps_net_new(be, &spec, 3);
     assert_non_null(net);
@@ -135,7 +136,8 @@ static void test_sizes_run(void **state)
 {
     (void)state;
     static const int sizes[] = {32, 33, 47, 65, 97};
-    ps_backend *be = ps_device_open("cpu", &(struct ps_backend_config){.precision = 32});
+    ps_backend *be =
+        ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     assert_non_null(be);
     float *x = ps_calloc(3 * 97 * 97, sizeof *x);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

@@ -151,7 +151,7 @@ static void begin(struct fixture *f, bool batch_statistics, bool checkpoint, siz
 {
     *f = (struct fixture){0};
     struct ps_graph graph, simple;
-    f->be = ps_device_open("ref", &(struct ps_backend_config){.precision = 32});
+    f->be = ps_device_open("ref", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     assert_non_null(f->be);
     tiny(&graph, &f->params);
     assert_int_equal(ps_graph_simplify(&simple, &graph, batch_statistics), PS_OK);
@@ -299,7 +299,8 @@ static void test_useless_node(void **state)
     (void)state;
     struct ps_params params = {0};
     struct ps_graph graph;
-    ps_backend *be = ps_device_open("ref", &(struct ps_backend_config){.precision = 32});
+    ps_backend *be =
+        ps_device_open("ref", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     tiny(&graph, &params);
     conv(&graph, PS_GRAPH_IMAGE, "extra", 2, 1, false);
     assert_null(ps_plan_new(be, &graph, PS_TRAIN, 1, false));

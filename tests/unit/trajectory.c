@@ -121,7 +121,7 @@ static void train(struct record *r, ps_net *net, const struct ps_loss_settings *
         assert_int_equal(ps_net_forward(net, PS_TRAIN, images, B, &batch.x), 0);
         assert_int_equal(ps_loss_run(loss, &batch, &result), 0);
         assert_int_equal(ps_net_backward(net, batch.dx, false, false), 0);
-        assert_int_equal(ps_optimizer_step(&optimizer, lr, 1, &norm), 0);
+        assert_int_equal(ps_optimizer_step(&optimizer, lr, 1, 1, &norm), 0);
         r->loss[step] = (float)result.value;
     }
     be->ops->vec_free(be, dx);
@@ -139,7 +139,8 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
     struct ps_loss_settings settings = {
         .kind = ps_choice_index(ps_loss_names, name), .m = -1, .tau = -1, .mu = mu};
     assert_int_equal(ps_loss_settings_complete(&settings), 0);
-    ps_backend *be = ps_device_open("cpu", &(struct ps_backend_config){.precision = 32});
+    ps_backend *be =
+        ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     struct ps_net_spec spec = {.backbone = "resnet18", .dim = D, .size = S, .freeze_bn = freeze_bn};
     spec.input = ps_net_default_input(spec.backbone);
     ps_net *net = ps_net_new(be, &spec, C);
