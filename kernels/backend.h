@@ -58,6 +58,8 @@ enum ps_bn {
 
 #define PS_ABSENT SIZE_MAX
 
+enum { PS_NEAREST_MOST = 1024 };
+
 struct ps_op_desc {
     enum ps_op op;
     int out_channels;        /* CONV, LINEAR */
@@ -139,6 +141,8 @@ struct ps_backend_ops {
     ps_backend *(*open)(const struct ps_backend_config *config, char *message, size_t size);
     void (*close)(ps_backend *be);
     const char *(*error)(const ps_backend *be);
+    /* Did the last failure come of too little device memory? NULL: that cannot be told. */
+    bool (*out_of_memory)(const ps_backend *be);
     /* "oneDNN 2.6.3, avx512_core, 2 threads": what computes, for logs. Belongs to the backend. */
     const char *(*describe)(const ps_backend *be);
 
@@ -231,6 +235,17 @@ struct ps_backend_ops {
     /* z (R, C): cosines in, dL/dz out. Proxy-anchor loss (METHOD.md 2). */
     int (*proxy_anchor)(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
                         double delta, double *loss);
+
+    /*
+     * Of each row of query (Q, D) the k rows of gallery (N, D) with the largest inner products,
+     * each product in float32 (no TF32): largest first, equal ones by ascending number; NaN is
+     * none. Row i of the gallery has the number first + i. value, index (Q, k), on the host, are in
+     * and out: they hold the best of earlier rows (an index of -1 is an empty place), so that a
+     * large gallery is searched in pieces of ascending numbers. k is at most PS_NEAREST_MOST. NULL
+     * in a backend that leaves this to others.
+     */
+    int (*nearest)(ps_backend *be, struct ps_mat query, struct ps_mat gallery, int32_t first, int k,
+                   float *value, int32_t *index);
 
     /* params, m and v are updated over n elements from `offset`. m: first moment or momentum
      * buffer; v: second moment (not used by SGD). */

@@ -74,7 +74,7 @@ static int embed_with_model(struct ps_embedding *e, const struct shards *shards,
     ps_net_free(net);
     ps_device_close(be);
     ps_model_close(&model);
-    return rc;
+    return ps_device_suggest(rc, (size_t)settings->batch, false);
 }
 
 static int embed_pixels(struct ps_embedding *e, const struct shards *shards,

@@ -7,6 +7,7 @@
 #include "eval/measure.h"
 #include "eval/interop.h"
 #include "eval/whiten.h"
+#include "net/device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 enum { ONE_EACH = 0 }; /* --ensemble none; the others follow enum ps_combine */
 
 struct tool {
-    const char *output, *recall, *metrics, *dims, *gallery, *labels, *pca;
+    const char *output, *recall, *metrics, *dims, *gallery, *labels, *pca, *device;
     bool json, percent, whiten, per_class;
     int ensemble, resample;
     long threads, bootstrap, seed;
@@ -164,9 +165,21 @@ static int write_results(struct tool *tool)
     return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
+/* "cpu" is what the library computes on anyway. */
+static int open_device(struct tool *tool)
+{
+    if (!strcmp(tool->device, "cpu"))
+        return PS_OK;
+    tool->how.backend = ps_device_open(
+        tool->device, &(struct ps_backend_config){.threads = (int)tool->threads, .precision = 32});
+    return tool->how.backend ? PS_OK : (int)ps_error_code();
+}
+
 static int run(struct tool *tool, char **files, int count)
 {
     int rc = parse_lists(tool);
+    if (!rc)
+        rc = open_device(tool);
     if (!rc && tool->pca)
         rc = fit(tool);
     if (!rc && tool->gallery)
@@ -176,6 +189,9 @@ static int run(struct tool *tool, char **files, int count)
     if (!rc)
         rc = tool->ensemble == ONE_EACH ? evaluate_each(tool, files, count)
                                         : evaluate_together(tool, files, count);
+    ps_backend *be = tool->how.backend;
+    if (rc == PS_ENOMEM && be && be->ops->out_of_memory && be->ops->out_of_memory(be))
+        ps_fail(PS_ENOMEM, "%s (use --device cpu)", ps_error());
     return rc ? rc : write_results(tool);
 }
 
@@ -184,6 +200,7 @@ static void release(struct tool *tool)
     ps_embedding_free(&tool->gallery_embedding);
     ps_whitening_free(tool->whitening);
     ps_results_free(&tool->results);
+    ps_device_close(tool->how.backend);
     free(tool->k);
     free(tool->dim);
     ps_text_free(&tool->tags);
@@ -192,7 +209,11 @@ static void release(struct tool *tool)
 
 int main(int argc, char **argv)
 {
-    struct tool t = {.output = "-", .recall = "1,2,4,8", .metrics = "recall,rp,map@r", .seed = 1};
+    struct tool t = {.output = "-",
+                     .recall = "1,2,4,8",
+                     .metrics = "recall,rp,map@r",
+                     .device = "cpu",
+                     .seed = 1};
 #define TEXT(name_, value_, argument_, help_)                                                      \
     {                                                                                              \
         .kind = PS_OPT_TEXT, .name = (name_), .value = &(value_), .argument = (argument_),         \
@@ -254,6 +275,7 @@ int main(int argc, char **argv)
          .argument = "N",
          .help = "threads; 0: all processors",
          .most = 4096},
+        TEXT("device", t.device, "NAME", "cpu, auto, cuda or cuda:N, which finds the neighbours"),
     };
     struct ps_command command = {
         .name = "ps-eval",

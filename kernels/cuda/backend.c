@@ -12,6 +12,7 @@ int cuda_fail(struct cuda *cuda, const char *format, ...)
     /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is one line up */
     vsnprintf(cuda->error, sizeof cuda->error, format, args);
     va_end(args);
+    cuda->no_memory = false;
     return -1;
 }
 
@@ -19,21 +20,27 @@ int cuda_check(struct cuda *cuda, int status, const char *what)
 {
     if (status == cudaSuccess)
         return 0;
-    return cuda_fail(cuda, "%s failed: %s", what, cudaGetErrorString((cudaError_t)status));
+    cuda_fail(cuda, "%s failed: %s", what, cudaGetErrorString((cudaError_t)status));
+    cuda->no_memory = status == cudaErrorMemoryAllocation;
+    return -1;
 }
 
 int cuda_check_blas(struct cuda *cuda, cublasStatus_t status, const char *what)
 {
     if (status == CUBLAS_STATUS_SUCCESS)
         return 0;
-    return cuda_fail(cuda, "%s failed: %s", what, cublasGetStatusString(status));
+    cuda_fail(cuda, "%s failed: %s", what, cublasGetStatusString(status));
+    cuda->no_memory = status == CUBLAS_STATUS_ALLOC_FAILED;
+    return -1;
 }
 
 int cuda_check_dnn(struct cuda *cuda, cudnnStatus_t status, const char *what)
 {
     if (status == CUDNN_STATUS_SUCCESS)
         return 0;
-    return cuda_fail(cuda, "%s failed: %s", what, cudnnGetErrorString(status));
+    cuda_fail(cuda, "%s failed: %s", what, cudnnGetErrorString(status));
+    cuda->no_memory = status == CUDNN_STATUS_ALLOC_FAILED;
+    return -1;
 }
 
 /* A device that cannot be made current shows in the call that follows. */
@@ -125,6 +132,11 @@ static const char *cuda_error(const ps_backend *be)
     return ((const struct cuda *)be)->error;
 }
 
+static bool cuda_out_of_memory(const ps_backend *be)
+{
+    return ((const struct cuda *)be)->no_memory;
+}
+
 static const char *cuda_describe(const ps_backend *be)
 {
     return ((const struct cuda *)be)->text;
@@ -135,6 +147,7 @@ const struct ps_backend_ops ps_backend_ops_cuda = {
     .open = cuda_open,
     .close = cuda_close,
     .error = cuda_error,
+    .out_of_memory = cuda_out_of_memory,
     .describe = cuda_describe,
     .vec_new = cuda_vec_new,
     .vec_free = cuda_vec_free,
@@ -170,5 +183,6 @@ const struct ps_backend_ops ps_backend_ops_cuda = {
     .softtriple_grad = cuda_softtriple_grad,
     .softtriple_regularizer = cuda_softtriple_regularizer,
     .proxy_anchor = cuda_proxy_anchor,
+    .nearest = cuda_nearest,
     .update = cuda_update,
 };

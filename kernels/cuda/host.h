@@ -41,7 +41,7 @@ struct cuda {
     struct cuda_stage stages[CUDA_STAGES];
     int next_stage;
     struct cuda_buffer work, arguments, workspace; /* of kernels; of calls; of cuDNN */
-    bool no_memory;                                /* why the last call failed */
+    bool no_memory;                                /* was why the last call failed */
     char error[256], text[160];
 };
 
@@ -178,6 +178,8 @@ int cuda_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, do
                                 struct ps_mat dw, double *loss);
 int cuda_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
                       double delta, double *loss);
+int cuda_nearest(ps_backend *be, struct ps_mat query, struct ps_mat gallery, int32_t first, int k,
+                 float *value, int32_t *index);
 int cuda_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,
                 const ps_vec *grads, ps_vec *m, ps_vec *v, size_t offset, size_t n);
 

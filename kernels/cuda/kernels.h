@@ -72,9 +72,8 @@ int ps_cuda_update(const struct ps_update_desc *desc, float *params, const float
  * topk.cu: the k largest of each row of similarities (rows, cols), largest first, equal ones by
  * ascending index; NaN is none. The column number plus `base` is the index. value, index (rows, k)
  * are in and out: they hold the best of earlier columns (an index of -1 is an empty place), so that
- * a large gallery is searched in pieces of ascending base. k is at most PS_CUDA_TOPK.
+ * a large gallery is searched in pieces of ascending base. k is at most PS_NEAREST_MOST.
  */
-enum { PS_CUDA_TOPK = 1024 };
 int ps_cuda_topk(const float *similarity, int rows, int cols, int32_t base, int k, float *value,
                  int32_t *index, ps_cuda_stream stream);
 

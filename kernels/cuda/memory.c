@@ -1,6 +1,7 @@
 /* Device memory, its way to and from the host, and vectors. */
 #include "kernels/cuda/host.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,12 +37,11 @@ void *cuda_alloc(struct cuda *cuda, size_t bytes)
         return memory;
     size_t left = 0, total = 0;
     cudaGetLastError(); /* a failed allocation is no failure of what comes next */
-    cuda->no_memory = status == cudaErrorMemoryAllocation;
+    cuda_check(cuda, status, "device memory");
     if (cuda->no_memory && cudaMemGetInfo(&left, &total) == cudaSuccess)
-        cuda_fail(cuda, "out of device memory: %zu MiB wanted, %zu of %zu MiB are free",
-                  bytes / MIB, left / MIB, total / MIB);
-    else
-        cuda_check(cuda, status, "device memory");
+        snprintf(cuda->error, sizeof cuda->error,
+                 "out of device memory: %zu MiB wanted, %zu of %zu MiB are free",
+                 (bytes + MIB - 1) / MIB, left / MIB, total / MIB);
     return NULL;
 }
 

@@ -21,14 +21,6 @@ void cuda_node_free(ps_backend *be, ps_node *node)
     free(node);
 }
 
-static void suggest_batch(struct cuda *cuda, int batch)
-{
-    size_t length = strlen(cuda->error);
-    if (batch > 1)
-        snprintf(cuda->error + length, sizeof cuda->error - length, " (try a batch size of %d)",
-                 batch / 2);
-}
-
 ps_node *cuda_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode, int inputs,
                        ps_act *const *in, ps_act *out, ps_act *dout, ps_act *const *din)
 {
@@ -43,7 +35,6 @@ ps_node *cuda_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mo
         cuda_fail(cuda, "out of memory");
         return NULL;
     }
-    cuda->no_memory = false;
     node->kind = kind;
     node->desc = *desc;
     node->mode = mode;
@@ -59,8 +50,6 @@ ps_node *cuda_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mo
     snprintf(node->text, sizeof node->text, "%s", facts.text);
     if (!kind->prepare || kind->prepare(cuda, node) == 0)
         return node;
-    if (cuda->no_memory)
-        suggest_batch(cuda, out->shape.n);
     cuda_node_free(be, node);
     return NULL;
 }

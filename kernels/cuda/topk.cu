@@ -47,7 +47,7 @@ __device__ void sort_keys(key_type *keys, int size)
 __global__ void topk_kernel(const float *similarity, int cols, int32_t base, int k, int half,
                             float *value, int32_t *index)
 {
-    __shared__ key_type keys[2 * PS_CUDA_TOPK];
+    __shared__ key_type keys[2 * PS_NEAREST_MOST];
     __shared__ int newcomers;
     const float *row = similarity + static_cast<size_t>(blockIdx.x) * static_cast<size_t>(cols);
     float *best = value + static_cast<size_t>(blockIdx.x) * static_cast<size_t>(k);
@@ -85,7 +85,7 @@ __global__ void topk_kernel(const float *similarity, int cols, int32_t base, int
 int ps_cuda_topk(const float *similarity, int rows, int cols, int32_t base, int k, float *value,
                  int32_t *index, ps_cuda_stream stream)
 {
-    if (k < 1 || k > PS_CUDA_TOPK)
+    if (k < 1 || k > PS_NEAREST_MOST)
         return cudaErrorInvalidValue;
     int half = 2 * ps::BLOCK; /* sorts rarely even where k is small */
     while (half < k)

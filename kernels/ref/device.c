@@ -99,5 +99,6 @@ const struct ps_backend_ops ps_backend_ref = {
     .softtriple_grad = ps_ref_softtriple_grad,
     .softtriple_regularizer = ps_ref_softtriple_regularizer,
     .proxy_anchor = ps_ref_proxy_anchor,
+    .nearest = ps_ref_nearest,
     .update = ps_ref_update,
 };

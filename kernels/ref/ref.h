@@ -130,6 +130,8 @@ int ps_ref_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, 
                                   struct ps_mat dw, double *loss);
 int ps_ref_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
                         double delta, double *loss);
+int ps_ref_nearest(ps_backend *be, struct ps_mat query, struct ps_mat gallery, int32_t first, int k,
+                   float *value, int32_t *index);
 int ps_ref_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,
                   const ps_vec *grads, ps_vec *m, ps_vec *v, size_t offset, size_t n);
 

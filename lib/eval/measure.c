@@ -265,6 +265,7 @@ static int run_protocol(struct measuring *e)
                                                    .map = how->metric[PS_METRIC_MAP],
                                                    .index = e->index,
                                                    .threads = how->threads,
+                                                   .backend = how->backend,
                                                    .progress = work > progress_from,
                                                    .name = e->embedding->file};
     int rc = ps_retrieval_run(&e->retrieval, task, &settings);

@@ -4,6 +4,7 @@
 
 #include "eval/embedding.h"
 #include "eval/results.h"
+#include "kernels/backend.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +40,7 @@ struct ps_measures {
     double scale;            /* 1 or 100 */
     uint64_t seed;           /* of k-means and bootstrap */
     int threads;             /* 0: all processors */
+    ps_backend *backend;     /* as of struct ps_retrieval_settings */
     const char *const *tags; /* [2 * tag_count] columns put first: name, value, ... */
     size_t tag_count;
 };

@@ -238,6 +238,8 @@ int ps_retrieval_run(struct ps_retrieval *out, const struct ps_retrieval_task *t
         rc = work.gallery ? PS_OK : (int)ps_error_code();
         if (!rc && settings->index)
             rc = ps_neighbours_approximate(work.gallery, settings->index);
+        else if (!rc && settings->backend)
+            rc = ps_neighbours_use_device(work.gallery, settings->backend);
         if (!rc)
             rc = run_with_gallery(&work, &classes);
     }

@@ -5,6 +5,8 @@
 #ifndef PS_EVAL_METRICS_H
 #define PS_EVAL_METRICS_H
 
+#include "kernels/backend.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,11 +14,12 @@
 struct ps_retrieval_settings {
     const long *k; /* recall@k and precision@k, (k_count) ascending */
     size_t k_count;
-    bool map;          /* also MAP, which ranks the whole gallery: several times the work */
-    const char *index; /* approximate search (ps_neighbours_approximate), or NULL: exact */
-    int threads;       /* 0: all processors */
-    bool progress;     /* show it (base/log.h); not inside another activity */
-    const char *name;  /* begins messages about rows; NULL: "embeddings" */
+    bool map;            /* also MAP, which ranks the whole gallery: several times the work */
+    const char *index;   /* approximate search (ps_neighbours_approximate), or NULL: exact */
+    int threads;         /* 0: all processors */
+    ps_backend *backend; /* where neighbours are looked for, if it can search; or NULL */
+    bool progress;       /* show it (base/log.h); not inside another activity */
+    const char *name;    /* begins messages about rows; NULL: "embeddings" */
 };
 
 struct ps_retrieval {

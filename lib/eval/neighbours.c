@@ -3,6 +3,7 @@
 #include "base/interrupt.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "eval/nearest.h"
 #include "eval/similarity.h"
 
 #include <faiss/c_api/AutoTune_c.h>
@@ -24,6 +25,7 @@ enum {
 struct ps_neighbours {
     FaissIndexFlatIP *index;
     FaissIndex *approximate; /* or NULL */
+    ps_nearest *nearest;     /* on a device; or NULL */
     const float *rows;       /* (n, dim), FAISS's copy */
     size_t n, dim;
     int threads;
@@ -85,6 +87,7 @@ void ps_neighbours_free(ps_neighbours *gallery)
 {
     if (!gallery)
         return;
+    ps_nearest_free(gallery->nearest);
     if (gallery->approximate)
         faiss_Index_free(gallery->approximate);
     faiss_Index_free(gallery->index);
@@ -115,6 +118,14 @@ int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory)
                  (colon && set_parameters(*index, colon + 1));
     free(kind);
     return failed ? ps_fail(PS_EINVAL, "index '%s': %s", factory, faiss_get_last_error()) : PS_OK;
+}
+
+int ps_neighbours_use_device(ps_neighbours *gallery, ps_backend *backend)
+{
+    if (!ps_nearest_can(backend))
+        return PS_OK;
+    gallery->nearest = ps_nearest_new(backend, gallery->rows, gallery->n, gallery->dim, 0);
+    return gallery->nearest ? PS_OK : (int)ps_error_code();
 }
 
 size_t ps_neighbours_count(const ps_neighbours *gallery)
@@ -242,7 +253,7 @@ static int finish_block(const struct block *block)
     return rc ? ps_fail(PS_ENOMEM, "out of memory") : PS_OK;
 }
 
-static int search_block(struct block *block, idx_t *label, float *product)
+static int search_faiss(const struct block *block, idx_t *label, float *product)
 {
     const ps_neighbours *gallery = block->gallery;
     int before = omp_get_max_threads();
@@ -251,8 +262,18 @@ static int search_block(struct block *block, idx_t *label, float *product)
     int failed = faiss_Index_search(index, (idx_t)block->rows, block->query, (idx_t)block->searched,
                                     product, label);
     omp_set_num_threads(before);
-    if (failed)
-        return fail_faiss();
+    return failed ? fail_faiss() : PS_OK;
+}
+
+static int search_block(struct block *block, idx_t *label, float *product)
+{
+    const ps_neighbours *gallery = block->gallery;
+    bool device = gallery->nearest && !gallery->approximate && block->searched <= PS_NEAREST_MOST;
+    int rc = device ? ps_nearest_search(gallery->nearest, block->query, block->rows,
+                                        block->searched, label, product)
+                    : search_faiss(block, label, product);
+    if (rc)
+        return rc;
     block->label = label;
     block->product = product;
     return finish_block(block);

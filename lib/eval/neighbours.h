@@ -1,10 +1,12 @@
 /*
- * Exact nearest neighbours by inner product of L2-normalised rows, through FAISS. Order: descending
- * similarity, equal similarities by ascending gallery row; what is equal is decided by ps_row_dot,
- * not by the rounding of a matrix product.
+ * Exact nearest neighbours by inner product of L2-normalised rows, through FAISS or on a device.
+ * Order: descending similarity, equal similarities by ascending gallery row; what is equal is
+ * decided by ps_row_dot, not by the rounding of a matrix product.
  */
 #ifndef PS_EVAL_NEIGHBOURS_H
 #define PS_EVAL_NEIGHBOURS_H
+
+#include "kernels/backend.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +25,11 @@ ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const cha
  * is found is still ordered exactly; a list may be short (-1).
  */
 int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory);
+/*
+ * Lets a backend do the products, where it can search (ps_nearest_can) and lists are not too long
+ * for it. What is found does not depend on it. The backend must outlive the gallery.
+ */
+int ps_neighbours_use_device(ps_neighbours *gallery, ps_backend *backend);
 void ps_neighbours_free(ps_neighbours *gallery);
 
 size_t ps_neighbours_count(const ps_neighbours *gallery);

@@ -53,7 +53,7 @@ static int build(ps_net *net)
         return rc;
     net->params = new_vector(net->backend, net->table.size);
     net->state = net->params ? new_vector(net->backend, net->table.state_size) : NULL;
-    return net->state ? PS_OK : PS_EBACKEND;
+    return net->state ? PS_OK : (int)ps_error_code();
 }
 
 ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies)
@@ -146,7 +146,7 @@ int ps_net_get_gradient(ps_net *net, const struct ps_param *param, float *values
         return ps_fail(PS_EINVAL, "%s has no gradient", param->name);
     const ps_vec *v = ps_net_gradients(net);
     if (!v)
-        return PS_EBACKEND;
+        return ps_error_code();
     return check(net,
                  net->backend->ops->vec_get(net->backend, v, param->offset, values, param->count));
 }
@@ -231,20 +231,9 @@ void ps_net_checkpoint_activations(ps_net *net, bool checkpoint)
     net->last = NULL;
 }
 
-static int fail_memory(const ps_net *net, enum ps_mode mode, size_t batch)
-{
-    const struct ps_backend_ops *ops = net->backend->ops;
-    const char *less = mode == PS_TRAIN && !net->checkpoint ? "--checkpoint-activations" : "";
-    if (batch < 2)
-        return ps_fail(PS_EBACKEND, "%s: %s%s%s%s", ops->name, ops->error(net->backend),
-                       *less ? " (try " : "", less, *less ? ")" : "");
-    return ps_fail(PS_EBACKEND, "%s: %s (try %s%sa batch size of %zu)", ops->name,
-                   ops->error(net->backend), less, *less ? " or " : "", batch / 2);
-}
-
 /* Room for the activations of a plan. Plans lie in what they were placed on: if that is too small,
  * they go. */
-static int make_room(ps_net *net, size_t bytes, enum ps_mode mode, size_t batch)
+static int make_room(ps_net *net, size_t bytes)
 {
     const struct ps_backend_ops *ops = net->backend->ops;
     if (net->memory && bytes <= net->memory_bytes)
@@ -256,19 +245,19 @@ static int make_room(ps_net *net, size_t bytes, enum ps_mode mode, size_t batch)
         ops->mem_free(net->backend, net->memory);
     net->memory = ops->mem_new(net->backend, bytes);
     net->memory_bytes = net->memory ? bytes : 0;
-    return net->memory ? PS_OK : fail_memory(net, mode, batch);
+    return net->memory ? PS_OK : ps_device_fail(net->backend);
 }
 
 static int place(ps_net *net, struct prepared *prepared, const struct ps_graph *graph)
 {
-    int rc = make_room(net, ps_plan_bytes(prepared->plan), prepared->mode, prepared->batch);
+    int rc = make_room(net, ps_plan_bytes(prepared->plan));
     if (!rc)
         rc = ps_plan_place(prepared->plan, graph, net->memory);
     if (rc)
         return rc;
     prepared->placed = true;
     prepared->embedding = new_vector(net->backend, prepared->batch * (size_t)net->spec.dim);
-    return prepared->embedding ? PS_OK : PS_EBACKEND;
+    return prepared->embedding ? PS_OK : (int)ps_error_code();
 }
 
 static int prepare(ps_net *net, struct prepared *prepared, enum ps_mode mode, size_t batch)
@@ -391,7 +380,7 @@ int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool h
     net->can_go_back = false;
     ps_vec *gradients = ps_net_gradients(net), *state = state_for_backward(net);
     if (!gradients || !state)
-        return PS_EBACKEND;
+        return ps_error_code();
     if (head_only && !accumulate) {
         size_t offset, count;
         ps_net_group_range(net, PS_GROUP_BACKBONE, &offset, &count);

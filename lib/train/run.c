@@ -145,7 +145,7 @@ static int open_training(struct ps_run *run)
         run->average = new_vector(run, n);
         run->spare = run->average ? new_vector(run, n) : NULL;
         if (!run->spare)
-            return PS_EBACKEND;
+            return ps_error_code();
         if (be->ops->vec_axpby(be, 0, run->average, 0, 1, ps_net_params(run->net), 0, n))
             return ps_device_fail(be);
     }
@@ -371,7 +371,10 @@ static int evaluate_net(struct ps_run *run, ps_net *net, int resize, const struc
                   .threads = (int)s->workers,
                   .batch = (size_t)s->batch,
                   .label = "evaluation"},
-        .metrics = {.k = run->k, .k_count = run->k_count, .threads = (int)s->threads},
+        .metrics = {.k = run->k,
+                    .k_count = run->k_count,
+                    .threads = (int)s->threads,
+                    .backend = run->backend},
         .nmi = s->nmi,
     };
     return ps_evaluate(net, set, &settings, out);

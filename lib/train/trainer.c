@@ -353,11 +353,11 @@ int ps_train(const struct ps_train_settings *settings, const struct ps_opt *opti
 {
     struct ps_run run;
     int rc = ps_run_open(&run, settings, options, count);
-    if (rc)
-        return rc;
-    rc = train_opened(&run, options, count);
-    ps_run_close(&run);
-    return rc;
+    if (!rc) {
+        rc = train_opened(&run, options, count);
+        ps_run_close(&run);
+    }
+    return ps_device_suggest(rc, (size_t)settings->batch, !settings->checkpoint_activations);
 }
 
 int ps_train_eval_best(const struct ps_train_settings *settings, const struct ps_opt *options,
@@ -365,11 +365,11 @@ int ps_train_eval_best(const struct ps_train_settings *settings, const struct ps
 {
     struct ps_run run;
     int rc = ps_run_open(&run, settings, options, count);
-    if (rc)
-        return rc;
-    const struct ps_eval_set *set = run.final.shard ? &run.final : &run.choice;
-    rc = set->shard ? ps_run_measure_best(&run, set, out)
-                    : ps_fail(PS_EUSAGE, "--eval-best needs --eval SHARD");
-    ps_run_close(&run);
-    return rc;
+    if (!rc) {
+        const struct ps_eval_set *set = run.final.shard ? &run.final : &run.choice;
+        rc = set->shard ? ps_run_measure_best(&run, set, out)
+                        : ps_fail(PS_EUSAGE, "--eval-best needs --eval SHARD");
+        ps_run_close(&run);
+    }
+    return ps_device_suggest(rc, (size_t)settings->batch, false);
 }

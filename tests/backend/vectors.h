@@ -302,6 +302,62 @@ static void test_update(struct outcome *o, struct ps_rng *rng, ps_backend *const
     pair_free(be, &v);
 }
 
+/* A matrix of small whole numbers: their products are exact, and many are equal. */
+static struct pair pair_whole(struct ps_rng *rng, ps_backend *const be[2], size_t rows, size_t cols)
+{
+    struct pair p = pair_new(rng, be, rows, cols, 1);
+    float *x = need_memory(rows * cols, sizeof *x);
+    for (size_t i = 0; i < rows * cols; i++)
+        x[i] = (float)between(rng, -1, 1);
+    for (int i = 0; i < 2; i++)
+        need(!be[i]->ops->vec_put(be[i], p.m[i].v, p.m[i].offset, x, rows * cols), be[i],
+             "vec_put");
+    free(x);
+    return p;
+}
+
+/* The nearest rows, in two pieces of the gallery. */
+static void test_nearest(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
+{
+    size_t queries = extent(rng, 12), rows = extent(rng, 700), dim = extent(rng, 40);
+    size_t first = ps_rng_below(rng, rows + 1), places;
+    int k = between(rng, 1, 60);
+    places = queries * (size_t)k;
+    float *value[2], *row[2];
+    int32_t *index = need_memory(places, sizeof *index);
+    struct pair query = pair_whole(rng, be, queries, dim), gallery = pair_whole(rng, be, rows, dim);
+    snprintf(o->text, CASE_TEXT, "%d of %zu + %zu x %zu for %zu", k, first, rows - first, dim,
+             queries);
+    for (int i = 0; i < 2; i++) {
+        const struct ps_backend_ops *ops = be[i]->ops;
+        struct ps_mat head = gallery.m[i], tail = gallery.m[i];
+        head.rows = first;
+        tail.rows -= first;
+        tail.offset += first * dim;
+        value[i] = need_memory(places, sizeof **value);
+        row[i] = need_memory(places, sizeof **row);
+        for (size_t p = 0; p < places; p++)
+            index[p] = -1;
+        if (ops->nearest)
+            need(!ops->nearest(be[i], query.m[i], head, 0, k, value[i], index) &&
+                     !ops->nearest(be[i], query.m[i], tail, (int32_t)first, k, value[i], index),
+                 be[i], "nearest");
+        for (size_t p = 0; p < places; p++)
+            row[i][p] = (float)index[p];
+    }
+    if (be[1]->ops->nearest) {
+        compare(o, "products", value[0], value[1], places, 1e-9);
+        compare(o, "rows", row[0], row[1], places, 1e-9);
+    }
+    for (int i = 0; i < 2; i++) {
+        free(value[i]);
+        free(row[i]);
+    }
+    free(index);
+    pair_free(be, &query);
+    pair_free(be, &gallery);
+}
+
 /* Cosines at the ends of their range, scales from 1/1000 to 1000, zero rows, one row, one class. */
 static void test_extremes(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
@@ -357,6 +413,7 @@ static const struct {
     {"proxy_anchor", test_anchor},
     {"update", test_update},
     {"extremes", test_extremes},
+    {"nearest", test_nearest},
 };
 
 enum { VECTOR_TESTS = sizeof vector_tests / sizeof *vector_tests };

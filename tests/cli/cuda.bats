@@ -9,9 +9,9 @@ setup_file() {
     make_shards .
     # The plugin is looked for beside the program, so the program is copied to the stand-in.
     mkdir emulated bare
-    cp "$(command -v ps-train)" bare/
+    cp "$(command -v ps-train)" "$(command -v ps-embed)" "$(command -v ps-eval)" bare/
     if [ -e "$BUILD/tests/ps-cuda.so" ]; then
-        cp "$(command -v ps-train)" "$BUILD/tests/ps-cuda.so" emulated/
+        cp bare/* "$BUILD/tests/ps-cuda.so" emulated/
     fi
 }
 
@@ -85,10 +85,46 @@ near() {
     near whole moved 1e-2
 }
 
-@test "stand-in: out of device memory names the batch size to try" {
+# refused MIB COMMAND...: on a device of so much memory; one message, the batch size in it once.
+refused() {
+    local mib=$1
+    shift
+    PS_CUDA_EMU_MIB=$mib run -1 --separate-stderr "$@"
+    [ "$(grep -c . <<<"$stderr")" -eq 1 ]
+    [[ $stderr == *"out of device memory: "*" MiB wanted, "*" of $mib MiB are free (try "*"a batch size of 4)" ]]
+}
+
+@test "stand-in: out of device memory names the batch size to try, once" {
     need_standin
-    PS_CUDA_EMU_MIB=200 run ! --separate-stderr emulated/ps-train -q --device cuda "${tiny[@]}" -o x
-    [[ $stderr == *"out of device memory"*"try a batch size of 4"* ]]
+    for mib in 20 90 140 160 200; do # for parameters, optimiser, activations, weights of nodes
+        refused "$mib" emulated/ps-train -q --device cuda "${tiny[@]}" -o "x$mib"
+    done
+    bare/ps-train -q --device cpu "${tiny[@]}" --epochs 1 -o model
+    refused 20 emulated/ps-embed -q --device cuda -m model/last.safetensors --batch-size 8 -o x.emb.zst test.mdb
+    [ ! -e x.emb.zst ]
+}
+
+@test "stand-in: neighbours found on the device give the table of the CPU" {
+    need_standin
+    golden=$BATS_TEST_DIRNAME/../golden/eval
+    # Many equal rows, and a class that is larger than the list of a query.
+    awk 'BEGIN { print "label\tname\tx0\tx1\tx2"
+        for (i = 0; i < 400; i++) print i % 9 "\t" i "\t" i % 5 "\t" i % 3 + 1 "\t" 1 }' >ties.tsv
+    for file in ties.tsv "$golden/small.safetensors"; do
+        for options in "" "--per-class" "--dims 2,3 --recall 1,10,100"; do
+            # shellcheck disable=SC2086
+            bare/ps-eval $options "$file" >cpu.tsv
+            # shellcheck disable=SC2086
+            emulated/ps-eval --device cuda $options "$file" >cuda.tsv
+            cmp cpu.tsv cuda.tsv
+        done
+    done
+    PS_CUDA_EMU_MIB=1 run -1 --separate-stderr emulated/ps-eval --device cuda "$golden/cars_like.safetensors"
+    [[ $stderr == *"out of device memory"*"(use --device cpu)" ]]
+    PS_CUDA_EMU_DEVICES=0 run -0 --separate-stderr emulated/ps-eval --device auto ties.tsv
+    [[ $stderr == *"device cpu: "* ]]
+    run -1 --separate-stderr bare/ps-eval --device cuda ties.tsv
+    [[ $stderr == *"no ps-cuda.so beside the program"* ]]
 }
 
 @test "auto without a GPU takes the CPU and says so" {

@@ -3,8 +3,10 @@
 #include "base/rng.h"
 #include "eval/embedding.h"
 #include "eval/metrics.h"
+#include "eval/nearest.h"
 #include "eval/neighbours.h"
 #include "eval/similarity.h"
+#include "net/device.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -173,12 +175,15 @@ static float *random_rows(size_t n, size_t dim, size_t distinct, double spread)
     return x;
 }
 
-static void check_order(size_t n, size_t dim, size_t distinct, double spread, size_t k)
+static void check_order_on(ps_backend *device, size_t n, size_t dim, size_t distinct, double spread,
+                           size_t k)
 {
     float *x = random_rows(n, dim, distinct, spread);
     assert_int_equal(ps_rows_normalise(x, x, n, dim, "x", 0), 0);
     ps_neighbours *gallery = ps_neighbours_new(x, n, dim, "x", 2);
     assert_non_null(gallery);
+    if (device)
+        assert_int_equal(ps_neighbours_use_device(gallery, device), 0);
     int64_t *index = malloc(n * k * sizeof *index), *self = malloc(n * sizeof *self);
     struct scored *list = malloc(n * sizeof *list);
     float *rows = malloc(n * dim * sizeof *rows);
@@ -198,6 +203,41 @@ static void check_order(size_t n, size_t dim, size_t distinct, double spread, si
     free(index);
     free(self);
     free(list);
+}
+
+/* By FAISS, and by the products of a backend. */
+static void check_order(size_t n, size_t dim, size_t distinct, double spread, size_t k)
+{
+    ps_backend *ref = ps_device_open("ref", &(struct ps_backend_config){.threads = 2});
+    assert_non_null(ref);
+    check_order_on(NULL, n, dim, distinct, spread, k);
+    check_order_on(ref, n, dim, distinct, spread, k);
+    ps_device_close(ref);
+}
+
+/* A backend's list does not depend on how much of the gallery it holds at a time. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    enum { N = 500, DIM = 16, K = 40 };
+    ps_backend *ref = ps_device_open("ref", &(struct ps_backend_config){.threads = 2});
+    float *x = random_rows(N, DIM, 60, 1), *product[2];
+    int64_t *index[2];
+    for (int i = 0; i < 2; i++) {
+        ps_nearest *nearest = ps_nearest_new(ref, x, N, DIM, i ? 77 : 0);
+        index[i] = malloc(N * K * sizeof **index);
+        product[i] = malloc(N * K * sizeof **product);
+        assert_int_equal(ps_nearest_search(nearest, x, N, K, index[i], product[i]), 0);
+        ps_nearest_free(nearest);
+    }
+    assert_memory_equal(index[0], index[1], N * K * sizeof **index);
+    assert_memory_equal(product[0], product[1], N * K * sizeof **product);
+    for (int i = 0; i < 2; i++) {
+        free(index[i]);
+        free(product[i]);
+    }
+    free(x);
+    ps_device_close(ref);
 }
 
 static void test_order(void **state)
@@ -316,7 +356,8 @@ int main(void)
         cmocka_unit_test(test_worked),  cmocka_unit_test(test_one_class),
         cmocka_unit_test(test_ties),    cmocka_unit_test(test_gallery),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_order),
-        cmocka_unit_test(test_random),  cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_pieces),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
