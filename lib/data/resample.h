@@ -8,12 +8,22 @@
 
 #include <stdint.h>
 
+/*
+ * Weights of two input samples, one after the other, in 1/2^22 and two parts: upper * 2^16 + lower.
+ * The upper parts lie between 0 and 64, and their sums with bytes fit 16 bits: rounding at most
+ * doubles their total, which would be 64. The lower parts have 16 bits and a sign.
+ */
+struct ps_weights {
+    int8_t upper[2];
+    int16_t lower[2];
+};
+
 /* How each of `count` output samples along one axis is made of input samples. */
 struct ps_axis {
-    int32_t count, taps;
-    int32_t *first;  /* (count) the first input sample */
-    int32_t *used;   /* (count) how many input samples follow, 1..taps */
-    int32_t *weight; /* (count, taps) in 1/2^22, zero beyond `used` */
+    int32_t count, pairs;
+    int32_t *first;            /* (count) the first input sample */
+    int32_t *used;             /* (count) how many input samples follow, 1..2*pairs */
+    struct ps_weights *weight; /* (count, pairs), zero beyond `used` */
 };
 
 /*
