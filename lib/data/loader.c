@@ -32,7 +32,7 @@ struct ps_loader {
 
     pthread_mutex_t lock;
     pthread_cond_t work; /* there may be images to decode */
-    pthread_cond_t news; /* a batch is complete, or a thread has become idle */
+    pthread_cond_t news; /* a batch is complete, or all threads have become idle for good */
     bool stop;
     int busy; /* threads that are decoding */
     const struct ps_order *order;
@@ -81,7 +81,8 @@ static void finish(ps_loader *loader, struct slot *slot, size_t b, size_t i, int
         snprintf(slot->message, sizeof slot->message, "%s", ps_error());
     }
     loader->busy--;
-    if (++slot->done == batch_count(loader->order, b) || loader->busy == 0)
+    bool idle = loader->busy == 0 && loader->batch_at == loader->order->batches;
+    if (++slot->done == batch_count(loader->order, b) || idle)
         pthread_cond_signal(&loader->news);
 }
 
