@@ -1,30 +1,50 @@
 /* Pooling in windows, and over the whole map. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/transpose.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+typedef int32_t lanes __attribute__((vector_size(64)));
+typedef uint8_t bytes __attribute__((vector_size(16)));
+
+enum { MOST = 15 }; /* kernel */
 
 struct window_node {
     ps_node node;
-    uint8_t *index; /* maximum, training: which element of the window it was */
+    uint8_t *index;               /* maximum, training: which element of the window it was */
+    float share[MOST * MOST + 1]; /* average: 1 / n */
+};
+
+/* The usual ones are constants where the loops are compiled. */
+struct windows {
+    int kernel, stride, pad, block;
 };
 
 struct range {
     int first, end; /* inside the input */
 };
 
-static struct range window(int i, const struct ps_op_desc *d, int size)
+static inline struct range window(int i, struct windows s, int size)
 {
-    int first = i * d->stride - d->pad, end = first + d->kernel;
+    int first = i * s.stride - s.pad, end = first + s.kernel;
     return (struct range){first < 0 ? 0 : first, end > size ? size : end};
 }
 
 /* Elements of a window that lie in the input or its padding: what the average divides by. */
-static int counted(int i, const struct ps_op_desc *d, int size)
+static inline int counted(int i, struct windows s, int size)
 {
-    int first = i * d->stride - d->pad, end = first + d->kernel;
-    return (end > size + d->pad ? size + d->pad : end) - first;
+    int first = i * s.stride - s.pad, end = first + s.kernel;
+    return (end > size + s.pad ? size + s.pad : end) - first;
+}
+
+/* The windows, of `count` in a row or column, that an input position lies in. */
+static inline struct range covering(int at, struct windows s, int count)
+{
+    int past = at + s.pad - s.kernel, end = (at + s.pad) / s.stride + 1;
+    return (struct range){past < 0 ? 0 : past / s.stride + 1, end > count ? count : end};
 }
 
 static int window_prepare(struct cpu *cpu, ps_node *node)
@@ -33,125 +53,152 @@ static int window_prepare(struct cpu *cpu, ps_node *node)
     const struct ps_op_desc *d = &node->desc;
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
     bool max = d->op == PS_OP_MAXPOOL;
-    if (d->kernel > 15)
-        return cpu_fail(cpu, "pool: a kernel of %d, more than 15", d->kernel);
+    if (d->kernel > MOST)
+        return cpu_fail(cpu, "pool: a kernel of %d, more than %d", d->kernel, MOST);
     snprintf(node->text, sizeof node->text, "%s pool %dx%dx%d -> %dx%d k%d", max ? "max" : "avg",
              x.c, x.h, x.w, y.h, y.w, d->kernel);
+    for (int n = 1; n <= MOST * MOST; n++)
+        pool->share[n] = 1.0F / (float)n;
     if (!max || node->mode != PS_TRAIN)
         return 0;
     pool->index = cpu_alloc(cpu, node->out->count);
     return pool->index ? 0 : -1;
 }
 
-/* One output position of `block` channels; x is the plane. */
-static inline void max_at(const float *x, int w, int block, const struct ps_op_desc *d,
-                          struct range rows, struct range cols, int top, int left, float *y,
-                          uint8_t *index)
-{
-    float best[DN_BLOCK];
-    int32_t where[DN_BLOCK];
-#pragma omp simd
-    for (int c = 0; c < block; c++) {
-        best[c] = -INFINITY;
-        where[c] = (rows.first - top) * d->kernel + cols.first - left;
-    }
-    for (int i = rows.first; i < rows.end; i++)
-        for (int j = cols.first; j < cols.end; j++) {
-            const float *v = x + ((size_t)i * w + j) * block;
-            int32_t here = (i - top) * d->kernel + j - left;
-#pragma omp simd
-            for (int c = 0; c < block; c++) {
-                bool larger = (v[c] > best[c]) | (v[c] != v[c]); /* a NaN wins */
-                best[c] = larger ? v[c] : best[c];
-                where[c] = larger ? here : where[c];
-            }
-        }
-#pragma omp simd
-    for (int c = 0; c < block; c++)
-        y[c] = best[c];
-    if (index)
-#pragma omp simd
-        for (int c = 0; c < block; c++)
-            index[c] = (uint8_t)where[c];
-}
-
-static inline void average_at(const float *x, int w, int block, struct range rows,
-                              struct range cols, float scale, float *y)
-{
-    float sum[DN_BLOCK] = {0};
-    for (int i = rows.first; i < rows.end; i++)
-        for (int j = cols.first; j < cols.end; j++)
-#pragma omp simd
-            for (int c = 0; c < block; c++)
-                sum[c] += x[((size_t)i * w + j) * block + c];
-#pragma omp simd
-    for (int c = 0; c < block; c++)
-        y[c] = sum[c] * scale;
-}
-
-static inline void plane_window(const ps_node *node, const float *x, float *y, uint8_t *index,
-                                int block)
+static struct windows windows_of(const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
-    struct ps_shape in = node->in[0]->shape, out = node->out->shape;
-    for (int i = 0; i < out.h; i++)
-        for (int j = 0; j < out.w; j++) {
-            struct range rows = window(i, d, in.h), cols = window(j, d, in.w);
-            size_t at = ((size_t)i * out.w + j) * block;
-            if (d->op == PS_OP_MAXPOOL)
-                max_at(x, in.w, block, d, rows, cols, i * d->stride - d->pad,
-                       j * d->stride - d->pad, y + at, index ? index + at : NULL);
-            else
-                average_at(x, in.w, block, rows, cols,
-                           1.0F / (float)(counted(i, d, in.h) * counted(j, d, in.w)), y + at);
+    return (struct windows){d->kernel, d->stride, d->pad, node->out->block};
+}
+
+/* The channels of a block side by side; where blocks are of one channel, the first lane alone. */
+static inline cpu_v16 load(const float *from, int block)
+{
+    return block == DN_BLOCK ? cpu_load(from) : (cpu_v16){*from};
+}
+
+static inline void store(float *to, cpu_v16 v, int block)
+{
+    if (block == DN_BLOCK)
+        cpu_store(to, v);
+    else
+        *to = v[0];
+}
+
+static inline void store_index(uint8_t *to, lanes v, int block)
+{
+    bytes narrow = __builtin_convertvector(v, bytes);
+    memcpy(to, &narrow, (size_t)block);
+}
+
+/* Lanes of ones where the index is `here`. */
+static inline lanes is_index(const uint8_t *index, int here, int block)
+{
+    bytes at = {0};
+    memcpy(&at, index, (size_t)block);
+    return __builtin_convertvector(at == (bytes){0} + (uint8_t)here, lanes);
+}
+
+static inline cpu_v16 pick(lanes which, cpu_v16 a, cpu_v16 b)
+{
+    return (cpu_v16)((which & (lanes)a) | (~which & (lanes)b));
+}
+
+/* One output position of a block of channels; x is the plane, w its width. */
+static inline void max_at(const float *x, int w, struct windows s, struct range rows,
+                          struct range cols, int top, int left, float *y, uint8_t *index)
+{
+    cpu_v16 best = {0};
+    best -= INFINITY;
+    lanes where = (lanes){0} + ((rows.first - top) * s.kernel + cols.first - left);
+    for (int i = rows.first; i < rows.end; i++)
+        for (int j = cols.first; j < cols.end; j++) {
+            cpu_v16 v = load(x + ((size_t)i * w + j) * s.block, s.block);
+            lanes here = (lanes){0} + ((i - top) * s.kernel + j - left);
+            lanes larger = (v > best) | (v != v); /* a NaN wins */
+            best = pick(larger, v, best);
+            where = (larger & here) | (~larger & where);
         }
+    store(y, best, s.block);
+    if (index)
+        store_index(index, where, s.block);
+}
+
+static inline void average_at(const float *x, int w, struct windows s, struct range rows,
+                              struct range cols, float share, float *y)
+{
+    cpu_v16 sum = {0};
+    for (int i = rows.first; i < rows.end; i++)
+        for (int j = cols.first; j < cols.end; j++)
+            sum += load(x + ((size_t)i * w + j) * s.block, s.block);
+    store(y, sum * share, s.block);
+}
+
+static inline void forward_plane(const struct window_node *pool, size_t plane, struct windows s)
+{
+    const ps_act *from = pool->node.in[0], *to = pool->node.out;
+    struct ps_shape in = from->shape, out = to->shape;
+    const float *x = from->data + plane * from->plane;
+    float *y = to->data + plane * to->plane;
+    uint8_t *index = pool->index ? pool->index + plane * to->plane : NULL;
+    bool max = pool->node.desc.op == PS_OP_MAXPOOL;
+    for (int i = 0; i < out.h; i++)
+        for (int j = 0; j < out.w; j++, y += s.block, index += index ? s.block : 0) {
+            struct range rows = window(i, s, in.h), cols = window(j, s, in.w);
+            if (max)
+                max_at(x, in.w, s, rows, cols, i * s.stride - s.pad, j * s.stride - s.pad, y,
+                       index);
+            else
+                average_at(x, in.w, s, rows, cols,
+                           pool->share[counted(i, s, in.h) * counted(j, s, in.w)], y);
+        }
+}
+
+/* The gradient of input position (a, b): the sum over its windows. */
+static inline cpu_v16 gradient_at(const struct window_node *pool, const float *dy,
+                                  const uint8_t *index, int a, int b, struct windows s)
+{
+    struct ps_shape in = pool->node.in[0]->shape, out = pool->node.out->shape;
+    struct range rows = covering(a, s, out.h), cols = covering(b, s, out.w);
+    cpu_v16 sum = {0}, zero = {0};
+    for (int i = rows.first; i < rows.end; i++)
+        for (int j = cols.first; j < cols.end; j++) {
+            size_t at = ((size_t)i * out.w + j) * s.block;
+            cpu_v16 g = load(dy + at, s.block);
+            int here = (a - i * s.stride + s.pad) * s.kernel + b - j * s.stride + s.pad;
+            if (index)
+                sum += pick(is_index(index + at, here, s.block), g, zero);
+            else
+                sum += g * pool->share[counted(i, s, in.h) * counted(j, s, in.w)];
+        }
+    return sum;
+}
+
+static inline void backward_plane(const struct window_node *pool, size_t plane, struct windows s)
+{
+    const ps_act *from = pool->node.dout, *to = pool->node.din[0];
+    const float *dy = from->data + plane * from->plane;
+    float *dx = to->data + plane * to->plane;
+    const uint8_t *index = pool->index ? pool->index + plane * from->plane : NULL;
+    for (int a = 0; a < to->shape.h; a++)
+        for (int b = 0; b < to->shape.w; b++, dx += s.block)
+            store(dx, gradient_at(pool, dy, index, a, b, s), s.block);
 }
 
 static int window_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
 {
     (void)cpu, (void)params, (void)state;
     const struct window_node *pool = (const struct window_node *)node;
-    const ps_act *x = node->in[0], *y = node->out;
+    struct windows s = windows_of(node);
 #pragma omp parallel for
-    for (size_t p = 0; p < y->planes; p++) {
-        const float *from = x->data + p * x->plane;
-        float *to = y->data + p * y->plane;
-        uint8_t *index = pool->index ? pool->index + p * y->plane : NULL;
-        if (y->block == DN_BLOCK)
-            plane_window(node, from, to, index, DN_BLOCK);
+    for (size_t p = 0; p < node->out->planes; p++)
+        if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 1)
+            forward_plane(pool, p, (struct windows){3, 1, s.pad, DN_BLOCK});
+        else if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 2)
+            forward_plane(pool, p, (struct windows){3, 2, s.pad, DN_BLOCK});
         else
-            plane_window(node, from, to, index, 1);
-    }
+            forward_plane(pool, p, s);
     return 0;
-}
-
-static inline void plane_window_back(const ps_node *node, float *dx, const float *dy,
-                                     const uint8_t *index, int block)
-{
-    const struct ps_op_desc *d = &node->desc;
-    struct ps_shape in = node->in[0]->shape, out = node->out->shape;
-    for (size_t i = 0; i < node->in[0]->plane; i++)
-        dx[i] = 0;
-    for (int i = 0; i < out.h; i++)
-        for (int j = 0; j < out.w; j++) {
-            struct range rows = window(i, d, in.h), cols = window(j, d, in.w);
-            size_t at = ((size_t)i * out.w + j) * block;
-            int top = i * d->stride - d->pad, left = j * d->stride - d->pad;
-            float scale = 1.0F / (float)(counted(i, d, in.h) * counted(j, d, in.w));
-            for (int a = rows.first; a < rows.end; a++)
-                for (int b = cols.first; b < cols.end; b++) {
-                    float *to = dx + ((size_t)a * in.w + b) * block;
-                    int here = (a - top) * d->kernel + b - left;
-                    if (index)
-#pragma omp simd
-                        for (int c = 0; c < block; c++)
-                            to[c] += index[at + c] == here ? dy[at + c] : 0;
-                    else
-#pragma omp simd
-                        for (int c = 0; c < block; c++)
-                            to[c] += dy[at + c] * scale;
-                }
-        }
 }
 
 static int window_backward(struct cpu *cpu, ps_node *node, const float *params, const float *state,
@@ -159,19 +206,17 @@ static int window_backward(struct cpu *cpu, ps_node *node, const float *params, 
 {
     (void)cpu, (void)params, (void)state, (void)grads, (void)accumulate;
     const struct window_node *pool = (const struct window_node *)node;
+    struct windows s = windows_of(node);
     if (!node->din[0])
         return 0;
-    const ps_act *dx = node->din[0], *dy = node->dout;
 #pragma omp parallel for
-    for (size_t p = 0; p < dy->planes; p++) {
-        float *to = dx->data + p * dx->plane;
-        const float *from = dy->data + p * dy->plane;
-        const uint8_t *index = pool->index ? pool->index + p * dy->plane : NULL;
-        if (dy->block == DN_BLOCK)
-            plane_window_back(node, to, from, index, DN_BLOCK);
+    for (size_t p = 0; p < node->out->planes; p++)
+        if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 1)
+            backward_plane(pool, p, (struct windows){3, 1, s.pad, DN_BLOCK});
+        else if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 2)
+            backward_plane(pool, p, (struct windows){3, 2, s.pad, DN_BLOCK});
         else
-            plane_window_back(node, to, from, index, 1);
-    }
+            backward_plane(pool, p, s);
     return 0;
 }
 
