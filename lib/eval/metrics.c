@@ -88,12 +88,10 @@ static void count_relevant(struct work *work, const struct ps_classes *classes)
     qsort_r(work->order, out->queries, sizeof *work->order, compare_order, out->query_relevant);
 }
 
-static int score_query(void *context, size_t i)
+static void score_query(const struct work *work, size_t q, const int64_t *neighbour)
 {
-    const struct work *work = context;
     struct ps_retrieval *out = work->out;
-    size_t q = work->block[i], r = out->query_relevant[q], k_count = work->settings->k_count;
-    const int64_t *neighbour = work->index + i * work->k;
+    size_t r = out->query_relevant[q], k_count = work->settings->k_count;
     int64_t label = work->task->query_label[q];
     double *precision = out->query_precision + q * k_count;
     size_t hits = 0, next = 0, depth = r > work->deepest ? r : work->deepest;
@@ -114,7 +112,6 @@ static int score_query(void *context, size_t i)
     for (; next < k_count; next++) /* beyond the gallery's end */
         precision[next] = (double)hits / (double)work->settings->k[next];
     out->query_map_at_r[q] = average / (double)r;
-    return PS_OK;
 }
 
 static int run_block(struct work *work, size_t rows)
@@ -132,7 +129,22 @@ static int run_block(struct work *work, size_t rows)
     int rc = ps_neighbours_search(work->gallery, work->query, rows, work->self, work->k,
                                   work->index, NULL);
     for (size_t i = 0; i < rows && !rc; i++)
-        rc = score_query(work, i);
+        score_query(work, work->block[i], work->index + i * work->k);
+    return rc;
+}
+
+/* Every item against all others at once. */
+static int run_joined(struct work *work, size_t k)
+{
+    size_t count = work->out->queries;
+    int64_t *index = ps_calloc(work->task->n * k, sizeof *index);
+    if (!index)
+        return PS_ENOMEM;
+    int rc = ps_neighbours_join(work->gallery, k, index, work->settings->progress);
+    work->k = k;
+    for (size_t i = 0; i < count && !rc; i++)
+        score_query(work, work->order[i], index + work->order[i] * k);
+    free(index);
     return rc;
 }
 
@@ -192,6 +204,16 @@ static void summarise(struct work *work)
     }
 }
 
+/* Is every gallery item a query against all others? */
+static bool joins(const struct work *work, size_t k)
+{
+    const struct ps_retrieval_task *task = work->task;
+    bool all = task->self && task->query == task->gallery && task->queries == task->n;
+    for (size_t i = 0; i < task->queries && all; i++)
+        all = task->self[i] == (int64_t)i;
+    return all && ps_neighbours_can_join(work->gallery, k);
+}
+
 static int run_with_gallery(struct work *work, const struct ps_classes *classes)
 {
     const struct ps_retrieval_settings *settings = work->settings;
@@ -205,9 +227,12 @@ static int run_with_gallery(struct work *work, const struct ps_classes *classes)
         return ps_fail(PS_EINVAL,
                        "%s: no query has another item of its label to find (%zu lone queries)",
                        settings->name ? settings->name : "embeddings", work->out->lone);
+    size_t most = work->out->query_relevant[work->order[work->out->queries - 1]];
+    if (most < work->deepest)
+        most = work->deepest;
     if (settings->progress)
         ps_progress_begin("neighbours", work->out->queries, "queries");
-    int rc = run_blocks(work);
+    int rc = joins(work, most) ? run_joined(work, most) : run_blocks(work);
     if (settings->progress)
         ps_progress_end();
     if (!rc && settings->map)

@@ -1,13 +1,14 @@
 #include "eval/neighbours.h"
 #include "base/err.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "eval/nearest.h"
+#include "eval/shortlist.h"
 #include "eval/similarity.h"
 
 #include <faiss/c_api/AutoTune_c.h>
-#include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
@@ -17,16 +18,17 @@
 #include <string.h>
 
 enum {
-    SPARE = 24,           /* neighbours searched beyond k, so that ties at its end can be settled */
-    BLOCK_ROWS = 4096,    /* queries handed to FAISS at a time, and no more than */
-    BLOCK_FOUND = 1 << 22 /* results it returns for them */
+    SPARE = 24,            /* neighbours searched elsewhere beyond k, to settle ties at the end */
+    SIDE = 1024,           /* rows and columns of a block of similarities */
+    BLOCK_ROWS = 4096,     /* queries worked on at a time, and no more than */
+    BLOCK_FOUND = 1 << 22, /* neighbours of them */
+    MOST_KEPT = 1 << 28    /* bytes of lists for all rows of a gallery */
 };
 
 struct ps_neighbours {
-    FaissIndexFlatIP *index;
     FaissIndex *approximate; /* or NULL */
     ps_nearest *nearest;     /* on a device; or NULL */
-    const float *rows;       /* (n, dim), FAISS's copy */
+    float *rows;             /* (n, dim) */
     size_t n, dim;
     int threads;
 };
@@ -41,23 +43,6 @@ static int fail_faiss(void)
     return ps_fail(PS_EBACKEND, "FAISS: %s", faiss_get_last_error());
 }
 
-static int fill(ps_neighbours *gallery, const float *x, const char *name)
-{
-    enum { CHUNK = 1024 };
-    float *rows = ps_calloc(CHUNK * gallery->dim, sizeof *rows);
-    if (!rows)
-        return PS_ENOMEM;
-    int rc = PS_OK;
-    for (size_t i = 0; i < gallery->n && !rc; i += CHUNK) {
-        size_t count = gallery->n - i < CHUNK ? gallery->n - i : CHUNK;
-        rc = ps_rows_normalise(rows, x + i * gallery->dim, count, gallery->dim, name, i);
-        if (!rc && faiss_Index_add(gallery->index, (idx_t)count, rows))
-            rc = fail_faiss();
-    }
-    free(rows);
-    return rc;
-}
-
 ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const char *name,
                                  int threads)
 {
@@ -67,20 +52,11 @@ ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const cha
     gallery->n = n;
     gallery->dim = dim;
     gallery->threads = threads > 0 ? threads : ps_cpu_count();
-    if (faiss_IndexFlatIP_new_with(&gallery->index, (idx_t)dim)) {
-        fail_faiss();
-        free(gallery);
-        return NULL;
-    }
-    if (fill(gallery, x, name)) {
-        ps_neighbours_free(gallery);
-        return NULL;
-    }
-    float *rows = NULL;
-    size_t count = 0;
-    faiss_IndexFlat_xb(gallery->index, &rows, &count);
-    gallery->rows = rows;
-    return gallery;
+    gallery->rows = ps_calloc(n * dim, sizeof *gallery->rows);
+    if (gallery->rows && !ps_rows_normalise(gallery->rows, x, n, dim, name, 0))
+        return gallery;
+    ps_neighbours_free(gallery);
+    return NULL;
 }
 
 void ps_neighbours_free(ps_neighbours *gallery)
@@ -90,7 +66,7 @@ void ps_neighbours_free(ps_neighbours *gallery)
     ps_nearest_free(gallery->nearest);
     if (gallery->approximate)
         faiss_Index_free(gallery->approximate);
-    faiss_Index_free(gallery->index);
+    free(gallery->rows);
     free(gallery);
 }
 
@@ -156,9 +132,9 @@ static void order_exactly(const ps_neighbours *gallery, const float *query, stru
 }
 
 /*
- * Brings list[0..count), in FAISS's order, into the exact order as far as its first `wanted`. Only
- * neighbours nearer to each other than float32 can tell are looked at again. False if the list ends
- * before it is sure to hold them all.
+ * Brings list[0..count), in the order of float32 products, into the exact order as far as its first
+ * `wanted`. Only neighbours nearer to each other than float32 can tell are looked at again. False
+ * if the list ends before it is sure to hold them all.
  */
 static bool settle(const ps_neighbours *gallery, const float *query, struct found *list,
                    size_t count, size_t wanted, bool complete)
@@ -191,120 +167,228 @@ static size_t order_all(const ps_neighbours *gallery, const float *query, int64_
     return count;
 }
 
-struct block {
+/* Queries and where their neighbours go. */
+struct search {
     const ps_neighbours *gallery;
-    const float *query; /* (rows, dim) */
-    const int64_t *self;
-    size_t rows, k, searched;
-    const idx_t *label;   /* (rows, searched) from FAISS */
-    const float *product; /* (rows, searched) */
-    int64_t *index;       /* (rows, k) */
-    float *similarity;    /* (rows, k) or NULL */
+    const float *query;  /* (queries, dim) */
+    const int64_t *self; /* (queries) or NULL */
+    size_t queries, k;
+    int64_t *index;    /* (queries, k) */
+    float *similarity; /* (queries, k) or NULL */
 };
 
-static int finish_query(const struct block *block, size_t q)
+static void hand_over(const struct search *search, size_t q, const struct found *list, size_t count)
 {
-    const ps_neighbours *gallery = block->gallery;
-    const float *query = block->query + q * gallery->dim;
-    int64_t self = block->self ? block->self[q] : -1;
-    struct found *list = malloc(block->searched * sizeof *list);
-    if (!list)
-        return ps_fail(PS_ENOMEM, "out of memory");
-    size_t count = 0;
-    for (size_t i = 0; i < block->searched; i++) {
-        idx_t label = block->label[q * block->searched + i];
-        if (label >= 0 && label != self)
-            list[count++] = (struct found){label, block->product[q * block->searched + i]};
+    const ps_neighbours *gallery = search->gallery;
+    const float *query = search->query + q * gallery->dim;
+    for (size_t i = 0; i < search->k; i++) {
+        search->index[q * search->k + i] = i < count ? list[i].index : -1;
+        if (search->similarity)
+            search->similarity[q * search->k + i] =
+                i < count
+                    ? (float)ps_row_dot(query, ps_neighbours_row(gallery, (size_t)list[i].index),
+                                        gallery->dim)
+                    : 0;
     }
-    size_t available = gallery->n - (self >= 0);
-    size_t wanted = block->k < available ? block->k : available;
-    if (gallery->approximate && count < wanted)
+}
+
+/* What was found for each query, by its float32 products: shortlists, or lists of one length. */
+struct source {
+    struct ps_shortlists *lists;
+    const int64_t *label; /* (queries, searched), -1 where there is none */
+    const float *product;
+    size_t searched;
+    bool complete; /* there is nothing to be found beyond the lists' ends */
+};
+
+/* Fills list, which has room; false if it is not sure to hold the first neighbours. */
+static bool list_found(const struct source *source, size_t q, int64_t self, struct found *list,
+                       size_t *count)
+{
+    const ps_near *near;
+    size_t n = source->searched;
+    *count = 0;
+    if (source->lists && !ps_shortlists_take(source->lists, q, &near, &n))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (source->lists)
+            list[(*count)++] =
+                (struct found){ps_near_column(near[i]), (double)ps_near_similarity(near[i])};
+        else if (source->label[q * n + i] >= 0 && source->label[q * n + i] != self)
+            list[(*count)++] =
+                (struct found){source->label[q * n + i], (double)source->product[q * n + i]};
+    return true;
+}
+
+static int finish_query(const struct search *search, const struct source *source, size_t q)
+{
+    const ps_neighbours *gallery = search->gallery;
+    const float *query = search->query + q * gallery->dim;
+    int64_t self = search->self ? search->self[q] : -1;
+    size_t room = source->lists ? source->lists->capacity : source->searched, count;
+    size_t available = gallery->n - (self >= 0), wanted = search->k;
+    struct found *list = malloc(room * sizeof *list);
+    if (!list)
+        return PS_ENOMEM;
+    bool found = list_found(source, q, self, list, &count);
+    if (wanted > available)
+        wanted = available;
+    if (found && source->complete && wanted > count)
         wanted = count;
-    bool complete = gallery->approximate || block->searched == gallery->n;
-    if (count < wanted || (wanted && !settle(gallery, query, list, count, wanted, complete))) {
+    if (!found || count < wanted ||
+        (wanted && !settle(gallery, query, list, count, wanted, source->complete))) {
         free(list);
-        list = malloc(gallery->n * sizeof *list);
+        list = ps_calloc(gallery->n, sizeof *list);
         if (!list)
-            return ps_fail(PS_ENOMEM, "out of memory");
+            return PS_ENOMEM;
         order_all(gallery, query, self, list);
     }
-    for (size_t i = 0; i < block->k; i++) {
-        bool there = i < wanted;
-        block->index[q * block->k + i] = there ? list[i].index : -1;
-        if (block->similarity)
-            block->similarity[q * block->k + i] =
-                there ? (float)ps_row_dot(query, ps_neighbours_row(gallery, (size_t)list[i].index),
-                                          gallery->dim)
-                      : 0;
-    }
+    hand_over(search, q, list, wanted);
     free(list);
     return PS_OK;
 }
 
-static int finish_block(const struct block *block)
+static int finish(const struct search *search, const struct source *source)
 {
     int rc = PS_OK;
-#pragma omp parallel for schedule(dynamic, 16) num_threads(block->gallery->threads)
-    for (size_t q = 0; q < block->rows; q++)
-        if (finish_query(block, q)) {
+#pragma omp parallel for schedule(dynamic, 16) num_threads(search->gallery->threads)
+    for (size_t q = 0; q < search->queries; q++)
+        if (finish_query(search, source, q)) {
 #pragma omp atomic write
             rc = PS_ENOMEM;
         }
     return rc ? ps_fail(PS_ENOMEM, "out of memory") : PS_OK;
 }
 
-static int search_faiss(const struct block *block, idx_t *label, float *product)
+/* Through a FAISS index, or on the device. */
+static int search_elsewhere(const struct search *search, size_t searched)
 {
-    const ps_neighbours *gallery = block->gallery;
-    int before = omp_get_max_threads();
-    omp_set_num_threads(gallery->threads);
-    const FaissIndex *index = gallery->approximate ? gallery->approximate : gallery->index;
-    int failed = faiss_Index_search(index, (idx_t)block->rows, block->query, (idx_t)block->searched,
-                                    product, label);
-    omp_set_num_threads(before);
-    return failed ? fail_faiss() : PS_OK;
+    const ps_neighbours *gallery = search->gallery;
+    bool approximate = gallery->approximate;
+    struct source source = {.searched = searched,
+                            .complete = approximate || searched == gallery->n};
+    int64_t *label = ps_calloc(search->queries * searched, sizeof *label);
+    float *product = ps_calloc(search->queries * searched, sizeof *product);
+    int rc = label && product ? PS_OK : PS_ENOMEM;
+    if (!rc && !approximate)
+        rc = ps_nearest_search(gallery->nearest, search->query, search->queries, searched, label,
+                               product);
+    else if (!rc && faiss_Index_search(gallery->approximate, (idx_t)search->queries, search->query,
+                                       (idx_t)searched, product, label))
+        rc = fail_faiss();
+    source.label = label;
+    source.product = product;
+    if (!rc)
+        rc = finish(search, &source);
+    free(label);
+    free(product);
+    return rc;
 }
 
-static int search_block(struct block *block, idx_t *label, float *product)
+/* How many neighbours to search for elsewhere so that k are mostly sure; 0: the search is here. */
+static size_t searched_elsewhere(const ps_neighbours *gallery, size_t k)
 {
-    const ps_neighbours *gallery = block->gallery;
-    bool device = gallery->nearest && !gallery->approximate && block->searched <= PS_NEAREST_MOST;
-    int rc = device ? ps_nearest_search(gallery->nearest, block->query, block->rows,
-                                        block->searched, label, product)
-                    : search_faiss(block, label, product);
+    size_t searched = k < gallery->n ? k + k / 16 + 1 + SPARE : gallery->n;
+    if (searched > gallery->n)
+        searched = gallery->n;
+    bool device = gallery->nearest && searched <= PS_NEAREST_MOST;
+    return gallery->approximate || device ? searched : 0;
+}
+
+/* Similarities of m queries from `row` on to all of the gallery, or to that from `row` on, each of
+ * which then counts for both sides. */
+static int add_band(const struct search *search, struct ps_shortlists *lists, size_t row, size_t m,
+                    bool symmetric, float *similarity)
+{
+    const ps_neighbours *gallery = search->gallery;
+    size_t dim = gallery->dim, wide = symmetric ? SIDE : (size_t)SIDE * SIDE / m;
+    for (size_t column = symmetric ? row : 0; column < gallery->n; column += wide) {
+        size_t n = gallery->n - column < wide ? gallery->n - column : wide;
+        struct ps_near_block block = {similarity, m, n, row, column};
+        if (ps_interrupted())
+            return ps_fail_interrupted();
+        ps_similarity_block(similarity, search->query + row * dim, m,
+                            ps_neighbours_row(gallery, column), n, dim);
+        ps_shortlists_add(lists, &block);
+        if (symmetric && column != row)
+            ps_shortlists_add_transposed(lists, &block);
+    }
+    return PS_OK;
+}
+
+static int search_exactly(const struct search *search, bool symmetric, bool progress)
+{
+    const ps_neighbours *gallery = search->gallery;
+    size_t k = search->k < gallery->n ? search->k : gallery->n;
+    struct ps_shortlists lists;
+    int rc = ps_shortlists_init(&lists, search->queries, k,
+                                2 * ps_similarity_tolerance(gallery->dim), search->self);
     if (rc)
         return rc;
-    block->label = label;
-    block->product = product;
-    return finish_block(block);
+    float *similarity = ps_calloc((size_t)SIDE * SIDE, sizeof *similarity);
+    rc = similarity ? PS_OK : PS_ENOMEM;
+    for (size_t row = 0; row < search->queries && !rc; row += SIDE) {
+        size_t m = search->queries - row < SIDE ? search->queries - row : SIDE;
+        rc = add_band(search, &lists, row, m, symmetric, similarity);
+        if (progress)
+            ps_progress_add(m);
+    }
+    free(similarity);
+    if (!rc)
+        rc = finish(search, &(struct source){.lists = &lists, .complete = true});
+    ps_shortlists_free(&lists);
+    return rc;
 }
 
 int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_t queries,
                          const int64_t *self, size_t k, int64_t *index, float *similarity)
 {
-    size_t searched = k < gallery->n ? k + k / 16 + 1 + SPARE : gallery->n;
-    if (searched > gallery->n)
-        searched = gallery->n;
-    size_t rows = BLOCK_FOUND / searched + 1;
+    int rc = PS_OK, before = omp_get_max_threads();
+    size_t rows = BLOCK_FOUND / k + 1, searched = searched_elsewhere(gallery, k);
     if (rows > BLOCK_ROWS)
         rows = BLOCK_ROWS;
-    if (rows > queries)
-        rows = queries;
-    idx_t *label = ps_calloc(rows * searched, sizeof *label);
-    float *product = ps_calloc(rows * searched, sizeof *product);
-    int rc = label && product ? PS_OK : PS_ENOMEM;
+    omp_set_num_threads(gallery->threads);
     for (size_t i = 0; i < queries && !rc; i += rows) {
-        struct block block = {.gallery = gallery,
-                              .query = query + i * gallery->dim,
-                              .self = self ? self + i : NULL,
-                              .rows = queries - i < rows ? queries - i : rows,
-                              .k = k,
-                              .searched = searched,
-                              .index = index + i * k,
-                              .similarity = similarity ? similarity + i * k : NULL};
-        rc = ps_interrupted() ? ps_fail_interrupted() : search_block(&block, label, product);
+        struct search search = {.gallery = gallery,
+                                .query = query + i * gallery->dim,
+                                .self = self ? self + i : NULL,
+                                .queries = queries - i < rows ? queries - i : rows,
+                                .k = k,
+                                .index = index + i * k,
+                                .similarity = similarity ? similarity + i * k : NULL};
+        if (ps_interrupted())
+            rc = ps_fail_interrupted();
+        else
+            rc = searched ? search_elsewhere(&search, searched)
+                          : search_exactly(&search, false, false);
     }
-    free(label);
-    free(product);
+    omp_set_num_threads(before);
+    return rc;
+}
+
+bool ps_neighbours_can_join(const ps_neighbours *gallery, size_t k)
+{
+    return !searched_elsewhere(gallery, k) && k < gallery->n &&
+           ps_shortlists_bytes(gallery->n, k) <= MOST_KEPT;
+}
+
+int ps_neighbours_join(const ps_neighbours *gallery, size_t k, int64_t *index, bool progress)
+{
+    int64_t *self = ps_calloc(gallery->n, sizeof *self);
+    if (!self)
+        return PS_ENOMEM;
+    for (size_t i = 0; i < gallery->n; i++)
+        self[i] = (int64_t)i;
+    struct search search = {.gallery = gallery,
+                            .query = gallery->rows,
+                            .self = self,
+                            .queries = gallery->n,
+                            .k = k,
+                            .index = index};
+    int before = omp_get_max_threads();
+    omp_set_num_threads(gallery->threads);
+    int rc = search_exactly(&search, true, progress);
+    omp_set_num_threads(before);
+    free(self);
     return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * Exact nearest neighbours by inner product of L2-normalised rows, through FAISS or on a device.
+ * Exact nearest neighbours by inner product of L2-normalised rows, on the CPU or on a device.
  * Order: descending similarity, equal similarities by ascending gallery row; what is equal is
  * decided by ps_row_dot, not by the rounding of a matrix product.
  */
@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,5 +44,13 @@ const float *ps_neighbours_row(const ps_neighbours *gallery, size_t i);
  */
 int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_t queries,
                          const int64_t *self, size_t k, int64_t *index, float *similarity);
+
+/*
+ * The same for the gallery's own rows, all of them, each without itself: half the work, as a
+ * similarity counts for both of its rows. index (n, k). Only where ps_neighbours_can_join: exact,
+ * and the lists of all rows are not too large to keep. `progress`: tells it of rows that are done.
+ */
+int ps_neighbours_join(const ps_neighbours *gallery, size_t k, int64_t *index, bool progress);
+bool ps_neighbours_can_join(const ps_neighbours *gallery, size_t k);
 
 #endif

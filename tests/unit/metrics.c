@@ -197,6 +197,14 @@ static void check_order_on(ps_backend *device, size_t n, size_t dim, size_t dist
         for (size_t i = 0; i < k; i++)
             assert_int_equal(index[q * k + i], i + 1 < n ? list[i].row : -1);
     }
+    if (!device)
+        assert_int_equal(ps_neighbours_can_join(gallery, k), k < n);
+    if (ps_neighbours_can_join(gallery, k)) {
+        int64_t *joined = calloc(n * k, sizeof *joined);
+        assert_int_equal(ps_neighbours_join(gallery, k, joined, false), 0);
+        assert_memory_equal(index, joined, n * k * sizeof *index);
+        free(joined);
+    }
     ps_neighbours_free(gallery);
     free(x);
     free(rows);
@@ -205,7 +213,7 @@ static void check_order_on(ps_backend *device, size_t n, size_t dim, size_t dist
     free(list);
 }
 
-/* By FAISS, and by the products of a backend. */
+/* By our own blocks of products, and by those of a backend. */
 static void check_order(size_t n, size_t dim, size_t distinct, double spread, size_t k)
 {
     ps_backend *ref = ps_device_open("ref", &(struct ps_backend_config){.threads = 2});
@@ -244,8 +252,8 @@ static void test_order(void **state)
 {
     (void)state;
     check_order(300, 37, 300, 1, 9);
-    check_order(1100, 64, 40, 1, 9);      /* 27 duplicates of each, over FAISS's block edges */
-    check_order(1100, 64, 2, 1, 9);       /* more duplicates than are searched to spare */
+    check_order(1100, 64, 40, 1, 9);      /* 27 duplicates of each, over the edges of blocks */
+    check_order(1100, 64, 2, 1, 9);       /* more duplicates than a short list holds */
     check_order(1100, 64, 1100, 1e-7, 9); /* nearer than float32 can tell */
     check_order(300, 5, 300, 1, 299);
     check_order(20, 3, 7, 1, 30);
