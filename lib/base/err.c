@@ -1,5 +1,4 @@
 #include "base/err.h"
-#include "base/interrupt.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -49,15 +48,4 @@ const char *ps_error(void)
 enum ps_err ps_error_code(void)
 {
     return last_code;
-}
-
-int ps_exit_status(int rc)
-{
-    if (rc >= 0)
-        return 0;
-    if (rc == PS_EUSAGE)
-        return 2;
-    if (rc == PS_EINTR)
-        return 128 + ps_interrupt_signal();
-    return 1;
 }

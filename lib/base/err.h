@@ -40,7 +40,4 @@ static inline int ps_fail_value(int code, int recorded)
 const char *ps_error(void);
 enum ps_err ps_error_code(void);
 
-/* Process exit status for a return value: 0, 2 for PS_EUSAGE, 128+signal for PS_EINTR, else 1. */
-int ps_exit_status(int rc);
-
 #endif

@@ -24,12 +24,18 @@ bool ps_interrupted(void)
     return caught != 0;
 }
 
-int ps_interrupt_signal(void)
-{
-    return caught;
-}
-
 int ps_fail_interrupted(void)
 {
     return ps_fail(PS_EINTR, "interrupted");
+}
+
+int ps_exit_status(int rc)
+{
+    if (rc >= 0)
+        return 0;
+    if (rc == PS_EUSAGE)
+        return 2;
+    if (rc == PS_EINTR)
+        return 128 + caught;
+    return 1;
 }

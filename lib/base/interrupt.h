@@ -1,4 +1,5 @@
-/* SIGINT and SIGTERM set a flag that loops poll; nothing else happens in the handler. */
+/* SIGINT and SIGTERM set a flag that loops poll, and tell how a process ends; nothing else happens
+ * in the handler. */
 #ifndef PS_BASE_INTERRUPT_H
 #define PS_BASE_INTERRUPT_H
 
@@ -10,10 +11,10 @@ void ps_interrupt_install(void);
 /* True once a signal has arrived. */
 bool ps_interrupted(void);
 
-/* The signal's number, 0 if none. */
-int ps_interrupt_signal(void);
-
 /* Records "interrupted" and returns PS_EINTR. */
 int ps_fail_interrupted(void);
+
+/* Process exit status for a return value: 0, 2 for PS_EUSAGE, 128+signal for PS_EINTR, else 1. */
+int ps_exit_status(int rc);
 
 #endif

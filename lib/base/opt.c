@@ -1,6 +1,7 @@
 #include "base/opt.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opthelp.h"
 

@@ -3,6 +3,7 @@
  * One line for each transform: images a second, and images a second and core by CPU time.
  */
 #include "base/err.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "data/loader.h"
 

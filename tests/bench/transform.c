@@ -3,6 +3,7 @@
  * bench-transform SHARD SIZE train|test > RAW, (records, SIZE, SIZE, 3).
  */
 #include "base/err.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/transform.h"
