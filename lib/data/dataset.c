@@ -71,8 +71,7 @@ static void report_unused(const struct ps_prepare *prepare)
         used += ps_is_image_name(
             prepare->sources[prepare->picks[i].source].files[prepare->picks[i].file].name);
     if (images > used && !prepare->options->match)
-        ps_info("%zu further image files are in the sources, without a class or left out",
-                images - used);
+        ps_info("image files in the sources without a class, or left out: %zu", images - used);
 }
 
 static int hash_pick(void *context, size_t i)

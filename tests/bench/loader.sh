@@ -26,7 +26,9 @@ pack=$(seconds ps-pack -q m.tsv -o small.mdb)
 ps-pack -q --extract small small.mdb
 copy=$(seconds cp -r small copy)
 rm -r copy
-echo "packing $(find small -type f | wc -l) images: $pack s; cp of the files: $copy s"
+check=$(seconds ps-pack -q --verify small.mdb)
+echo "packing $(find small -type f | wc -l) images: $pack s; cp of the files: $copy s; decoding them" \
+    "again (--verify): $check s"
 
 find small -type f | sort | awk 'NR % 8 == 0' | head -n 400 >chosen
 xargs -d '\n' mogrify -path large/train/x -resize '700x480!' -quality 90 <chosen

@@ -2,7 +2,8 @@
 
 loader_peer.py FOLDER [size [seconds]]: FOLDER holds the images (ps-pack --extract). Uses
 torchvision's transforms where they are installed, and the same calls of Pillow elsewhere. The
-result is an array of bytes in memory, as our loader's is; files are read beforehand.
+result is an array of bytes in memory, as our loader's is; files are read beforehand. Making numbers
+of the bytes (ToTensor, Normalize) is left out on both sides: the device does it for our loader.
 """
 import io
 import math
