@@ -31,7 +31,6 @@ RUNS := $(foreach setting,$(SETTINGS),$(foreach seed,$(SEEDS),$(setting)/seed$(s
 METRICS := $(RUNS:%=$(OUT)/%/metrics.tsv) $(EXTRA_METRICS)
 
 .DELETE_ON_ERROR:
-.SECONDARY:
 .SECONDEXPANSION:
 .PHONY: all provenance FORCE
 .DEFAULT_GOAL := all
@@ -51,6 +50,7 @@ $(OUT)/$(1).options: FORCE
 endef
 $(eval $(call record,train,$(TRAIN_FLAGS)))
 $(eval $(call record,eval,$(EVAL_FLAGS)))
+$(eval $(call record,runs,$(RUNS)))
 
 # A run that was interrupted goes on; one whose settings or data changed starts anew.
 $(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: $(CONF)/$$(*D).conf \
@@ -59,19 +59,19 @@ $(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: $(CONF)/$$(*D).c
 	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
 	  -o $(@D) --seed $(patsubst seed%,%,$(*F)) $(TRAIN_FLAGS)
 
-$(OUT)/%/test.emb.zst: $(OUT)/%/last.safetensors $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-embed
+$(RUNS:%=$(OUT)/%/test.emb.zst): $(OUT)/%/test.emb.zst: $(OUT)/%/last.safetensors $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-embed
 	$(BIN)/ps-embed -m $(@D)/$(MODEL).safetensors $(OUT)/$(TEST_SPLIT).mdb -o $@
 
-$(OUT)/%/metrics.tsv: $(OUT)/%/test.emb.zst $(OUT)/eval.options | $(BIN)/ps-eval
+$(RUNS:%=$(OUT)/%/metrics.tsv): $(OUT)/%/metrics.tsv: $(OUT)/%/test.emb.zst $(OUT)/eval.options | $(BIN)/ps-eval
 	$(BIN)/ps-eval $(EVAL_FLAGS) --tag setting=$(*D) --tag seed=$(patsubst seed%,%,$(*F)) $< -o $@
 
 # Means of every setting; with several seeds also each run, and the paired difference from BASELINE.
 BASELINE ?= $(firstword $(filter-out ps-% untrained,$(SETTINGS)))
-$(OUT)/means.md: $(METRICS) | $(BIN)/ps-table
+$(OUT)/means.md: $(METRICS) $(OUT)/runs.options | $(BIN)/ps-table
 	$(BIN)/ps-table --layout summary $(METRICS) -o $@
 
-$(OUT)/seeds.md: $(RUNS:%=$(OUT)/%/metrics.tsv) | $(BIN)/ps-table
-	$(BIN)/ps-table --compare $(BASELINE) --metrics recall@1,rp,map@r $^ -o $@
+$(OUT)/seeds.md: $(RUNS:%=$(OUT)/%/metrics.tsv) $(OUT)/runs.options | $(BIN)/ps-table
+	$(BIN)/ps-table --compare $(BASELINE) --metrics recall@1,rp,map@r $(filter %.tsv,$^) -o $@
 
 $(OUT)/table.md: $(OUT)/means.md $(if $(word 2,$(SEEDS)),$(OUT)/seeds.md)
 	for part in $^; do cat $$part; echo; done >$@
@@ -81,7 +81,7 @@ TRAINED := $(filter-out untrained/%,$(RUNS))
 CURVES := $(TRAINED:%=$(OUT)/%)
 SHOWN := $(OUT)/$(lastword $(TRAINED))
 
-$(OUT)/%.svg: $(RUNS:%=$(OUT)/%/last.safetensors) | $(BIN)/ps-view
+$(OUT)/%.svg: $(RUNS:%=$(OUT)/%/last.safetensors) $(OUT)/runs.options | $(BIN)/ps-view
 	$(BIN)/ps-view curves $(CURVES) --metric $* -o $@
 
 $(OUT)/hardest-queries.png: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view

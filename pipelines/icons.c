@@ -25,6 +25,8 @@
 #include <vips/vips.h>
 
 enum { SIDE = 64, SMALL = 16, CHANNELS = 3, PIXELS = SIDE * SIDE * CHANNELS };
+/* Of 255, mean over the small picture: less ink is blank, less difference is the same drawing. */
+enum { BLANK = 3, NEAR = 8 };
 
 /* A file's picture; links make many icons share one. */
 struct drawing {
@@ -36,7 +38,7 @@ struct drawing {
 
 struct icon {
     char *name, *theme, *path; /* path: symlinks resolved */
-    long size;
+    off_t size;                /* bytes */
     struct drawing *drawing;
     size_t class; /* index of the first icon of its class, after merging */
 };
@@ -55,28 +57,7 @@ static bool unwanted(const char *path)
     return false;
 }
 
-/* The nominal size that a path speaks of: "48x48", "64", "22@2x"; scalable is the largest. */
-static long nominal_size(const char *relative)
-{
-    if (strstr(relative, "scalable"))
-        return 1 << 20;
-    long best = 0;
-    for (const char *part = relative; part; part = strchr(part, '/')) {
-        part += *part == '/';
-        if (!strchr(part, '/')) /* the file's own name */
-            break;
-        char *end;
-        long value = strtol(part, &end, 10);
-        const char *times = strchr(part, '@');
-        if (times && times < strchr(part, '/'))
-            value *= strtol(times + 1, NULL, 10);
-        if (end != part && value > best)
-            best = value;
-    }
-    return best;
-}
-
-static int add_file(struct icons *icons, const char *root, const char *path)
+static int add_file(struct icons *icons, const char *root, const char *path, off_t size)
 {
     const char *relative = path + strlen(root) + 1, *base = ps_path_base(path);
     const char *dot = strrchr(base, '.');
@@ -95,7 +76,7 @@ static int add_file(struct icons *icons, const char *root, const char *path)
     *icon = (struct icon){.name = ps_asprintf("%.*s", (int)(dot - base), base),
                           .theme = ps_asprintf("%.*s", (int)strcspn(relative, "/"), relative),
                           .path = real,
-                          .size = nominal_size(relative)};
+                          .size = size};
     return icon->name && icon->theme ? PS_OK : PS_ENOMEM;
 }
 
@@ -126,7 +107,7 @@ static int find_files(struct icons *icons, char *root)
     int rc = PS_OK;
     for (FTSENT *entry; !rc && (entry = fts_read(walk));)
         if (entry->fts_info == FTS_F)
-            rc = add_file(icons, root, entry->fts_path);
+            rc = add_file(icons, root, entry->fts_path, entry->fts_statp->st_size);
     fts_close(walk);
     if (!rc && !icons->count)
         rc = ps_fail(PS_EINVAL, "%s: no icons below it", root);
@@ -175,7 +156,7 @@ static void draw(const char *path, struct drawing *drawing)
         long ink = 0;
         for (size_t i = 0; i < sizeof drawing->small; i++)
             ink += 255 - small[i];
-        drawing->good = ink >= 4 * (long)sizeof drawing->small;
+        drawing->good = ink >= BLANK * (long)sizeof drawing->small;
     }
     g_free(small);
     g_free(pixels);
@@ -352,7 +333,8 @@ static bool redundant(const struct icon *kept, const struct icon *icon)
     long difference = 0;
     for (size_t i = 0; i < sizeof kept->drawing->small; i++)
         difference += labs((long)a[i] - b[i]);
-    return !strcmp(kept->theme, icon->theme) || difference < 8 * (long)sizeof kept->drawing->small;
+    return !strcmp(kept->theme, icon->theme) ||
+           difference < NEAR * (long)sizeof kept->drawing->small;
 }
 
 static int save(const struct icons *icons, const char *out, const size_t *member, size_t count)

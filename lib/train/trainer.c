@@ -318,6 +318,17 @@ static int write_settings(const struct ps_run *run, const struct ps_opt *options
     return rc;
 }
 
+/* A finished run whose last model was deleted, as make does with targets of what failed. */
+static int restore_last(struct ps_run *run)
+{
+    char *path = ps_path_join(run->settings->output, "last.safetensors");
+    if (!path)
+        return PS_ENOMEM;
+    int rc = ps_is_file(path) ? PS_OK : ps_run_save_model(run, "last.safetensors");
+    free(path);
+    return rc;
+}
+
 static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t count)
 {
     int resumed = ps_run_resume(run);
@@ -326,7 +337,7 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
     if (run->progress.finished) {
         ps_info("%s is finished; nothing to do", run->settings->output);
         ps_report_summary(run);
-        return PS_OK;
+        return restore_last(run);
     }
     if (resumed)
         ps_info("going on after epoch %lld, step %lld", (long long)run->progress.epoch,

@@ -78,6 +78,13 @@ bytes_of() {
     same whole run
 }
 
+@test "a finished run whose last model was deleted writes it again" {
+    cp -r whole run
+    rm run/last.safetensors
+    small "${whole[@]}" -o run
+    same whole run
+}
+
 @test "SIGTERM saves and ends with 143; the same command goes on" {
     ps-train -q "${tiny[@]}" "${whole[@]}" -o run &
     pid=$!

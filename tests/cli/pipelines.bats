@@ -1,0 +1,120 @@
+#!/usr/bin/env bats
+# The pipelines, from raw data as it is downloaded to the table and the report.
+bats_require_minimum_version 1.5.0
+load raw
+
+setup_file() {
+    export PIPELINES=$BATS_TEST_DIRNAME/../../pipelines OMP_NUM_THREADS=2
+    export BIN
+    BIN=$(dirname "$(command -v ps-train)")
+    raw_cub200 "$BATS_FILE_TMPDIR/cub200"
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+}
+
+teardown() { # models are large
+    rm -rf "$BATS_FILE_TMPDIR/out" "$BATS_FILE_TMPDIR/out-table6"
+}
+
+# pipeline NAME [VARIABLE=VALUE...]: two steps of the smallest network on ./NAME, results in ./out.
+pipeline() {
+    local name=$1
+    shift
+    make -C "$PIPELINES" -f "$name.mk" BIN="$BIN" RAW="$PWD/$name" OUT="$PWD/out" MODEL=last \
+        TRAIN_FLAGS="--backbone resnet18 --input-size 32 --dim 8 --batch-size 8 --no-freeze-bn \
+            --epochs ${epochs:-1} --check-epoch 1000 --checkpoint-steps ${steps:-0}" "$@" 2>&1
+}
+
+# count TEXT: how many lines of $output begin with that program's call.
+count() {
+    grep -c "^[^ ]*/bin/$1 " <<<"$output" || true
+}
+
+# The table has a row for each of these, and numbers in it.
+table_has() {
+    local setting
+    for setting; do
+        grep -Eq "^\| $setting +\|( +[0-9]+\.[0-9]{2}( ± [0-9.]+)? \|)+$" out/table.md
+    done
+}
+
+@test "cub200: archive to table and report; only what changed runs again; provenance" {
+    cp -r "$PIPELINES/settings/cub200" settings
+    pipeline cub200 CONF="$PWD/settings"
+    table_has norm-softmax ps-norm-softmax
+    [ "$(grep -c 'src="data:image/' out/report.html)" -eq 5 ]
+    run ! grep -Eq '(src|href)="[^d#]' out/report.html
+
+    run pipeline cub200 CONF="$PWD/settings"
+    [ "$status" -eq 0 ]
+    [ "$(count 'ps-[a-z]*')" -eq 0 ]
+
+    before=$(stat -c '%n %y %i' out/*/seed1/*.safetensors)
+    run pipeline cub200 CONF="$PWD/settings" SEEDS="1 2"
+    [ "$(count ps-train)" -eq 2 ]
+    [[ $output == *"/norm-softmax/seed2 --seed 2"* ]]
+    [ "$before" = "$(stat -c '%n %y %i' out/*/seed1/*.safetensors)" ]
+    grep -q '^| ps-norm-softmax *| map@r' out/table.md
+
+    run pipeline cub200 CONF="$PWD/settings" SEEDS="1 2" EVAL_FLAGS="--recall 3"
+    [ "$(count ps-train)" -eq 0 ]
+    [ "$(count ps-embed)" -eq 0 ]
+    [ "$(count ps-eval)" -eq 4 ]
+    grep -q 'recall@3' out/table.md
+
+    sed -i 's/^ps-alpha = .*/ps-alpha = 0.9/' settings/ps-norm-softmax.conf
+    run pipeline cub200 CONF="$PWD/settings"
+    [ "$(count ps-train)" -eq 1 ]
+    grep -q 'ps-alpha.*0.9' out/ps-norm-softmax/seed1/settings
+    [ "$(grep -c '±' out/table.md)" -eq 0 ]
+
+    run pipeline cub200 CONF="$PWD/settings" provenance
+    [ "$status" -eq 0 ]
+    shard=$(ps-pack --list out/test.mdb | sed -n 's/^# shard: .* id=\([^ ]*\).*/\1/p')
+    [ -n "$shard" ]
+    [[ $output == *"== norm-softmax/seed1/metrics.tsv"*"$shard"* ]]
+    [[ $output == *"== raw images"*"32 images, each with its hash"* ]]
+}
+
+@test "a run that was killed goes on, and ends in the bytes of one that was not" {
+    export epochs=2 steps=1
+    pipeline cub200 SETTINGS=norm-softmax
+    mv out whole
+    pipeline cub200 SETTINGS=norm-softmax &
+    until [ -s out/norm-softmax/seed1/checkpoint.safetensors ]; do sleep 0.02; done
+    trainer=$(pgrep -f "^$BIN/ps-train .* -o $PWD/out/norm-softmax/seed1 ")
+    kill -9 "$trainer"
+    wait $! || true
+    [ ! -e out/norm-softmax/seed1/last.safetensors ]
+    run pipeline cub200 SETTINGS=norm-softmax
+    [ "$status" -eq 0 ]
+    cmp whole/norm-softmax/seed1/last.safetensors out/norm-softmax/seed1/last.safetensors
+    cmp whole/table.md out/table.md
+    rm -r whole
+}
+
+@test "sop, inshop and cars196 reach their tables" {
+    for name in sop inshop cars196; do
+        "raw_$name" $name
+        run pipeline $name SETTINGS=ps-norm-softmax PREPARE_FLAGS=--allow-missing
+        echo "$output"
+        [ "$status" -eq 0 ]
+        table_has ps-norm-softmax
+        [ -s out/report.html ]
+        rm -r out
+    done
+}
+
+@test "table6: the losses with and without synthesis" {
+    run pipeline cub200 -n table6
+    [ "$(grep -c '^[^ ]*/ps-train --config settings/table6/' <<<"$output")" -eq 16 ]
+    settings="proxy-anchor ps-softtriple"
+    run pipeline cub200 table6 SETTINGS="$settings"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    mv out-table6 out
+    # shellcheck disable=SC2086 # names
+    table_has $settings
+}
