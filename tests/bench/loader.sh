@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Loader and packing against Pillow (torchvision, where it is installed) and cp.
+# Loader and packing against Pillow and cp.
 # usage: loader.sh FOLDER-OR-ARCHIVE-OF-IMAGES, with class folders or not; PYTHON names the peer's
 # interpreter, SECONDS_EACH the length of a measurement.
 set -eu
