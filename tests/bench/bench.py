@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""One table of our speed and our peers': bench.py [--quick] [--rounds N] [--images PATH] [-o JSON]
+"""One table of our speed and our peers'.
+
+bench.py [--quick] [--rounds N] [--images PATH] [--peer PYTHON]... [-o JSON]
 
 BUILD names the build folder. Whole processes, what is compared taking turns; medians over the
 rounds. A step's time is the median within its process, after two steps of warm-up. PyTorch and
 FAISS are Debian's (python3-torch, python3-faiss); what is not installed is left out and named.
+Each --peer is one more Python with a PyTorch of its own, such as a virtual environment's.
 """
 import argparse
 import json
@@ -74,6 +77,7 @@ def take_turns(variants, rounds):
 def row(component, unit, values, better="less", bound=None, **more):
     """values {variant: number}; ratios are above 1 where we are ahead."""
     ours = values.get(OURS_TUNED, values.get(OURS))
+    faster = min if better == "less" else max
 
     def ahead(other):
         if ours is None or other is None:
@@ -81,7 +85,13 @@ def row(component, unit, values, better="less", bound=None, **more):
         return other / ours if better == "less" else ours / other
     return {"component": component, "unit": unit, "values": values, "bound": bound,
             "ratio": ahead(values.get(DEFAULT)), "ratio_tuned": ahead(values.get(BEST)),
+            "ratio_more": {name: ahead(faster(values[name], values[tuned(name)]))
+                           for name in values if tuned(name) in values and name != DEFAULT},
             "fraction_of_bound": ahead(bound), **more}
+
+
+def tuned(peer):
+    return peer + " tuned"
 
 
 def cpu_ratio(r, peer):
@@ -107,7 +117,15 @@ def bound_ms(report, batch, mode):
     return total
 
 
-def bench_step(name, size, steps, mode, batch, rounds, torch):
+def torch_variants(peers, run):
+    """{variant: run(python, kind, environment)} of each PyTorch, as it comes and tuned."""
+    return {variant: run(python, kind, environment)
+            for peer, python in peers.items()
+            for variant, kind, environment in ((peer, "default", {}),
+                                               (tuned(peer), "tuned", TUNED_PEER))}
+
+
+def bench_step(name, size, steps, mode, batch, rounds, peers):
     reports = {}
 
     def ours(cache):
@@ -119,16 +137,13 @@ def bench_step(name, size, steps, mode, batch, rounds, torch):
             return {**step_times(output, peak), "first_step_s": first}
         return run
 
-    def peer(kind, environment):
+    def peer(python, kind, environment):
         def run():
-            output, _, peak = execute([torch, PEER / "step.py", name, size, batch, mode, steps,
+            output, _, peak = execute([python, PEER / "step.py", name, size, batch, mode, steps,
                                        kind], environment)
             return step_times(output, peak)
         return run
-    variants = {OURS: ours(""), OURS_TUNED: ours(TUNED)}
-    if torch:
-        variants[DEFAULT] = peer("default", {})
-        variants[BEST] = peer("tuned", TUNED_PEER)
+    variants = {OURS: ours(""), OURS_TUNED: ours(TUNED), **torch_variants(peers, peer)}
     execute([BUILD / "tests/bench-step", name, size, batch, mode, 1, TUNED])  # makes the choices
     result = take_turns(variants, rounds)
     bound = bound_ms(reports[TUNED], batch, mode)
@@ -146,14 +161,13 @@ def table_of(output):
     return {name: float(value) for name, value in rows if name != "version"}
 
 
-def bench_loss(rounds, torch):
+def bench_loss(rounds, peers):
     shape = [128, 11318, 512, 10]
 
-    def peer(environment):
-        return lambda: table_of(execute([torch, PEER / "loss.py", *shape], environment)[0])
-    variants = {OURS: lambda: table_of(execute([BUILD / "tests/bench-loss", *shape])[0])}
-    if torch:
-        variants[DEFAULT], variants[BEST] = peer({}), peer(TUNED_PEER)
+    def peer(python, _, environment):
+        return lambda: table_of(execute([python, PEER / "loss.py", *shape], environment)[0])
+    variants = {OURS: lambda: table_of(execute([BUILD / "tests/bench-loss", *shape])[0]),
+                **torch_variants(peers, peer)}
     result = take_turns(variants, rounds)
     for key, bound, name in (("loss", "products", "loss + synthesis, B 128, C 11318, D 512"),
                              ("adam", "memory", "Adam, 5.8 million parameters")):
@@ -161,13 +175,14 @@ def bench_loss(rounds, torch):
                   bound=result[OURS][bound])
 
 
-def bench_retrieval(rounds, faiss):
-    count, dim = 8131, 512
+def bench_retrieval(count, classes, rounds, faiss):
+    dim = 512
     embeddings, labels = WORK / "x.npy", WORK / "labels.npy"
-    make = ("import numpy as n, sys; r = n.random.default_rng(1); c = r.standard_normal((98, %d));"
-            "l = n.sort(r.integers(0, 98, %d)); n.save(sys.argv[2], l);"
-            "n.save(sys.argv[1], (c[l] + 4 * r.standard_normal((%d, %d))).astype('f4'))")
-    execute([faiss, "-c", make % (dim, count, count, dim), embeddings, labels])
+    make = ("import numpy as n, sys; c, k, d = map(int, sys.argv[3:]); r = n.random.default_rng(1);"
+            "l = n.sort(r.integers(0, k, c)); n.save(sys.argv[2], l);"
+            "x = r.standard_normal((k, d), 'f4')[l] + 4 * r.standard_normal((c, d), 'f4');"
+            "n.save(sys.argv[1], x)")
+    execute([faiss, "-c", make, embeddings, labels, count, classes, dim])
     found = {}
 
     def timed(name, command, environment=None):
@@ -229,12 +244,14 @@ def machine():
             "omp": {k: v for k, v in os.environ.items() if k.startswith("OMP_")}}
 
 
-def versions(torch, faiss, pillow):
-    found = {}
-    for python, module in ((torch, "torch"), (faiss, "faiss"), (pillow, "PIL")):
-        script = f"import {module}; print({module}.__version__)"
-        found[module] = execute([python, "-c", script])[0].strip() if python else None
-    return found
+def version(python, module):
+    script = f"import {module}; print({module}.__version__)"
+    return execute([python, "-c", script])[0].strip() if python else None
+
+
+def more_peers(pythons):
+    """{"torch VERSION": python}"""
+    return {"torch " + version(python, "torch"): python for python in pythons}
 
 
 def number(value):
@@ -246,12 +263,15 @@ def print_table(report):
     print(f"{m['processor']}, {m['cores']} cores, {m['memory_gb']} GB, {m['system']}; "
           f"load {m['load'][0]:.1f} at the start, {report['load_after'][0]:.1f} at the end; "
           + " ".join(f"{k}={v}" for k, v in m["omp"].items()))
-    print(", ".join(f"{name} {version or 'not installed'}"
-                    for name, version in report["versions"].items()))
+    print(", ".join(f"{name} {found or 'not installed'}"
+                    for name, found in report["versions"].items()))
     for reason in report["skipped"]:
         print("left out:", reason)
+    more = report["more_peers"]
     head = ["component", "unit", OURS, OURS_TUNED, DEFAULT, BEST, "ratio", "to tuned",
             "by CPU time", "to tuned", "bound", "of bound", "MB ours", "MB peer"]
+    for name in more:
+        head += [name, tuned(name), "ratio", "by CPU time", "MB"]
     print("\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for r in report["rows"]:
         memory, values = r.get("megabytes", {}), r["values"]
@@ -261,6 +281,11 @@ def print_table(report):
         cells += [number(cpu_ratio(r, DEFAULT)), number(cpu_ratio(r, BEST))]
         cells += [number(r["bound"]), number(r["fraction_of_bound"])]
         cells += [number(memory.get(OURS_TUNED, memory.get(OURS))), number(memory.get(DEFAULT))]
+        for name in more:
+            by_cpu = [ratio for ratio in (cpu_ratio(r, name), cpu_ratio(r, tuned(name))) if ratio]
+            cells += [number(values.get(name)), number(values.get(tuned(name)))]
+            cells += [number(r["ratio_more"].get(name)), number(min(by_cpu, default=None))]
+            cells += [number(memory.get(name))]
         print("| " + " | ".join(cells) + " |")
 
 
@@ -270,6 +295,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32, help="images a step")
     parser.add_argument("--images", help="folder or archive of images for the loader")
+    parser.add_argument("--peer", action="append", default=[], metavar="PYTHON",
+                        help="one more Python with PyTorch; may be given again")
     parser.add_argument("-o", "--output", default=BUILD / "bench.json", help="JSON")
     args = parser.parse_args()
     rounds = 1 if args.quick else args.rounds
@@ -277,8 +304,11 @@ def main():
     for old in TUNED.glob("*.tsv"):
         old.unlink()  # the bound is measured in this run
     torch, faiss, pillow = interpreter("torch"), interpreter("faiss"), interpreter("PIL, numpy")
-    report = {"machine": machine(), "versions": versions(torch, faiss, pillow), "rounds": rounds,
-              "rows": [], "skipped": []}
+    more = more_peers(args.peer)
+    peers = {**({DEFAULT: torch} if torch else {}), **more}
+    report = {"machine": machine(), "rounds": rounds, "rows": [], "skipped": [],
+              "versions": {module: version(python, module) for python, module in (
+                  (torch, "torch"), (faiss, "faiss"), (pillow, "PIL"))}, "more_peers": list(more)}
 
     def add(name, function):
         print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr)
@@ -288,14 +318,16 @@ def main():
             report["skipped"].append(f"{name}: {reason}")
         report["load_after"] = os.getloadavg()
         Path(args.output).write_text(json.dumps(report, indent=1) + "\n")
-    add("loss and Adam", lambda: bench_loss(rounds, torch))
+    add("loss and Adam", lambda: bench_loss(rounds, peers))
     if faiss:
-        add("retrieval", lambda: [bench_retrieval(rounds, faiss)])
+        add("retrieval", lambda: [bench_retrieval(8131, 98, rounds, faiss)])
+    if faiss and not args.quick:
+        add("retrieval, large", lambda: [bench_retrieval(60502, 11316, 1, faiss)])
     add("start-up", lambda: bench_startup(3 * rounds, torch, faiss))
     for name, size, steps in STEPS[:1] if args.quick else STEPS:
         for mode in ("train", "infer"):
             add(f"{name} {size} {mode}",
-                lambda a=(name, size, steps, mode): [bench_step(*a, args.batch, rounds, torch)])
+                lambda a=(name, size, steps, mode): [bench_step(*a, args.batch, rounds, peers)])
     if args.images:
         add("loader", lambda: bench_loader(args.images, pillow))
     else:

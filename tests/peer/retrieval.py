@@ -18,6 +18,7 @@ _, found = index.search(x, k + 1)
 rows = numpy.arange(len(x))[:, None]
 place = numpy.argsort(found == rows, axis=1, kind="stable")[:, :k]  # the query itself goes last
 hit = labels[numpy.take_along_axis(found, place, 1)] == labels[:, None]
+hit, same = hit[same > 0], same[same > 0]  # a query without another of its label counts nowhere
 for r in (1, 2, 4, 8):
     print(f"recall@{r}", hit[:, :r].any(1).mean())
 inside = hit & (numpy.arange(k) < same[:, None])
