@@ -75,6 +75,11 @@ struct ps_op_desc {
     size_t weight, bias, gamma, beta;
     /* In the state vector. */
     size_t mean, var;
+    /* What a node is told of its place in a network: for training, where ops->places only. */
+    bool dout_masked;   /* CONV with relu: dout is zero already where out <= 0; out may be gone */
+    unsigned din_masks; /* MAXPOOL, CONCAT: bit i: din[i] shall be zero where in[i] <= 0; in[i] may
+                           be gone in backward */
+    bool din_adds;      /* CONV: dL/din[0] is added to what din[0] holds */
 };
 
 enum ps_mode { PS_INFER, PS_TRAIN };
@@ -136,6 +141,7 @@ struct ps_backend_config {
 
 struct ps_backend_ops {
     const char *name; /* "ref", "cpu", "cuda" */
+    bool places;      /* dout_masked, din_masks and din_adds are understood */
 
     /* On failure NULL, with the reason in message[0..size). */
     ps_backend *(*open)(const struct ps_backend_config *config, char *message, size_t size);

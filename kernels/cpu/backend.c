@@ -300,6 +300,7 @@ static const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
 
 const struct ps_backend_ops ps_backend_cpu = {
     .name = "cpu",
+    .places = true,
     .open = cpu_open,
     .close = cpu_close,
     .error = cpu_error,

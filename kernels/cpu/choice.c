@@ -44,30 +44,29 @@ static struct dn_conv_desc without_add(const struct dn_conv_desc *desc)
     struct dn_conv_desc bare = *desc;
     if (desc->add)
         bare.add = bare.relu = false;
+    bare.sum = false;
     return bare;
 }
 
 static struct dn_conv *by_rule(struct cpu *cpu, struct dn_conv_desc *desc)
 {
-    struct dn_conv_desc bare = without_add(desc);
+    const struct dn_conv_desc forms[] = {*desc, without_add(desc)};
     struct dn_conv *conv = NULL;
-    if (likes_winograd(desc) && exact_enough(desc, true))
-        conv = dn_conv_new(cpu->dn, &bare, true, 0);
-    if (!conv && (conv = dn_conv_new(cpu->dn, desc, false, 0)))
-        return conv;
-    if (!conv)
-        conv = dn_conv_new(cpu->dn, &bare, false, 0);
-    *desc = bare;
+    for (int direct = !(likes_winograd(desc) && exact_enough(desc, true)); direct < 2; direct++)
+        for (int i = 0; i < 2 && !conv; i++) {
+            *desc = forms[i];
+            conv = dn_conv_new(cpu->dn, desc, !direct, 0);
+        }
     return conv;
 }
 
 static void make_key(const struct dn_conv_desc *d, char key[PS_CHOICE_TEXT])
 {
     static const char *const pass[] = {"forward", "data", "weights"};
-    snprintf(key, PS_CHOICE_TEXT, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s", pass[d->pass],
+    snprintf(key, PS_CHOICE_TEXT, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s%s", pass[d->pass],
              d->inference ? " inference" : "", d->n, d->ic, d->ih, d->iw, d->oc, d->oh, d->ow,
              d->kernel, d->stride, d->pad, d->bias ? " bias" : "", d->add ? " add" : "",
-             d->relu ? " relu" : "");
+             d->relu ? " relu" : "", d->sum ? " sum" : "");
 }
 
 static double seconds(void)
@@ -80,18 +79,21 @@ static double seconds(void)
 /* Memory to time convolutions of one description on. */
 struct bench {
     float *x, *y, *added, *bias;
-    size_t count; /* of y */
+    float *result; /* of these */
+    size_t count;  /* of the result */
 };
 
 static int bench_new(struct cpu *cpu, const struct dn_conv_desc *d, struct bench *bench)
 {
-    size_t x = (size_t)d->n * d->ic * d->ih * d->iw;
-    bench->count = (size_t)d->n * d->oc * d->oh * d->ow;
+    size_t x = (size_t)d->n * d->ic * d->ih * d->iw, y = (size_t)d->n * d->oc * d->oh * d->ow;
+    bool data = d->pass == DN_DATA, adds = d->add || d->sum;
     bench->x = cpu_alloc(cpu, x * sizeof(float));
-    bench->y = cpu_alloc(cpu, bench->count * sizeof(float));
+    bench->y = cpu_alloc(cpu, y * sizeof(float));
+    bench->result = data ? bench->x : bench->y;
+    bench->count = data ? x : y;
     bench->bias = cpu_alloc(cpu, (size_t)d->oc * sizeof(float));
-    bench->added = d->add ? cpu_alloc(cpu, bench->count * sizeof(float)) : NULL;
-    return bench->x && bench->y && bench->bias && (bench->added || !d->add) ? 0 : -1;
+    bench->added = adds ? cpu_alloc(cpu, bench->count * sizeof(float)) : NULL;
+    return bench->x && bench->y && bench->bias && (bench->added || !adds) ? 0 : -1;
 }
 
 static void bench_free(struct bench *bench)
@@ -114,7 +116,7 @@ static double time_one(struct cpu *cpu, struct dn_conv *conv, const struct bench
         good = !dn_conv_run(conv, bench->x, weights, bench->bias, bench->y,
                             apart ? NULL : bench->added, cpu->scratch);
         if (apart)
-            cpu_sum(bench->y, bench->y, bench->added, bench->count, relu);
+            cpu_sum(bench->result, bench->result, bench->added, bench->count, relu);
         double time = seconds() - start;
         least = least < 0 || time < least ? time : least;
         if (best > 0 && least > 5 * best)
@@ -193,7 +195,7 @@ static struct dn_conv *by_measurement(struct cpu *cpu, struct dn_conv_desc *desc
     struct bench bench = {0};
     double best = -1;
     if (bench_new(cpu, desc, &bench) == 0)
-        for (int family = 0; family < (desc->add ? 4 : 2); family++)
+        for (int family = 0; family < (desc->add || desc->sum ? 4 : 2); family++)
             time_family(cpu, desc, &bench, family % 2, family / 2, &choice, &best);
     bench_free(&bench);
     choice.seconds = best;

@@ -14,8 +14,9 @@
 struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder);
 
 /*
- * A convolution for `desc`, or NULL with the error recorded. Where the sum with the residual cannot
- * be fused, or is faster apart, desc->add and desc->relu come back false: both are the caller's.
+ * A convolution for `desc`, or NULL with the error recorded. Where the sum with the residual, or
+ * with what there is, cannot be fused or is faster apart, desc->add and desc->relu, or desc->sum,
+ * come back false: they are the caller's.
  */
 struct dn_conv *cpu_choose(struct cpu *cpu, struct dn_conv_desc *desc);
 

@@ -9,10 +9,11 @@
 struct conv_node {
     ps_node node;
     struct dn_conv *pass[3]; /* by enum dn_pass; NULL: not needed */
-    float *weight[2];        /* packed, of FORWARD and DATA */
+    float *weight[2];        /* packed, of FORWARD and DATA; they may be one */
     float *bias;             /* (O), NULL if there is none */
     size_t each;             /* weights of one output channel */
     bool add_after;          /* the sum with the residual and its ReLU are a pass of their own */
+    bool sum_after;          /* so is the sum of din_adds */
     bool small_map;          /* the weights' gradient is not oneDNN's */
 };
 
@@ -30,6 +31,11 @@ static struct work work_parts(const struct conv_node *conv, size_t packed_bytes)
     work.packed = work.bias + (channels + 15) / 16 * 16;
     work.count = work.packed + packed_bytes / sizeof(float);
     return work;
+}
+
+static enum dn_layout layout_of(const struct conv_node *conv, enum dn_pass pass)
+{
+    return conv->pass[pass] ? dn_conv_layout(conv->pass[pass]) : DN_OTHER;
 }
 
 static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
@@ -53,14 +59,22 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
         .bias = conv->bias && pass != DN_DATA,
         .add = forward && d->residual,
         .relu = forward && d->relu,
+        .sum = pass == DN_DATA && d->din_adds,
     };
     conv->pass[pass] = cpu_choose(cpu, &desc);
     if (!conv->pass[pass] || cpu_need_scratch(cpu, dn_conv_scratch_bytes(conv->pass[pass])))
         return -1;
     if (forward)
         conv->add_after = d->residual && !desc.add;
+    if (pass == DN_DATA)
+        conv->sum_after = d->din_adds && !desc.sum;
+    if (conv->sum_after && cpu_need_work(cpu, conv->node.din[0]->count))
+        return -1;
     size_t packed = dn_conv_weight_bytes(conv->pass[pass]);
-    if (pass != DN_WEIGHTS && !(conv->weight[pass] = cpu_alloc(cpu, packed)))
+    if (pass == DN_DATA && layout_of(conv, DN_FORWARD) == DN_TILES_OI_IO &&
+        layout_of(conv, DN_DATA) == DN_TILES_OI_IO)
+        conv->weight[DN_DATA] = conv->weight[DN_FORWARD];
+    else if (pass != DN_WEIGHTS && !(conv->weight[pass] = cpu_alloc(cpu, packed)))
         return -1;
     return cpu_need_work(cpu, work_parts(conv, packed).count);
 }
@@ -104,26 +118,39 @@ static struct cpu_fold fold_of(const ps_node *node)
                              .area = node->desc.kernel * node->desc.kernel};
 }
 
+/* Weights in layouts that only oneDNN knows. */
+static int pack_others(struct cpu *cpu, struct conv_node *conv, const struct cpu_fold *fold,
+                       const float *params, const float *state)
+{
+    const float *plain = params + fold->desc->weight;
+    if (fold->desc->bn == PS_BN_FROZEN) {
+        cpu_fold_plain(fold, params, state, cpu->work);
+        plain = cpu->work;
+    }
+    for (enum dn_pass i = DN_FORWARD; i <= DN_DATA; i++)
+        if (conv->pass[i] && layout_of(conv, i) == DN_OTHER &&
+            dn_conv_pack(conv->pass[i], plain, conv->weight[i]))
+            return cpu_fail(cpu, "%s: oneDNN refused the weights", conv->node.text);
+    return 0;
+}
+
 static int conv_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
 {
     struct conv_node *conv = (struct conv_node *)node;
-    struct dn_conv *const *pass = conv->pass;
     struct cpu_fold fold = fold_of(node);
+    enum dn_layout forward = layout_of(conv, DN_FORWARD), data = layout_of(conv, DN_DATA);
     if (conv->bias)
         cpu_fold_bias(&fold, params, state, conv->bias);
-    enum dn_layout data = pass[DN_DATA] ? dn_conv_layout(pass[DN_DATA]) : DN_TILES_OI_OI;
-    if (dn_conv_layout(pass[DN_FORWARD]) == DN_TILES_OI_IO &&
-        (data == DN_TILES_OI_OI || data == DN_TILES_IO_OI)) {
-        cpu_fold_tiles(&fold, params, state, conv->weight[DN_FORWARD], conv->weight[DN_DATA], data);
-        return 0;
-    }
-    bool scaled = node->desc.bn == PS_BN_FROZEN;
-    const float *plain = scaled ? cpu->work : params + node->desc.weight;
-    if (scaled)
-        cpu_fold_plain(&fold, params, state, cpu->work);
-    for (int i = DN_FORWARD; i <= DN_DATA; i++)
-        if (pass[i] && dn_conv_pack(pass[i], plain, conv->weight[i]))
-            return cpu_fail(cpu, "%s: oneDNN refused the weights", node->text);
+    bool others = forward == DN_OTHER || (conv->pass[DN_DATA] && data == DN_OTHER);
+    if (others && pack_others(cpu, conv, &fold, params, state))
+        return -1;
+    bool turned = data != DN_OTHER && data != DN_TILES_OI_IO;
+    float *tiles = forward == DN_TILES_OI_IO ? conv->weight[DN_FORWARD]
+                   : data == DN_TILES_OI_IO  ? conv->weight[DN_DATA]
+                   : turned                  ? cpu->work
+                                             : NULL;
+    if (tiles)
+        cpu_fold_tiles(&fold, params, state, tiles, turned ? conv->weight[DN_DATA] : NULL, data);
     return 0;
 }
 
@@ -138,6 +165,17 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
     if (conv->add_after)
         cpu_sum(y, y, residual, node->out->count, node->desc.relu);
     return 0;
+}
+
+static int data_gradient(struct cpu *cpu, struct conv_node *conv)
+{
+    const ps_act *dx = conv->node.din[0];
+    float *to = conv->sum_after ? cpu->work : dx->data;
+    int rc = dn_conv_run(conv->pass[DN_DATA], to, conv->weight[DN_DATA], NULL,
+                         conv->node.dout->data, NULL, cpu->scratch);
+    if (conv->sum_after)
+        cpu_sum(dx->data, dx->data, to, dx->count, false);
+    return rc;
 }
 
 /* dW' and db' into the work buffer. */
@@ -166,13 +204,11 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
                          float *grads, bool accumulate)
 {
     struct conv_node *conv = (struct conv_node *)node;
-    float *dy = node->dout->data;
-    if (node->desc.relu)
-        cpu_mask(dy, node->out->data, node->dout->count);
+    if (node->desc.relu && !node->desc.dout_masked)
+        cpu_mask(node->dout->data, node->out->data, node->dout->count);
     if (node->desc.residual)
         cpu_pass_gradient(node->din[1], node->dout);
-    if (conv->pass[DN_DATA] && dn_conv_run(conv->pass[DN_DATA], node->din[0]->data,
-                                           conv->weight[DN_DATA], NULL, dy, NULL, cpu->scratch))
+    if (conv->pass[DN_DATA] && data_gradient(cpu, conv))
         return cpu_fail(cpu, "%s: backward by data failed in oneDNN", node->text);
     if (!grads)
         return 0;
@@ -190,8 +226,9 @@ static void conv_release(ps_node *node)
     struct conv_node *conv = (struct conv_node *)node;
     for (int i = 0; i < 3; i++)
         dn_conv_free(conv->pass[i]);
-    free(conv->weight[0]);
-    free(conv->weight[1]);
+    if (conv->weight[DN_DATA] != conv->weight[DN_FORWARD])
+        free(conv->weight[DN_DATA]);
+    free(conv->weight[DN_FORWARD]);
     free(conv->bias);
 }
 

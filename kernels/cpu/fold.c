@@ -82,16 +82,17 @@ static void put_tile(float *tile, const float *w, size_t each, size_t area, cons
     }
 }
 
-/* From (k, i, o) to (k, o, i). */
-static void turn_tile(float *to, const float *from, size_t area)
+/* From (k, i, o) to (k, o, i), k from the last to the first if `reverse`. */
+static void turn_tile(float *to, const float *from, size_t area, bool reverse)
 {
-    for (size_t k = 0; k < area; k++, to += TILE, from += TILE) {
+    for (size_t k = 0; k < area; k++, from += TILE) {
         cpu_v16 row[DN_BLOCK];
+        float *at = to + (reverse ? area - 1 - k : k) * TILE;
         for (size_t i = 0; i < DN_BLOCK; i++)
             row[i] = cpu_load(from + i * DN_BLOCK);
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++)
-            cpu_store(to + o * DN_BLOCK, row[o]);
+            cpu_store(at + o * DN_BLOCK, row[o]);
     }
 }
 
@@ -109,9 +110,10 @@ void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const floa
         for (size_t i = 0; i < inputs; i++) {
             float *tile = forward + (o * inputs + i) * TILE * area;
             put_tile(tile, w + i * DN_BLOCK * area, each, area, g);
-            size_t at = data_layout == DN_TILES_IO_OI ? i * outputs + o : o * inputs + i;
+            size_t at = data_layout == DN_TILES_OI_OI ? o * inputs + i : i * outputs + o;
             if (data)
-                turn_tile(data + at * TILE * area, tile, area);
+                turn_tile(data + at * TILE * area, tile, area,
+                          data_layout == DN_TILES_IO_OI_TURNED);
         }
     }
 }

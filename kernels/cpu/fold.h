@@ -23,7 +23,7 @@ void cpu_fold_bias(const struct cpu_fold *fold, const float *params, const float
 /* W' in plain layout. */
 void cpu_fold_plain(const struct cpu_fold *fold, const float *params, const float *state,
                     float *weight);
-/* W' in tiles: `forward` in DN_TILES_OI_IO, `data` (may be NULL) in one of the other two. */
+/* W' in tiles: `forward` in DN_TILES_OI_IO, `data` (may be NULL) in one of the others. */
 void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const float *state,
                     float *forward, float *data, enum dn_layout data_layout);
 /*

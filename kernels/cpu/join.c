@@ -83,26 +83,62 @@ static int concat_prepare(struct cpu *cpu, ps_node *node)
     return describe(node, "concat");
 }
 
-/* Channels `first`... of image n of the wide one, and all of the narrow one. */
-static void slice(const ps_act *wide, const ps_act *narrow, int first, size_t n, bool gather)
+/* Where channel c of image n begins; its elements are `block` apart. */
+static float *channel(const ps_act *act, size_t n, int c)
 {
-    size_t hw = wide->plane / wide->block, length = hw * narrow->shape.c;
-    float *w = wide->data + n * hw * wide->shape.c, *s = narrow->data + n * length;
-    if (wide->block == narrow->block && first % wide->block == 0) {
-        float *part = w + (size_t)first * hw;
-        memcpy(gather ? part : s, gather ? s : part, length * sizeof(float));
+    size_t hw = act->plane / act->block;
+    return act->data + (n * act->shape.c + c / act->block * act->block) * hw + c % act->block;
+}
+
+/* Are channels `first`... of the wide one all of the narrow one, in the same order? */
+static bool in_step(const ps_act *wide, const ps_act *narrow, int first)
+{
+    return wide->block == narrow->block && first % wide->block == 0;
+}
+
+/* All of image n of the narrow one to channels `first`... of the wide one. */
+static void gather(const ps_act *wide, const ps_act *narrow, int first, size_t n)
+{
+    size_t hw = wide->plane / wide->block;
+    if (in_step(wide, narrow, first)) {
+        memcpy(channel(wide, n, first), channel(narrow, n, 0),
+               hw * narrow->shape.c * sizeof(float));
         return;
     }
-    for (int c = 0; c < narrow->shape.c; c++)
+    for (int c = 0; c < narrow->shape.c; c++) {
+        float *to = channel(wide, n, first + c);
+        const float *from = channel(narrow, n, c);
+        for (size_t i = 0; i < hw; i++)
+            to[i * wide->block] = from[i * narrow->block];
+    }
+}
+
+/* The way back, with zeros where `mask` (NULL: none), as wide, is not positive. */
+static void scatter(const ps_act *wide, const ps_act *mask, const ps_act *narrow, int first,
+                    size_t n)
+{
+    size_t hw = wide->plane / wide->block, length = hw * narrow->shape.c;
+    const float *from = channel(wide, n, first), *sign = mask ? channel(mask, n, first) : NULL;
+    float *to = channel(narrow, n, 0);
+    if (in_step(wide, narrow, first) && !sign) {
+        memcpy(to, from, length * sizeof *to);
+        return;
+    }
+    if (in_step(wide, narrow, first)) {
+#pragma omp simd
+        for (size_t i = 0; i < length; i++)
+            to[i] = sign[i] <= 0 ? 0 : from[i];
+        return;
+    }
+    for (int c = 0; c < narrow->shape.c; c++) {
+        from = channel(wide, n, first + c);
+        sign = mask ? channel(mask, n, first + c) : NULL;
+        to = channel(narrow, n, c);
         for (size_t i = 0; i < hw; i++) {
-            int a = first + c;
-            float *x = w + (a / wide->block * hw + i) * wide->block + a % wide->block;
-            float *y = s + (c / narrow->block * hw + i) * narrow->block + c % narrow->block;
-            if (gather)
-                *x = *y;
-            else
-                *y = *x;
+            bool off = sign && sign[i * wide->block] <= 0;
+            to[i * narrow->block] = off ? 0 : from[i * wide->block];
         }
+    }
 }
 
 static int concat_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
@@ -111,7 +147,7 @@ static int concat_forward(struct cpu *cpu, ps_node *node, const float *params, f
 #pragma omp parallel for
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
         for (int i = 0, first = 0; i < node->inputs; first += node->in[i++]->shape.c)
-            slice(node->out, node->in[i], first, n, true);
+            gather(node->out, node->in[i], first, n);
     return 0;
 }
 
@@ -123,7 +159,8 @@ static int concat_backward(struct cpu *cpu, ps_node *node, const float *params, 
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
         for (int i = 0, first = 0; i < node->inputs; first += node->in[i++]->shape.c)
             if (node->din[i])
-                slice(node->dout, node->din[i], first, n, false);
+                scatter(node->dout, node->desc.din_masks >> i & 1 ? node->out : NULL, node->din[i],
+                        first, n);
     return 0;
 }
 

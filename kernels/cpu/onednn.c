@@ -30,6 +30,7 @@ struct dn_conv {
     int argument[SLOTS]; /* 0: not an argument */
     size_t weight_bytes, scratch_bytes;
     enum dn_layout layout;
+    bool turned; /* see turn() */
     char name[64];
 };
 
@@ -140,6 +141,12 @@ static dnnl_primitive_attr_t attributes(const struct dn_conv_desc *desc, const s
                 ok(dnnl_post_ops_create(&ops));
     if (good && desc->add)
         good = ok(dnnl_post_ops_append_binary(ops, dnnl_binary_add, VIEW(g->y)));
+    if (good && desc->sum)
+#if DN_HANDLES
+        good = ok(dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef));
+#else
+        good = ok(dnnl_post_ops_append_sum(ops, 1));
+#endif
     if (good && desc->relu)
 #if DN_HANDLES
         good = ok(dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0, 0));
@@ -271,9 +278,47 @@ static bool prepare(struct dn_conv *conv, const struct dn_conv_desc *desc, const
                     : add_reorder(conv, &conv->pack, VIEW(g->plain), w);
 }
 
+/*
+ * Only forward convolutions add to what there is. The gradient by data, of stride 1, is one: of y,
+ * with the kernel turned over and input and output channels exchanged.
+ */
+static struct dn_conv_desc turn(const struct dn_conv_desc *d)
+{
+    return (struct dn_conv_desc){.pass = DN_FORWARD,
+                                 .n = d->n,
+                                 .ic = d->oc,
+                                 .ih = d->oh,
+                                 .iw = d->ow,
+                                 .oc = d->ic,
+                                 .oh = d->ih,
+                                 .ow = d->iw,
+                                 .kernel = d->kernel,
+                                 .stride = 1,
+                                 .pad = d->kernel - 1 - d->pad,
+                                 .sum = true};
+}
+
+static struct dn_conv *turned_new(struct dn *dn, const struct dn_conv_desc *desc, bool winograd,
+                                  int index)
+{
+    if (desc->stride != 1 || desc->pad >= desc->kernel)
+        return NULL;
+    struct dn_conv_desc forward = turn(desc);
+    struct dn_conv *conv = dn_conv_new(dn, &forward, winograd, index);
+    if (!conv || conv->layout != DN_TILES_OI_IO) {
+        dn_conv_free(conv);
+        return NULL;
+    }
+    conv->turned = true;
+    conv->layout = DN_TILES_IO_OI_TURNED;
+    return conv;
+}
+
 struct dn_conv *dn_conv_new(struct dn *dn, const struct dn_conv_desc *desc, bool winograd,
                             int index)
 {
+    if (desc->pass == DN_DATA && desc->sum)
+        return turned_new(dn, desc, winograd, index);
     struct geometry g = {0};
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
@@ -336,7 +381,7 @@ size_t dn_conv_scratch_bytes(const struct dn_conv *conv)
 int dn_conv_run(struct dn_conv *conv, float *x, float *w, float *b, float *y, float *added,
                 void *scratch)
 {
-    void *data[SLOTS] = {x, w, b, y, added, scratch};
+    void *data[SLOTS] = {conv->turned ? y : x, w, b, conv->turned ? x : y, added, scratch};
     dnnl_exec_arg_t args[SLOTS];
     int count = 0;
     for (int i = 0; i < SLOTS; i++) {

@@ -32,6 +32,7 @@ struct dn_conv_desc {
     int kernel, stride, pad; /* square; what oh, ow ask for beyond is padded on the far side */
     bool bias;
     bool add, relu; /* FORWARD: y = [relu](conv [+ added]) */
+    bool sum;       /* DATA, stride 1: x += ... */
 };
 
 struct dn_conv;
@@ -54,6 +55,7 @@ enum dn_layout {
     DN_TILES_OI_IO,
     DN_TILES_OI_OI,
     DN_TILES_IO_OI,
+    DN_TILES_IO_OI_TURNED, /* (k, k) from the last to the first */
 };
 enum dn_layout dn_conv_layout(const struct dn_conv *conv);
 

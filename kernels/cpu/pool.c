@@ -209,6 +209,8 @@ static int window_backward(struct cpu *cpu, ps_node *node, const float *params, 
     struct windows s = windows_of(node);
     if (!node->din[0])
         return 0;
+    if (node->desc.din_masks) /* what a gradient goes to is the output's equal */
+        cpu_mask(node->dout->data, node->out->data, node->dout->count);
 #pragma omp parallel for
     for (size_t p = 0; p < node->out->planes; p++)
         if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 1)

@@ -19,6 +19,7 @@ struct step {
     ps_node *node;
     struct sum sums[PS_GRAPH_INPUTS];
     int din[PS_GRAPH_INPUTS]; /* buffers that the gradients of the inputs are written to */
+    struct ps_op_desc desc;   /* the graph's, and what is known of the node's place */
     int back;                 /* when it runs backward */
     int again;                /* when it runs forward a second time; NONE */
     int replay;               /* first node of those that run again before it goes backward; NONE */
@@ -90,6 +91,41 @@ static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
     }
 }
 
+/* The convolution with ReLU that makes a value which only one node reads; else NULL. */
+static struct step *masked_producer(ps_plan *plan, const struct ps_graph *graph, int value)
+{
+    struct step *producer = NULL;
+    int readers = (value == graph->pooled) + (value == graph->output);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct ps_graph_node *node = &graph->nodes[i];
+        if (node->out == value && node->desc.op == PS_OP_CONV && node->desc.relu)
+            producer = &plan->steps[i];
+        for (int k = 0; k < node->inputs; k++)
+            readers += node->in[k] == value;
+    }
+    return readers == 1 ? producer : NULL;
+}
+
+/* Pools and concatenations mask the gradients they write for the ReLU before them. */
+static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        plan->steps[i].desc = graph->nodes[i].desc;
+    if (plan->mode != PS_TRAIN || !plan->backend->ops->places)
+        return;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct ps_graph_node *node = &graph->nodes[i];
+        bool masks = node->desc.op == PS_OP_MAXPOOL || node->desc.op == PS_OP_CONCAT;
+        for (int k = 0; k < node->inputs && masks; k++) {
+            struct step *producer = masked_producer(plan, graph, node->in[k]);
+            if (!producer)
+                continue;
+            producer->desc.dout_masked = true;
+            plan->steps[i].desc.din_masks |= 1U << k;
+        }
+    }
+}
+
 static void draft_values(ps_plan *plan, const struct ps_graph *graph)
 {
     bool train = plan->mode == PS_TRAIN;
@@ -98,15 +134,17 @@ static void draft_values(ps_plan *plan, const struct ps_graph *graph)
     for (int i = 0; i < (int)graph->node_count; i++) {
         const struct ps_graph_node *node = &graph->nodes[i];
         const struct step *step = &plan->steps[i];
-        int out = plan->value[node->out] =
-            add_buffer(plan, node->out, i, train && step->again == NONE ? step->back : i);
+        bool kept = train && step->again == NONE && !step->desc.dout_masked;
+        int out = plan->value[node->out] = add_buffer(plan, node->out, i, kept ? step->back : i);
         if (train && step->again != NONE) {
             plan->buffers[out].again = step->again;
             plan->buffers[out].end = step->back;
         }
         for (int k = 0; k < node->inputs; k++) {
             int in = plan->value[node->in[k]];
-            extend(plan, in, train && !plan->buffers[in].again ? step->back : i);
+            int forward = step->again == NONE ? i : step->again;
+            int last = step->desc.din_masks >> k & 1 ? forward : step->back;
+            extend(plan, in, train && !plan->buffers[in].again ? last : i);
         }
         if (train && step->back > last_step)
             last_step = step->back;
@@ -119,8 +157,8 @@ static void draft_values(ps_plan *plan, const struct ps_graph *graph)
 
 /*
  * Where the gradient of input k of node i goes. The first writer of a value's gradient writes it in
- * place and later ones aside; what passes through to a residual stays in the node's own gradient,
- * which becomes the value's if it is the first.
+ * place; later ones add to it, if they can, or write aside. What passes through to a residual stays
+ * in the node's own gradient, which becomes the value's if it is the first.
  */
 static void draft_gradient(ps_plan *plan, const struct ps_graph_node *node, struct step *step,
                            int k)
@@ -130,6 +168,11 @@ static void draft_gradient(ps_plan *plan, const struct ps_graph_node *node, stru
     bool residual = node->desc.residual && k == node->inputs - 1;
     if (node->in[k] == PS_GRAPH_IMAGE)
         return;
+    if (*gradient != NONE && plan->backend->ops->places && node->desc.op == PS_OP_CONV && k == 0) {
+        *din = *gradient;
+        step->desc.din_adds = true;
+        return;
+    }
     *din = residual ? own : add_buffer(plan, node->in[k], step->back, step->back);
     if (*gradient == NONE)
         *gradient = *din;
@@ -181,6 +224,7 @@ static int draft(ps_plan *plan, const struct ps_graph *graph, size_t most)
     if (rc < 0)
         return rc;
     draft_steps(plan, graph);
+    draft_masks(plan, graph);
     draft_values(plan, graph);
     rc = plan->mode == PS_TRAIN ? draft_gradients(plan, graph) : PS_OK;
     return rc ? rc : ps_arena_place(plan->buffers, plan->buffer_count, &plan->bytes);
@@ -268,7 +312,7 @@ static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
     }
     ps_act *out = plan->acts[plan->value[node->out]];
     ps_act *dout = train ? plan->acts[plan->gradient[node->out]] : NULL;
-    step->node = plan->backend->ops->node_new(plan->backend, &node->desc, plan->mode, node->inputs,
+    step->node = plan->backend->ops->node_new(plan->backend, &step->desc, plan->mode, node->inputs,
                                               in, out, dout, train ? din : NULL);
     return step->node ? PS_OK : ps_device_fail(plan->backend);
 }

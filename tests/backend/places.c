@@ -1,0 +1,188 @@
+/* What the cpu backend makes of a node's place in a network (backend.h): the same gradients. */
+#include "tests/backend/case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+enum { CASES = 40 };
+
+static ps_backend *be;
+
+static int open_cpu(void **state)
+{
+    (void)state;
+    char message[200];
+    be = ps_backend_cpu.open(&(struct ps_backend_config){.threads = 2}, message, sizeof message);
+    return be && be->ops->places ? 0 : -1;
+}
+
+static int close_cpu(void **state)
+{
+    (void)state;
+    be->ops->close(be);
+    return 0;
+}
+
+/* Every other case has channels in whole blocks. */
+static struct op_case some_case(struct ps_rng *rng, enum ps_op op, int i)
+{
+    struct op_case c = case_random(rng, op, 9, 40);
+    if (i % 2)
+        return c;
+    c.inputs -= op == PS_OP_CONV && c.desc.residual;
+    c.desc.bias = c.desc.bias == PS_ABSENT ? PS_ABSENT : 0;
+    c.desc.out_channels = (c.desc.out_channels + 15) / 16 * 16;
+    for (int k = 0; k < c.inputs; k++)
+        c.in[k].c = (c.in[k].c + 15) / 16 * 16;
+    case_finish(&c);
+    return c;
+}
+
+static float *act_values(const ps_act *act, struct ps_shape shape)
+{
+    float *x = need_memory(shape_count(shape), sizeof *x);
+    need(!be->ops->act_get(be, act, x), be, "act_get");
+    return x;
+}
+
+static void put(ps_act *act, const float *values)
+{
+    need(!be->ops->act_put(be, act, values), be, "act_put");
+}
+
+static void assert_close(const struct op_case *c, const float *expected, const float *found,
+                         size_t n, double tolerance)
+{
+    char text[CASE_TEXT];
+    double largest = 0, difference = 0;
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)expected[i]));
+        difference = fmax(difference, fabs((double)expected[i] - found[i]));
+    }
+    if (!(difference <= tolerance * largest))
+        fail_msg("%s: differs by %g of %g", case_text(c, text), difference, largest);
+}
+
+static void mask(float *x, const float *sign, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sign[i] <= 0)
+            x[i] = 0;
+}
+
+/* Gradients of the inputs are masked though the inputs are gone. */
+static void check_masks(struct op_case c, struct ps_rng *rng)
+{
+    const bool wanted[CASE_INPUTS] = {true, true, true, true};
+    struct op_values v = case_values(rng, &c);
+    struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
+    c.desc.din_masks = (1U << c.inputs) - 1;
+    struct op_run told = run_new(be, &c, PS_TRAIN, &v, wanted);
+    run_forward(&plain);
+    run_backward(&plain, v.dout, NULL, false);
+    run_forward(&told);
+    for (int i = 0; i < c.inputs; i++) {
+        float *gone = need_memory(shape_count(c.in[i]), sizeof *gone);
+        put(told.in[i], gone);
+        free(gone);
+    }
+    run_backward(&told, v.dout, NULL, false);
+    for (int i = 0; i < c.inputs; i++) {
+        float *expected = act_values(plain.din[i], c.in[i]);
+        float *found = act_values(told.din[i], c.in[i]);
+        mask(expected, v.in[i], shape_count(c.in[i]));
+        assert_close(&c, expected, found, shape_count(c.in[i]), 0);
+        free(expected);
+        free(found);
+    }
+    run_free(&plain, &c);
+    run_free(&told, &c);
+    values_free(&v);
+}
+
+static void test_masks(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        struct ps_rng rng = ps_rng_stream(5, PS_RNG_TEST, 0, (uint64_t)i);
+        check_masks(some_case(&rng, i % 4 < 2 ? PS_OP_MAXPOOL : PS_OP_CONCAT, i), &rng);
+    }
+}
+
+static float *gradients(const struct op_run *run, const struct op_case *c)
+{
+    float *x = need_memory(c->params, sizeof *x);
+    need(!be->ops->vec_get(be, run->grads, 0, x, c->params), be, "vec_get");
+    return x;
+}
+
+/* The gradient is added to what there is; that of the output is masked and the output gone. */
+static void check_conv(struct op_case c, struct ps_rng *rng)
+{
+    const bool wanted[CASE_INPUTS] = {true, true};
+    size_t inputs = shape_count(c.in[0]), outputs = shape_count(c.out);
+    struct op_values v = case_values(rng, &c);
+    float *there = random_floats(rng, inputs, 0, 1);
+    struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
+    c.desc.din_adds = true;
+    c.desc.dout_masked = c.desc.relu;
+    struct op_run told = run_new(be, &c, PS_TRAIN, &v, wanted);
+    run_forward(&plain);
+    run_backward(&plain, v.dout, plain.grads, false);
+    run_forward(&told);
+    put(told.din[0], there);
+    if (c.desc.relu) {
+        float *out = act_values(told.out, c.out);
+        mask(v.dout, out, outputs);
+        memset(out, 0, outputs * sizeof *out);
+        put(told.out, out);
+        free(out);
+    }
+    run_backward(&told, v.dout, told.grads, false);
+    float *expected = act_values(plain.din[0], c.in[0]), *found = act_values(told.din[0], c.in[0]);
+    for (size_t i = 0; i < inputs; i++)
+        expected[i] += there[i];
+    assert_close(&c, expected, found, inputs, 1e-5);
+    float *a = gradients(&plain, &c), *b = gradients(&told, &c);
+    assert_close(&c, a, b, c.params, 0);
+    free(a);
+    free(b);
+    free(expected);
+    free(found);
+    free(there);
+    run_free(&plain, &c);
+    run_free(&told, &c);
+    values_free(&v);
+}
+
+static void test_convolutions(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        struct ps_rng rng = ps_rng_stream(6, PS_RNG_TEST, 0, (uint64_t)i);
+        check_conv(some_case(&rng, PS_OP_CONV, i), &rng);
+    }
+    /* large enough for Winograd */
+    struct ps_rng rng = ps_rng_stream(7, PS_RNG_TEST, 0, 0);
+    struct op_case c = {.desc = {.op = PS_OP_CONV,
+                                 .bias = PS_ABSENT,
+                                 .kernel = 3,
+                                 .stride = 1,
+                                 .pad = 1,
+                                 .out_channels = 48},
+                        .inputs = 1,
+                        .in = {{6, 32, 17, 15}}};
+    case_finish(&c);
+    check_conv(c, &rng);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_convolutions),
+    };
+    return cmocka_run_group_tests(tests, open_cpu, close_cpu);
+}
