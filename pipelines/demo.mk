@@ -9,5 +9,6 @@ PACKAGES := freedroidrpg-data
 include debian.mk
 
 $(OUT)/manifest.tsv: $(RAW)/.unpacked | $(BIN)/ps-prepare
+	@mkdir -p $(@D)
 	$(BIN)/ps-prepare folder "$$(find $(RAW)/usr/share -type d -path '*freedroid*' -name graphics | \
 	  sort | sed 1q)" --match 'portrait_*.jpg' --test-classes 0.5 -o $@

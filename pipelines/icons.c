@@ -3,11 +3,18 @@
  *
  *     icons THEMES_DIR OUT_DIR [LEAST]
  *
- * One file per (name, theme), the largest; symbolic, cursor, animation, -rtl and dark ones left
- * out; rendered 64 x 64 on white; blank renders (drawn in white, for dark panels) dropped. Names
- * that are aliases (the same render in at least two themes and in more than half of those that have
- * both) become one class. Within a class a drawing nearer than 8/255 (mean absolute difference at
- * 16 x 16) to one before it is dropped. Classes with fewer than LEAST (6) drawings are left out.
+ * A theme is a folder of THEMES_DIR. One file per (name, theme), the one with most bytes; symbolic,
+ * cursor, animation, -rtl and dark ones left out by their paths; rendered 64 x 64 on white; blank
+ * renders (also what was drawn in white, for dark panels) dropped. Names that are aliases (the same
+ * render in at least two themes and in more than half of those that have both) become one class.
+ * Within a class a second drawing of a theme is dropped, and one nearer than 8/255 (mean absolute
+ * difference at 16 x 16) to one before it. Classes with fewer than LEAST (6) drawings are left out.
+ *
+ * With Debian 12's ten packages this gives 770 classes. How many there are hangs on what the words
+ * mean, because 280 of them have exactly six drawings, and on a few shared ones: taking the largest
+ * nominal size instead of the largest file gives 850 to 880; an icon blank below 4/255 of ink, not
+ * 3, changes it by 25, and below 5/255 gives 1,040 (nearly white drawings that many names share
+ * then no longer make aliases of them); a package as a theme, instead of a folder, at most 430.
  */
 #include "base/err.h"
 #include "base/file.h"

@@ -12,9 +12,11 @@ PACKAGES := breeze-icon-theme deepin-icon-theme mint-y-icons numix-icon-theme \
 include debian.mk
 
 $(OUT)/images.done: $(RAW)/.unpacked | $(BIN)/icons
+	@mkdir -p $(@D)
 	rm -rf $(OUT)/images
 	$(BIN)/icons $(RAW)/usr/share/icons $(OUT)/images
 	touch $@
 
 $(OUT)/manifest.tsv: $(OUT)/images.done | $(BIN)/ps-prepare
+	@mkdir -p $(@D)
 	$(BIN)/ps-prepare folder $(OUT)/images --test-classes 0.5 --seed 1 -o $@

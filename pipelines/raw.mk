@@ -11,4 +11,5 @@ endif
 
 $(OUT)/manifest.tsv: | $(BIN)/ps-prepare
 	$(if $(RAW),,$(error set RAW to the folder of the raw $(DATASET) files))
+	@mkdir -p $(@D)
 	$(BIN)/ps-prepare $(DATASET) $(SOURCES) $(PREPARE_FLAGS) -o $@

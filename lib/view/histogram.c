@@ -49,7 +49,7 @@ int ps_histogram_write(const struct ps_embedding *embedding, const char *path)
 {
     static const char *const title[2] = {"different classes", "same class"};
     struct counts counts = {0};
-    double x[BINS], y[2][BINS];
+    double x[BINS + 1], y[2][BINS + 1];
     struct ps_series series[2];
     int rc = count_pairs(embedding, &counts);
     if (rc)
@@ -62,9 +62,11 @@ int ps_histogram_write(const struct ps_embedding *embedding, const char *path)
             x[i] = -1 + 2.0 * (double)i / BINS;
             y[same][i] = total > 0 ? (double)counts.pairs[same][i] / total * BINS / 2 : 0;
         }
+        x[BINS] = 1; /* where the last step ends */
+        y[same][BINS] = y[same][BINS - 1];
         series[same] = (struct ps_series){.title = title[same],
                                           .style = PS_PLOT_STEPS,
-                                          .count = BINS,
+                                          .count = BINS + 1,
                                           .x = x,
                                           .y = y[same],
                                           .color = same ? 2 : 1};

@@ -69,6 +69,8 @@ setup() {
     cmp 1.svg 2.svg
     ps-view histogram raw.emb.zst -o h.svg
     grep -q 'same class' h.svg
+    # two series of 100 bars; a series ends where its last bar does
+    [ "$(grep -o '<polygon' h.svg | wc -l)" -ge 202 ]
 }
 
 @test "map: with the shard, pictures in place of points, all inside the file" {
