@@ -3,19 +3,15 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opt.h"
-#include "eval/combine.h"
+#include "eval/inputs.h"
 #include "eval/measure.h"
-#include "eval/interop.h"
-#include "eval/whiten.h"
 #include "net/device.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ONE_EACH = 0 }; /* --ensemble none; the others follow enum ps_combine */
-
 struct tool {
-    const char *output, *recall, *metrics, *dims, *gallery, *labels, *pca, *device;
+    const char *output, *recall, *metrics, *dims, *gallery, *pca, *device;
     bool json, percent, whiten, per_class;
     int ensemble, resample;
     long threads, bootstrap, seed;
@@ -24,7 +20,7 @@ struct tool {
     struct ps_text tags;
     const char **tag;
     struct ps_embedding gallery_embedding;
-    ps_whitening *whitening;
+    struct ps_inputs inputs;
     struct ps_results results;
 };
 
@@ -62,6 +58,7 @@ static int parse_lists(struct tool *tool)
         rc = parse_tags(tool);
     if (!rc && tool->whiten && !tool->pca)
         rc = ps_fail(PS_EUSAGE, "--whiten needs --pca FILE, the file it is fitted on");
+    tool->inputs.together = (enum ps_together)tool->ensemble;
     how->k = tool->k;
     how->dims = tool->dim;
     how->bootstrap = (size_t)tool->bootstrap;
@@ -74,30 +71,15 @@ static int parse_lists(struct tool *tool)
     return rc;
 }
 
-static int load(struct tool *tool, struct ps_embedding *e, const char *path, const char *labels)
-{
-    int rc = ps_embedding_load(e, path, labels);
-    if (!rc && tool->whitening) {
-        rc = ps_whitening_apply(tool->whitening, e);
-        if (rc)
-            ps_embedding_free(e);
-    }
-    return rc;
-}
-
+/* As many components as the largest of --dims asks for. */
 static int fit(struct tool *tool)
 {
-    struct ps_embedding e;
-    int rc = ps_embedding_load(&e, tool->pca, NULL);
-    if (rc)
-        return rc;
-    size_t dim = tool->how.dim_count ? 0 : e.dim;
+    size_t dim = 0;
     for (size_t i = 0; i < tool->how.dim_count; i++)
         if ((size_t)tool->how.dims[i] > dim)
             dim = (size_t)tool->how.dims[i];
-    tool->whitening = ps_whitening_fit(&e, dim, tool->whiten);
-    ps_embedding_free(&e);
-    return tool->whitening ? PS_OK : (int)ps_error_code();
+    tool->inputs.whitening = ps_inputs_fit(tool->pca, dim, tool->whiten);
+    return tool->inputs.whitening ? PS_OK : (int)ps_error_code();
 }
 
 static int note(struct tool *tool, const struct ps_embedding *e)
@@ -112,47 +94,13 @@ static int note(struct tool *tool, const struct ps_embedding *e)
     return rc;
 }
 
-static int evaluate(struct tool *tool, const struct ps_embedding *e)
+static int evaluate(void *context, const struct ps_embedding *e)
 {
+    struct tool *tool = context;
     int rc = note(tool, e);
     return rc ? rc
               : ps_measure(&tool->results, e, tool->gallery ? &tool->gallery_embedding : NULL,
                            &tool->how);
-}
-
-static int evaluate_each(struct tool *tool, char **files, int count)
-{
-    int rc = PS_OK;
-    for (int i = 0; i < count && !rc; i++) {
-        struct ps_embedding e;
-        rc = load(tool, &e, files[i], tool->labels);
-        if (!rc) {
-            rc = evaluate(tool, &e);
-            ps_embedding_free(&e);
-        }
-    }
-    return rc;
-}
-
-static int evaluate_together(struct tool *tool, char **files, int count)
-{
-    struct ps_embedding whole, *parts = ps_calloc((size_t)count, sizeof *parts);
-    int loaded = 0, rc = parts ? PS_OK : PS_ENOMEM;
-    while (loaded < count && !rc) {
-        rc = load(tool, &parts[loaded], files[loaded], tool->labels);
-        loaded += !rc;
-    }
-    if (!rc)
-        rc = ps_embedding_combine(&whole, parts, (size_t)count,
-                                  (enum ps_combine)(tool->ensemble - 1));
-    while (loaded > 0)
-        ps_embedding_free(&parts[--loaded]);
-    free(parts);
-    if (rc)
-        return rc;
-    rc = evaluate(tool, &whole);
-    ps_embedding_free(&whole);
-    return rc;
 }
 
 static int write_results(struct tool *tool)
@@ -183,12 +131,11 @@ static int run(struct tool *tool, char **files, int count)
     if (!rc && tool->pca)
         rc = fit(tool);
     if (!rc && tool->gallery)
-        rc = load(tool, &tool->gallery_embedding, tool->gallery, NULL);
+        rc = ps_inputs_load(&tool->inputs, &tool->gallery_embedding, tool->gallery, NULL);
     if (!rc && tool->percent)
         rc = ps_results_note(&tool->results, "unit", "percent");
     if (!rc)
-        rc = tool->ensemble == ONE_EACH ? evaluate_each(tool, files, count)
-                                        : evaluate_together(tool, files, count);
+        rc = ps_inputs_visit(&tool->inputs, files, (size_t)count, evaluate, tool);
     ps_backend *be = tool->how.backend;
     if (rc == PS_ENOMEM && be && be->ops->out_of_memory && be->ops->out_of_memory(be))
         ps_fail(PS_ENOMEM, "%s (use --device cpu)", ps_error());
@@ -198,7 +145,7 @@ static int run(struct tool *tool, char **files, int count)
 static void release(struct tool *tool)
 {
     ps_embedding_free(&tool->gallery_embedding);
-    ps_whitening_free(tool->whitening);
+    ps_whitening_free(tool->inputs.whitening);
     ps_results_free(&tool->results);
     ps_device_close(tool->how.backend);
     free(tool->k);
@@ -246,8 +193,8 @@ int main(int argc, char **argv)
              "a second row with an approximate FAISS index, such as HNSW32"),
         {.kind = PS_OPT_SECTION, .help = "What it is measured on"},
         TEXT("gallery", t.gallery, "FILE", "look for the queries among the items of FILE"),
-        TEXT("labels", t.labels, "FILE", "labels (.npy or .tsv) of .npy embeddings"),
-        WORD("ensemble", t.ensemble, "none|concat|average|join",
+        TEXT("labels", t.inputs.labels, "FILE", "labels (.npy or .tsv) of .npy embeddings"),
+        WORD("ensemble", t.ensemble, ps_together_words,
              "several files as one: rows one after the other, or the same items' embeddings "
              "averaged or side by side"),
         TEXT("pca", t.pca, "FILE", "turn to the principal components of FILE's embeddings"),
