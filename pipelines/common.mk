@@ -18,7 +18,10 @@ BIN ?= $(abspath ../build/bin)
 OUT ?= $(abspath ../build)/$(NAME)
 SEEDS ?= 1
 CONF ?= settings/$(NAME)
-SETTINGS ?= $(basename $(notdir $(sort $(wildcard $(CONF)/*.conf))))
+# All there are, each with Proxy Synthesis after the one without.
+NAMES := $(basename $(notdir $(sort $(wildcard $(CONF)/*.conf))))
+SETTINGS ?= $(foreach s,$(filter-out ps-%,$(NAMES)),$(s) $(filter ps-$(s),$(NAMES))) \
+  $(filter-out $(NAMES:%=ps-%),$(filter ps-%,$(NAMES)))
 PACK_FLAGS ?=
 TRAIN_FLAGS ?=
 EVAL_FLAGS ?=
@@ -65,13 +68,19 @@ $(RUNS:%=$(OUT)/%/test.emb.zst): $(OUT)/%/test.emb.zst: $(OUT)/%/last.safetensor
 $(RUNS:%=$(OUT)/%/metrics.tsv): $(OUT)/%/metrics.tsv: $(OUT)/%/test.emb.zst $(OUT)/eval.options | $(BIN)/ps-eval
 	$(BIN)/ps-eval $(EVAL_FLAGS) --tag setting=$(*D) --tag seed=$(patsubst seed%,%,$(*F)) $< -o $@
 
-# Means of every setting; with several seeds also each run, and the paired difference from BASELINE.
+# Means of every setting; with several seeds also each run, and the differences, seed by seed, of
+# each pair SETTING and ps-SETTING, or of all settings from BASELINE where there are no pairs.
+PAIRED := $(foreach s,$(SETTINGS),$(if $(filter ps-$(s),$(SETTINGS)),$(s)))
 BASELINE ?= $(firstword $(filter-out ps-% untrained,$(SETTINGS)))
+metrics_of = $(foreach setting,$(1),$(foreach seed,$(SEEDS),$(OUT)/$(setting)/seed$(seed)/metrics.tsv))
+compare = $(BIN)/ps-table --compare $(1) --metrics recall@1,rp,map@r $(call metrics_of,$(2))
+
 $(OUT)/means.md: $(METRICS) $(OUT)/runs.options | $(BIN)/ps-table
 	$(BIN)/ps-table --layout summary $(METRICS) -o $@
 
 $(OUT)/seeds.md: $(RUNS:%=$(OUT)/%/metrics.tsv) $(OUT)/runs.options | $(BIN)/ps-table
-	$(BIN)/ps-table --compare $(BASELINE) --metrics recall@1,rp,map@r $(filter %.tsv,$^) -o $@
+	{ $(if $(PAIRED),$(foreach s,$(PAIRED),$(call compare,$(s),$(s) ps-$(s)) && echo &&) :,$(call \
+	  compare,$(BASELINE),$(SETTINGS))); } >$@
 
 $(OUT)/table.md: $(OUT)/means.md $(if $(word 2,$(SEEDS)),$(OUT)/seeds.md)
 	for part in $^; do cat $$part; echo; done >$@

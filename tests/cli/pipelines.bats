@@ -108,6 +108,9 @@ table_has() {
 }
 
 @test "table6: the losses with and without synthesis" {
+    run pipeline cub200 -n table6 SEEDS="1 2"
+    [ "$(grep -o -- 'ps-table --compare' <<<"$output" | wc -l)" -eq 8 ]
+    [[ $output == *"--compare proxy-nca "*"/proxy-nca/seed1/"*"/ps-proxy-nca/seed2/"* ]]
     run pipeline cub200 -n table6
     [ "$(grep -c '^[^ ]*/ps-train --config settings/table6/' <<<"$output")" -eq 16 ]
     settings="proxy-anchor ps-softtriple"
