@@ -6,8 +6,9 @@
  * Functions return 0, or non-zero with the reason in ops->error(); constructors return NULL then.
  * Objects belong to the caller and are freed before the backend is closed. Calls on one backend
  * come from one thread at a time. Host pointers given to a call are read or written before it
- * returns. Real numbers are float32 on the device (float64 in ref, which is the truth for the
- * others).
+ * returns; only numbers that are computed, losses and sums of squares, may come later: they are
+ * there when `wait` has returned. Real numbers are float32 on the device (float64 in ref, which is
+ * the truth for the others).
  */
 #ifndef PS_KERNELS_BACKEND_H
 #define PS_KERNELS_BACKEND_H
@@ -152,6 +153,9 @@ struct ps_backend_ops {
     /* "oneDNN 2.6.3, avx512_core, 2 threads": what computes, for logs. Belongs to the backend. */
     const char *(*describe)(const ps_backend *be);
 
+    /* Until the losses and sums of squares of the calls so far are there. NULL: they always are. */
+    int (*wait)(ps_backend *be);
+
     /* Vectors: n real numbers, zero at first. put/get convert from and to host float32. */
     ps_vec *(*vec_new)(ps_backend *be, size_t n);
     void (*vec_free)(ps_backend *be, ps_vec *v);
@@ -174,7 +178,10 @@ struct ps_backend_ops {
     /* Plain (N, C, H, W) float32 on the host. */
     int (*act_put)(ps_backend *be, ps_act *act, const float *nchw);
     int (*act_get)(ps_backend *be, const ps_act *act, float *nchw);
-    /* (N, H, W, 3) RGB bytes on the host, normalised on the device. */
+    /* Begins to bring the bytes of the next act_put_u8 to the device while that works on. NULL in a
+     * backend where nothing is gained. */
+    int (*stage_u8)(ps_backend *be, const uint8_t *nhwc, size_t bytes);
+    /* (N, H, W, 3) RGB bytes on the host, normalised on the device. NULL: what was staged last. */
     int (*act_put_u8)(ps_backend *be, ps_act *act, const uint8_t *nhwc,
                       const struct ps_input_norm *norm);
     /* dst += src, same shape. */
@@ -258,6 +265,11 @@ struct ps_backend_ops {
     int (*update)(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,
                   const ps_vec *grads, ps_vec *m, ps_vec *v, size_t offset, size_t n);
 };
+
+static inline int ps_backend_wait(ps_backend *be)
+{
+    return be->ops->wait ? be->ops->wait(be) : 0;
+}
 
 /* Linked in. The cuda backend is a plugin that exports `ps_backend_ops_cuda`. */
 extern const struct ps_backend_ops ps_backend_ref, ps_backend_cpu;

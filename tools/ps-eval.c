@@ -118,8 +118,8 @@ static int open_device(struct tool *tool)
 {
     if (!strcmp(tool->device, "cpu"))
         return PS_OK;
-    tool->how.backend = ps_device_open(
-        tool->device, &(struct ps_backend_config){.threads = (int)tool->threads, .precision = 32});
+    tool->how.backend =
+        ps_device_open(tool->device, &(struct ps_backend_config){.threads = (int)tool->threads});
     return tool->how.backend ? PS_OK : (int)ps_error_code();
 }
 

@@ -19,6 +19,7 @@ int cpu_fail(struct cpu *cpu, const char *format, ...)
     /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is one line up */
     vsnprintf(cpu->error, sizeof cpu->error, format, args);
     va_end(args);
+    cpu->no_memory = false;
     return -1;
 }
 
@@ -29,6 +30,7 @@ void *cpu_alloc(struct cpu *cpu, size_t bytes)
     if (bytes > SIZE_MAX / 2 ||
         posix_memalign(&memory, huge ? HUGE_PAGE : ALIGNMENT, bytes ? bytes : ALIGNMENT)) {
         cpu_fail(cpu, "out of memory (%zu bytes)", bytes);
+        cpu->no_memory = true;
         return NULL;
     }
     if (huge)
@@ -108,6 +110,11 @@ static const char *cpu_error(const ps_backend *be)
     return ((const struct cpu *)be)->error;
 }
 
+static bool cpu_out_of_memory(const ps_backend *be)
+{
+    return ((const struct cpu *)be)->no_memory;
+}
+
 static const char *cpu_describe(const ps_backend *be)
 {
     return ((const struct cpu *)be)->text;
@@ -117,8 +124,11 @@ static ps_vec *cpu_vec_new(ps_backend *be, size_t n)
 {
     struct cpu *cpu = cpu_of(be);
     ps_vec *v = calloc(1, sizeof *v);
-    if (!v || n > SIZE_MAX / 8 || !(v->data = cpu_alloc(cpu, n * sizeof(float)))) {
+    if (!v || n > SIZE_MAX / 8)
         cpu_fail(cpu, "out of memory (a vector of %zu)", n);
+    else
+        v->data = cpu_alloc(cpu, n * sizeof(float));
+    if (!v || !v->data) {
         free(v);
         return NULL;
     }
@@ -202,7 +212,6 @@ static ps_mem *cpu_mem_new(ps_backend *be, size_t bytes)
     struct cpu *cpu = cpu_of(be);
     ps_mem *mem = calloc(1, sizeof *mem);
     if (!mem || !(mem->data = cpu_alloc(cpu, bytes))) {
-        cpu_fail(cpu, "out of memory (%zu bytes for activations)", bytes);
         free(mem);
         return NULL;
     }
@@ -304,6 +313,7 @@ const struct ps_backend_ops ps_backend_cpu = {
     .open = cpu_open,
     .close = cpu_close,
     .error = cpu_error,
+    .out_of_memory = cpu_out_of_memory,
     .describe = cpu_describe,
     .vec_new = cpu_vec_new,
     .vec_free = cpu_vec_free,

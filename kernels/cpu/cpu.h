@@ -22,6 +22,7 @@ struct cpu {
     float *work; /* our own, likewise */
     size_t work_count;
     struct ps_choices *choices; /* NULL: by a fixed rule */
+    bool no_memory;             /* was why the last call failed */
     char error[256], text[160];
 };
 

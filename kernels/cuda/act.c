@@ -1,4 +1,4 @@
-/* Activations: where they lie, and their way from and to plain layout, bytes and matrices. */
+/* Activations: where they lie, and their way from and to plain layout and matrices. */
 #include "kernels/cuda/host.h"
 
 #include <stdlib.h>
@@ -101,21 +101,6 @@ int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw)
             "change of layout"))
         return -1;
     return cuda_download(cuda, nchw, cuda->work.memory, bytes);
-}
-
-int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
-                    const struct ps_input_norm *norm)
-{
-    struct cuda *cuda = cuda_enter(be);
-    struct ps_shape s = act->shape;
-    if (s.c != 3)
-        return cuda_fail(cuda, "bytes are put into 3 channels, not %d", s.c);
-    if (cuda_need(cuda, &cuda->work, act->count) ||
-        cuda_upload(cuda, cuda->work.memory, nhwc, act->count))
-        return -1;
-    return cuda_check(
-        cuda, ps_cuda_input(cuda->work.memory, act->data, s.n, s.h, s.w, true, norm, cuda->stream),
-        "input");
 }
 
 int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src)

@@ -55,14 +55,17 @@ static void stop(struct cuda *cuda)
 {
     cudaSetDevice(cuda->device);
     cudaStreamSynchronize(cuda->stream);
+    if (cuda->copies)
+        cudaStreamSynchronize(cuda->copies);
     cudaFree(cuda->work.memory);
-    cudaFree(cuda->arguments.memory);
     cudaFree(cuda->workspace.memory);
-    cuda_stages_close(cuda);
+    cuda_transfer_close(cuda);
     if (cuda->dnn)
         cudnnDestroy(cuda->dnn);
     if (cuda->blas)
         cublasDestroy(cuda->blas);
+    if (cuda->copies)
+        cudaStreamDestroy(cuda->copies);
     cudaStreamDestroy(cuda->stream);
 }
 
@@ -96,7 +99,9 @@ static int start(struct cuda *cuda)
     if (cuda_check(cuda, cudaGetDeviceProperties(&properties, cuda->device), "device properties") ||
         cuda_check(cuda, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
                    "stream") ||
-        cuda_stages_open(cuda) || cuda_check_blas(cuda, cublasCreate(&cuda->blas), "cuBLAS") ||
+        cuda_check(cuda, cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking),
+                   "stream") ||
+        cuda_transfer_open(cuda) || cuda_check_blas(cuda, cublasCreate(&cuda->blas), "cuBLAS") ||
         cuda_check_blas(cuda, cublasSetStream(cuda->blas, cuda->stream), "cuBLAS") ||
         cuda_check_dnn(cuda, cudnnCreate(&cuda->dnn), "cuDNN") ||
         cuda_check_dnn(cuda, cudnnSetStream(cuda->dnn, cuda->stream), "cuDNN"))
@@ -149,6 +154,7 @@ const struct ps_backend_ops ps_backend_ops_cuda = {
     .error = cuda_error,
     .out_of_memory = cuda_out_of_memory,
     .describe = cuda_describe,
+    .wait = cuda_wait,
     .vec_new = cuda_vec_new,
     .vec_free = cuda_vec_free,
     .vec_put = cuda_vec_put,
@@ -163,6 +169,7 @@ const struct ps_backend_ops ps_backend_ops_cuda = {
     .act_free = cuda_act_free,
     .act_put = cuda_act_put,
     .act_get = cuda_act_get,
+    .stage_u8 = cuda_stage_u8,
     .act_put_u8 = cuda_act_put_u8,
     .act_add = cuda_act_add,
     .act_to_mat = cuda_act_to_mat,

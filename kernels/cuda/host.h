@@ -1,8 +1,8 @@
 /*
  * The host side of the CUDA backend: the objects behind backend.h and what its files share.
- * Everything runs on one stream in the order of the calls, so scratch memory is shared by all
- * operators. Activations are channels last, (n, h, w, c) float32 without gaps. Functions return 0,
- * or -1 with the reason recorded.
+ * Everything but the copies of images runs on one stream in the order of the calls, so scratch
+ * memory is shared by all operators. Activations are channels last, (n, h, w, c) float32 without
+ * gaps. Functions return 0, or -1 with the reason recorded.
  */
 #ifndef PS_KERNELS_CUDA_HOST_H
 #define PS_KERNELS_CUDA_HOST_H
@@ -18,7 +18,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { CUDA_STAGES = 4, CUDA_STAGE_BYTES = 8 << 20, CUDA_ALIGNMENT = 256 };
+enum {
+    CUDA_STAGES = 4,
+    CUDA_STAGE_BYTES = 8 << 20,
+    CUDA_INPUTS = 2,
+    CUDA_LATE = 16,
+    CUDA_ALIGNMENT = 256,
+};
 
 /* Pinned host memory on its way to or from the device; done: the last copy has ended. */
 struct cuda_stage {
@@ -32,14 +38,35 @@ struct cuda_buffer {
     size_t bytes;
 };
 
+/* The bytes of a batch on their way to the network: they have arrived; they have been read. */
+struct cuda_input {
+    struct cuda_buffer bytes;
+    cudaEvent_t arrived, used;
+};
+
+/* Host memory that a call needs on the device; host may be NULL, then so is device. */
+struct cuda_argument {
+    const void *host;
+    size_t bytes;
+    void *device;
+};
+
 struct cuda {
     ps_backend base;
     int device;
-    cudaStream_t stream;
+    cudaStream_t stream, copies; /* copies: of images */
     cublasHandle_t blas;
     cudnnHandle_t dnn;
     struct cuda_stage stages[CUDA_STAGES];
     int next_stage;
+    struct cuda_input inputs[CUDA_INPUTS];
+    int input;              /* the one filled last */
+    size_t staged;          /* bytes in it that no act_put_u8 has taken; 0: none */
+    char *pinned_arguments; /* beside arguments */
+    size_t arguments_used;
+    double *late_value; /* pinned; and where each goes */
+    double *late_to[CUDA_LATE];
+    int late_count;
     struct cuda_buffer work, arguments, workspace; /* of kernels; of calls; of cuDNN */
     bool no_memory;                                /* was why the last call failed */
     char error[256], text[160];
@@ -89,19 +116,26 @@ int cuda_check_blas(struct cuda *cuda, cublasStatus_t status, const char *what);
 int cuda_check_dnn(struct cuda *cuda, cudnnStatus_t status, const char *what);
 
 /* memory.c */
-int cuda_stages_open(struct cuda *cuda);
-void cuda_stages_close(struct cuda *cuda);
 /* Device memory, not initialised; NULL with the reason recorded. cudaFree it. */
 void *cuda_alloc(struct cuda *cuda, size_t bytes);
 /* Makes the buffer at least that large. */
 int cuda_need(struct cuda *cuda, struct cuda_buffer *buffer, size_t bytes);
-/* Between host and device memory; both return when the host memory may be used again. */
-int cuda_upload(struct cuda *cuda, void *device, const void *host, size_t bytes);
-int cuda_download(struct cuda *cuda, void *host, const void *device, size_t bytes);
 int cuda_copy(struct cuda *cuda, float *to, const float *from, size_t n);
 int cuda_range(struct cuda *cuda, const ps_vec *v, size_t offset, size_t n);
 /* First element of a matrix that was checked to lie inside its vector; NULL with the reason. */
 float *cuda_mat(struct cuda *cuda, struct ps_mat m);
+
+/* transfer.c */
+int cuda_transfer_open(struct cuda *cuda);
+void cuda_transfer_close(struct cuda *cuda);
+/* Between host and device memory; both return when the host memory may be used again. */
+int cuda_upload(struct cuda *cuda, void *device, const void *host, size_t bytes);
+int cuda_download(struct cuda *cuda, void *host, const void *device, size_t bytes);
+/* Brings them to the device, where they stay until what the caller starts next has run; it must
+ * have all other memory by then, since waiting ends them. */
+int cuda_arguments(struct cuda *cuda, struct cuda_argument *list, int count);
+/* *host = *device at the next cuda_wait. */
+int cuda_later(struct cuda *cuda, double *host, const double *device);
 
 /* The element at a parameter's offset, NULL for PS_ABSENT or without a vector. */
 static inline const float *cuda_at(const float *v, size_t offset)
@@ -129,6 +163,7 @@ int cuda_product(struct cuda *cuda, bool ta, bool tb, size_t m, size_t n, size_t
 int cuda_finish_node_grad(struct cuda *cuda, ps_node *node);
 
 /* backend.h, parts of the table */
+int cuda_wait(ps_backend *be);
 ps_vec *cuda_vec_new(ps_backend *be, size_t n);
 void cuda_vec_free(ps_backend *be, ps_vec *v);
 int cuda_vec_put(ps_backend *be, ps_vec *v, size_t offset, const float *x, size_t n);
@@ -145,6 +180,7 @@ ps_act *cuda_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t 
 void cuda_act_free(ps_backend *be, ps_act *act);
 int cuda_act_put(ps_backend *be, ps_act *act, const float *nchw);
 int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw);
+int cuda_stage_u8(ps_backend *be, const uint8_t *nhwc, size_t bytes);
 int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
                     const struct ps_input_norm *norm);
 int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src);

@@ -15,24 +15,20 @@ int cuda_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label, con
 {
     struct cuda *cuda = cuda_enter(be);
     size_t rows = z.rows, bytes = rows * sizeof *label;
+    struct cuda_argument on[] = {
+        {label, bytes, NULL}, {label2, bytes, NULL}, {label2 ? weight : NULL, bytes, NULL}};
     float *logits = cuda_mat(cuda, z);
     if (!logits || check_labels(cuda, "softmax_loss", z, label) ||
         check_labels(cuda, "softmax_loss", z, label2) ||
-        cuda_need(cuda, &cuda->work, (rows + 1) * sizeof *loss) ||
-        cuda_need(cuda, &cuda->arguments, 3 * bytes))
+        cuda_need(cuda, &cuda->work, (rows + 1) * sizeof *loss) || cuda_arguments(cuda, on, 3))
         return -1;
-    int32_t *first = cuda->arguments.memory, *second = label2 ? first + rows : NULL;
-    float *part = label2 ? (float *)(first + 2 * rows) : NULL;
     double *row_loss = cuda->work.memory, *total = row_loss + rows;
-    if (cuda_upload(cuda, first, label, bytes) ||
-        (second && cuda_upload(cuda, second, label2, bytes)) ||
-        (part && cuda_upload(cuda, part, weight, bytes)) ||
-        cuda_check(cuda,
-                   ps_cuda_softmax_loss(logits, (int)rows, (int)z.cols, first, second, part, desc,
-                                        row_loss, total, cuda->stream),
+    if (cuda_check(cuda,
+                   ps_cuda_softmax_loss(logits, (int)rows, (int)z.cols, on[0].device, on[1].device,
+                                        on[2].device, desc, row_loss, total, cuda->stream),
                    "softmax_loss"))
         return -1;
-    return cuda_download(cuda, loss, total, sizeof *loss);
+    return cuda_later(cuda, loss, total);
 }
 
 static int check_centers(struct cuda *cuda, struct ps_mat z, int centers, struct ps_mat s)
@@ -94,28 +90,27 @@ int cuda_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, do
                                                   class_loss, total, cuda->stream),
                    "softtriple_regularizer"))
         return -1;
-    return cuda_download(cuda, loss, total, sizeof *loss);
+    return cuda_later(cuda, loss, total);
 }
 
 int cuda_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
                       double delta, double *loss)
 {
     struct cuda *cuda = cuda_enter(be);
-    size_t bytes = z.rows * sizeof *label;
+    struct cuda_argument on = {label, z.rows * sizeof *label, NULL};
     float *logits = cuda_mat(cuda, z);
     if (!logits || check_labels(cuda, "proxy_anchor", z, label) ||
-        cuda_need(cuda, &cuda->work, (z.cols + 1) * sizeof *loss) ||
-        cuda_need(cuda, &cuda->arguments, bytes + sizeof *label))
+        cuda_need(cuda, &cuda->work, (z.cols + 1) * sizeof *loss + sizeof(int32_t)) ||
+        cuda_arguments(cuda, &on, 1))
         return -1;
     double *proxy_loss = cuda->work.memory, *total = proxy_loss + z.cols;
-    int32_t *labels = cuda->arguments.memory, *positives = labels + z.rows;
-    if (cuda_upload(cuda, labels, label, bytes) ||
-        cuda_check(cuda,
-                   ps_cuda_proxy_anchor(logits, (int)z.rows, (int)z.cols, labels, alpha, delta,
+    int32_t *positives = (int32_t *)(total + 1);
+    if (cuda_check(cuda,
+                   ps_cuda_proxy_anchor(logits, (int)z.rows, (int)z.cols, on.device, alpha, delta,
                                         proxy_loss, positives, total, cuda->stream),
                    "proxy_anchor"))
         return -1;
-    return cuda_download(cuda, loss, total, sizeof *loss);
+    return cuda_later(cuda, loss, total);
 }
 
 int cuda_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,

@@ -74,15 +74,9 @@ int cuda_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, str
                       "normalize_grad");
 }
 
-/* Pairs on the device. */
-struct pairs {
-    int32_t *first, *second;
-    float *lambda;
-};
-
-/* Checks that the pairs name rows of x, and brings them to the device. */
+/* Checks that the pairs name rows of x, and brings first, second and lambda to the device. */
 static int put_pairs(struct cuda *cuda, struct ps_mat x, struct ps_mat pairs, const int32_t *first,
-                     const int32_t *second, const float *lambda, struct pairs *on)
+                     const int32_t *second, const float *lambda, struct cuda_argument on[3])
 {
     size_t n = pairs.rows, bytes = n * sizeof *first;
     if (x.cols != pairs.cols)
@@ -92,28 +86,24 @@ static int put_pairs(struct cuda *cuda, struct ps_mat x, struct ps_mat pairs, co
             (size_t)second[i] >= x.rows)
             return cuda_fail(cuda, "interpolate: pair %zu is (%d, %d) of %zu rows", i, first[i],
                              second[i], x.rows);
-    if (cuda_need(cuda, &cuda->arguments, 3 * bytes))
-        return -1;
-    on->first = cuda->arguments.memory;
-    on->second = on->first + n;
-    on->lambda = (float *)(on->second + n);
-    return cuda_upload(cuda, on->first, first, bytes) ||
-           cuda_upload(cuda, on->second, second, bytes) ||
-           cuda_upload(cuda, on->lambda, lambda, bytes);
+    on[0] = (struct cuda_argument){first, bytes, NULL};
+    on[1] = (struct cuda_argument){second, bytes, NULL};
+    on[2] = (struct cuda_argument){lambda, bytes, NULL};
+    return cuda_arguments(cuda, on, 3);
 }
 
 int cuda_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, const int32_t *second,
                      const float *lambda, struct ps_mat out)
 {
     struct cuda *cuda = cuda_enter(be);
-    struct pairs on = {NULL, NULL, NULL};
+    struct cuda_argument on[3];
     const float *from = cuda_mat(cuda, x);
     float *to = cuda_mat(cuda, out);
-    if (!from || !to || put_pairs(cuda, x, out, first, second, lambda, &on))
+    if (!from || !to || put_pairs(cuda, x, out, first, second, lambda, on))
         return -1;
     return cuda_check(cuda,
-                      ps_cuda_interpolate(from, on.first, on.second, on.lambda, to, (int)out.rows,
-                                          (int)out.cols, cuda->stream),
+                      ps_cuda_interpolate(from, on[0].device, on[1].device, on[2].device, to,
+                                          (int)out.rows, (int)out.cols, cuda->stream),
                       "interpolate");
 }
 
@@ -121,13 +111,13 @@ int cuda_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *fir
                           const int32_t *second, const float *lambda, struct ps_mat dx)
 {
     struct cuda *cuda = cuda_enter(be);
-    struct pairs on = {NULL, NULL, NULL};
+    struct cuda_argument on[3];
     const float *from = cuda_mat(cuda, dout);
     float *to = cuda_mat(cuda, dx);
-    if (!from || !to || put_pairs(cuda, dx, dout, first, second, lambda, &on))
+    if (!from || !to || put_pairs(cuda, dx, dout, first, second, lambda, on))
         return -1;
     return cuda_check(cuda,
-                      ps_cuda_interpolate_grad(from, on.first, on.second, on.lambda, to,
+                      ps_cuda_interpolate_grad(from, on[0].device, on[1].device, on[2].device, to,
                                                (int)dout.rows, (int)dx.rows, (int)dx.cols,
                                                cuda->stream),
                       "interpolate_grad");

@@ -1,33 +1,10 @@
-/* Device memory, its way to and from the host, and vectors. */
+/* Device memory and vectors. */
 #include "kernels/cuda/host.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { MIB = 1 << 20 };
-
-int cuda_stages_open(struct cuda *cuda)
-{
-    for (int i = 0; i < CUDA_STAGES; i++) {
-        struct cuda_stage *stage = &cuda->stages[i];
-        if (cuda_check(cuda, cudaMallocHost(&stage->memory, CUDA_STAGE_BYTES), "pinned memory") ||
-            cuda_check(cuda, cudaEventCreateWithFlags(&stage->done, cudaEventDisableTiming),
-                       "event"))
-            return -1;
-    }
-    return 0;
-}
-
-void cuda_stages_close(struct cuda *cuda)
-{
-    for (int i = 0; i < CUDA_STAGES; i++) {
-        if (cuda->stages[i].done)
-            cudaEventDestroy(cuda->stages[i].done);
-        if (cuda->stages[i].memory)
-            cudaFreeHost(cuda->stages[i].memory);
-    }
-}
 
 void *cuda_alloc(struct cuda *cuda, size_t bytes)
 {
@@ -57,49 +34,6 @@ int cuda_need(struct cuda *cuda, struct cuda_buffer *buffer, size_t bytes)
         return 0;
     buffer->bytes = 0;
     return -1;
-}
-
-/* Pinned memory whose last copy has ended. */
-static struct cuda_stage *next_stage(struct cuda *cuda)
-{
-    struct cuda_stage *stage = &cuda->stages[cuda->next_stage];
-    cuda->next_stage = (cuda->next_stage + 1) % CUDA_STAGES;
-    return cuda_check(cuda, cudaEventSynchronize(stage->done), "a kernel or copy") ? NULL : stage;
-}
-
-int cuda_upload(struct cuda *cuda, void *device, const void *host, size_t bytes)
-{
-    for (size_t at = 0; at < bytes; at += CUDA_STAGE_BYTES) {
-        size_t length = bytes - at < CUDA_STAGE_BYTES ? bytes - at : CUDA_STAGE_BYTES;
-        struct cuda_stage *stage = next_stage(cuda);
-        if (!stage)
-            return -1;
-        memcpy(stage->memory, (const char *)host + at, length);
-        if (cuda_check(cuda,
-                       cudaMemcpyAsync((char *)device + at, stage->memory, length,
-                                       cudaMemcpyHostToDevice, cuda->stream),
-                       "copy to the device") ||
-            cuda_check(cuda, cudaEventRecord(stage->done, cuda->stream), "event"))
-            return -1;
-    }
-    return 0;
-}
-
-int cuda_download(struct cuda *cuda, void *host, const void *device, size_t bytes)
-{
-    for (size_t at = 0; at < bytes; at += CUDA_STAGE_BYTES) {
-        size_t length = bytes - at < CUDA_STAGE_BYTES ? bytes - at : CUDA_STAGE_BYTES;
-        struct cuda_stage *stage = next_stage(cuda);
-        if (!stage ||
-            cuda_check(cuda,
-                       cudaMemcpyAsync(stage->memory, (const char *)device + at, length,
-                                       cudaMemcpyDeviceToHost, cuda->stream),
-                       "copy from the device") ||
-            cuda_check(cuda, cudaStreamSynchronize(cuda->stream), "a kernel or copy"))
-            return -1;
-        memcpy((char *)host + at, stage->memory, length);
-    }
-    return 0;
 }
 
 int cuda_copy(struct cuda *cuda, float *to, const float *from, size_t n)
@@ -201,5 +135,5 @@ int cuda_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, size_t 
     if (cuda_check(cuda, ps_cuda_sum_squares(v->data + offset, n, partial, sum, cuda->stream),
                    "sum of squares"))
         return -1;
-    return cuda_download(cuda, out, sum, sizeof *out);
+    return cuda_later(cuda, out, sum);
 }

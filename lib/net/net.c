@@ -35,7 +35,9 @@ struct ps_net {
     uint64_t generation, clock;
     struct prepared plans[PLANS];
     struct prepared *last; /* of the last forward */
-    bool can_go_back;      /* a TRAIN forward was made, and no backward since */
+    const uint8_t *staged; /* images of the next forward, or NULL */
+    size_t staged_batch;
+    bool can_go_back; /* a TRAIN forward was made, and no backward since */
 };
 
 static ps_vec *new_vector(ps_backend *backend, size_t n)
@@ -328,13 +330,35 @@ static int run(ps_net *net, struct ps_mat *embedding)
     return check(net, ops->act_to_mat(net->backend, ps_plan_output(now->plan), *embedding));
 }
 
+int ps_net_stage(ps_net *net, const uint8_t *images, size_t batch)
+{
+    const struct ps_backend_ops *ops = net->backend->ops;
+    size_t size = (size_t)net->spec.size;
+    net->staged = images;
+    net->staged_batch = batch;
+    return check(net,
+                 ops->stage_u8 && ops->stage_u8(net->backend, images, batch * size * size * 3));
+}
+
+/* Images that were not staged take the place of those that were. */
+static int put_images(ps_net *net, const uint8_t *images, size_t batch)
+{
+    const struct ps_backend_ops *ops = net->backend->ops;
+    if (!images && (!net->staged || net->staged_batch != batch))
+        return ps_fail(PS_EINVAL, "no batch of %zu images was staged", batch);
+    if (!images && !ops->stage_u8)
+        images = net->staged;
+    net->staged = NULL;
+    return check(net, ops->act_put_u8(net->backend, ps_plan_image(net->last->plan), images,
+                                      &net->spec.input));
+}
+
 int ps_net_forward(ps_net *net, enum ps_mode mode, const uint8_t *images, size_t batch,
                    struct ps_mat *embedding)
 {
     int rc = begin(net, mode, batch);
     if (!rc)
-        rc = check(net, net->backend->ops->act_put_u8(net->backend, ps_plan_image(net->last->plan),
-                                                      images, &net->spec.input));
+        rc = put_images(net, images, batch);
     return rc ? rc : run(net, embedding);
 }
 

@@ -85,6 +85,11 @@ int ps_net_forward(ps_net *net, enum ps_mode mode, const uint8_t *images, size_t
                    struct ps_mat *embedding);
 int ps_net_forward_f32(ps_net *net, enum ps_mode mode, const float *images, size_t batch,
                        struct ps_mat *embedding);
+/*
+ * Begins to bring the images of the next ps_net_forward, which is given NULL then, to the device
+ * while that may still be at work. They must stay as they are until that forward has been made.
+ */
+int ps_net_stage(ps_net *net, const uint8_t *images, size_t batch);
 /* (B, channels): the input of the linear layer of the last forward. */
 int ps_net_pooled(ps_net *net, float *out);
 

@@ -39,8 +39,7 @@ static int scale_gradient(struct ps_run *run, struct ps_mat dx)
     return PS_OK;
 }
 
-int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumulate, bool head_only,
-                 struct ps_loss_result *result)
+int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumulate, bool head_only)
 {
     const struct ps_train_settings *s = run->settings;
     ps_part_labels(&run->fit, batch->index, batch->count, run->labels);
@@ -60,14 +59,20 @@ int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumula
         .lambda = run->lambda,
         .images_mixed = images_mixed,
     };
-    int rc = ps_net_forward(run->net, PS_TRAIN, images_mixed ? run->mixed : batch->images,
-                            batch->count, &args.x);
+    int rc =
+        ps_net_forward(run->net, PS_TRAIN, images_mixed ? run->mixed : NULL, batch->count, &args.x);
     if (!rc)
-        rc = ps_loss_run(run->loss, &args, result);
-    if (!rc && !isfinite(result->value))
-        rc = ps_fail(PS_ENUMERIC, "the loss is %s",
-                     isnan(result->value) ? "not a number" : "infinite");
+        rc = ps_loss_begin(run->loss, &args);
     if (!rc)
         rc = scale_gradient(run, args.dx);
     return rc ? rc : ps_net_backward(run->net, args.dx, accumulate, head_only);
+}
+
+int ps_run_loss(struct ps_run *run, struct ps_loss_result *result)
+{
+    int rc = ps_loss_end(run->loss, result);
+    if (rc || isfinite(result->value))
+        return rc;
+    return ps_fail(PS_ENUMERIC, "the loss is %s",
+                   isnan(result->value) ? "not a number" : "infinite");
 }

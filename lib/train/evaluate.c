@@ -3,7 +3,6 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "data/loader.h"
 #include "eval/classes.h"
 #include "eval/cluster.h"
 #include "net/device.h"
@@ -28,20 +27,29 @@ static int make_order(struct ps_order *order, const uint32_t *index, size_t n, s
     return PS_OK;
 }
 
+int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch)
+{
+    int more = ps_loader_next(loader, batch);
+    int rc = more > 0 ? ps_net_stage(net, batch->images, batch->count) : PS_OK;
+    return rc ? rc : more;
+}
+
+/* A device works on a batch while the next one is fetched. */
 static int embed_batches(ps_net *net, ps_loader *loader, size_t n, float *x)
 {
     ps_backend *be = ps_net_backend(net);
     size_t dim = (size_t)ps_net_spec_of(net)->dim, done = 0;
     struct ps_batch batch;
     struct ps_mat embedding;
-    int more;
-    while ((more = ps_loader_next(loader, &batch)) > 0) {
+    int more = ps_next_batch(net, loader, &batch);
+    while (more > 0) {
         int rc = ps_interrupted() ? ps_fail_interrupted() : PS_OK;
         if (!rc)
-            rc = ps_net_forward(net, PS_INFER, batch.images, batch.count, &embedding);
+            rc = ps_net_forward(net, PS_INFER, NULL, batch.count, &embedding);
         if (rc)
             return rc;
         size_t rows = batch.count < n - done ? batch.count : n - done;
+        more = ps_next_batch(net, loader, &batch);
         if (be->ops->vec_get(be, embedding.v, embedding.offset, x + done * dim, rows * dim))
             return ps_device_fail(be);
         done += rows;

@@ -2,9 +2,12 @@
 #ifndef PS_TRAIN_EVALUATE_H
 #define PS_TRAIN_EVALUATE_H
 
-#include "data/shard.h"
+#include "data/loader.h"
 #include "eval/metrics.h"
 #include "net/net.h"
+
+/* As ps_loader_next; the images are on their way to the device (ps_net_stage). */
+int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch);
 
 struct ps_embed_settings {
     int32_t resize; /* short side of the images, as struct ps_transform */

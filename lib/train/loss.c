@@ -25,6 +25,8 @@ struct ps_loss {
     ps_vec *s, *t;           /* softtriple: similarities and their gradient (rows, columns) */
     int32_t *label, *label2; /* (rows) */
     float *weight;
+    double value, regularizer;    /* of the current batch, once the backend was waited for */
+    struct ps_loss_result result; /* of the current batch, without the value */
 };
 
 /* What enters the loss in the current batch. */
@@ -226,8 +228,9 @@ static int side_backward(ps_backend *be, struct side *side, struct ps_mat d_sour
 }
 
 /* z: logits in, their gradient out. */
-static int run_head(ps_loss *loss, const struct extent *e, struct ps_mat z, double *value)
+static int run_head(ps_loss *loss, const struct extent *e, struct ps_mat z)
 {
+    double *value = &loss->value;
     ps_backend *be = loss->be;
     const struct ps_backend_ops *ops = be->ops;
     const struct ps_loss_settings *settings = &loss->settings;
@@ -258,20 +261,18 @@ static int run_head(ps_loss *loss, const struct extent *e, struct ps_mat z, doub
 }
 
 /* SoftTriple's regulariser draws the centers of a real class together. */
-static int regularize(ps_loss *loss, double *value)
+static int regularize(ps_loss *loss)
 {
-    double part = 0;
+    loss->regularizer = 0;
     if (loss->kind->head != PS_HEAD_SOFTTRIPLE || loss->settings.centers < 2)
         return 0;
     struct ps_mat w = rows_of(loss->w.v, 0, loss->w.real, loss->dim);
     struct ps_mat dw = rows_of(loss->w.d, 0, loss->w.real, loss->dim);
-    int rc = loss->be->ops->softtriple_regularizer(loss->be, w, (int)loss->settings.centers,
-                                                   loss->settings.tau, dw, &part);
-    *value += part;
-    return rc;
+    return loss->be->ops->softtriple_regularizer(loss->be, w, (int)loss->settings.centers,
+                                                 loss->settings.tau, dw, &loss->regularizer);
 }
 
-int ps_loss_run(ps_loss *loss, const struct ps_loss_batch *batch, struct ps_loss_result *result)
+int ps_loss_begin(ps_loss *loss, const struct ps_loss_batch *batch)
 {
     int rc = check_batch(loss, batch);
     if (rc)
@@ -286,15 +287,30 @@ int ps_loss_run(ps_loss *loss, const struct ps_loss_batch *batch, struct ps_loss
     struct ps_mat z = rows_of(loss->z, 0, e.rows, columns);
 
     rc = side_forward(be, &loss->x, batch->x) || side_forward(be, &loss->w, batch->proxy) ||
-         ops->gemm(be, false, true, 1, x, w, 0, z) || run_head(loss, &e, z, &result->value) ||
+         ops->gemm(be, false, true, 1, x, w, 0, z) || run_head(loss, &e, z) ||
          (e.first && ops->vec_zero(be, loss->x.d, 0, e.first * d)) ||
          ops->gemm(be, false, false, 1, z, w, 0, dx) ||
-         ops->gemm(be, true, false, 1, z, x, 0, dw) || regularize(loss, &result->value) ||
+         ops->gemm(be, true, false, 1, z, x, 0, dw) || regularize(loss) ||
          side_backward(be, &loss->x, batch->dx, false) ||
          side_backward(be, &loss->w, batch->dproxy, batch->accumulate);
     if (rc)
         return ps_device_fail(be);
-    result->synthetic = e.columns - loss->classes;
-    result->left_out = loss->x.pairs.left_out;
+    loss->result = (struct ps_loss_result){.synthetic = e.columns - loss->classes,
+                                           .left_out = loss->x.pairs.left_out};
     return PS_OK;
+}
+
+int ps_loss_end(ps_loss *loss, struct ps_loss_result *result)
+{
+    if (ps_backend_wait(loss->be))
+        return ps_device_fail(loss->be);
+    *result = loss->result;
+    result->value = loss->value + loss->regularizer;
+    return PS_OK;
+}
+
+int ps_loss_run(ps_loss *loss, const struct ps_loss_batch *batch, struct ps_loss_result *result)
+{
+    int rc = ps_loss_begin(loss, batch);
+    return rc ? rc : ps_loss_end(loss, result);
 }

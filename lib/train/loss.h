@@ -83,6 +83,12 @@ struct ps_loss_result {
     size_t left_out;  /* pairs without synthesis, because their labels are equal */
 };
 
+/*
+ * Begins with a batch: dx and dproxy can be used by what the backend is told next. `end` waits for
+ * the backend and gives what the batch came to; `run` is both.
+ */
+int ps_loss_begin(ps_loss *loss, const struct ps_loss_batch *batch);
+int ps_loss_end(ps_loss *loss, struct ps_loss_result *result);
 int ps_loss_run(ps_loss *loss, const struct ps_loss_batch *batch, struct ps_loss_result *result);
 
 #endif

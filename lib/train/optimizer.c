@@ -33,20 +33,36 @@ static double divisor_of(int group, double loss_scale)
     return group == PS_GROUP_PROXY ? 1 : loss_scale;
 }
 
-static int gradient_norm(ps_net *net, const double *lr, double loss_scale, double *norm)
+int ps_optimizer_measure(struct ps_optimizer_state *optimizer, const double *lr)
 {
+    ps_net *net = optimizer->net;
     ps_backend *be = ps_net_backend(net);
-    double total = 0;
     for (int group = 0; group < PS_GROUPS; group++) {
         size_t offset, count;
-        double squares = 0;
         ps_net_group_range(net, group, &offset, &count);
-        if (lr[group] < 0 || !count)
-            continue;
-        if (be->ops->vec_sum_squares(be, ps_net_gradients(net), offset, count, &squares))
+        optimizer->squares[group] = 0;
+        if (lr[group] >= 0 && count &&
+            be->ops->vec_sum_squares(be, ps_net_gradients(net), offset, count,
+                                     &optimizer->squares[group]))
             return ps_device_fail(be);
-        total += squares / pow(divisor_of(group, loss_scale), 2);
     }
+    optimizer->measured = true;
+    return PS_OK;
+}
+
+static int gradient_norm(struct ps_optimizer_state *optimizer, const double *lr, double loss_scale,
+                         double *norm)
+{
+    ps_backend *be = ps_net_backend(optimizer->net);
+    int rc = optimizer->measured ? PS_OK : ps_optimizer_measure(optimizer, lr);
+    optimizer->measured = false;
+    if (rc)
+        return rc;
+    if (ps_backend_wait(be))
+        return ps_device_fail(be);
+    double total = 0;
+    for (int group = 0; group < PS_GROUPS; group++)
+        total += optimizer->squares[group] / pow(divisor_of(group, loss_scale), 2);
     *norm = sqrt(total);
     return PS_OK;
 }
@@ -57,7 +73,7 @@ int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, do
     ps_net *net = optimizer->net;
     ps_backend *be = ps_net_backend(net);
     const struct ps_optimizer_settings *settings = &optimizer->settings;
-    int rc = gradient_norm(net, lr, loss_scale, norm);
+    int rc = gradient_norm(optimizer, lr, loss_scale, norm);
     if (rc)
         return rc;
     *norm *= scale;

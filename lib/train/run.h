@@ -67,12 +67,13 @@ int ps_run_use_average(struct ps_run *run);
 int ps_run_drop_average(struct ps_run *run);
 
 /*
- * One batch: forward, loss, backward. Gradients are added to what is there if `accumulate`; those
- * that come through the network are of the loss times progress.scale.factor. PS_ENUMERIC if the
- * loss is not finite.
+ * Begins with the batch that ps_next_batch gave: forward, loss, backward. Gradients are added to
+ * what is there if `accumulate`; those that come through the network are of the loss times
+ * progress.scale.factor. The batch is not needed any more when it returns.
  */
-int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumulate, bool head_only,
-                 struct ps_loss_result *result);
+int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumulate, bool head_only);
+/* Waits for the loss of that batch. PS_ENUMERIC if it is not finite. */
+int ps_run_loss(struct ps_run *run, struct ps_loss_result *result);
 
 /* Evaluates on `set`, with the average if there is one. */
 int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps_evaluation *out);

@@ -52,15 +52,25 @@ static int make_step(struct ps_run *run, size_t batches, struct ps_step_report *
     return rc ? rc : move_average(run);
 }
 
-/* Trains on a batch and, where it ends a group of `accumulate`, moves the parameters. */
-static int train_batch(struct ps_run *run, const struct ps_batch *batch, size_t batches)
+/*
+ * Trains on a batch and, where it ends a group of `accumulate`, moves the parameters. A device
+ * works through it while the next batch is fetched, which takes its place; the results are waited
+ * for once. *more is what ps_next_batch said.
+ */
+static int train_batch(struct ps_run *run, struct ps_batch *batch, size_t batches, int *more)
 {
     struct ps_progress *at = &run->progress;
     size_t group = (size_t)run->settings->accumulate, place = (size_t)at->batch % group;
     bool steps = place + 1 == group || (size_t)at->batch + 1 == batches;
     struct ps_step_report report = {.images = batch->count, .loss_scale = at->scale.factor};
     learning_rates(run, batches, report.lr);
-    int rc = ps_run_batch(run, batch, place > 0, report.lr[PS_GROUP_BACKBONE] < 0, &report.loss);
+    int rc = ps_run_batch(run, batch, place > 0, report.lr[PS_GROUP_BACKBONE] < 0);
+    if (!rc && steps)
+        rc = ps_optimizer_measure(&run->optimizer, report.lr);
+    if (!rc)
+        *more = (size_t)at->batch + 1 < batches ? ps_next_batch(run->net, run->loader, batch) : 0;
+    if (!rc)
+        rc = ps_run_loss(run, &report.loss);
     if (!rc && steps)
         rc = make_step(run, place + 1, &report);
     if (rc)
@@ -102,13 +112,14 @@ static int train_batches(struct ps_run *run, const struct ps_order *order, doubl
 {
     size_t group = (size_t)run->settings->accumulate;
     struct ps_batch batch;
-    int more = 1;
-    while (more > 0 && (size_t)run->progress.batch < order->batches) {
+    int more = (size_t)run->progress.batch < order->batches
+                   ? ps_next_batch(run->net, run->loader, &batch)
+                   : 0;
+    while (more > 0) {
         bool between = (size_t)run->progress.batch % group == 0;
         if (between && ps_interrupted())
             return ps_fail_interrupted();
-        more = ps_loader_next(run->loader, &batch);
-        int rc = more > 0 ? explain(run, train_batch(run, &batch, order->batches)) : more;
+        int rc = explain(run, train_batch(run, &batch, order->batches, &more));
         if (rc)
             return rc;
         if ((size_t)run->progress.batch % group == 0 && is_due(run, *saved)) {
@@ -117,7 +128,7 @@ static int train_batches(struct ps_run *run, const struct ps_order *order, doubl
             *saved = ps_seconds();
         }
     }
-    return PS_OK;
+    return more;
 }
 
 static int make_order(const struct ps_run *run, struct ps_order *order)

@@ -144,7 +144,8 @@ static double gradient_scale(ps_net *net, const struct ps_param *param)
     double squares = 0;
     if (!conv || conv->ndim != 4 ||
         ps_net_backend(net)->ops->vec_sum_squares(ps_net_backend(net), ps_net_gradients(net),
-                                                  conv->offset, conv->count, &squares))
+                                                  conv->offset, conv->count, &squares) ||
+        ps_backend_wait(ps_net_backend(net)))
         return 0;
     return sqrt(squares);
 }
@@ -159,7 +160,8 @@ static bool gradient_norms(ps_net *net, const char *names, float *norms, size_t 
         double squares;
         if (!param ||
             ps_net_backend(net)->ops->vec_sum_squares(ps_net_backend(net), ps_net_gradients(net),
-                                                      param->offset, param->count, &squares)) {
+                                                      param->offset, param->count, &squares) ||
+            ps_backend_wait(ps_net_backend(net))) {
             printf("# the network has no gradient of %s\n", name);
             break;
         }

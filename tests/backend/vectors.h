@@ -42,6 +42,13 @@ static void pair_free(ps_backend *const be[2], struct pair *p)
         be[i]->ops->vec_free(be[i], p->m[i].v);
 }
 
+/* Until losses and sums are there. */
+static void wait_for(ps_backend *const be[2])
+{
+    for (int i = 0; i < 2; i++)
+        need(!ps_backend_wait(be[i]), be[i], "wait");
+}
+
 static int32_t *random_indices(struct ps_rng *rng, size_t n, size_t below)
 {
     int32_t *x = need_memory(n, sizeof *x);
@@ -74,6 +81,7 @@ static void test_vectors(struct outcome *o, struct ps_rng *rng, ps_backend *cons
              "axpby");
         need(!ops->vec_zero(be[i], x.m[i].v, from, count), be[i], "zero");
     }
+    wait_for(be);
     compare_numbers(o, "sum of squares", squares[0], squares[1], FORWARD);
     pair_compare(o, "axpby", be, &y, FORWARD);
     pair_compare(o, "zero", be, &x, FORWARD);
@@ -211,6 +219,7 @@ static void test_softmax(struct outcome *o, struct ps_rng *rng, ps_backend *cons
         need(!be[i]->ops->softmax_loss(be[i], z.m[i], label, mixed ? label2 : NULL,
                                        mixed ? weight : NULL, &desc, &loss[i]),
              be[i], "softmax_loss");
+    wait_for(be);
     compare_numbers(o, "loss", loss[0], loss[1], FORWARD);
     pair_compare(o, "gradient", be, &z, GRADIENT);
     pair_free(be, &z);
@@ -241,6 +250,7 @@ static void test_softtriple(struct outcome *o, struct ps_rng *rng, ps_backend *c
     }
     pair_compare(o, "similarity", be, &s, FORWARD);
     pair_compare(o, "gradient", be, &z, GRADIENT);
+    wait_for(be);
     compare_numbers(o, "regularizer", loss[0], loss[1], FORWARD);
     pair_compare(o, "gradient of the regularizer", be, &dw, GRADIENT);
     struct pair *all[] = {&z, &s, &ds, &w, &dw};
@@ -258,6 +268,7 @@ static void test_anchor(struct outcome *o, struct ps_rng *rng, ps_backend *const
     for (int i = 0; i < 2; i++)
         need(!be[i]->ops->proxy_anchor(be[i], z.m[i], label, 32, 0.1, &loss[i]), be[i],
              "proxy_anchor");
+    wait_for(be);
     compare_numbers(o, "loss", loss[0], loss[1], FORWARD);
     pair_compare(o, "gradient", be, &z, GRADIENT);
     pair_free(be, &z);
@@ -387,6 +398,7 @@ static void test_extremes(struct outcome *o, struct ps_rng *rng, ps_backend *con
              "proxy_anchor");
         need(!ops->normalize(be[i], x.m[i], x.m[i], norm.m[i]), be[i], "normalize");
     }
+    wait_for(be);
     compare_numbers(o, "loss", loss[0], loss[1], FORWARD);
     pair_compare(o, "gradient", be, &z, GRADIENT);
     compare_numbers(o, "proxy-anchor", anchor[0], anchor[1], FORWARD);

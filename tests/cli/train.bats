@@ -159,9 +159,9 @@ bytes_of() {
 @test "where memory runs out, what can be done is said" {
     [[ $BUILD != */asan ]] || skip "the sanitizer reserves terabytes of addresses"
     (
-        ulimit -v 1000000
-        run -1 --separate-stderr small --backbone bninception --input-size 512 -o run
-        [[ $stderr == *"out of memory"*"(try --checkpoint-activations or a batch size of 4)"* ]]
+        ulimit -v 3000000 # room for threads, not for activations
+        run -1 --separate-stderr small --backbone bninception --input-size 512 --batch-size 24 -o run
+        [[ $stderr == *"out of memory"*"(try --checkpoint-activations or a batch size of 12)"* ]]
     )
 }
 

@@ -92,6 +92,58 @@ static void stream_was_destroyed(void)
     ps_cuda_axpby(2, device, 0, device, COUNT, stream);
 }
 
+/* A copy on a second stream, then a kernel on the first. */
+static void two_streams(bool waits)
+{
+    cudaStream_t copies;
+    cudaEvent_t arrived;
+    cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&arrived, cudaEventDisableTiming);
+    cudaMemcpyAsync(device, pinned, BYTES, cudaMemcpyHostToDevice, copies);
+    cudaEventRecord(arrived, copies);
+    if (waits)
+        cudaStreamWaitEvent(stream, arrived, 0);
+    ps_cuda_axpby(2, device, 0, device, COUNT, stream);
+}
+
+static void kernel_waits(void)
+{
+    two_streams(true);
+}
+
+static void kernel_does_not_wait(void)
+{
+    two_streams(false);
+}
+
+/* A kernel, then a copy on a second stream over what the kernel reads; the event is recorded
+ * before or behind the kernel. */
+static void overwrite(bool early)
+{
+    cudaStream_t copies;
+    cudaEvent_t used;
+    cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&used, cudaEventDisableTiming);
+    ps_cuda_axpby(2, device, 0, device, COUNT, stream);
+    if (early)
+        cudaEventRecord(used, stream);
+    ps_cuda_axpby(2, device, 0, device, COUNT, stream);
+    if (!early)
+        cudaEventRecord(used, stream);
+    cudaStreamWaitEvent(copies, used, 0);
+    cudaMemcpyAsync(device, pinned, BYTES, cudaMemcpyHostToDevice, copies);
+}
+
+static void copy_waits(void)
+{
+    overwrite(false);
+}
+
+static void copy_waits_for_too_little(void)
+{
+    overwrite(true);
+}
+
 static void other_handle(void)
 {
     cublasHandle_t blas;
@@ -156,6 +208,10 @@ static const struct {
 } programs[] = {
     {"copies and a kernel", nothing, true},
     {"a convolution", right_convolution, true},
+    {"a kernel waits for a copy on another stream", kernel_waits, true},
+    {"a copy waits for a kernel on another stream", copy_waits, true},
+    {"a kernel does not wait for a copy on another stream", kernel_does_not_wait, false},
+    {"a copy waits for less than the last kernel", copy_waits_for_too_little, false},
     {"the host reads device memory", host_reads_device, false},
     {"the host writes device memory", host_writes_device, false},
     {"a kernel on freed memory", kernel_after_free, false},

@@ -1,6 +1,7 @@
-/* The stand-in's CUDA runtime: memory, streams, events, copies. See standin.h. */
+/* The stand-in's CUDA runtime: memory and copies. See standin.h. */
 #include "tests/cuda-emu/standin.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,42 +10,33 @@
 #include <sys/mman.h>
 
 enum { PAGE = 4096, BLOCKS = 1 << 16, ALIGNMENT = 256 };
-/* Larger blocks stay open to the host, for speed. */
-enum { CLOSED_BYTES = 64 << 10 };
 static const size_t reserved = (size_t)1 << 36;
 
 struct block {
     char *pages, *memory; /* the end of memory is the end of the pages, but for the alignment */
     size_t page_bytes, bytes;
-};
-
-struct CUstream_st {
-    enum standin_kind kind;
-    unsigned long issued, finished; /* numbers of copies */
-};
-
-struct CUevent_st {
-    enum standin_kind kind;
-    cudaStream_t stream; /* NULL: never recorded */
-    unsigned long number;
+    struct standin_moment used; /* when last */
 };
 
 /* A copy between pinned memory and the device that has not been waited for. */
 struct copy {
     struct copy *next;
-    cudaStream_t stream;
-    unsigned long number;
+    struct standin_moment when;
     bool to_host;
     char *host, *content;
     size_t bytes;
 };
 
 static struct block device_blocks[BLOCKS], pinned_blocks[BLOCKS];
+static struct sigaction former_action;
 static size_t device_count, pinned_count, device_bytes;
 static char *arena;
 static size_t arena_used;
 static struct copy *copies;
 static int current_device = -1;
+static cudaStream_t working; /* what is done now is done on it; or NULL */
+static struct block *open_blocks[BLOCKS];
+static size_t open_count;
 
 void standin_die(const char *format, ...)
 {
@@ -94,30 +86,52 @@ static size_t device_limit(void)
     return (size_t)setting("PS_CUDA_EMU_MIB", 4096) << 20;
 }
 
-static void need_device(const char *what)
+void standin_need_device(const char *what)
 {
     if (current_device < 0)
         standin_die("%s: before cudaSetDevice", what);
 }
 
-static void protect(int how)
+/* Work touches a block for the first time. */
+static void open_block(struct block *block)
 {
-    for (size_t i = 0; i < device_count; i++)
-        if (device_blocks[i].page_bytes <= CLOSED_BYTES &&
-            mprotect(device_blocks[i].pages, device_blocks[i].page_bytes, how))
-            standin_die("memory of the device cannot be protected");
+    standin_use(&block->used, working);
+    if (mprotect(block->pages, block->page_bytes, PROT_READ | PROT_WRITE))
+        standin_die("memory of the device cannot be opened");
+    open_blocks[open_count++] = block;
+}
+
+/* All memory of the device is closed, so that this sees who touches it. */
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+    (void)context;
+    const char *at = info->si_addr;
+    for (size_t i = 0; working && i < device_count; i++)
+        if (at >= device_blocks[i].pages &&
+            at < device_blocks[i].pages + device_blocks[i].page_bytes) {
+            open_block(&device_blocks[i]);
+            return;
+        }
+    if (arena && at >= arena && at < arena + reserved)
+        standin_die(working ? "a kernel touches memory of the device that is not allocated"
+                            : "the host touches memory of the device");
+    sigaction(signal, &former_action, NULL);
 }
 
 void standin_begin(cudaStream_t stream)
 {
-    need_device("work");
-    standin_check(stream, STANDIN_STREAM, "work on a stream");
-    protect(PROT_READ | PROT_WRITE);
+    standin_need_device("work");
+    standin_issue(stream);
+    working = stream;
 }
 
 void standin_end(void)
 {
-    protect(PROT_NONE);
+    working = NULL;
+    while (open_count > 0) {
+        const struct block *block = open_blocks[--open_count];
+        mprotect(block->pages, block->page_bytes, PROT_NONE);
+    }
 }
 
 static const struct block *find(const struct block *blocks, size_t count, const void *p,
@@ -184,7 +198,7 @@ const char *cudaGetErrorString(cudaError_t error)
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 {
-    need_device("cudaMemGetInfo");
+    standin_need_device("cudaMemGetInfo");
     *total = device_limit();
     *left = *total - device_bytes;
     return cudaSuccess;
@@ -192,6 +206,8 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 
 static void reserve(void)
 {
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    sigaction(SIGSEGV, &action, &former_action);
     arena = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (arena == MAP_FAILED)
         standin_die("no addresses for the device");
@@ -199,7 +215,7 @@ static void reserve(void)
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
-    need_device("cudaMalloc");
+    standin_need_device("cudaMalloc");
     *memory = NULL;
     if (bytes > device_limit() - device_bytes)
         return cudaErrorMemoryAllocation;
@@ -211,22 +227,25 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
         standin_die("too many allocations for this test double");
     char *pages = arena + arena_used;
     arena_used += page_bytes + PAGE; /* a guard */
-    struct block block = {pages, pages + page_bytes - used, page_bytes, bytes};
-    device_blocks[device_count++] = block;
+    device_blocks[device_count++] = (struct block){
+        .pages = pages,
+        .memory = pages + page_bytes - used,
+        .page_bytes = page_bytes,
+        .bytes = bytes,
+    };
     device_bytes += bytes;
     mprotect(pages, page_bytes, PROT_READ | PROT_WRITE);
     memset(pages, 0xff, page_bytes);
-    protect(PROT_NONE);
-    *memory = block.memory;
+    mprotect(pages, page_bytes, PROT_NONE);
+    *memory = device_blocks[device_count - 1].memory;
     return cudaSuccess;
 }
 
-/* Copies of a stream up to a number have ended. */
-static void finish(cudaStream_t stream, unsigned long number)
+void standin_arrive(void)
 {
     for (struct copy **at = &copies; *at;) {
         struct copy *copy = *at;
-        if (copy->stream != stream || copy->number > number) {
+        if (!standin_has_ended(copy->when)) {
             at = &copy->next;
             continue;
         }
@@ -240,16 +259,10 @@ static void finish(cudaStream_t stream, unsigned long number)
     }
 }
 
-static void finish_all(void)
-{
-    while (copies)
-        finish(copies->stream, copies->number);
-}
-
 cudaError_t cudaFree(void *memory)
 {
-    need_device("cudaFree");
-    finish_all();
+    standin_need_device("cudaFree");
+    standin_wait_all();
     if (!memory)
         return cudaSuccess;
     for (size_t i = 0; i < device_count; i++) {
@@ -267,7 +280,7 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes)
 {
-    need_device("cudaMallocHost");
+    standin_need_device("cudaMallocHost");
     *memory = malloc(bytes);
     if (!*memory || pinned_count == BLOCKS)
         return cudaErrorMemoryAllocation;
@@ -289,63 +302,7 @@ cudaError_t cudaFreeHost(void *memory)
     standin_die("cudaFreeHost: %p is no live pinned memory", memory);
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
-{
-    need_device("cudaStreamCreateWithFlags");
-    if (flags != cudaStreamNonBlocking)
-        standin_die("a stream that waits for others is not wanted");
-    *stream = standin_new(STANDIN_STREAM, sizeof **stream);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    standin_check(stream, STANDIN_STREAM, "cudaStreamDestroy");
-    finish(stream, stream->issued);
-    standin_free(stream, STANDIN_STREAM, "cudaStreamDestroy");
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    standin_check(stream, STANDIN_STREAM, "cudaStreamSynchronize");
-    finish(stream, stream->issued);
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
-{
-    need_device("cudaEventCreateWithFlags");
-    (void)flags;
-    *event = standin_new(STANDIN_EVENT, sizeof **event);
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event)
-{
-    standin_free(event, STANDIN_EVENT, "cudaEventDestroy");
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
-{
-    standin_check(event, STANDIN_EVENT, "cudaEventRecord");
-    standin_check(stream, STANDIN_STREAM, "cudaEventRecord");
-    event->stream = stream;
-    event->number = stream->issued;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event)
-{
-    standin_check(event, STANDIN_EVENT, "cudaEventSynchronize");
-    if (event->stream)
-        finish(event->stream, event->number);
-    return cudaSuccess;
-}
-
-static void start_copy(cudaStream_t stream, bool to_host, void *host, const void *device,
-                       size_t bytes)
+static void start_copy(bool to_host, void *host, const void *device, size_t bytes)
 {
     struct copy *copy = malloc(sizeof *copy);
     char *content = malloc(bytes);
@@ -354,7 +311,7 @@ static void start_copy(cudaStream_t stream, bool to_host, void *host, const void
     memcpy(content, to_host ? device : host, bytes);
     if (to_host)
         memset(host, 0xff, bytes); /* not there yet */
-    *copy = (struct copy){copies, stream, ++stream->issued, to_host, host, content, bytes};
+    *copy = (struct copy){copies, standin_now(working), to_host, host, content, bytes};
     copies = copy;
 }
 
@@ -366,11 +323,11 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         need_pinned(from, bytes);
         standin_device_range(to, bytes, 1, "copy to the device");
         memcpy(to, from, bytes);
-        start_copy(stream, false, (void *)(uintptr_t)from, to, bytes);
+        start_copy(false, (void *)(uintptr_t)from, to, bytes);
     } else if (kind == cudaMemcpyDeviceToHost) {
         need_pinned(to, bytes);
         standin_device_range(from, bytes, 1, "copy from the device");
-        start_copy(stream, true, to, from, bytes);
+        start_copy(true, to, from, bytes);
     } else if (kind == cudaMemcpyDeviceToDevice) {
         standin_device_range(from, bytes, 1, "copy on the device");
         standin_device_range(to, bytes, 1, "copy on the device");

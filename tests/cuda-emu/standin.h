@@ -3,12 +3,13 @@
  * that kernels/cuda/ *.c makes, compiled against their real headers. It computes with plain loops,
  * and ends the program with a message where those libraries would misbehave or merely be lenient:
  * handles that are none, memory that was freed or is too small, host memory that is not pinned or
- * changes while a copy is under way, workspaces and alignments that do not fit.
+ * changes while a copy is under way, workspaces and alignments that do not fit, memory that one
+ * stream uses before it has waited for what another did with it.
  *
- * Device memory (blocks of up to 64 KiB) can be touched only inside a kernel or a call of these
- * libraries; it is filled with NaN at first, every allocation has pages of its own and its
- * addresses are never used again. A copy to the host arrives when the stream or a later event is
- * waited for.
+ * Device memory can be touched only inside a kernel or a call of these libraries: its pages are
+ * closed, and the fault of the first touch opens them until the kernel ends. It is filled with NaN
+ * at first, every allocation has pages of its own and its addresses are never used again. A copy to
+ * the host arrives when the stream or a later event is waited for.
  *
  * Environment: PS_CUDA_EMU_DEVICES (1) and PS_CUDA_EMU_MIB (4096), the memory of the device.
  */
@@ -21,9 +22,27 @@
 
 _Noreturn void standin_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Work on a stream begins and ends: the memory of the device is open in between. */
+void standin_need_device(const char *what);
+
+/* Work on a stream begins and ends: the memory of the device can be touched in between. */
 void standin_begin(cudaStream_t stream);
 void standin_end(void);
+
+/* A piece of work: the count-th of a stream. */
+struct standin_moment {
+    int stream;
+    unsigned long count;
+};
+/* streams.c: work is issued; which piece the last one was; has the host waited for it? */
+void standin_issue(cudaStream_t stream);
+struct standin_moment standin_now(cudaStream_t stream);
+bool standin_has_ended(struct standin_moment moment);
+/* The stream's current work uses what was used last then: dies unless it comes after that. */
+void standin_use(struct standin_moment *last, cudaStream_t stream);
+/* The host waits for everything. */
+void standin_wait_all(void);
+/* runtime.c: copies that have ended arrive. */
+void standin_arrive(void);
 
 /* Dies unless bytes from p lie inside one live allocation and p is aligned. */
 void standin_device_range(const void *p, size_t bytes, size_t alignment, const char *what);
