@@ -43,26 +43,20 @@ int cpu_need_scratch(struct cpu *cpu, size_t bytes)
 {
     if (bytes <= cpu->scratch_bytes)
         return 0;
-    void *larger = cpu_alloc(cpu, bytes);
-    if (!larger)
-        return -1;
     free(cpu->scratch);
-    cpu->scratch = larger;
-    cpu->scratch_bytes = bytes;
-    return 0;
+    cpu->scratch = cpu_alloc(cpu, bytes);
+    cpu->scratch_bytes = cpu->scratch ? bytes : 0;
+    return cpu->scratch ? 0 : -1;
 }
 
 int cpu_need_work(struct cpu *cpu, size_t count)
 {
     if (count <= cpu->work_count)
         return 0;
-    float *larger = count > SIZE_MAX / 8 ? NULL : cpu_alloc(cpu, count * sizeof(float));
-    if (!larger)
-        return -1;
     free(cpu->work);
-    cpu->work = larger;
-    cpu->work_count = count;
-    return 0;
+    cpu->work = count > SIZE_MAX / 8 ? NULL : cpu_alloc(cpu, count * sizeof(float));
+    cpu->work_count = cpu->work ? count : 0;
+    return cpu->work ? 0 : -1;
 }
 
 static void cpu_close(ps_backend *be)

@@ -76,7 +76,7 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
         conv->weight[DN_DATA] = conv->weight[DN_FORWARD];
     else if (pass != DN_WEIGHTS && !(conv->weight[pass] = cpu_alloc(cpu, packed)))
         return -1;
-    return cpu_need_work(cpu, work_parts(conv, packed).count);
+    return cpu_need_work(cpu, work_parts(conv, pass == DN_WEIGHTS ? packed : 0).count);
 }
 
 static int conv_prepare(struct cpu *cpu, ps_node *node)
@@ -129,7 +129,7 @@ static int pack_others(struct cpu *cpu, struct conv_node *conv, const struct cpu
     }
     for (enum dn_pass i = DN_FORWARD; i <= DN_DATA; i++)
         if (conv->pass[i] && layout_of(conv, i) == DN_OTHER &&
-            dn_conv_pack(conv->pass[i], plain, conv->weight[i]))
+            dn_conv_pack(conv->pass[i], plain, conv->weight[i], cpu->scratch))
             return cpu_fail(cpu, "%s: oneDNN refused the weights", conv->node.text);
     return 0;
 }
@@ -194,7 +194,7 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, const float 
     if (dn_conv_run(pass, node->in[0]->data, packed, dbias, node->dout->data, NULL, cpu->scratch))
         return -1;
     if (dn_conv_layout(pass) != DN_TILES_OI_IO)
-        return dn_conv_unpack(pass, packed, plain);
+        return dn_conv_unpack(pass, packed, plain, cpu->scratch);
     *dweight = packed;
     *layout = DN_TILES_OI_IO;
     return 0;

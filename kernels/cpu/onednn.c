@@ -27,6 +27,7 @@ struct dn_conv {
     struct dn *dn;
     dnnl_primitive_t primitive, pack, unpack; /* pack and unpack: NULL where layouts are equal */
     dnnl_memory_t memory[SLOTS], plain;
+    dnnl_memory_t reorder_scratch;
     int argument[SLOTS]; /* 0: not an argument */
     size_t weight_bytes, scratch_bytes;
     enum dn_layout layout;
@@ -232,11 +233,21 @@ static bool add_reorder(struct dn_conv *conv, dnnl_primitive_t *primitive, desc_
                         desc_view to)
 {
     dnnl_primitive_desc_t pd = NULL;
-    bool good = ok(dnnl_reorder_primitive_desc_create(&pd, from, conv->dn->engine, to,
-                                                      conv->dn->engine, NULL)) &&
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_engine_t engine = conv->dn->engine;
+    bool good = ok(dnnl_primitive_attr_create(&attr)) &&
+                ok(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user)) &&
+                ok(dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, attr)) &&
                 ok(dnnl_primitive_create(primitive, pd));
+    desc_view scratch = good ? dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0) : NULL;
+    good = scratch &&
+           ok(dnnl_memory_create(&conv->reorder_scratch, scratch, engine, DNNL_MEMORY_NONE));
+    if (good && dnnl_memory_desc_get_size(scratch) > conv->scratch_bytes)
+        conv->scratch_bytes = dnnl_memory_desc_get_size(scratch);
     if (pd)
         dnnl_primitive_desc_destroy(pd);
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
     return good;
 }
 
@@ -351,6 +362,8 @@ void dn_conv_free(struct dn_conv *conv)
             dnnl_memory_destroy(conv->memory[i]);
     if (conv->plain)
         dnnl_memory_destroy(conv->plain);
+    if (conv->reorder_scratch)
+        dnnl_memory_destroy(conv->reorder_scratch);
     dnnl_primitive_t all[] = {conv->primitive, conv->pack, conv->unpack};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i])
@@ -399,16 +412,18 @@ int dn_conv_run(struct dn_conv *conv, float *x, float *w, float *b, float *y, fl
 }
 
 static int reorder(struct dn_conv *conv, dnnl_primitive_t primitive, dnnl_memory_t from,
-                   dnnl_memory_t to)
+                   dnnl_memory_t to, void *scratch)
 {
-    dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-    return ok(dnnl_primitive_execute(primitive, conv->dn->stream, 2, args)) &&
+    dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, conv->reorder_scratch}};
+    return ok(dnnl_memory_set_data_handle(conv->reorder_scratch, scratch)) &&
+                   ok(dnnl_primitive_execute(primitive, conv->dn->stream, 3, args)) &&
                    ok(dnnl_stream_wait(conv->dn->stream))
                ? 0
                : -1;
 }
 
-int dn_conv_pack(struct dn_conv *conv, const float *plain, float *packed)
+int dn_conv_pack(struct dn_conv *conv, const float *plain, float *packed, void *scratch)
 {
     if (!conv->pack) {
         memcpy(packed, plain, conv->weight_bytes);
@@ -417,10 +432,10 @@ int dn_conv_pack(struct dn_conv *conv, const float *plain, float *packed)
     if (!ok(dnnl_memory_set_data_handle(conv->plain, (float *)plain)) ||
         !ok(dnnl_memory_set_data_handle(conv->memory[SLOT_W], packed)))
         return -1;
-    return reorder(conv, conv->pack, conv->plain, conv->memory[SLOT_W]);
+    return reorder(conv, conv->pack, conv->plain, conv->memory[SLOT_W], scratch);
 }
 
-int dn_conv_unpack(struct dn_conv *conv, float *packed, float *plain)
+int dn_conv_unpack(struct dn_conv *conv, float *packed, float *plain, void *scratch)
 {
     if (!conv->unpack) {
         memcpy(plain, packed, conv->weight_bytes);
@@ -429,7 +444,7 @@ int dn_conv_unpack(struct dn_conv *conv, float *packed, float *plain)
     if (!ok(dnnl_memory_set_data_handle(conv->plain, plain)) ||
         !ok(dnnl_memory_set_data_handle(conv->memory[SLOT_W], packed)))
         return -1;
-    return reorder(conv, conv->unpack, conv->memory[SLOT_W], conv->plain);
+    return reorder(conv, conv->unpack, conv->memory[SLOT_W], conv->plain, scratch);
 }
 
 int dn_gemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,

@@ -43,6 +43,7 @@ void dn_conv_free(struct dn_conv *conv);
 /* The library's name of the implementation. */
 const char *dn_conv_name(const struct dn_conv *conv);
 size_t dn_conv_weight_bytes(const struct dn_conv *conv);
+/* What run, pack and unpack need, one at a time. */
 size_t dn_conv_scratch_bytes(const struct dn_conv *conv);
 
 /*
@@ -63,8 +64,8 @@ enum dn_layout dn_conv_layout(const struct dn_conv *conv);
 int dn_conv_run(struct dn_conv *conv, float *x, float *w, float *b, float *y, float *added,
                 void *scratch);
 /* From plain (O, I, k, k) to the convolution's layout, and back. 0 or -1. */
-int dn_conv_pack(struct dn_conv *conv, const float *plain, float *packed);
-int dn_conv_unpack(struct dn_conv *conv, float *packed, float *plain);
+int dn_conv_pack(struct dn_conv *conv, const float *plain, float *packed, void *scratch);
+int dn_conv_unpack(struct dn_conv *conv, float *packed, float *plain, void *scratch);
 
 /* C = alpha op(A) op(B) + beta C, row-major; op(A) is (m, k), ld* are row lengths. 0 or -1. */
 int dn_gemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
