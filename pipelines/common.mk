@@ -118,6 +118,7 @@ provenance: $(OUT)/table.md
 	    -e '/^# class_names/d' -e 's/^# /  /p'; done
 	@for shard in $(TRAIN_SPLIT) $(TEST_SPLIT); do echo "== $$shard.mdb"; \
 	  $(BIN)/ps-pack --list $(OUT)/$$shard.mdb | sed -n -e 's/^# /  /p' -e '/^record/q'; done
-	@echo "== manifest.tsv"; sed -n 's/^# /  /p' $(OUT)/manifest.tsv
+	@echo "== manifest.tsv"; $(BIN)/ps-prepare --summary $(OUT)/manifest.tsv | sed -n 's/^# /  /p'; \
+	  sed -n 's/^# /  /p' $(OUT)/manifest.tsv
 	@echo "== raw images"; printf '  %s images, each with its hash in the manifest\n' \
 	  "$$(grep -vc -e '^#' -e '^path' $(OUT)/manifest.tsv)"

@@ -1,5 +1,6 @@
 /* ps-prepare: lists the images of a raw data set in a manifest. */
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -34,9 +35,13 @@ static int print_summary(struct ps_manifest *manifest)
 static int summarise(const char *path)
 {
     struct ps_manifest manifest;
-    int rc = ps_manifest_read(&manifest, NULL, path);
+    struct ps_hash id;
+    int rc = ps_hash_file(path, &id);
+    if (!rc)
+        rc = ps_manifest_read(&manifest, NULL, path);
     if (rc)
         return rc;
+    printf("# id: %s\n", id.hex);
     rc = print_summary(&manifest);
     ps_manifest_free(&manifest);
     return rc;

@@ -119,10 +119,15 @@ static int export(const struct settings *settings)
 static int show(const char *path)
 {
     struct ps_safetensors file;
+    struct ps_hash id;
     int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
-    rc = ps_weights_show(stdout, &file);
+    rc = ps_hash_file(path, &id);
+    if (!rc) {
+        printf("# id: %s\n", id.hex);
+        rc = ps_weights_show(stdout, &file);
+    }
     ps_safetensors_close(&file);
     return rc;
 }

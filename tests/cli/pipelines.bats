@@ -32,6 +32,11 @@ count() {
     grep -c "^[^ ]*/bin/$1 " <<<"$output" || true
 }
 
+# part NAME: what `make provenance` said about it.
+part() {
+    awk -v title="== $1" '$1 == "==" { on = $0 == title } on' <<<"$output"
+}
+
 # The table has a row for each of these, and numbers in it.
 table_has() {
     local setting
@@ -72,9 +77,13 @@ table_has() {
 
     run pipeline cub200 CONF="$PWD/settings" provenance
     [ "$status" -eq 0 ]
-    shard=$(ps-pack --list out/test.mdb | sed -n 's/^# shard: .* id=\([^ ]*\).*/\1/p')
-    [ -n "$shard" ]
-    [[ $output == *"== norm-softmax/seed1/metrics.tsv"*"$shard"* ]]
+    # the ids that a table, a model and a shard name are those of the files
+    model=$(part norm-softmax/seed1/last.safetensors | sed -n 's/^  id: //p')
+    shard=$(part test.mdb | sed -n 's/.* id=\([0-9a-f]*\) .*/\1/p')
+    manifest=$(part manifest.tsv | sed -n 's/^  id: //p')
+    [[ $(part norm-softmax/seed1/metrics.tsv) == *"shard_id=$shard model_id=$model" ]]
+    [[ $(part norm-softmax/seed1/last.safetensors) == *"eval_shard: $shard"* ]]
+    [[ $(part test.mdb) == *"made-from: manifest=$manifest "* ]]
     [[ $output == *"== raw images"*"32 images, each with its hash"* ]]
 }
 
