@@ -11,13 +11,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Okabe and Ito's palette, which the colour-blind can tell apart, then darker repeats. */
+/* Okabe and Ito's palette, which the colour-blind can tell apart, and two more. */
 static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                       "#E69F00", "#56B4E9", "#6A3D9A", "#7F7F7F"};
 
+enum { COLORS = sizeof palette / sizeof *palette, DOTS = 30 };
+
 const char *ps_plot_color(int color)
 {
-    return palette[(size_t)color % (sizeof palette / sizeof *palette)];
+    return palette[(size_t)color % COLORS];
 }
 
 /* Single-quoted for gnuplot, where a quote is doubled; control characters become spaces. */
@@ -48,12 +50,16 @@ static void print_series(FILE *to, const struct ps_series *series, size_t number
 {
     static const char *const style[] = {"lines lw 2", "fillsteps fs solid 0.35 noborder",
                                         "points pt 7 ps 0.35"};
+    /* A line of few points shows them: a single one would not be seen. */
+    bool dotted = series->style == PS_PLOT_LINES && series->count <= DOTS;
+    bool dashed = series->style == PS_PLOT_LINES && (size_t)series->color / COLORS % 2;
     if (series->low)
         fprintf(to,
                 "%s$d%zu using 1:3:4 with filledcurves fs solid 0.2 noborder lc rgb '%s' notitle",
                 first ? "" : ", ", number, ps_plot_color(series->color));
-    fprintf(to, "%s$d%zu using 1:2 with %s lc rgb '%s' ", first && !series->low ? "" : ", ", number,
-            style[series->style], ps_plot_color(series->color));
+    fprintf(to, "%s$d%zu using 1:2 with %s%s lc rgb '%s' ", first && !series->low ? "" : ", ",
+            number, dotted ? "linespoints lw 2 pt 7 ps 0.5" : style[series->style],
+            dashed ? " dt 2" : "", ps_plot_color(series->color));
     if (series->title) {
         fputs("title ", to);
         print_quoted(to, series->title);
@@ -74,7 +80,7 @@ static void print_script(FILE *to, const struct ps_plot *plot, const struct ps_s
     print_quoted(to, plot->title);
     fputs("\nset xlabel ", to);
     print_quoted(to, plot->x_label);
-    fputs("\nset ylabel ", to);
+    fputs(" offset 0,0.4\nset ylabel ", to);
     print_quoted(to, plot->y_label);
     fputs(plot->axes ? "\nset grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\n"
                      : "\nunset border\nunset tics\nset size ratio -1\n",

@@ -15,7 +15,7 @@ struct ps_series {
     size_t count;
     const double *x, *y;      /* (count) each; not owned */
     const double *low, *high; /* (count) a band around y, or NULL */
-    int color;                /* index into a palette of distinct colours, wraps round */
+    int color; /* index into a palette of 8 colours, wraps round; lines then are dashed */
 };
 
 struct ps_plot {

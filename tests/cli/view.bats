@@ -32,6 +32,17 @@ setup() {
     [ "$(grep -c 'filledcurves\|gnuplot_plot_' c.svg)" -ge 3 ]
 }
 
+@test "curves: one evaluation is a point, the ninth setting's line is dashed" {
+    for i in 1 2 3 4 5 6 7 8 9; do
+        mkdir -p many/$i/seed1
+        printf '{"epoch":1,"rp":0.%d}\n' $i $i >many/$i/seed1/log.jsonl
+    done
+    ps-view curves many/*/seed1 --metric rp -o m.svg
+    # each curve's point, and that of the legend
+    [ "$(grep -o '<use xlink:href' m.svg | wc -l)" -ge 18 ]
+    [ "$(grep stroke-dasharray m.svg | grep -vc gridline)" -eq 1 ]
+}
+
 @test "curves: a metric that is not there is named" {
     run ps-view curves runs/ps/seed1 --metric loss -o x.svg
     [ "$status" -eq 1 ]
