@@ -32,6 +32,16 @@ count() {
     grep -c "^[^ ]*/bin/$1 " <<<"$output" || true
 }
 
+# trainer_in FOLDER: the id of the process that trains there.
+trainer_in() {
+    local process
+    for process in /proc/[0-9]*; do
+        if grep -aqs "^$BIN/ps-train" "$process/cmdline" && grep -aqs "$PWD/$1/" "$process/cmdline"
+        then echo "${process#/proc/}" && return; fi
+    done
+    return 1
+}
+
 # part NAME: what `make provenance` said about it.
 part() {
     awk -v title="== $1" '$1 == "==" { on = $0 == title } on' <<<"$output"
@@ -92,8 +102,8 @@ table_has() {
     pipeline cub200 SETTINGS=norm-softmax
     mv out whole
     pipeline cub200 SETTINGS=norm-softmax &
-    until [ -s out/norm-softmax/seed1/checkpoint.safetensors ]; do sleep 0.02; done
-    trainer=$(pgrep -f "^$BIN/ps-train .* -o $PWD/out/norm-softmax/seed1 ")
+    until trainer=$(trainer_in out); do sleep 0.05; done
+    until [ -s out/norm-softmax/seed1/checkpoint.safetensors ]; do sleep 0.01; done
     kill -9 "$trainer"
     wait $! || true
     [ ! -e out/norm-softmax/seed1/last.safetensors ]
