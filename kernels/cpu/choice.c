@@ -31,7 +31,7 @@ static bool likes_winograd(const struct dn_conv_desc *d)
 /*
  * Winograd's error is ten times that of the direct ones. In training that turns over a few masks of
  * the ReLU behind a large map, which moves gradients by up to 1e-3 (BN-Inception at 224 x 224, maps
- * of 56 and 28); on smaller maps gradients stay within 4e-6.
+ * of 56 and 28); on smaller maps gradients stay within 4e-6. Large maps have winograd.c.
  */
 static bool exact_enough(const struct dn_conv_desc *d, bool winograd)
 {

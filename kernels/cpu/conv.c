@@ -2,6 +2,7 @@
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
 #include "kernels/cpu/smallmap.h"
+#include "kernels/cpu/winograd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@ struct conv_node {
     ps_node node;
     struct dn_conv *pass[3]; /* by enum dn_pass; NULL: not needed */
     float *weight[2];        /* packed, of FORWARD and DATA; they may be one */
+    float *winograd;         /* transformed, NULL where forward is oneDNN's */
     float *bias;             /* (O), NULL if there is none */
     size_t each;             /* weights of one output channel */
     bool add_after;          /* the sum with the residual and its ReLU are a pass of their own */
@@ -99,12 +101,18 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
     if (conv->small_map &&
         cpu_need_work(cpu, work_parts(conv, cpu_small_map_work(node) * sizeof(float)).count))
         return -1;
+    if (cpu_winograd_suits(node) && layout_of(conv, DN_FORWARD) == DN_TILES_OI_IO) {
+        conv->winograd = cpu_alloc(cpu, cpu_winograd_weights(node) * sizeof(float));
+        if (!conv->winograd || cpu_need_work(cpu, cpu_winograd_work(node, cpu->threads)))
+            return -1;
+    }
     int used = snprintf(node->text, sizeof node->text, "conv %dx%dx%d -> %dx%dx%d k%d:", x.c, x.h,
                         x.w, y.c, y.h, y.w, d->kernel);
     for (int i = 0; i < 3 && used < (int)sizeof node->text; i++)
         if (conv->pass[i])
             used += snprintf(node->text + used, sizeof node->text - (size_t)used, " %s",
-                             dn_conv_name(conv->pass[i]));
+                             i == DN_FORWARD && conv->winograd ? "winograd 2x2"
+                                                               : dn_conv_name(conv->pass[i]));
     if (conv->small_map && used < (int)sizeof node->text)
         snprintf(node->text + used, sizeof node->text - (size_t)used, " sgemm");
     return 0;
@@ -151,6 +159,8 @@ static int conv_update(struct cpu *cpu, ps_node *node, const float *params, cons
                                              : NULL;
     if (tiles)
         cpu_fold_tiles(&fold, params, state, tiles, turned ? conv->weight[DN_DATA] : NULL, data);
+    if (conv->winograd)
+        cpu_winograd_fold(node, tiles, conv->winograd);
     return 0;
 }
 
@@ -158,6 +168,10 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
 {
     (void)params, (void)state;
     struct conv_node *conv = (struct conv_node *)node;
+    if (conv->winograd) {
+        cpu_winograd_forward(node, conv->winograd, conv->bias, cpu->work);
+        return 0;
+    }
     float *y = node->out->data, *residual = node->desc.residual ? node->in[1]->data : NULL;
     if (dn_conv_run(conv->pass[DN_FORWARD], node->in[0]->data, conv->weight[DN_FORWARD], conv->bias,
                     y, residual, cpu->scratch))
@@ -229,6 +243,7 @@ static void conv_release(ps_node *node)
     if (conv->weight[DN_DATA] != conv->weight[DN_FORWARD])
         free(conv->weight[DN_DATA]);
     free(conv->weight[DN_FORWARD]);
+    free(conv->winograd);
     free(conv->bias);
 }
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef int32_t lanes __attribute__((vector_size(64)));
 typedef uint8_t bytes __attribute__((vector_size(16)));
 
 enum { MOST = 15 }; /* kernel */
@@ -85,23 +84,23 @@ static inline void store(float *to, cpu_v16 v, int block)
         *to = v[0];
 }
 
-static inline void store_index(uint8_t *to, lanes v, int block)
+static inline void store_index(uint8_t *to, cpu_lanes v, int block)
 {
     bytes narrow = __builtin_convertvector(v, bytes);
     memcpy(to, &narrow, (size_t)block);
 }
 
 /* Lanes of ones where the index is `here`. */
-static inline lanes is_index(const uint8_t *index, int here, int block)
+static inline cpu_lanes is_index(const uint8_t *index, int here, int block)
 {
     bytes at = {0};
     memcpy(&at, index, (size_t)block);
-    return __builtin_convertvector(at == (bytes){0} + (uint8_t)here, lanes);
+    return __builtin_convertvector(at == (bytes){0} + (uint8_t)here, cpu_lanes);
 }
 
-static inline cpu_v16 pick(lanes which, cpu_v16 a, cpu_v16 b)
+static inline cpu_v16 pick(cpu_lanes which, cpu_v16 a, cpu_v16 b)
 {
-    return (cpu_v16)((which & (lanes)a) | (~which & (lanes)b));
+    return (cpu_v16)((which & (cpu_lanes)a) | (~which & (cpu_lanes)b));
 }
 
 /* One output position of a block of channels; x is the plane, w its width. */
@@ -110,12 +109,12 @@ static inline void max_at(const float *x, int w, struct windows s, struct range 
 {
     cpu_v16 best = {0};
     best -= INFINITY;
-    lanes where = (lanes){0} + ((rows.first - top) * s.kernel + cols.first - left);
+    cpu_lanes where = (cpu_lanes){0} + ((rows.first - top) * s.kernel + cols.first - left);
     for (int i = rows.first; i < rows.end; i++)
         for (int j = cols.first; j < cols.end; j++) {
             cpu_v16 v = load(x + ((size_t)i * w + j) * s.block, s.block);
-            lanes here = (lanes){0} + ((i - top) * s.kernel + j - left);
-            lanes larger = (v > best) | (v != v); /* a NaN wins */
+            cpu_lanes here = (cpu_lanes){0} + ((i - top) * s.kernel + j - left);
+            cpu_lanes larger = (v > best) | (v != v); /* a NaN wins */
             best = pick(larger, v, best);
             where = (larger & here) | (~larger & where);
         }

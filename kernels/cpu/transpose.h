@@ -2,9 +2,11 @@
 #ifndef PS_CPU_TRANSPOSE_H
 #define PS_CPU_TRANSPOSE_H
 
+#include <stdint.h>
 #include <string.h>
 
 typedef float cpu_v16 __attribute__((vector_size(64)));
+typedef int32_t cpu_lanes __attribute__((vector_size(64))); /* of a comparison: all ones or zero */
 
 /* These are inlined: no vector is passed or returned, whatever the calling convention says. */
 #pragma GCC diagnostic push

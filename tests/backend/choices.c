@@ -196,6 +196,13 @@ static void test_winograd(void **state)
     check_case(winograd_case(), "wino");
 }
 
+/* A large map, whose sides are odd; the last chunk of tiles is not full. */
+static void test_exact_winograd(void **state)
+{
+    (void)state;
+    check_case(conv_case((struct ps_shape){2, 48, 31, 27}, 1, 64), "winograd 2x2");
+}
+
 static void test_small_map(void **state)
 {
     (void)state;
@@ -267,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_exact_winograd),
         cmocka_unit_test(test_small_map),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),
