@@ -142,6 +142,8 @@ struct ps_backend_config {
 
 struct ps_backend_ops {
     const char *name; /* "ref", "cpu", "cuda" */
+    /* Inference on more activations than this is no faster and had better go in slices; 0: never. */
+    size_t inference_bytes;
     bool places;      /* dout_masked, din_masks and din_adds are understood */
 
     /* On failure NULL, with the reason in message[0..size). */

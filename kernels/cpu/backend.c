@@ -303,6 +303,7 @@ static const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
 
 const struct ps_backend_ops ps_backend_cpu = {
     .name = "cpu",
+    .inference_bytes = 64000000,
     .places = true,
     .open = cpu_open,
     .close = cpu_close,

@@ -79,7 +79,8 @@ void ps_net_changed(ps_net *net);
  * normalised already. Plans (buffers, prepared operators) are kept per (B, mode), the two last
  * used. Statistics of a batch cannot be had from one image whose last map is 1 x 1 (PS_EINVAL).
  * *embedding is (B, D) on the device, valid until the next call; INFER and TRAIN differ in BN
- * and in that only TRAIN keeps what backward needs.
+ * and in that only TRAIN keeps what backward needs. INFER takes a large batch in equal slices where
+ * the backend asks for it (inference_bytes).
  */
 int ps_net_forward(ps_net *net, enum ps_mode mode, const uint8_t *images, size_t batch,
                    struct ps_mat *embedding);

@@ -107,8 +107,9 @@ def bound_ms(report, batch, mode):
         for line in path.read_text().splitlines():
             found = re.match(r"(forward|data|weights)( inference)? n(\d+) (\S+ \S+ k\d+) "
                              r".*\t([\d.]+) ms$", line)
-            if found and int(found[3]) == batch and bool(found[2]) == (mode == "infer"):
-                key, ms = (found[1], found[4]), float(found[5])
+            infer = mode == "infer"  # which takes a large batch in slices
+            if found and bool(found[2]) == infer and (infer or int(found[3]) == batch):
+                key, ms = (found[1], found[4]), float(found[5]) * batch / int(found[3])
                 best[key] = min(ms, best.get(key, ms))
     total = 0
     for a, b, k in re.findall(r"conv (\S+) -> (\S+) (k\d+):", report):

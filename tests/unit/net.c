@@ -205,6 +205,39 @@ static void test_batch_sizes(void **state)
     drop(net);
 }
 
+/* A batch that is too large to be taken at once gives what its images give alone. */
+static void test_slices(void **state)
+{
+    (void)state;
+    enum { LARGE = 224, BATCH = 17 };
+    struct ps_net_spec spec = spec_of("resnet18", LARGE, true);
+    ps_backend *be =
+        ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
+    ps_net *net = ps_net_new(be, &spec, 0);
+    assert_non_null(net);
+    assert_int_equal(ps_net_init(net, 1), PS_OK);
+    size_t each = (size_t)LARGE * LARGE * 3;
+    uint8_t *images = malloc(BATCH * each);
+    float all[BATCH * DIM], one[DIM], *pooled = malloc(sizeof(float) * BATCH * 512), alone[512];
+    random_bytes(images, BATCH * each);
+    embed(net, PS_INFER, images, BATCH, all);
+    assert_true(ps_net_memory(net) <= be->ops->inference_bytes);
+    assert_int_equal(ps_net_pooled(net, pooled), PS_OK);
+    for (size_t i = 0; i < BATCH; i++) {
+        embed(net, PS_INFER, images + i * each, 1, one);
+        assert_int_equal(ps_net_pooled(net, alone), PS_OK);
+        for (size_t j = 0; j < DIM; j++)
+            assert_true(fabsf(one[j] - all[i * DIM + j]) < 1e-4F);
+        for (size_t j = 0; j < 512; j++)
+            assert_true(fabsf(alone[j] - pooled[i * 512 + j]) < 1e-4F * (1 + alone[j]));
+    }
+    struct ps_mat embedding;
+    assert_int_equal(ps_net_forward(net, PS_INFER, images, (size_t)1 << 20, &embedding), PS_EINVAL);
+    free(images);
+    free(pooled);
+    drop(net);
+}
+
 /* Bytes and the numbers that they are normalised to give the same. */
 static void test_input(void **state)
 {
@@ -351,11 +384,17 @@ int main(void)
 {
     ps_log_level(PS_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_every_size),
-        cmocka_unit_test(test_spec_errors),    cmocka_unit_test(test_device_errors),
-        cmocka_unit_test(test_batch_sizes),    cmocka_unit_test(test_input),
-        cmocka_unit_test(test_backward),       cmocka_unit_test(test_running_statistics),
-        cmocka_unit_test(test_initial_values), cmocka_unit_test(test_sizes_run),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_spec_errors),
+        cmocka_unit_test(test_device_errors),
+        cmocka_unit_test(test_batch_sizes),
+        cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_input),
+        cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_initial_values),
+        cmocka_unit_test(test_sizes_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
