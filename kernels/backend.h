@@ -142,9 +142,10 @@ struct ps_backend_config {
 
 struct ps_backend_ops {
     const char *name; /* "ref", "cpu", "cuda" */
-    /* Inference on more activations than this is no faster and had better go in slices; 0: never. */
+    /* Inference on more activations than this is no faster and had better go in slices; 0: never.
+     */
     size_t inference_bytes;
-    bool places;      /* dout_masked, din_masks and din_adds are understood */
+    bool places; /* dout_masked, din_masks and din_adds are understood */
 
     /* On failure NULL, with the reason in message[0..size). */
     ps_backend *(*open)(const struct ps_backend_config *config, char *message, size_t size);

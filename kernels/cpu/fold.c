@@ -1,5 +1,5 @@
 #include "kernels/cpu/fold.h"
-#include "kernels/cpu/transpose.h"
+#include "kernels/cpu/vector.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* Pooling in windows, and over the whole map. */
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/transpose.h"
+#include "kernels/cpu/vector.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -114,7 +114,8 @@ static inline void max_at(const float *x, int w, struct windows s, struct range 
         for (int j = cols.first; j < cols.end; j++) {
             cpu_v16 v = load(x + ((size_t)i * w + j) * s.block, s.block);
             cpu_lanes here = (cpu_lanes){0} + ((i - top) * s.kernel + j - left);
-            cpu_lanes larger = (v > best) | (v != v); /* a NaN wins */
+            /* a NaN wins; NOLINTNEXTLINE(misc-redundant-expression) */
+            cpu_lanes larger = (v > best) | (v != v);
             best = pick(larger, v, best);
             where = (larger & here) | (~larger & where);
         }

@@ -2,7 +2,7 @@
 
 #ifdef __AVX512F__
 
-#include "kernels/cpu/transpose.h"
+#include "kernels/cpu/vector.h"
 
 #include <immintrin.h>
 

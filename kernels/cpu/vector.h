@@ -1,6 +1,6 @@
-/* A 16 x 16 block of floats turned over in registers, in the vectors of GCC and Clang. */
-#ifndef PS_CPU_TRANSPOSE_H
-#define PS_CPU_TRANSPOSE_H
+/* Sixteen floats side by side, in the vectors of GCC and Clang. */
+#ifndef PS_CPU_VECTOR_H
+#define PS_CPU_VECTOR_H
 
 #include <stdint.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 typedef float cpu_v16 __attribute__((vector_size(64)));
 typedef int32_t cpu_lanes __attribute__((vector_size(64))); /* of a comparison: all ones or zero */
 
-/* These are inlined: no vector is passed or returned, whatever the calling convention says. */
-#pragma GCC diagnostic push
+/* Functions of vectors are inlined, here and in the files that include this: none is passed or
+ * returned, whatever the calling convention says. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 static inline cpu_v16 cpu_load(const float *from)
@@ -23,8 +23,6 @@ static inline void cpu_store(float *to, cpu_v16 v)
 {
     memcpy(to, &v, sizeof v);
 }
-
-#pragma GCC diagnostic pop
 
 /* Swaps the off-diagonal parts of rows i and i + step. */
 #define CPU_TURN(row, step)                                                                        \
@@ -46,6 +44,7 @@ static inline void cpu_store(float *to, cpu_v16 v)
 #define CPU_LOW_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
 #define CPU_HIGH_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
 
+/* A block of 16 x 16 turned over. */
 static inline void cpu_transpose(cpu_v16 row[16])
 {
     CPU_TURN(row, 1)
