@@ -27,12 +27,15 @@ cuda check-cuda bench-cuda:
 	@echo "$@: skipped, there is no nvcc with cuDNN here"
 else
 cuda: $(BUILD)/bin/ps-cuda.so
-# These two need nvcc, the CUDA libraries and a GPU, and nothing of what make setup installs.
-check-cuda: $(BUILD)/tests/check-cuda
-	$< test cuda 1 40
-bench-cuda: $(BUILD)/tests/check-cuda
-	$< perf cuda $(or $(BATCH),128)
-tests: $(BUILD)/tests/ps-cuda.so $(BUILD)/tests/standin
+# These two need nvcc, the CUDA libraries and a GPU, and nothing of what make setup installs. With
+# EMU=1 they run on the stand-in, with little to do.
+CHECK_FOLDER := $(BUILD)/check-cuda$(if $(EMU),-emu)
+check-cuda: $(addprefix $(CHECK_FOLDER)/bin/,compare gradients golden train)
+	tests/cuda/check.sh $(abspath $(CHECK_FOLDER))/bin $(if $(EMU),quick)
+bench-cuda: $(CHECK_FOLDER)/bin/bench
+	$< $(or $(BATCH),$(if $(EMU),2,128)) $(if $(EMU),32 1)
+tests: $(BUILD)/tests/ps-cuda.so $(BUILD)/tests/standin \
+  $(addprefix $(BUILD)/check-cuda-emu/bin/,compare gradients golden train bench)
 endif
 
 PLUGIN_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.cu.o) $(CUDA_HOST:%.c=$(BUILD)/cuda/%.o)
@@ -40,16 +43,41 @@ $(BUILD)/bin/ps-cuda.so: $(PLUGIN_OBJ)
 	@mkdir -p $(@D)
 	$(CXX) -shared -Wl,-z,defs $^ $(CUDA_LIBS) -o $@
 
-CHECK_CUDA_SRC := tests/backend/compare.c tests/cuda/device.c $(wildcard kernels/ref/*.c) \
-  $(addprefix lib/base/,err.c interrupt.c log.c mem.c rng.c)
+# What of the library needs nothing but the compiler.
+CHECK_CUDA_SRC := tests/cuda/device.c tests/cuda/safetensors.c $(wildcard kernels/ref/*.c) \
+  $(addprefix lib/base/,err.c file.c interrupt.c log.c mem.c opt.c opthelp.c rng.c) \
+  $(filter-out $(addprefix lib/net/,device.c load.c model.c names.c onnx%.c pickle%.c profile.c pth.c \
+    published.c safetensors%.c storages.c tensorstats.c weight%.c zip.c),$(wildcard lib/net/*.c)) \
+  $(addprefix lib/train/,loss.c losses.c optimizer.c synthesis.c)
 CHECK_CUDA_OBJ := $(CHECK_CUDA_SRC:%.c=$(BUILD)/check-cuda/%.o)
-$(BUILD)/tests/check-cuda: $(CHECK_CUDA_OBJ) $(PLUGIN_OBJ)
+$(BUILD)/check-cuda/bin/compare $(BUILD)/check-cuda-emu/bin/compare: \
+  $(BUILD)/check-cuda/tests/backend/compare.o
+$(BUILD)/check-cuda/bin/%: $(BUILD)/check-cuda/tests/cuda/%.o $(CHECK_CUDA_OBJ) $(PLUGIN_OBJ)
 	@mkdir -p $(@D)
 	$(CXX) $^ $(CUDA_LIBS) -fopenmp -lm -o $@
+$(BUILD)/check-cuda-emu/bin/%: $(BUILD)/check-cuda/tests/cuda/%.o $(CHECK_CUDA_OBJ) $(STANDIN_OBJ)
+	@mkdir -p $(@D)
+	$(CXX) $(VARIANT) $^ -fopenmp -lm -o $@
+$(BUILD)/check-cuda/bin/compare: $(CHECK_CUDA_OBJ) $(PLUGIN_OBJ)
+	@mkdir -p $(@D)
+	$(CXX) $^ $(CUDA_LIBS) -fopenmp -lm -o $@
+$(BUILD)/check-cuda-emu/bin/compare: $(CHECK_CUDA_OBJ) $(STANDIN_OBJ)
+	@mkdir -p $(@D)
+	$(CXX) $(VARIANT) $^ -fopenmp -lm -o $@
 
 $(BUILD)/check-cuda/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(MATH) -fopenmp -I. -Ilib -MMD -MP -c $< -o $@
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(VARIANT) $(MATH) -fopenmp -DPS_VERSION='"$(VERSION)"' -I. -Ilib \
+	  -isystem $(CUDA_HOME)/include -MMD -MP -c $< -o $@
+
+# Warnings are errors for every architecture: all kernels as one file, which takes half the time.
+$(BUILD)/cuda-all.cu: $(CUDA_SRC) $(wildcard kernels/cuda/*.cuh kernels/cuda/*.h)
+	@mkdir -p $(@D)
+	@{ for f in $(filter %.cuh %/operators.h,$^); do echo "#include \"$$f\""; done; \
+	for f in $(CUDA_SRC); do \
+	  echo "namespace file_$$(basename $$f .cu) {"; echo "#include \"$$f\""; echo "}"; done; } >$@
+$(BUILD)/cuda-all.fatbin: $(BUILD)/cuda-all.cu
+	$(NVCC) $(CUDA_FLAGS) $(CUDA_GENCODE) --threads 0 -fatbin $< -o $@
 
 $(BUILD)/tests/ps-cuda.so: $(STANDIN_OBJ)
 	@mkdir -p $(@D)

@@ -96,7 +96,7 @@ int cuda_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, cons
                      const float *lambda, struct ps_mat out)
 {
     struct cuda *cuda = cuda_enter(be);
-    struct cuda_argument on[3];
+    struct cuda_argument on[3] = {{NULL, 0, NULL}};
     const float *from = cuda_mat(cuda, x);
     float *to = cuda_mat(cuda, out);
     if (!from || !to || put_pairs(cuda, x, out, first, second, lambda, on))
@@ -111,7 +111,7 @@ int cuda_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *fir
                           const int32_t *second, const float *lambda, struct ps_mat dx)
 {
     struct cuda *cuda = cuda_enter(be);
-    struct cuda_argument on[3];
+    struct cuda_argument on[3] = {{NULL, 0, NULL}};
     const float *from = cuda_mat(cuda, dout);
     float *to = cuda_mat(cuda, dx);
     if (!from || !to || put_pairs(cuda, dx, dout, first, second, lambda, on))

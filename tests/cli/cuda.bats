@@ -39,20 +39,35 @@ near() {
         END { exit bad || NR == 0 }'
 }
 
-@test "stand-in: every operator, loss and optimiser of the backend agrees with ref" {
-    need_standin
-    run -0 "$BUILD/tests/compare" test cuda 1 8
-    [[ $output != *"not ok"* ]]
-    [[ $output == *"conv: cuda against ref"* ]]
+# From the root of the sources, without the options of the make that runs the tests.
+make_alone() {
+    env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -s -C "$BATS_TEST_DIRNAME/../.." "$@"
 }
 
-@test "stand-in: losses and a network agree with PyTorch's numbers" {
+@test "every architecture that nvcc knows compiles without a warning" {
+    command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || skip "there is no nvcc"
+    run -0 make_alone BUILD="$BATS_FILE_TMPDIR/archs" "$BATS_FILE_TMPDIR/archs/cuda-all.fatbin"
+    [ -s archs/cuda-all.fatbin ]
+}
+
+@test "stand-in: make check-cuda: operators, slopes, PyTorch's numbers, a training run" {
     need_standin
-    golden=$BATS_TEST_DIRNAME/../golden
-    run -0 "$BUILD/tests/golden" --device cuda "$golden/loss" \
-        "$golden/net/bninception_s64_b2_gap_frozen.safetensors"
-    [[ $output != *"not ok"* ]]
-    [[ $output == *"net/bninception_s64_b2_gap_frozen.safetensors on cuda"* ]]
+    run -0 "$BATS_TEST_DIRNAME/../cuda/check.sh" "$BUILD/check-cuda-emu/bin" quick
+    [[ $output == *"conv: cuda against ref"* ]]
+    [[ $output == *"resnet18_s64_b3_gap_batch.safetensors on cuda"* ]]
+    [[ $output == *"ok 2 - a resumed run, the same losses"* ]]
+    [[ $(tail -n 1 <<<"$output") == *" passed, 0 failed" ]]
+    PS_CUDA_EMU_DEVICES=0 run -1 "$BATS_TEST_DIRNAME/../cuda/check.sh" "$BUILD/check-cuda-emu/bin" quick
+    [[ $(tail -n 1 <<<"$output") == "0 passed, "*" failed" ]]
+}
+
+@test "stand-in: make bench-cuda" {
+    need_standin
+    run -0 "$BUILD/check-cuda-emu/bin/bench" 2 32 1
+    for part in "resnet18     fp32 training" "resnet18     fp32 inference" "when the next batch is staged" \
+        "33 nearest of 500 x 512" "Norm-SoftMax with Proxy Synthesis"; do
+        [[ $output == *"$part"* ]]
+    done
 }
 
 @test "stand-in: it ends the program where a GPU or its libraries would misbehave" {

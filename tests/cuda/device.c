@@ -3,7 +3,6 @@
 #include "net/device.h"
 #include "base/err.h"
 
-#include <stddef.h>
 #include <string.h>
 
 extern const struct ps_backend_ops ps_backend_ops_cuda;
@@ -11,7 +10,7 @@ extern const struct ps_backend_ops ps_backend_ops_cuda;
 ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config)
 {
     const struct ps_backend_ops *ops =
-        strcmp(name, "cuda") == 0 ? &ps_backend_ops_cuda : &ps_backend_ref;
+        strcmp(name, "ref") == 0 ? &ps_backend_ref : &ps_backend_ops_cuda;
     char message[512] = "";
     ps_backend *backend = ops->open(config, message, sizeof message);
     if (!backend)

@@ -1,0 +1,106 @@
+/*
+ * gradients [DEVICE] [CASES]: backward of every operator against the slope of its own forward, by
+ * central differences along random directions, in float32. Speaks TAP.
+ */
+#include "net/device.h"
+#include "tests/backend/case.h"
+
+static const char *const names[] = {"conv",    "bn",      "relu",   "add",   "concat",
+                                    "maxpool", "avgpool", "global", "linear"};
+static const double step = 1e-3;
+static double worst;
+
+static double product(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* The output's product with dout. */
+static double project(struct op_run *r, const struct op_case *c, const struct op_values *v)
+{
+    size_t n = shape_count(c->out);
+    float *out = need_memory(n, sizeof *out);
+    run_put(r, c, v);
+    run_forward(r);
+    need(!r->be->ops->act_get(r->be, r->out, out), r->be, "act_get");
+    double sum = product(out, v->dout, n);
+    free(out);
+    return sum;
+}
+
+/* Is the slope along a random direction in x (n), which v holds, that of its gradient? */
+static bool check_slope(struct op_run *r, const struct op_case *c, const struct op_values *v,
+                        float *x, const float *dx, size_t n, struct ps_rng *rng)
+{
+    float *along = random_floats(rng, n, 0, 1), *old = need_memory(n, sizeof *old);
+    memcpy(old, x, n * sizeof *x);
+    double side[2];
+    for (int s = 0; s < 2; s++) {
+        for (size_t i = 0; i < n; i++)
+            x[i] = old[i] + (float)(s ? step : -step) * along[i];
+        side[s] = project(r, c, v);
+    }
+    memcpy(x, old, n * sizeof *x);
+    double slope = (side[1] - side[0]) / (2 * step), found = product(dx, along, n);
+    double error = fabs(slope - found) / (sqrt(product(dx, dx, n)) + 1);
+    worst = fmax(worst, error);
+    free(along);
+    free(old);
+    return error < 0.05;
+}
+
+static bool check_case(ps_backend *be, enum ps_op op, struct ps_rng *rng)
+{
+    static const bool all[CASE_INPUTS] = {true, true, true, true};
+    struct op_case c = case_random(rng, op, 9, 6);
+    struct op_values v = case_values(rng, &c);
+    struct op_run r = run_new(be, &c, PS_TRAIN, &v, all);
+    float *din[CASE_INPUTS], *grads = need_memory(c.params, sizeof *grads);
+    bool passed = true;
+    char text[CASE_TEXT];
+    project(&r, &c, &v);
+    run_backward(&r, v.dout, r.grads, false);
+    need(!be->ops->vec_get(be, r.grads, 0, grads, c.params), be, "vec_get");
+    for (int i = 0; i < c.inputs; i++) {
+        din[i] = need_memory(shape_count(c.in[i]), sizeof **din);
+        need(!be->ops->act_get(be, r.din[i], din[i]), be, "act_get");
+    }
+    for (int i = 0; i < c.inputs; i++) {
+        passed &= check_slope(&r, &c, &v, v.in[i], din[i], shape_count(c.in[i]), rng);
+        free(din[i]);
+    }
+    if (c.params)
+        passed &= check_slope(&r, &c, &v, v.params, grads, c.params, rng);
+    if (!passed)
+        printf("# %s\n", case_text(&c, text));
+    free(grads);
+    run_free(&r, &c);
+    values_free(&v);
+    return passed;
+}
+
+int main(int argc, char **argv)
+{
+    const char *device = argc > 1 ? argv[1] : "cuda";
+    long cases = argc > 2 ? strtol(argv[2], NULL, 10) : 20;
+    ps_backend *be = ps_device_open(device, &(struct ps_backend_config){.threads = 2});
+    need(be != NULL, NULL, "the device cannot be opened");
+    int failed = 0;
+    printf("1..%d\n", PS_OP_LINEAR + 1);
+    for (int op = PS_OP_CONV; op <= PS_OP_LINEAR; op++) {
+        int wrong = 0;
+        worst = 0;
+        for (long i = 0; i < cases; i++) {
+            struct ps_rng rng = ps_rng_stream(7, PS_RNG_TEST, (uint64_t)op, (uint64_t)i);
+            wrong += !check_case(be, (enum ps_op)op, &rng);
+        }
+        failed += wrong > 0;
+        printf("%sok %d - %s: gradients against slopes, worst error %.1e\n", wrong ? "not " : "",
+               op + 1, names[op], worst);
+    }
+    be->ops->close(be);
+    return failed != 0;
+}
