@@ -16,8 +16,8 @@ cuda=$(dirname "$(dirname "$(realpath "$(command -v nvcc || echo /usr/local/cuda
 if [ -e "$cuda/include/cudnn.h" ]; then
     flags+=(-isystem "$cuda/include")
 else
-    mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -Ev '^(kernels/cuda|tests/cuda-emu)/')
-    echo "lint: without the CUDA headers kernels/cuda/*.c and tests/cuda-emu/*.c are left out"
+    mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -Ev '^(kernels/cuda|tests/cuda|tests/cuda-emu)/')
+    echo "lint: without the CUDA headers kernels/cuda/, tests/cuda/ and tests/cuda-emu/ are left out"
 fi
 for source in "${sources[@]}"; do
     gcc -fsyntax-only -fopenmp "${flags[@]}" "${packages[@]}" "$source" || fail "$source: gcc"

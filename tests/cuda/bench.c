@@ -182,7 +182,7 @@ static void bench_neighbours(void)
     if (size < SMALL)
         queries = batch;
     ps_backend *be = ps_device_open("cuda", &(struct ps_backend_config){0});
-    must(be ? PS_OK : (int)ps_error_code());
+    must(be ? PS_OK : PS_EBACKEND);
     ps_vec *x = random_vector(be, queries * dim), *y = random_vector(be, rows * dim);
     float *value = ps_calloc(queries * k, sizeof *value);
     int32_t *index = ps_calloc(queries * k, sizeof *index);
@@ -243,7 +243,7 @@ int main(int argc, char **argv)
         return 2;
     }
     ps_backend *be = ps_device_open("cuda", &(struct ps_backend_config){0});
-    must(be ? PS_OK : (int)ps_error_code());
+    must(be ? PS_OK : PS_EBACKEND);
     printf("# %s; batch %zu, images of %d\n", be->ops->describe(be), batch, size);
     ps_device_close(be);
     find_peak();

@@ -34,8 +34,10 @@ static void expect(struct text *t, char c)
 static char *string(struct text *t)
 {
     expect(t, '"');
+    if (!t->at)
+        return NULL;
     char *start = t->at, *to = t->at;
-    while (t->at && *t->at && *t->at != '"') {
+    while (*t->at && *t->at != '"') {
         if (*t->at == '\\')
             t->at++;
         *to++ = t->at[-1] == '\\' && *t->at == 'n' ? '\n' : *t->at;

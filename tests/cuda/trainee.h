@@ -66,9 +66,9 @@ static inline void trainee_open(struct trainee *t, const char *device, const cha
     snprintf(t->spec.backbone, sizeof t->spec.backbone, "%s", backbone);
     t->spec.input = ps_net_default_input(backbone);
     t->backend = ps_device_open(device, &(struct ps_backend_config){.precision = precision});
-    must(t->backend ? PS_OK : (int)ps_error_code());
+    must(t->backend ? PS_OK : PS_EBACKEND);
     t->net = ps_net_new(t->backend, &t->spec, classes);
-    must(t->net ? ps_net_init(t->net, 1) : (int)ps_error_code());
+    must(t->net ? ps_net_init(t->net, 1) : PS_EBACKEND);
     struct ps_loss_settings loss = {.kind = 1, .m = -1, .tau = -1, .mu = 1};
     must(ps_loss_settings_complete(&loss));
     t->loss = ps_loss_new(t->backend, &loss, classes, (size_t)t->spec.dim, batch);
@@ -78,7 +78,7 @@ static inline void trainee_open(struct trainee *t, const char *device, const cha
     t->images = ps_calloc(batch, image_bytes(t));
     t->labels = ps_calloc(batch, sizeof *t->labels);
     t->lambda = ps_calloc(batch, sizeof *t->lambda);
-    must(t->loss && t->dx && t->images && t->labels && t->lambda ? PS_OK : (int)ps_error_code());
+    must(t->loss && t->dx && t->images && t->labels && t->lambda ? PS_OK : PS_EBACKEND);
     draw_images(t, 0);
 }
 
