@@ -116,7 +116,7 @@ static int run(char **paths, int count, const struct settings *settings)
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.device = "auto", .batch = 128, .workers = 4, .level = 3};
+    struct settings settings = {.device = "auto", .batch = 128, .workers = 4, .level = 1};
     struct ps_opt options[] = {
         {.kind = PS_OPT_TEXT,
          .letter = 'm',
