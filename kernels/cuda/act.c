@@ -48,7 +48,9 @@ size_t cuda_act_bytes(ps_backend *be, struct ps_shape shape)
                   shape.h, shape.w);
         return 0;
     }
-    size_t bytes = count * sizeof(float);
+    /* what the linear layer gives is float32 always */
+    bool small = shape.h == 1 && shape.w == 1;
+    size_t bytes = count * (small ? sizeof(float) : cuda_elements[((struct cuda *)be)->type].bytes);
     return (bytes + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
 }
 
@@ -69,8 +71,9 @@ ps_act *cuda_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t 
         return NULL;
     }
     act->shape = shape;
+    act->type = cuda->type;
     count_of(shape, &act->count);
-    act->data = (float *)(void *)(mem->data + offset);
+    act->data = mem->data + offset;
     return act;
 }
 
@@ -87,7 +90,8 @@ int cuda_act_put(ps_backend *be, ps_act *act, const float *nchw)
     if (cuda_need(cuda, &cuda->work, bytes) || cuda_upload(cuda, cuda->work.memory, nchw, bytes))
         return -1;
     return cuda_check(
-        cuda, ps_cuda_to_channels_last(cuda->work.memory, act->data, act->shape, cuda->stream),
+        cuda,
+        ps_cuda_to_channels_last(cuda->work.memory, act->data, act->type, act->shape, cuda->stream),
         "change of layout");
 }
 
@@ -96,9 +100,10 @@ int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw)
     struct cuda *cuda = cuda_enter(be);
     size_t bytes = act->count * sizeof *nchw;
     if (cuda_need(cuda, &cuda->work, bytes) ||
-        cuda_check(
-            cuda, ps_cuda_to_channels_first(act->data, cuda->work.memory, act->shape, cuda->stream),
-            "change of layout"))
+        cuda_check(cuda,
+                   ps_cuda_to_channels_first(act->data, act->type, cuda->work.memory, act->shape,
+                                             cuda->stream),
+                   "change of layout"))
         return -1;
     return cuda_download(cuda, nchw, cuda->work.memory, bytes);
 }
@@ -106,10 +111,12 @@ int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw)
 int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
 {
     struct cuda *cuda = cuda_enter(be);
-    if (dst->count != src->count)
+    if (dst->count != src->count || dst->type != src->type)
         return cuda_fail(cuda, "act_add: shapes differ");
-    return cuda_check(cuda, ps_cuda_axpby(1, dst->data, 1, src->data, dst->count, cuda->stream),
-                      "act_add");
+    return cuda_check(
+        cuda,
+        ps_cuda_add(dst->data, src->data, dst->data, dst->type, false, dst->count, cuda->stream),
+        "act_add");
 }
 
 /* The elements of a matrix as large as the activation; NULL with the reason. */
@@ -129,12 +136,16 @@ int cuda_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
 {
     struct cuda *cuda = cuda_enter(be);
     float *x = same_elements(cuda, act, out);
-    return x ? cuda_copy(cuda, x, act->data, act->count) : -1;
+    return x ? cuda_check(cuda, ps_cuda_widen(act->data, act->type, x, act->count, cuda->stream),
+                          "act_to_mat")
+             : -1;
 }
 
 int cuda_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in)
 {
     struct cuda *cuda = cuda_enter(be);
     const float *x = same_elements(cuda, act, in);
-    return x ? cuda_copy(cuda, act->data, x, act->count) : -1;
+    return x ? cuda_check(cuda, ps_cuda_narrow(x, act->data, act->type, act->count, cuda->stream),
+                          "act_from_mat")
+             : -1;
 }

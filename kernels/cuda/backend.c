@@ -1,9 +1,28 @@
 /* The CUDA backend: cuDNN for convolutions, cuBLAS for products, own kernels for the rest. */
-#include "kernels/cuda/host.h"
+#include "kernels/choices.h"
+#include "kernels/cuda/conv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+const struct cuda_element cuda_elements[] = {
+    [PS_CUDA_F32] = {4, CUDNN_DATA_FLOAT, CUDA_R_32F},
+    [PS_CUDA_BF16] = {2, CUDNN_DATA_BFLOAT16, CUDA_R_16BF},
+    [PS_CUDA_F16] = {2, CUDNN_DATA_HALF, CUDA_R_16F},
+};
+
+/* What a precision is made of. */
+static const struct {
+    const char *name;
+    enum ps_cuda_type type;
+    int least_major; /* compute capability of devices that have it */
+} precisions[] = {
+    [PS_PRECISION_FP32] = {"float32", PS_CUDA_F32, 0},
+    [PS_PRECISION_TF32] = {"TF32", PS_CUDA_F32, 8},
+    [PS_PRECISION_BF16] = {"bfloat16", PS_CUDA_BF16, 8},
+    [PS_PRECISION_FP16] = {"half", PS_CUDA_F16, 7},
+};
 
 int cuda_fail(struct cuda *cuda, const char *format, ...)
 {
@@ -67,6 +86,7 @@ static void stop(struct cuda *cuda)
     if (cuda->copies)
         cudaStreamDestroy(cuda->copies);
     cudaStreamDestroy(cuda->stream);
+    ps_choices_close(cuda->choices);
 }
 
 static void cuda_close(ps_backend *be)
@@ -93,7 +113,7 @@ static int choose_device(struct cuda *cuda, const char *name)
     return cuda_check(cuda, cudaSetDevice(cuda->device), "cudaSetDevice");
 }
 
-static int start(struct cuda *cuda)
+static int start(struct cuda *cuda, const char *cache)
 {
     struct cudaDeviceProp properties;
     if (cuda_check(cuda, cudaGetDeviceProperties(&properties, cuda->device), "device properties") ||
@@ -103,29 +123,39 @@ static int start(struct cuda *cuda)
                    "stream") ||
         cuda_transfer_open(cuda) || cuda_check_blas(cuda, cublasCreate(&cuda->blas), "cuBLAS") ||
         cuda_check_blas(cuda, cublasSetStream(cuda->blas, cuda->stream), "cuBLAS") ||
+        cuda_check_blas(
+            cuda,
+            cublasSetMathMode(cuda->blas,
+                              (cublasMath_t)(CUBLAS_DEFAULT_MATH |
+                                             CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
+            "cuBLAS") ||
         cuda_check_dnn(cuda, cudnnCreate(&cuda->dnn), "cuDNN") ||
         cuda_check_dnn(cuda, cudnnSetStream(cuda->dnn, cuda->stream), "cuDNN"))
         return -1;
+    if (properties.major < precisions[cuda->precision].least_major)
+        return cuda_fail(cuda, "%.60s (compute capability %d.%d) does not compute in %s (use --precision fp32)",
+                         properties.name, properties.major, properties.minor,
+                         precisions[cuda->precision].name);
+    if (cache && !(cuda->choices = cuda_choices_open(cuda, cache, properties.name)))
+        return -1;
     size_t version = cudnnGetVersion();
-    snprintf(cuda->text, sizeof cuda->text, "%.60s, %zu GiB, cuDNN %zu.%zu.%zu, float32",
+    snprintf(cuda->text, sizeof cuda->text, "%.60s, %zu GiB, cuDNN %zu.%zu.%zu, %s, algorithms %s",
              properties.name, properties.totalGlobalMem >> 30, version / 10000, version / 100 % 100,
-             version % 100);
+             version % 100, precisions[cuda->precision].name, cache ? "by measurement" : "by rule");
     return 0;
 }
 
 static ps_backend *cuda_open(const struct ps_backend_config *config, char *message, size_t size)
 {
-    if (config->precision != PS_PRECISION_FP32) {
-        snprintf(message, size, "computes in float32 only (use --precision fp32)");
-        return NULL;
-    }
     struct cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) {
         snprintf(message, size, "out of memory");
         return NULL;
     }
     cuda->base.ops = &ps_backend_ops_cuda;
-    if (choose_device(cuda, config->device) == 0 && start(cuda) == 0)
+    cuda->precision = config->precision;
+    cuda->type = precisions[config->precision].type;
+    if (choose_device(cuda, config->device) == 0 && start(cuda, config->cache) == 0)
         return &cuda->base;
     snprintf(message, size, "%s", cuda->error);
     cuda_close(&cuda->base);

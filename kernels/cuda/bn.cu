@@ -2,8 +2,7 @@
  * Batch normalisation with the statistics of the batch. Sums over the rows go in two stages: each
  * of PS_CUDA_SPLITS groups of blocks adds up a part of the rows, then the parts are added in order.
  */
-#include "kernels/cuda/device.cuh"
-#include "kernels/cuda/operators.h"
+#include "kernels/cuda/elements.cuh"
 
 namespace
 {
@@ -12,29 +11,32 @@ constexpr int GROUPS = 8; /* threads that share the rows of a column, in a block
 
 /* The two numbers of an element that are summed: x and nothing, squares about a mean, or dy and
  * dy xhat. */
-struct plain {
-    const float *x;
+template <typename T> struct plain {
+    const T *x;
     __device__ void operator()(size_t i, int, double *sum) const
     {
-        sum[0] += static_cast<double>(x[i]);
+        sum[0] += static_cast<double>(ps::widen(x[i]));
     }
 };
 
-struct centered {
-    const float *x, *mean;
+template <typename T> struct centered {
+    const T *x;
+    const float *mean;
     __device__ void operator()(size_t i, int c, double *sum) const
     {
-        double d = static_cast<double>(x[i] - mean[c]);
+        double d = static_cast<double>(ps::widen(x[i]) - mean[c]);
         sum[0] += d * d;
     }
 };
 
-struct slopes {
-    const float *x, *dy, *mean, *inverse;
+template <typename T> struct slopes {
+    const T *x, *dy;
+    const float *mean, *inverse;
     __device__ void operator()(size_t i, int c, double *sum) const
     {
-        sum[0] += static_cast<double>(dy[i]);
-        sum[1] += static_cast<double>(dy[i] * ((x[i] - mean[c]) * inverse[c]));
+        float slope = ps::widen(dy[i]);
+        sum[0] += static_cast<double>(slope);
+        sum[1] += static_cast<double>(slope * ((ps::widen(x[i]) - mean[c]) * inverse[c]));
     }
 };
 
@@ -90,12 +92,14 @@ __global__ void variance_kernel(const double *partial, int splits, size_t rows, 
     }
 }
 
-__global__ void apply_kernel(const float *x, float *y, const float *gamma, const float *beta,
+template <typename T>
+__global__ void apply_kernel(const T *x, T *y, const float *gamma, const float *beta,
                              const float *saved, size_t n, size_t channels)
 {
     for (size_t i = ps::global_thread(); i < n; i += ps::all_threads()) {
         size_t c = i % channels;
-        y[i] = (x[i] - saved[c]) * saved[channels + c] * gamma[c] + beta[c];
+        float xhat = (ps::widen(x[i]) - saved[c]) * saved[channels + c];
+        ps::store(y + i, xhat * gamma[c] + beta[c]);
     }
 }
 
@@ -114,14 +118,16 @@ __global__ void sums_kernel(const double *partial, int splits, size_t channels, 
     }
 }
 
-__global__ void apply_grad_kernel(const float *x, const float *dy, float *dx, const float *gamma,
+template <typename T>
+__global__ void apply_grad_kernel(const T *x, const T *dy, T *dx, const float *gamma,
                                   const float *saved, const float *sums, size_t n, size_t channels,
                                   float count)
 {
     for (size_t i = ps::global_thread(); i < n; i += ps::all_threads()) {
         size_t c = i % channels;
-        float inverse = saved[channels + c], xhat = (x[i] - saved[c]) * inverse;
-        dx[i] = gamma[c] * inverse * (dy[i] - sums[c] / count - xhat * sums[channels + c] / count);
+        float inverse = saved[channels + c], xhat = (ps::widen(x[i]) - saved[c]) * inverse;
+        float slope = ps::widen(dy[i]) - sums[c] / count - xhat * sums[channels + c] / count;
+        ps::store(dx + i, gamma[c] * inverse * slope);
     }
 }
 
@@ -136,42 +142,60 @@ int reduce_columns(Terms terms, size_t rows, int channels, double *partial, ps_c
     return static_cast<int>(splits);
 }
 
-} // namespace
-
-int ps_cuda_batch_norm(const float *x, float *y, const struct ps_cuda_batch_bn *bn, size_t rows,
-                       int channels, double *scratch, float *saved, ps_cuda_stream stream)
+template <typename T>
+int batch_norm(const T *x, T *y, const ps_cuda_batch_bn &bn, size_t rows, int channels,
+               double *scratch, float *saved, ps_cuda_stream stream)
 {
     size_t width = static_cast<size_t>(channels), n = rows * width;
     unsigned blocks = ps::loop_blocks(width);
-    int splits = reduce_columns(plain{x}, rows, channels, scratch, stream);
+    int splits = reduce_columns(plain<T>{x}, rows, channels, scratch, stream);
     PS_LAUNCH(mean_kernel, blocks, ps::BLOCK, stream, scratch, splits, rows, width, saved);
-    reduce_columns(centered{x, saved}, rows, channels, scratch, stream);
-    PS_LAUNCH(variance_kernel, blocks, ps::BLOCK, stream, scratch, splits, rows, width, *bn, saved);
-    PS_LAUNCH(apply_kernel, ps::loop_blocks(n), ps::BLOCK, stream, x, y, bn->gamma, bn->beta, saved,
-              n, width);
+    reduce_columns(centered<T>{x, saved}, rows, channels, scratch, stream);
+    PS_LAUNCH(variance_kernel, blocks, ps::BLOCK, stream, scratch, splits, rows, width, bn, saved);
+    PS_LAUNCH(apply_kernel<T>, ps::loop_blocks(n), ps::BLOCK, stream, x, y, bn.gamma, bn.beta,
+              saved, n, width);
     return cudaGetLastError();
 }
 
-int ps_cuda_batch_norm_grad(const float *x, const float *dy, const float *gamma, const float *saved,
-                            float *dgamma, float *dbeta, float *dx, bool accumulate, size_t rows,
-                            int channels, double *scratch, float *sums, ps_cuda_stream stream)
+} // namespace
+
+int ps_cuda_batch_norm(const void *x, void *y, enum ps_cuda_type type,
+                       const struct ps_cuda_batch_bn *bn, size_t rows, int channels,
+                       double *scratch, float *saved, ps_cuda_stream stream)
+{
+    PS_BY_TYPE(type, return batch_norm(static_cast<const T *>(x), static_cast<T *>(y), *bn, rows,
+                                       channels, scratch, saved, stream));
+    return cudaErrorInvalidValue;
+}
+
+int ps_cuda_batch_norm_grad(const void *x, const void *dy, void *dx, enum ps_cuda_type type,
+                            const float *gamma, const float *saved, float *dgamma, float *dbeta,
+                            bool accumulate, size_t rows, int channels, double *scratch,
+                            float *sums, ps_cuda_stream stream)
 {
     size_t width = static_cast<size_t>(channels), n = rows * width;
-    int splits =
-        reduce_columns(slopes{x, dy, saved, saved + width}, rows, channels, scratch, stream);
+    int splits = 0;
+    PS_BY_TYPE(type,
+               splits = reduce_columns(slopes<T>{static_cast<const T *>(x),
+                                                 static_cast<const T *>(dy), saved, saved + width},
+                                       rows, channels, scratch, stream));
     PS_LAUNCH(sums_kernel, ps::loop_blocks(width), ps::BLOCK, stream, scratch, splits, width, sums,
               dbeta, dgamma, accumulate);
     if (dx)
-        PS_LAUNCH(apply_grad_kernel, ps::loop_blocks(n), ps::BLOCK, stream, x, dy, dx, gamma, saved,
-                  sums, n, width, static_cast<float>(rows));
+        PS_BY_TYPE(type, PS_LAUNCH(apply_grad_kernel<T>, ps::loop_blocks(n), ps::BLOCK, stream,
+                                   static_cast<const T *>(x), static_cast<const T *>(dy),
+                                   static_cast<T *>(dx), gamma, saved, sums, n, width,
+                                   static_cast<float>(rows)));
     return cudaGetLastError();
 }
 
-int ps_cuda_column_sums(const float *x, float *out, bool accumulate, size_t rows, int channels,
-                        double *scratch, ps_cuda_stream stream)
+int ps_cuda_column_sums(const void *x, enum ps_cuda_type type, float *out, bool accumulate,
+                        size_t rows, int channels, double *scratch, ps_cuda_stream stream)
 {
     size_t width = static_cast<size_t>(channels);
-    int splits = reduce_columns(plain{x}, rows, channels, scratch, stream);
+    int splits = 0;
+    PS_BY_TYPE(type, splits = reduce_columns(plain<T>{static_cast<const T *>(x)}, rows, channels,
+                                             scratch, stream));
     PS_LAUNCH(sums_kernel, ps::loop_blocks(width), ps::BLOCK, stream, scratch, splits, width,
               nullptr, out, nullptr, accumulate);
     return cudaGetLastError();

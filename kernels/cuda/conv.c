@@ -1,29 +1,12 @@
 /*
  * Convolution by cuDNN on channels-last tensors. Frozen batch normalisation is folded into a copy
- * of the weights (METHOD.md 3), which cuDNN reads as (O, k, k, I). Of the algorithms that cuDNN
- * proposes, the first one is taken that is deterministic, keeps float32 (no TF32) and needs a
- * bounded workspace: a rule, not a measurement, so that the same command gives the same bytes.
+ * of the weights (METHOD.md 3), which cuDNN reads as (O, k, k, I). Bias, residual and ReLU are done
+ * by the convolution itself where cuDNN can, else by a kernel behind it.
  */
-#include "kernels/cuda/host.h"
+#include "kernels/cuda/conv.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { PROPOSALS = 16 };
-static const size_t workspace_limit = (size_t)1 << 30;
-
-struct conv_node {
-    ps_node node;
-    cudnnTensorDescriptor_t x, y;
-    cudnnFilterDescriptor_t w;
-    cudnnConvolutionDescriptor_t conv;
-    cudnnConvolutionFwdAlgo_t forward;
-    cudnnConvolutionBwdDataAlgo_t data;
-    cudnnConvolutionBwdFilterAlgo_t filter;
-    size_t weights; /* O I k k */
-    float *weight;  /* (O, k, k, I), folded */
-    float *bias;    /* (O), folded; only with bn */
-};
 
 static bool folds(const struct conv_node *c)
 {
@@ -41,143 +24,129 @@ static int describe_tensor(struct cuda *cuda, cudnnTensorDescriptor_t *t, struct
 {
     if (cuda_check_dnn(cuda, cudnnCreateTensorDescriptor(t), "tensor descriptor"))
         return -1;
-    return cuda_check_dnn(
-        cuda,
-        cudnnSetTensor4dDescriptor(*t, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, s.n, s.c, s.h, s.w),
-        "tensor descriptor");
+    return cuda_check_dnn(cuda,
+                          cudnnSetTensor4dDescriptor(*t, CUDNN_TENSOR_NHWC,
+                                                     cuda_elements[cuda->type].dnn, s.n, s.c, s.h,
+                                                     s.w),
+                          "tensor descriptor");
 }
 
-static int describe_conv(struct cuda *cuda, struct conv_node *c)
+int cuda_conv_ask(struct cuda *cuda, struct conv_node *c, enum conv_pass pass)
+{
+    cudnnMathType_t math =
+        cuda->precision == PS_PRECISION_FP32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
+    return cuda_check_dnn(cuda, cudnnSetConvolutionMathType(c->conv[pass], math), "convolution");
+}
+
+static int describe_pass(struct cuda *cuda, struct conv_node *c, enum conv_pass pass)
 {
     const struct ps_op_desc *d = &c->node.desc;
-    struct ps_shape f = filter_shape(c);
-    if (describe_tensor(cuda, &c->x, c->node.in[0]->shape) ||
-        describe_tensor(cuda, &c->y, c->node.out->shape) ||
-        cuda_check_dnn(cuda, cudnnCreateFilterDescriptor(&c->w), "filter descriptor") ||
+    if (cuda_check_dnn(cuda, cudnnCreateConvolutionDescriptor(&c->conv[pass]), "convolution") ||
         cuda_check_dnn(cuda,
-                       cudnnSetFilter4dDescriptor(c->w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, f.n,
-                                                  f.c, f.h, f.w),
-                       "filter descriptor") ||
-        cuda_check_dnn(cuda, cudnnCreateConvolutionDescriptor(&c->conv), "convolution"))
-        return -1;
-    if (cuda_check_dnn(cuda,
-                       cudnnSetConvolution2dDescriptor(c->conv, d->pad, d->pad, d->stride,
+                       cudnnSetConvolution2dDescriptor(c->conv[pass], d->pad, d->pad, d->stride,
                                                        d->stride, 1, 1, CUDNN_CROSS_CORRELATION,
                                                        CUDNN_DATA_FLOAT),
                        "convolution"))
         return -1;
-    return cuda_check_dnn(cuda, cudnnSetConvolutionMathType(c->conv, CUDNN_FMA_MATH),
-                          "convolution");
+    return cuda_conv_ask(cuda, c, pass);
 }
 
-static bool usable(cudnnStatus_t status, cudnnDeterminism_t determinism, cudnnMathType_t math)
+/* The fused call wants NaN not to pass ReLU; our kernel lets it. */
+static int describe_activation(struct cuda *cuda, struct conv_node *c)
 {
-    return status == CUDNN_STATUS_SUCCESS && determinism == CUDNN_DETERMINISTIC &&
-           (math == CUDNN_FMA_MATH || math == CUDNN_DEFAULT_MATH);
-}
-
-static int none_usable(struct cuda *cuda, const struct conv_node *c, const char *pass)
-{
-    return cuda_fail(cuda, "%s: cuDNN has no deterministic float32 algorithm for the %s pass",
-                     c->node.text, pass);
-}
-
-static int choose_forward(struct cuda *cuda, struct conv_node *c)
-{
-    cudnnConvolutionFwdAlgoPerf_t found[PROPOSALS];
-    int count = 0;
-    if (cuda_check_dnn(cuda,
-                       cudnnGetConvolutionForwardAlgorithm_v7(cuda->dnn, c->x, c->w, c->conv, c->y,
-                                                              PROPOSALS, &count, found),
-                       "choice of an algorithm"))
+    cudnnActivationMode_t mode =
+        c->node.desc.relu ? CUDNN_ACTIVATION_RELU : CUDNN_ACTIVATION_IDENTITY;
+    if (cuda_check_dnn(cuda, cudnnCreateActivationDescriptor(&c->activation), "activation"))
         return -1;
-    for (int i = 0; i < count; i++) {
-        size_t bytes;
-        if (usable(found[i].status, found[i].determinism, found[i].mathType) &&
-            cudnnGetConvolutionForwardWorkspaceSize(cuda->dnn, c->x, c->w, c->conv, c->y,
-                                                    found[i].algo,
-                                                    &bytes) == CUDNN_STATUS_SUCCESS &&
-            bytes <= workspace_limit) {
-            c->forward = found[i].algo;
-            return cuda_need(cuda, &cuda->workspace, bytes);
-        }
-    }
-    return none_usable(cuda, c, "forward");
+    return cuda_check_dnn(
+        cuda, cudnnSetActivationDescriptor(c->activation, mode, CUDNN_NOT_PROPAGATE_NAN, 0),
+        "activation");
 }
 
-static int choose_data(struct cuda *cuda, struct conv_node *c)
+static int describe(struct cuda *cuda, struct conv_node *c)
 {
-    cudnnConvolutionBwdDataAlgoPerf_t found[PROPOSALS];
-    int count = 0;
-    if (cuda_check_dnn(cuda,
-                       cudnnGetConvolutionBackwardDataAlgorithm_v7(cuda->dnn, c->w, c->y, c->conv,
-                                                                   c->x, PROPOSALS, &count, found),
-                       "choice of an algorithm"))
+    struct ps_shape f = filter_shape(c);
+    if (describe_tensor(cuda, &c->x, c->node.in[0]->shape) ||
+        describe_tensor(cuda, &c->y, c->node.out->shape) ||
+        describe_tensor(cuda, &c->bias_shape, (struct ps_shape){1, f.n, 1, 1}) ||
+        cuda_check_dnn(cuda, cudnnCreateFilterDescriptor(&c->w), "filter descriptor") ||
+        cuda_check_dnn(cuda,
+                       cudnnSetFilter4dDescriptor(c->w, cuda_elements[cuda->type].dnn,
+                                                  CUDNN_TENSOR_NHWC, f.n, f.c, f.h, f.w),
+                       "filter descriptor") ||
+        describe_activation(cuda, c))
         return -1;
-    for (int i = 0; i < count; i++) {
-        size_t bytes;
-        if (usable(found[i].status, found[i].determinism, found[i].mathType) &&
-            cudnnGetConvolutionBackwardDataWorkspaceSize(cuda->dnn, c->w, c->y, c->conv, c->x,
-                                                         found[i].algo,
-                                                         &bytes) == CUDNN_STATUS_SUCCESS &&
-            bytes <= workspace_limit) {
-            c->data = found[i].algo;
-            return cuda_need(cuda, &cuda->workspace, bytes);
-        }
-    }
-    return none_usable(cuda, c, "backward data");
+    for (int pass = 0; pass < CONV_PASSES; pass++)
+        if (describe_pass(cuda, c, (enum conv_pass)pass))
+            return -1;
+    return 0;
 }
 
-static int choose_filter(struct cuda *cuda, struct conv_node *c)
+static size_t aligned(size_t bytes)
 {
-    cudnnConvolutionBwdFilterAlgoPerf_t found[PROPOSALS];
-    int count = 0;
-    if (cuda_check_dnn(cuda,
-                       cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-                           cuda->dnn, c->x, c->y, c->conv, c->w, PROPOSALS, &count, found),
-                       "choice of an algorithm"))
-        return -1;
-    for (int i = 0; i < count; i++) {
-        size_t bytes;
-        if (usable(found[i].status, found[i].determinism, found[i].mathType) &&
-            cudnnGetConvolutionBackwardFilterWorkspaceSize(cuda->dnn, c->x, c->y, c->conv, c->w,
-                                                           found[i].algo,
-                                                           &bytes) == CUDNN_STATUS_SUCCESS &&
-            bytes <= workspace_limit) {
-            c->filter = found[i].algo;
-            return cuda_need(cuda, &cuda->workspace, bytes);
-        }
-    }
-    return none_usable(cuda, c, "backward filter");
+    return (bytes + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
 }
 
-/* What conv_backward takes of the shared scratch: two gradients of the weights, one of the bias,
- * partial sums of columns. */
-static size_t work_bytes(const struct conv_node *c)
+struct conv_scratch cuda_conv_scratch(const struct cuda *cuda, const struct conv_node *c)
 {
     size_t channels = (size_t)c->node.desc.out_channels;
-    return (size_t)PS_CUDA_SPLITS * 2 * channels * sizeof(double) +
-           (2 * c->weights + channels + 2 * CUDA_ALIGNMENT) * sizeof(float);
+    char *at = cuda->work.memory;
+    struct conv_scratch scratch = {.partial = (double *)(void *)at};
+    at += aligned((size_t)PS_CUDA_SPLITS * 2 * channels * sizeof(double));
+    scratch.last = at;
+    at += aligned(c->weights * cuda_elements[cuda->type].bytes);
+    scratch.first = (float *)(void *)at;
+    scratch.bias = scratch.first + c->weights;
+    return scratch;
+}
+
+static int need_scratch(struct cuda *cuda, const struct conv_node *c)
+{
+    size_t channels = (size_t)c->node.desc.out_channels;
+    return cuda_need(cuda, &cuda->work,
+                     aligned((size_t)PS_CUDA_SPLITS * 2 * channels * sizeof(double)) +
+                         aligned(c->weights * cuda_elements[cuda->type].bytes) +
+                         (c->weights + channels) * sizeof(float));
+}
+
+static cudnnStatus_t run_fused(struct cuda *cuda, const struct conv_node *c)
+{
+    const ps_node *node = &c->node;
+    const float one = 1, zero = 0;
+    const void *residual = node->desc.residual ? node->in[1]->data : NULL;
+    return cudnnConvolutionBiasActivationForward(
+        cuda->dnn, &one, c->x, node->in[0]->data, c->w, c->weight, c->conv[CONV_FORWARD],
+        (cudnnConvolutionFwdAlgo_t)c->algorithm[CONV_FORWARD], cuda->workspace.memory,
+        cuda->workspace.bytes, residual ? &one : &zero, c->y, residual ? residual : node->out->data,
+        c->bias_shape, c->bias, c->activation, c->y, node->out->data);
+}
+
+/* Whether cuDNN does the whole operator is found by trying, on whatever the memory holds. */
+static bool can_fuse(struct cuda *cuda, const struct conv_node *c)
+{
+    return c->bias &&
+           c->algorithm[CONV_FORWARD] == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM &&
+           run_fused(cuda, c) == CUDNN_STATUS_SUCCESS;
 }
 
 static int conv_prepare(struct cuda *cuda, ps_node *node)
 {
     struct conv_node *c = (struct conv_node *)node;
     struct ps_shape f = filter_shape(c);
+    size_t element = cuda_elements[cuda->type].bytes;
+    bool has_bias = folds(c) || node->desc.bias != PS_ABSENT;
     c->weights = (size_t)f.n * (size_t)f.c * (size_t)f.h * (size_t)f.w;
-    if (describe_conv(cuda, c) || choose_forward(cuda, c) ||
-        cuda_need(cuda, &cuda->work, work_bytes(c)))
+    if (!(c->weight = cuda_alloc(cuda, c->weights * element)) ||
+        (has_bias && !(c->bias = cuda_alloc(cuda, (size_t)f.n * element))) ||
+        need_scratch(cuda, c) || describe(cuda, c) || cuda_conv_choose(cuda, c, CONV_FORWARD) ||
+        (node->din[0] && cuda_conv_choose(cuda, c, CONV_DATA)) ||
+        (node->mode == PS_TRAIN && cuda_conv_choose(cuda, c, CONV_FILTER)))
         return -1;
-    if (node->din[0] && choose_data(cuda, c))
-        return -1;
-    if (node->mode == PS_TRAIN && choose_filter(cuda, c))
-        return -1;
-    if (!(c->weight = cuda_alloc(cuda, c->weights * sizeof *c->weight)) ||
-        (folds(c) && !(c->bias = cuda_alloc(cuda, (size_t)f.n * sizeof *c->bias))))
-        return -1;
+    c->fused = can_fuse(cuda, c);
     size_t length = strlen(node->text);
-    snprintf(node->text + length, sizeof node->text - length, ": cuDNN algorithms %d %d %d",
-             (int)c->forward, (int)c->data, (int)c->filter);
+    snprintf(node->text + length, sizeof node->text - length, ": cuDNN algorithms %d %d %d%s",
+             c->algorithm[CONV_FORWARD], c->algorithm[CONV_DATA], c->algorithm[CONV_FILTER],
+             c->fused ? ", fused" : "");
     return 0;
 }
 
@@ -191,42 +160,52 @@ static int conv_update(struct cuda *cuda, ps_node *node, const float *params, co
 {
     struct conv_node *c = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
-    const float *plain = params + d->weight;
+    const float *weight = params + d->weight, *bias = cuda_at(params, d->bias);
     if (folds(c)) {
         struct ps_cuda_bn bn = bn_of(d, params, state);
+        struct conv_scratch scratch = cuda_conv_scratch(cuda, c);
         int fan = (int)(c->weights / (size_t)d->out_channels);
         if (cuda_check(cuda,
-                       ps_cuda_fold(plain, cuda_at(params, d->bias), &bn, cuda->work.memory,
-                                    c->bias, d->out_channels, fan, cuda->stream),
+                       ps_cuda_fold(weight, bias, &bn, scratch.first, scratch.bias, d->out_channels,
+                                    fan, cuda->stream),
                        "fold"))
             return -1;
-        plain = cuda->work.memory;
+        weight = scratch.first;
+        bias = scratch.bias;
     }
-    return cuda_check(cuda,
-                      ps_cuda_to_channels_last(plain, c->weight, filter_shape(c), cuda->stream),
-                      "change of layout");
+    if (bias &&
+        cuda_check(cuda,
+                   ps_cuda_narrow(bias, c->bias, cuda->type, (size_t)d->out_channels, cuda->stream),
+                   "bias"))
+        return -1;
+    return cuda_check(
+        cuda,
+        ps_cuda_to_channels_last(weight, c->weight, cuda->type, filter_shape(c), cuda->stream),
+        "change of layout");
 }
 
 static int conv_forward(struct cuda *cuda, ps_node *node, const float *params, float *state)
 {
-    (void)state;
+    (void)params, (void)state;
     struct conv_node *c = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
     const float one = 1, zero = 0;
-    if (cuda_check_dnn(cuda,
-                       cudnnConvolutionForward(cuda->dnn, &one, c->x, node->in[0]->data, c->w,
-                                               c->weight, c->conv, c->forward,
-                                               cuda->workspace.memory, cuda->workspace.bytes, &zero,
-                                               c->y, node->out->data),
-                       node->text))
+    if (c->fused)
+        return cuda_check_dnn(cuda, run_fused(cuda, c), node->text);
+    if (cuda_check_dnn(
+            cuda,
+            cudnnConvolutionForward(
+                cuda->dnn, &one, c->x, node->in[0]->data, c->w, c->weight, c->conv[CONV_FORWARD],
+                (cudnnConvolutionFwdAlgo_t)c->algorithm[CONV_FORWARD], cuda->workspace.memory,
+                cuda->workspace.bytes, &zero, c->y, node->out->data),
+            node->text))
         return -1;
-    const float *bias = folds(c) ? c->bias : cuda_at(params, d->bias);
-    const float *residual = d->residual ? node->in[1]->data : NULL;
-    if (!bias && !residual && !d->relu)
+    const void *residual = d->residual ? node->in[1]->data : NULL;
+    if (!c->bias && !residual && !d->relu)
         return 0;
     return cuda_check(cuda,
-                      ps_cuda_finish(node->out->data, bias, residual, d->relu, cuda_rows(node->out),
-                                     d->out_channels, cuda->stream),
+                      ps_cuda_finish(node->out->data, c->bias, residual, node->out->type, d->relu,
+                                     cuda_rows(node->out), d->out_channels, cuda->stream),
                       "bias, residual and ReLU");
 }
 
@@ -250,38 +229,33 @@ static int give(struct cuda *cuda, struct conv_node *c, const float *params, con
                       "gradient of the fold");
 }
 
-static size_t aligned(size_t n)
-{
-    return (n + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
-}
-
 static int parameter_gradients(struct cuda *cuda, struct conv_node *c, const float *params,
                                const float *state, float *grads, bool accumulate)
 {
     const ps_node *node = &c->node;
     const struct ps_op_desc *d = &node->desc;
     const float one = 1, zero = 0;
-    size_t channels = (size_t)d->out_channels;
-    double *partial = cuda->work.memory; /* PS_CUDA_SPLITS * 2 doubles a channel: aligned */
-    float *last = (float *)(partial + (size_t)PS_CUDA_SPLITS * 2 * channels);
-    float *first = last + aligned(c->weights), *dbias = first + c->weights;
-    if (cuda_check_dnn(cuda,
-                       cudnnConvolutionBackwardFilter(cuda->dnn, &one, c->x, node->in[0]->data,
-                                                      c->y, node->dout->data, c->conv, c->filter,
-                                                      cuda->workspace.memory, cuda->workspace.bytes,
-                                                      &zero, c->w, last),
-                       node->text) ||
-        cuda_check(cuda, ps_cuda_to_channels_first(last, first, filter_shape(c), cuda->stream),
+    struct conv_scratch scratch = cuda_conv_scratch(cuda, c);
+    if (cuda_check_dnn(
+            cuda,
+            cudnnConvolutionBackwardFilter(
+                cuda->dnn, &one, c->x, node->in[0]->data, c->y, node->dout->data,
+                c->conv[CONV_FILTER], (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[CONV_FILTER],
+                cuda->workspace.memory, cuda->workspace.bytes, &zero, c->w, scratch.last),
+            node->text) ||
+        cuda_check(cuda,
+                   ps_cuda_to_channels_first(scratch.last, cuda->type, scratch.first,
+                                             filter_shape(c), cuda->stream),
                    "change of layout"))
         return -1;
-    float *to = folds(c) ? dbias : cuda_grad_at(grads, d->bias);
+    float *to = folds(c) ? scratch.bias : cuda_grad_at(grads, d->bias);
     if (to && cuda_check(cuda,
-                         ps_cuda_column_sums(node->dout->data, to, accumulate && !folds(c),
-                                             cuda_rows(node->dout), d->out_channels, partial,
-                                             cuda->stream),
+                         ps_cuda_column_sums(node->dout->data, node->dout->type, to,
+                                             accumulate && !folds(c), cuda_rows(node->dout),
+                                             d->out_channels, scratch.partial, cuda->stream),
                          "gradient of the bias"))
         return -1;
-    return give(cuda, c, params, state, first, dbias, grads, accumulate);
+    return give(cuda, c, params, state, scratch.first, scratch.bias, grads, accumulate);
 }
 
 static int conv_backward(struct cuda *cuda, ps_node *node, const float *params, const float *state,
@@ -291,12 +265,14 @@ static int conv_backward(struct cuda *cuda, ps_node *node, const float *params, 
     const float one = 1, zero = 0;
     if (cuda_finish_node_grad(cuda, node))
         return -1;
-    if (node->din[0] && cuda_check_dnn(cuda,
-                                       cudnnConvolutionBackwardData(
-                                           cuda->dnn, &one, c->w, c->weight, c->y, node->dout->data,
-                                           c->conv, c->data, cuda->workspace.memory,
-                                           cuda->workspace.bytes, &zero, c->x, node->din[0]->data),
-                                       node->text))
+    if (node->din[0] &&
+        cuda_check_dnn(
+            cuda,
+            cudnnConvolutionBackwardData(
+                cuda->dnn, &one, c->w, c->weight, c->y, node->dout->data, c->conv[CONV_DATA],
+                (cudnnConvolutionBwdDataAlgo_t)c->algorithm[CONV_DATA], cuda->workspace.memory,
+                cuda->workspace.bytes, &zero, c->x, node->din[0]->data),
+            node->text))
         return -1;
     return grads ? parameter_gradients(cuda, c, params, state, grads, accumulate) : 0;
 }
@@ -305,16 +281,19 @@ static void conv_release(struct cuda *cuda, ps_node *node)
 {
     (void)cuda;
     struct conv_node *c = (struct conv_node *)node;
+    cudnnTensorDescriptor_t tensors[] = {c->x, c->y, c->bias_shape};
     cudaFree(c->weight);
     cudaFree(c->bias);
-    if (c->conv)
-        cudnnDestroyConvolutionDescriptor(c->conv);
+    for (int pass = 0; pass < CONV_PASSES; pass++)
+        if (c->conv[pass])
+            cudnnDestroyConvolutionDescriptor(c->conv[pass]);
+    if (c->activation)
+        cudnnDestroyActivationDescriptor(c->activation);
     if (c->w)
         cudnnDestroyFilterDescriptor(c->w);
-    if (c->y)
-        cudnnDestroyTensorDescriptor(c->y);
-    if (c->x)
-        cudnnDestroyTensorDescriptor(c->x);
+    for (int i = 0; i < 3; i++)
+        if (tensors[i])
+            cudnnDestroyTensorDescriptor(tensors[i]);
 }
 
 const struct cuda_kind cuda_conv = {.size = sizeof(struct conv_node),

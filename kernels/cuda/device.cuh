@@ -7,7 +7,8 @@
 #include <cuda_runtime.h>
 
 #ifdef __CUDACC__
-#define PS_LAUNCH(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
+#define PS_LAUNCH(kernel, grid, block, stream, ...)                                                \
+    (kernel)<<<grid, block, 0, stream>>>(__VA_ARGS__)
 #endif
 
 namespace ps

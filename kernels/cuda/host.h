@@ -1,8 +1,8 @@
 /*
  * The host side of the CUDA backend: the objects behind backend.h and what its files share.
  * Everything but the copies of images runs on one stream in the order of the calls, so scratch
- * memory is shared by all operators. Activations are channels last, (n, h, w, c) float32 without
- * gaps. Functions return 0, or -1 with the reason recorded.
+ * memory is shared by all operators. Activations are channels last, (n, h, w, c) without gaps.
+ * Functions return 0, or -1 with the reason recorded.
  */
 #ifndef PS_KERNELS_CUDA_HOST_H
 #define PS_KERNELS_CUDA_HOST_H
@@ -25,6 +25,8 @@ enum {
     CUDA_LATE = 16,
     CUDA_ALIGNMENT = 256,
 };
+
+struct ps_choices;
 
 /* Pinned host memory on its way to or from the device; done: the last copy has ended. */
 struct cuda_stage {
@@ -51,9 +53,20 @@ struct cuda_argument {
     void *device;
 };
 
+/* A type of elements for those who compute with it. */
+struct cuda_element {
+    size_t bytes;
+    cudnnDataType_t dnn;
+    cudaDataType blas;
+};
+extern const struct cuda_element cuda_elements[]; /* by enum ps_cuda_type */
+
 struct cuda {
     ps_backend base;
     int device;
+    enum ps_precision precision;
+    enum ps_cuda_type type;      /* of activations */
+    struct ps_choices *choices;  /* of algorithms that were measured; NULL: by a rule */
     cudaStream_t stream, copies; /* copies: of images */
     cublasHandle_t blas;
     cudnnHandle_t dnn;
@@ -75,7 +88,8 @@ struct cuda {
 struct ps_act {
     struct ps_shape shape;
     size_t count; /* n c h w */
-    float *data;
+    enum ps_cuda_type type;
+    void *data;
 };
 
 /* A node of a kind is a struct of kind->size bytes that begins with this one. */
@@ -92,6 +106,7 @@ struct ps_node {
 
 struct cuda_kind {
     size_t size;
+    bool wide; /* the output and its gradient are float32 whatever the precision */
     /* update, prepare and release may be NULL; release also follows a prepare that failed */
     int (*prepare)(struct cuda *cuda, ps_node *node);
     int (*update)(struct cuda *cuda, ps_node *node, const float *params, const float *state);
@@ -120,7 +135,7 @@ int cuda_check_dnn(struct cuda *cuda, cudnnStatus_t status, const char *what);
 void *cuda_alloc(struct cuda *cuda, size_t bytes);
 /* Makes the buffer at least that large. */
 int cuda_need(struct cuda *cuda, struct cuda_buffer *buffer, size_t bytes);
-int cuda_copy(struct cuda *cuda, float *to, const float *from, size_t n);
+int cuda_copy(struct cuda *cuda, void *to, const void *from, size_t bytes);
 int cuda_range(struct cuda *cuda, const ps_vec *v, size_t offset, size_t n);
 /* First element of a matrix that was checked to lie inside its vector; NULL with the reason. */
 float *cuda_mat(struct cuda *cuda, struct ps_mat m);
@@ -146,6 +161,11 @@ static inline const float *cuda_at(const float *v, size_t offset)
 static inline float *cuda_grad_at(float *grads, size_t offset)
 {
     return grads && offset != PS_ABSENT ? grads + offset : NULL;
+}
+
+static inline size_t cuda_bytes(const ps_act *act)
+{
+    return act->count * cuda_elements[act->type].bytes;
 }
 
 /* Rows of an activation as a matrix of c columns. */

@@ -1,8 +1,9 @@
 /*
  * Own kernels of the CUDA backend: each function starts them on a stream and returns at once, 0 or
- * a cudaError_t. All pointers are device memory, all matrices row-major float32; rows and columns
- * are at least 1 unless said otherwise. What is computed is defined in kernels/backend.h; results
- * do not depend on timing (no floating-point atomics).
+ * a cudaError_t. All pointers are device memory, all matrices row-major; rows and columns are at
+ * least 1 unless said otherwise. Elements behind a `void *` are of the type that is given with it.
+ * What is computed is defined in kernels/backend.h; results do not depend on timing (no
+ * floating-point atomics).
  */
 #ifndef PS_KERNELS_CUDA_KERNELS_H
 #define PS_KERNELS_CUDA_KERNELS_H
@@ -15,8 +16,10 @@ extern "C" {
 
 typedef struct CUstream_st *ps_cuda_stream;
 
-/* input.cu: (n, height, width, 3) bytes to (n, 3, h, w), or (n, h, w, 3) if channels_last. */
-int ps_cuda_input(const uint8_t *nhwc, float *out, int n, int height, int width, bool channels_last,
+enum ps_cuda_type { PS_CUDA_F32, PS_CUDA_BF16, PS_CUDA_F16 };
+
+/* input.cu: bytes (pixels, 3) to (pixels, 3). */
+int ps_cuda_input(const uint8_t *bytes, void *out, enum ps_cuda_type type, size_t pixels,
                   const struct ps_input_norm *norm, ps_cuda_stream stream);
 
 /* vector.cu */

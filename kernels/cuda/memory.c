@@ -36,11 +36,11 @@ int cuda_need(struct cuda *cuda, struct cuda_buffer *buffer, size_t bytes)
     return -1;
 }
 
-int cuda_copy(struct cuda *cuda, float *to, const float *from, size_t n)
+int cuda_copy(struct cuda *cuda, void *to, const void *from, size_t bytes)
 {
-    return cuda_check(
-        cuda, cudaMemcpyAsync(to, from, n * sizeof *to, cudaMemcpyDeviceToDevice, cuda->stream),
-        "copy on the device");
+    return cuda_check(cuda,
+                      cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda->stream),
+                      "copy on the device");
 }
 
 int cuda_range(struct cuda *cuda, const ps_vec *v, size_t offset, size_t n)

@@ -41,6 +41,11 @@ ps_node *cuda_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mo
     node->inputs = inputs;
     node->out = out;
     node->dout = mode == PS_TRAIN ? dout : NULL;
+    if (kind->wide) {
+        out->type = PS_CUDA_F32;
+        if (node->dout)
+            dout->type = PS_CUDA_F32;
+    }
     for (int i = 0; i < inputs; i++) {
         node->in[i] = in[i];
         node->din[i] = mode == PS_TRAIN && din ? din[i] : NULL;
@@ -106,13 +111,14 @@ const char *cuda_node_describe(const ps_backend *be, const ps_node *node)
 
 int cuda_finish_node_grad(struct cuda *cuda, ps_node *node)
 {
-    float *dresidual = NULL;
+    void *dresidual = NULL;
     if (ps_node_has_residual(&node->desc) && node->din[node->inputs - 1])
         dresidual = node->din[node->inputs - 1]->data;
     if (!node->desc.relu && (!dresidual || dresidual == node->dout->data))
         return 0;
     return cuda_check(cuda,
                       ps_cuda_finish_grad(node->out->data, node->dout->data, dresidual,
-                                          node->desc.relu, node->out->count, cuda->stream),
+                                          node->out->type, node->desc.relu, node->out->count,
+                                          cuda->stream),
                       "gradient of ReLU and residual");
 }

@@ -1,7 +1,6 @@
 /* Pools, a thread an element of what is written: gradients are gathered, so their order is fixed.
  */
-#include "kernels/cuda/device.cuh"
-#include "kernels/cuda/operators.h"
+#include "kernels/cuda/elements.cuh"
 
 namespace
 {
@@ -66,7 +65,8 @@ struct cover {
     }
 };
 
-__global__ void maxpool_kernel(const float *x, float *y, uint8_t *argmax, ps_shape in, ps_shape out,
+template <typename T>
+__global__ void maxpool_kernel(const T *x, T *y, uint8_t *argmax, ps_shape in, ps_shape out,
                                ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(out); i += ps::all_threads()) {
@@ -76,19 +76,20 @@ __global__ void maxpool_kernel(const float *x, float *y, uint8_t *argmax, ps_sha
         int at = -1;
         for (int row = rows.begin; row < rows.end; row++)
             for (int col = cols.begin; col < cols.end; col++) {
-                float value = x[index_of({p.n, row, col, p.c}, in)];
+                float value = ps::widen(x[index_of({p.n, row, col, p.c}, in)]);
                 if (at < 0 || value > best || value != value) {
                     best = value;
                     at = (row - rows.start) * w.kernel + col - cols.start;
                 }
             }
-        y[i] = best;
+        ps::store(y + i, best);
         if (argmax)
             argmax[i] = static_cast<uint8_t>(at);
     }
 }
 
-__global__ void maxpool_grad_kernel(const float *dy, const uint8_t *argmax, float *dx, ps_shape in,
+template <typename T>
+__global__ void maxpool_grad_kernel(const T *dy, const uint8_t *argmax, T *dx, ps_shape in,
                                     ps_shape out, ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
@@ -100,14 +101,14 @@ __global__ void maxpool_grad_kernel(const float *dy, const uint8_t *argmax, floa
                 int at = (p.y + w.pad - oy * w.stride) * w.kernel + p.x + w.pad - ox * w.stride;
                 size_t o = index_of({p.n, oy, ox, p.c}, out);
                 if (argmax[o] == at)
-                    slope += dy[o];
+                    slope += ps::widen(dy[o]);
             }
-        dx[i] = slope;
+        ps::store(dx + i, slope);
     }
 }
 
-__global__ void avgpool_kernel(const float *x, float *y, ps_shape in, ps_shape out,
-                               ps_cuda_window w)
+template <typename T>
+__global__ void avgpool_kernel(const T *x, T *y, ps_shape in, ps_shape out, ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(out); i += ps::all_threads()) {
         place p = place_of(i, out);
@@ -115,13 +116,13 @@ __global__ void avgpool_kernel(const float *x, float *y, ps_shape in, ps_shape o
         float sum = 0;
         for (int row = rows.begin; row < rows.end; row++)
             for (int col = cols.begin; col < cols.end; col++)
-                sum += x[index_of({p.n, row, col, p.c}, in)];
-        y[i] = sum / static_cast<float>(rows.length * cols.length);
+                sum += ps::widen(x[index_of({p.n, row, col, p.c}, in)]);
+        ps::store(y + i, sum / static_cast<float>(rows.length * cols.length));
     }
 }
 
-__global__ void avgpool_grad_kernel(const float *dy, float *dx, ps_shape in, ps_shape out,
-                                    ps_cuda_window w)
+template <typename T>
+__global__ void avgpool_grad_kernel(const T *dy, T *dx, ps_shape in, ps_shape out, ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
         place p = place_of(i, in);
@@ -130,23 +131,24 @@ __global__ void avgpool_grad_kernel(const float *dy, float *dx, ps_shape in, ps_
         for (int oy = rows.first; oy <= rows.last; oy++)
             for (int ox = cols.first; ox <= cols.last; ox++) {
                 int area = span(oy, in.h, w).length * span(ox, in.w, w).length;
-                slope += dy[index_of({p.n, oy, ox, p.c}, out)] / static_cast<float>(area);
+                slope +=
+                    ps::widen(dy[index_of({p.n, oy, ox, p.c}, out)]) / static_cast<float>(area);
             }
-        dx[i] = slope;
+        ps::store(dx + i, slope);
     }
 }
 
-__global__ void global_kernel(const float *x, float *y, int32_t *argmax, ps_shape in,
-                              ps_pooling pooling)
+template <typename T>
+__global__ void global_kernel(const T *x, T *y, int32_t *argmax, ps_shape in, ps_pooling pooling)
 {
     size_t channels = static_cast<size_t>(in.c), images = static_cast<size_t>(in.n);
     int plane = in.h * in.w;
     for (size_t i = ps::global_thread(); i < images * channels; i += ps::all_threads()) {
-        const float *from = x + i / channels * static_cast<size_t>(plane) * channels + i % channels;
-        float sum = 0, best = from[0];
+        const T *from = x + i / channels * static_cast<size_t>(plane) * channels + i % channels;
+        float sum = 0, best = ps::widen(from[0]);
         int at = 0;
         for (int k = 0; k < plane; k++) {
-            float value = from[static_cast<size_t>(k) * channels];
+            float value = ps::widen(from[static_cast<size_t>(k) * channels]);
             sum += value;
             if (value > best || value != value) {
                 best = value;
@@ -154,74 +156,85 @@ __global__ void global_kernel(const float *x, float *y, int32_t *argmax, ps_shap
             }
         }
         float average = sum / static_cast<float>(plane);
-        y[i] = pooling == PS_POOL_AVG ? average : pooling == PS_POOL_MAX ? best : average + best;
+        ps::store(y + i, pooling == PS_POOL_AVG   ? average
+                         : pooling == PS_POOL_MAX ? best
+                                                  : average + best);
         if (argmax)
             argmax[i] = at;
     }
 }
 
-__global__ void global_grad_kernel(const float *dy, const int32_t *argmax, float *dx, ps_shape in,
+template <typename T>
+__global__ void global_grad_kernel(const T *dy, const int32_t *argmax, T *dx, ps_shape in,
                                    ps_pooling pooling)
 {
     int plane = in.h * in.w;
     for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
         place p = place_of(i, in);
         size_t o = static_cast<size_t>(p.n) * static_cast<size_t>(in.c) + static_cast<size_t>(p.c);
-        float slope = pooling == PS_POOL_MAX ? 0 : dy[o] / static_cast<float>(plane);
+        float slope = pooling == PS_POOL_MAX ? 0 : ps::widen(dy[o]) / static_cast<float>(plane);
         if (pooling != PS_POOL_AVG && argmax[o] == p.y * in.w + p.x)
-            slope += dy[o];
-        dx[i] = slope;
+            slope += ps::widen(dy[o]);
+        ps::store(dx + i, slope);
     }
 }
 
 } // namespace
 
-int ps_cuda_maxpool(const float *x, float *y, uint8_t *argmax, struct ps_shape in,
-                    struct ps_shape out, struct ps_cuda_window window, ps_cuda_stream stream)
+int ps_cuda_maxpool(const void *x, void *y, enum ps_cuda_type type, uint8_t *argmax,
+                    struct ps_shape in, struct ps_shape out, struct ps_cuda_window window,
+                    ps_cuda_stream stream)
 {
     if (window.kernel > 15)
         return cudaErrorInvalidValue;
-    PS_LAUNCH(maxpool_kernel, ps::loop_blocks(count_of(out)), ps::BLOCK, stream, x, y, argmax, in,
-              out, window);
+    PS_BY_TYPE(type,
+               PS_LAUNCH(maxpool_kernel<T>, ps::loop_blocks(count_of(out)), ps::BLOCK, stream,
+                         static_cast<const T *>(x), static_cast<T *>(y), argmax, in, out, window));
     return cudaGetLastError();
 }
 
-int ps_cuda_maxpool_grad(const float *dy, const uint8_t *argmax, float *dx, struct ps_shape in,
+int ps_cuda_maxpool_grad(const void *dy, const uint8_t *argmax, void *dx, enum ps_cuda_type type,
+                         struct ps_shape in, struct ps_shape out, struct ps_cuda_window window,
+                         ps_cuda_stream stream)
+{
+    PS_BY_TYPE(type, PS_LAUNCH(maxpool_grad_kernel<T>, ps::loop_blocks(count_of(in)), ps::BLOCK,
+                               stream, static_cast<const T *>(dy), argmax, static_cast<T *>(dx), in,
+                               out, window));
+    return cudaGetLastError();
+}
+
+int ps_cuda_avgpool(const void *x, void *y, enum ps_cuda_type type, struct ps_shape in,
+                    struct ps_shape out, struct ps_cuda_window window, ps_cuda_stream stream)
+{
+    PS_BY_TYPE(type, PS_LAUNCH(avgpool_kernel<T>, ps::loop_blocks(count_of(out)), ps::BLOCK, stream,
+                               static_cast<const T *>(x), static_cast<T *>(y), in, out, window));
+    return cudaGetLastError();
+}
+
+int ps_cuda_avgpool_grad(const void *dy, void *dx, enum ps_cuda_type type, struct ps_shape in,
                          struct ps_shape out, struct ps_cuda_window window, ps_cuda_stream stream)
 {
-    PS_LAUNCH(maxpool_grad_kernel, ps::loop_blocks(count_of(in)), ps::BLOCK, stream, dy, argmax, dx,
-              in, out, window);
+    PS_BY_TYPE(type,
+               PS_LAUNCH(avgpool_grad_kernel<T>, ps::loop_blocks(count_of(in)), ps::BLOCK, stream,
+                         static_cast<const T *>(dy), static_cast<T *>(dx), in, out, window));
     return cudaGetLastError();
 }
 
-int ps_cuda_avgpool(const float *x, float *y, struct ps_shape in, struct ps_shape out,
-                    struct ps_cuda_window window, ps_cuda_stream stream)
-{
-    PS_LAUNCH(avgpool_kernel, ps::loop_blocks(count_of(out)), ps::BLOCK, stream, x, y, in, out,
-              window);
-    return cudaGetLastError();
-}
-
-int ps_cuda_avgpool_grad(const float *dy, float *dx, struct ps_shape in, struct ps_shape out,
-                         struct ps_cuda_window window, ps_cuda_stream stream)
-{
-    PS_LAUNCH(avgpool_grad_kernel, ps::loop_blocks(count_of(in)), ps::BLOCK, stream, dy, dx, in,
-              out, window);
-    return cudaGetLastError();
-}
-
-int ps_cuda_global(const float *x, float *y, int32_t *argmax, struct ps_shape in,
-                   enum ps_pooling pooling, ps_cuda_stream stream)
+int ps_cuda_global(const void *x, void *y, enum ps_cuda_type type, int32_t *argmax,
+                   struct ps_shape in, enum ps_pooling pooling, ps_cuda_stream stream)
 {
     size_t n = static_cast<size_t>(in.n) * static_cast<size_t>(in.c);
-    PS_LAUNCH(global_kernel, ps::loop_blocks(n), ps::BLOCK, stream, x, y, argmax, in, pooling);
+    PS_BY_TYPE(type,
+               PS_LAUNCH(global_kernel<T>, ps::loop_blocks(n), ps::BLOCK, stream,
+                         static_cast<const T *>(x), static_cast<T *>(y), argmax, in, pooling));
     return cudaGetLastError();
 }
 
-int ps_cuda_global_grad(const float *dy, const int32_t *argmax, float *dx, struct ps_shape in,
-                        enum ps_pooling pooling, ps_cuda_stream stream)
+int ps_cuda_global_grad(const void *dy, const int32_t *argmax, void *dx, enum ps_cuda_type type,
+                        struct ps_shape in, enum ps_pooling pooling, ps_cuda_stream stream)
 {
-    PS_LAUNCH(global_grad_kernel, ps::loop_blocks(count_of(in)), ps::BLOCK, stream, dy, argmax, dx,
-              in, pooling);
+    PS_BY_TYPE(type,
+               PS_LAUNCH(global_grad_kernel<T>, ps::loop_blocks(count_of(in)), ps::BLOCK, stream,
+                         static_cast<const T *>(dy), argmax, static_cast<T *>(dx), in, pooling));
     return cudaGetLastError();
 }

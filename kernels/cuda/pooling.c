@@ -32,11 +32,11 @@ static int window_forward(struct cuda *cuda, ps_node *node, const float *params,
     const ps_act *x = node->in[0], *y = node->out;
     struct ps_cuda_window w = window_of(node);
     if (node->desc.op == PS_OP_AVGPOOL)
-        return cuda_check(cuda,
-                          ps_cuda_avgpool(x->data, y->data, x->shape, y->shape, w, cuda->stream),
-                          "avgpool");
+        return cuda_check(
+            cuda, ps_cuda_avgpool(x->data, y->data, x->type, x->shape, y->shape, w, cuda->stream),
+            "avgpool");
     return cuda_check(cuda,
-                      ps_cuda_maxpool(x->data, y->data, ((struct pool_node *)node)->argmax,
+                      ps_cuda_maxpool(x->data, y->data, x->type, ((struct pool_node *)node)->argmax,
                                       x->shape, y->shape, w, cuda->stream),
                       "maxpool");
 }
@@ -50,12 +50,13 @@ static int window_backward(struct cuda *cuda, ps_node *node, const float *params
     if (!dx)
         return 0;
     if (node->desc.op == PS_OP_AVGPOOL)
-        return cuda_check(
-            cuda, ps_cuda_avgpool_grad(dy->data, dx->data, dx->shape, dy->shape, w, cuda->stream),
-            "gradient of avgpool");
+        return cuda_check(cuda,
+                          ps_cuda_avgpool_grad(dy->data, dx->data, dx->type, dx->shape, dy->shape,
+                                               w, cuda->stream),
+                          "gradient of avgpool");
     return cuda_check(cuda,
                       ps_cuda_maxpool_grad(dy->data, ((struct pool_node *)node)->argmax, dx->data,
-                                           dx->shape, dy->shape, w, cuda->stream),
+                                           dx->type, dx->shape, dy->shape, w, cuda->stream),
                       "gradient of maxpool");
 }
 
@@ -78,7 +79,7 @@ static int global_forward(struct cuda *cuda, ps_node *node, const float *params,
 {
     (void)params, (void)state;
     return cuda_check(cuda,
-                      ps_cuda_global(node->in[0]->data, node->out->data,
+                      ps_cuda_global(node->in[0]->data, node->out->data, node->out->type,
                                      ((struct pool_node *)node)->argmax, node->in[0]->shape,
                                      node->desc.pooling, cuda->stream),
                       "global pool");
@@ -92,8 +93,8 @@ static int global_backward(struct cuda *cuda, ps_node *node, const float *params
         return 0;
     return cuda_check(cuda,
                       ps_cuda_global_grad(node->dout->data, ((struct pool_node *)node)->argmax,
-                                          node->din[0]->data, node->in[0]->shape,
-                                          node->desc.pooling, cuda->stream),
+                                          node->din[0]->data, node->din[0]->type,
+                                          node->in[0]->shape, node->desc.pooling, cuda->stream),
                       "gradient of global pool");
 }
 

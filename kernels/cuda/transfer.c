@@ -207,9 +207,8 @@ int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
                     const struct ps_input_norm *norm)
 {
     struct cuda *cuda = cuda_enter(be);
-    struct ps_shape s = act->shape;
-    if (s.c != 3)
-        return cuda_fail(cuda, "bytes are put into 3 channels, not %d", s.c);
+    if (act->shape.c != 3)
+        return cuda_fail(cuda, "bytes are put into 3 channels, not %d", act->shape.c);
     if (nhwc && cuda_stage_u8(be, nhwc, act->count))
         return -1;
     if (cuda->staged != act->count)
@@ -218,10 +217,10 @@ int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
     cuda->staged = 0;
     const struct cuda_input *input = &cuda->inputs[cuda->input];
     if (cuda_check(cuda, cudaStreamWaitEvent(cuda->stream, input->arrived, 0), "event") ||
-        cuda_check(
-            cuda,
-            ps_cuda_input(input->bytes.memory, act->data, s.n, s.h, s.w, true, norm, cuda->stream),
-            "input"))
+        cuda_check(cuda,
+                   ps_cuda_input(input->bytes.memory, act->data, act->type, act->count / 3, norm,
+                                 cuda->stream),
+                   "input"))
         return -1;
     return cuda_check(cuda, cudaEventRecord(input->used, cuda->stream), "event");
 }

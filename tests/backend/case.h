@@ -228,6 +228,16 @@ static inline struct op_values case_values(struct ps_rng *rng, const struct op_c
     return v;
 }
 
+/* Makes what activations hold at first representable in 16 bits. */
+static inline void case_round(const struct op_case *c, struct op_values *v)
+{
+    for (int i = 0; i < c->inputs; i++)
+        for (size_t k = 0; k < shape_count(c->in[i]); k++)
+            v->in[i][k] = rintf(v->in[i][k] * 128) / 128;
+    for (size_t k = 0; k < shape_count(c->out); k++)
+        v->dout[k] = rintf(v->dout[k] * 128) / 128;
+}
+
 static inline void values_free(struct op_values *v)
 {
     for (int i = 0; i < CASE_INPUTS; i++)

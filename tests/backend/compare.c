@@ -1,11 +1,11 @@
 /*
  * Any backend against ref on random shapes, one test per kind of operator, in TAP:
- *   compare [test] [DEVICE] [SEED] [CASES]      (test cpu 1 40)
- *   compare perf [DEVICE] [BATCH]               (cpu 8)
+ *   compare [test] [DEVICE[/PRECISION]] [SEED] [CASES]      (test cpu 1 40)
+ *   compare perf [DEVICE[/PRECISION]] [BATCH]               (cpu 8)
  * `perf` prints the times of typical operators, and of the convolutions of ResNet-50, instead.
  */
 #include "base/log.h"
-#include "net/device.h"
+#include "tests/backend/precision.h"
 #include "tests/backend/stack.h"
 #include "tests/backend/vectors.h"
 
@@ -89,6 +89,8 @@ static void compare_case(struct outcome *o, const struct op_case *c, struct ps_r
                          ps_backend *const be[2])
 {
     struct op_values v = case_values(rng, c);
+    if (o->slack > 0)
+        case_round(c, &v);
     bool wanted[CASE_INPUTS];
     for (int i = 0; i < CASE_INPUTS; i++)
         wanted[i] = ps_rng_below(rng, 4) != 0;
@@ -112,7 +114,7 @@ static void compare_operator(struct outcome *o, enum ps_op op, uint64_t seed, in
 
 static ps_backend *open_backend(const char *device)
 {
-    ps_backend *be = ps_device_open(device, &(struct ps_backend_config){.threads = 2});
+    ps_backend *be = open_word(device, 2);
     if (!be)
         ps_log_error();
     return be;
@@ -120,8 +122,8 @@ static ps_backend *open_backend(const char *device)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: compare [test] [DEVICE] [SEED] [CASES]\n"
-                    "       compare perf [DEVICE] [BATCH]\n");
+    fprintf(stderr, "usage: compare [test] [DEVICE[/PRECISION]] [SEED] [CASES]\n"
+                    "       compare perf [DEVICE[/PRECISION]] [BATCH]\n");
     return 2;
 }
 
@@ -129,14 +131,16 @@ static int usage(void)
 static int compare_all(const char *device, uint64_t seed, int cases, ps_backend *const be[2])
 {
     int failed = 0, test = 0;
+    double slack = precision_slack[precision_of(device)];
     printf("1..%d\n", PS_OP_LINEAR + 1 + VECTOR_TESTS);
     for (int op = PS_OP_CONV; op <= PS_OP_LINEAR; op++) {
-        struct outcome o = {0};
+        struct outcome o = {.slack = slack};
         compare_operator(&o, (enum ps_op)op, seed, cases, be);
         failed += report(&o, ++test, device, operator_names[op]);
     }
     for (int kind = 0; kind < VECTOR_TESTS; kind++) {
-        struct outcome o = {0};
+        bool on_activations = vector_tests[kind].run == test_activations;
+        struct outcome o = {.slack = on_activations ? slack : 0};
         for (int i = 0; i < cases; i++) {
             struct ps_rng rng = ps_rng_stream(seed, PS_RNG_TEST, 100 + (uint64_t)kind, (uint64_t)i);
             vector_tests[kind].run(&o, &rng, be);

@@ -190,14 +190,14 @@ static const struct ps_backend_ops emulated = {
     .update = update,
 };
 
+/* Bytes to float32, and to 16 bits and back. */
 static void test_input(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     struct ps_shape s = {between(rng, 1, 3), 3, between(rng, 1, 20), between(rng, 1, 20)};
-    size_t n = shape_count(s), plane = (size_t)s.h * (size_t)s.w;
+    size_t n = shape_count(s);
     const struct ps_input_norm norm = {{2, 0, 1}, 255, {0.5F, 0.4F, 0.3F}, {0.2F, 0.3F, 1}};
     uint8_t *bytes = need_memory(n, 1);
     float *expected = need_memory(n, sizeof(float)), *found = need_memory(n, sizeof(float));
-    float *last = need_memory(n, sizeof(float));
     for (size_t i = 0; i < n; i++)
         bytes[i] = (uint8_t)ps_rng_below(rng, 256);
     const struct ps_backend_ops *ref = be[0]->ops;
@@ -207,19 +207,57 @@ static void test_input(struct outcome *o, struct ps_rng *rng, ps_backend *const 
     need(act && !ref->act_put_u8(be[0], act, bytes, &norm) && !ref->act_get(be[0], act, expected),
          be[0], "act");
     snprintf(o->text, CASE_TEXT, "%dx3x%dx%d", s.n, s.h, s.w);
-    need(!ps_cuda_input(bytes, found, s.n, s.h, s.w, false, &norm, NULL) &&
-             !ps_cuda_input(bytes, last, s.n, s.h, s.w, true, &norm, NULL),
-         be[1], "input");
-    compare(o, "planes", expected, found, n, FORWARD);
-    for (size_t i = 0; i < n; i++)
-        found[i] = last[(i / plane / 3 * plane + i % plane) * 3 + i / plane % 3];
-    compare(o, "channels last", expected, found, n, FORWARD);
+    for (int type = PS_CUDA_F32; type <= PS_CUDA_F16; type++) {
+        static const double error[] = {FORWARD, 0x1p-8, 0x1p-11};
+        void *out = elements_of((enum ps_cuda_type)type, s);
+        need(!ps_cuda_input(bytes, out, (enum ps_cuda_type)type, n / 3, &norm, NULL) &&
+                 !ps_cuda_to_channels_first(out, (enum ps_cuda_type)type, found, s, NULL),
+             be[1], "input");
+        compare(o, "input", expected, found, n, error[type]);
+        free(out);
+    }
     ref->act_free(be[0], act);
     ref->mem_free(be[0], mem);
     free(bytes);
     free(expected);
     free(found);
-    free(last);
+}
+
+/* Widening is exact, narrowing goes to the nearest, and what overflows becomes infinite. */
+static void test_convert(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
+{
+    static const float largest[] = {3e38F, 3.38e38F, 65504};
+    static const double error[] = {1e-9, 0x1p-8, 0x1p-11};
+    size_t n = (size_t)between(rng, 4, 2000);
+    float *x = random_floats(rng, n, 0, 1), *once = need_memory(n, sizeof *once);
+    float *twice = need_memory(n, sizeof *twice);
+    for (int t = PS_CUDA_F32; t <= PS_CUDA_F16; t++) {
+        enum ps_cuda_type type = (enum ps_cuda_type)t;
+        void *narrow = need_memory(n, bytes_of(type));
+        x[0] = largest[type];
+        x[1] = -largest[type];
+        x[2] = NAN;
+        x[3] = 0x1p-24F;
+        need(!ps_cuda_narrow(x, narrow, type, n, NULL) &&
+                 !ps_cuda_widen(narrow, type, once, n, NULL) &&
+                 !ps_cuda_narrow(once, narrow, type, n, NULL) &&
+                 !ps_cuda_widen(narrow, type, twice, n, NULL),
+             be[1], "convert");
+        snprintf(o->text, CASE_TEXT, "%zu of type %d", n, t);
+        compare(o, "again", once, twice, n, 1e-12);
+        compare(o, "extremes", x, once, 4, error[type]);
+        compare(o, "values", x + 3, once + 3, n - 3, error[type]);
+        x[0] = INFINITY;
+        x[1] = type == PS_CUDA_F16 ? 65520 : INFINITY; /* rounds up, past the largest */
+        need(!ps_cuda_narrow(x, narrow, type, 2, NULL) &&
+                 !ps_cuda_widen(narrow, type, once, 2, NULL),
+             be[1], "convert");
+        compare_numbers(o, "infinite", 2, isinf(once[0]) + isinf(once[1]), 1e-9);
+        free(narrow);
+    }
+    free(x);
+    free(once);
+    free(twice);
 }
 
 /* Selection by repeated search for the best that is left. */
@@ -372,6 +410,7 @@ static const struct {
     kernel_test *run;
 } tests[] = {
     {"input", test_input},
+    {"convert", test_convert},
     {"vectors", test_vectors},
     {"normalize", test_normalize},
     {"interpolate", test_interpolate},

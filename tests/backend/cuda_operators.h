@@ -1,6 +1,6 @@
 /*
  * The CUDA kernels of the network's operators against ref: ref runs a random case of the operator,
- * the kernels the same on activations that are channels last.
+ * the kernels the same on activations that are channels last, of any type of elements.
  */
 #ifndef PS_TESTS_BACKEND_CUDA_OPERATORS_H
 #define PS_TESTS_BACKEND_CUDA_OPERATORS_H
@@ -14,13 +14,25 @@ struct trial {
     struct op_values v;
     struct op_run run;
     bool accumulate;
-    float *x[CASE_INPUTS], *dx[CASE_INPUTS], *y, *dy, *grads;
+    enum ps_cuda_type type;
+    void *x[CASE_INPUTS], *dx[CASE_INPUTS], *y, *dy;
+    float *grads;
 };
 
-static float *channels_last(const float *nchw, struct ps_shape s)
+static size_t bytes_of(enum ps_cuda_type type)
 {
-    float *x = need_memory(shape_count(s), sizeof *x);
-    need(!ps_cuda_to_channels_last(nchw, x, s, NULL), NULL, "layout");
+    return type == PS_CUDA_F32 ? 4 : 2;
+}
+
+static void *elements_of(enum ps_cuda_type type, struct ps_shape s)
+{
+    return need_memory(shape_count(s), bytes_of(type));
+}
+
+static void *channels_last(const float *nchw, enum ps_cuda_type type, struct ps_shape s)
+{
+    void *x = elements_of(type, s);
+    need(!ps_cuda_to_channels_last(nchw, x, type, s, NULL), NULL, "layout");
     return x;
 }
 
@@ -29,6 +41,10 @@ static struct trial trial_new(struct outcome *o, struct ps_rng *rng, ps_backend 
     static const bool all[CASE_INPUTS] = {true, true, true, true};
     struct trial t = {.c = case_random(rng, op, 9, chance(rng) ? 5 : 70)};
     t.v = case_values(rng, &t.c);
+    t.type = (enum ps_cuda_type)between(rng, PS_CUDA_F32, PS_CUDA_F16);
+    o->slack = t.type == PS_CUDA_F32 ? 0 : 1e-2;
+    if (t.type != PS_CUDA_F32)
+        case_round(&t.c, &t.v);
     t.accumulate = chance(rng);
     t.grads = random_floats(rng, t.c.params, 0, 1);
     case_text(&t.c, o->text);
@@ -37,11 +53,11 @@ static struct trial trial_new(struct outcome *o, struct ps_rng *rng, ps_backend 
     run_forward(&t.run);
     run_backward(&t.run, t.v.dout, t.run.grads, t.accumulate);
     for (int i = 0; i < t.c.inputs; i++) {
-        t.x[i] = channels_last(t.v.in[i], t.c.in[i]);
-        t.dx[i] = need_memory(shape_count(t.c.in[i]), sizeof(float));
+        t.x[i] = channels_last(t.v.in[i], t.type, t.c.in[i]);
+        t.dx[i] = elements_of(t.type, t.c.in[i]);
     }
-    t.y = need_memory(shape_count(t.c.out), sizeof *t.y);
-    t.dy = channels_last(t.v.dout, t.c.out);
+    t.y = elements_of(t.type, t.c.out);
+    t.dy = channels_last(t.v.dout, t.type, t.c.out);
     return t;
 }
 
@@ -51,12 +67,13 @@ static size_t rows_of(struct ps_shape s)
 }
 
 static void compare_act(struct outcome *o, const char *what, ps_backend *ref, const ps_act *act,
-                        const float *found, struct ps_shape s, double tolerance)
+                        const void *found, enum ps_cuda_type type, struct ps_shape s,
+                        double tolerance)
 {
     size_t n = shape_count(s);
     float *expected = need_memory(n, sizeof *expected), *plain = need_memory(n, sizeof *plain);
     need(!ref->ops->act_get(ref, act, expected), ref, "act_get");
-    need(!ps_cuda_to_channels_first(found, plain, s, NULL), NULL, "layout");
+    need(!ps_cuda_to_channels_first(found, type, plain, s, NULL), NULL, "layout");
     compare(o, what, expected, plain, n, tolerance);
     free(expected);
     free(plain);
@@ -66,9 +83,10 @@ static void compare_act(struct outcome *o, const char *what, ps_backend *ref, co
 static void trial_end(struct outcome *o, struct trial *t)
 {
     ps_backend *ref = t->run.be;
-    compare_act(o, "output", ref, t->run.out, t->y, t->c.out, FORWARD);
+    compare_act(o, "output", ref, t->run.out, t->y, t->type, t->c.out, FORWARD);
     for (int i = 0; i < t->c.inputs; i++)
-        compare_act(o, "gradient of an input", ref, t->run.din[i], t->dx[i], t->c.in[i], GRADIENT);
+        compare_act(o, "gradient of an input", ref, t->run.din[i], t->dx[i], t->type, t->c.in[i],
+                    GRADIENT);
     float *grads = vec_values(ref, t->run.grads, t->c.params);
     float *state = vec_values(ref, t->run.state, t->c.state);
     compare(o, "gradient of the parameters", grads, t->grads, t->c.params, GRADIENT);
@@ -98,18 +116,19 @@ static void test_bn(struct outcome *o, struct ps_rng *rng, ps_backend *const be[
     const float *gamma = t.v.params + d->gamma;
     struct ps_cuda_batch_bn bn = {
         gamma, t.v.params + d->beta, t.v.state + d->mean, t.v.state + d->var, d->eps, d->momentum};
-    need(!ps_cuda_batch_norm(t.x[0], t.y, &bn, rows, channels, scratch, saved, NULL) &&
-             !ps_cuda_finish(t.y, NULL, d->residual ? t.x[last] : NULL, d->relu, rows, channels,
-                             NULL) &&
-             !ps_cuda_finish_grad(t.y, t.dy, d->residual ? t.dx[last] : NULL, d->relu, rows * width,
-                                  NULL) &&
-             !ps_cuda_batch_norm_grad(t.x[0], t.dy, gamma, saved, t.grads + d->gamma,
-                                      t.grads + d->beta, t.dx[0], t.accumulate, rows, channels,
-                                      scratch, sums, NULL),
+    need(!ps_cuda_batch_norm(t.x[0], t.y, t.type, &bn, rows, channels, scratch, saved, NULL) &&
+             !ps_cuda_finish(t.y, NULL, d->residual ? t.x[last] : NULL, t.type, d->relu, rows,
+                             channels, NULL) &&
+             !ps_cuda_finish_grad(t.y, t.dy, d->residual ? t.dx[last] : NULL, t.type, d->relu,
+                                  rows * width, NULL) &&
+             !ps_cuda_batch_norm_grad(t.x[0], t.dy, t.dx[0], t.type, gamma, saved,
+                                      t.grads + d->gamma, t.grads + d->beta, t.accumulate, rows,
+                                      channels, scratch, sums, NULL),
          NULL, "bn");
 
     float *again = need_memory(width, sizeof *again);
-    need(!ps_cuda_column_sums(t.dy, again, false, rows, channels, scratch, NULL), NULL, "sums");
+    need(!ps_cuda_column_sums(t.dy, t.type, again, false, rows, channels, scratch, NULL), NULL,
+         "sums");
     compare(o, "column sums", sums, again, width, FORWARD);
     free(again);
     free(scratch);
@@ -123,11 +142,11 @@ static void test_add(struct outcome *o, struct ps_rng *rng, ps_backend *const be
     struct trial t = trial_new(o, rng, be[0], chance(rng) ? PS_OP_ADD : PS_OP_RELU);
     bool relu = t.c.desc.relu || t.c.desc.op == PS_OP_RELU;
     size_t n = shape_count(t.c.out);
-    need(!ps_cuda_add(t.x[0], t.x[1], t.y, relu, n, NULL) &&
-             !ps_cuda_finish_grad(t.y, t.dy, t.dx[0], relu, n, NULL),
+    need(!ps_cuda_add(t.x[0], t.x[1], t.y, t.type, relu, n, NULL) &&
+             !ps_cuda_finish_grad(t.y, t.dy, t.dx[0], t.type, relu, n, NULL),
          NULL, "add");
     if (t.dx[1])
-        memcpy(t.dx[1], t.dy, n * sizeof *t.dy);
+        memcpy(t.dx[1], t.dy, n * bytes_of(t.type));
     trial_end(o, &t);
 }
 
@@ -137,10 +156,12 @@ static void test_concat(struct outcome *o, struct ps_rng *rng, ps_backend *const
     size_t rows = rows_of(t.c.out), total = (size_t)t.c.out.c, offset = 0;
     for (int i = 0; i < t.c.inputs; i++) {
         size_t width = (size_t)t.c.in[i].c;
-        need(!ps_cuda_columns(t.x[i], width, t.y + offset, total, rows, (int)width, NULL) &&
-                 !ps_cuda_columns(t.dy + offset, total, t.dx[i], width, rows, (int)width, NULL),
+        need(!ps_cuda_columns(t.x[i], width, (char *)t.y + offset, total, t.type, rows, (int)width,
+                              NULL) &&
+                 !ps_cuda_columns((char *)t.dy + offset, total, t.dx[i], width, t.type, rows,
+                                  (int)width, NULL),
              NULL, "columns");
-        offset += width;
+        offset += width * bytes_of(t.type);
     }
     trial_end(o, &t);
 }
@@ -153,12 +174,12 @@ static void test_pools(struct outcome *o, struct ps_rng *rng, ps_backend *const 
     uint8_t *argmax = need_memory(shape_count(t.c.out), 1);
     struct ps_shape in = t.c.in[0], out = t.c.out;
     if (largest)
-        need(!ps_cuda_maxpool(t.x[0], t.y, argmax, in, out, window, NULL) &&
-                 !ps_cuda_maxpool_grad(t.dy, argmax, t.dx[0], in, out, window, NULL),
+        need(!ps_cuda_maxpool(t.x[0], t.y, t.type, argmax, in, out, window, NULL) &&
+                 !ps_cuda_maxpool_grad(t.dy, argmax, t.dx[0], t.type, in, out, window, NULL),
              NULL, "maxpool");
     else
-        need(!ps_cuda_avgpool(t.x[0], t.y, in, out, window, NULL) &&
-                 !ps_cuda_avgpool_grad(t.dy, t.dx[0], in, out, window, NULL),
+        need(!ps_cuda_avgpool(t.x[0], t.y, t.type, in, out, window, NULL) &&
+                 !ps_cuda_avgpool_grad(t.dy, t.dx[0], t.type, in, out, window, NULL),
              NULL, "avgpool");
     free(argmax);
     trial_end(o, &t);
@@ -169,8 +190,8 @@ static void test_global(struct outcome *o, struct ps_rng *rng, ps_backend *const
     struct trial t = trial_new(o, rng, be[0], PS_OP_GLOBAL);
     enum ps_pooling pooling = t.c.desc.pooling;
     int32_t *argmax = need_memory(shape_count(t.c.out), sizeof *argmax);
-    need(!ps_cuda_global(t.x[0], t.y, argmax, t.c.in[0], pooling, NULL) &&
-             !ps_cuda_global_grad(t.dy, argmax, t.dx[0], t.c.in[0], pooling, NULL),
+    need(!ps_cuda_global(t.x[0], t.y, t.type, argmax, t.c.in[0], pooling, NULL) &&
+             !ps_cuda_global_grad(t.dy, argmax, t.dx[0], t.type, t.c.in[0], pooling, NULL),
          NULL, "global");
     free(argmax);
     trial_end(o, &t);

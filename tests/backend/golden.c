@@ -1,7 +1,7 @@
 /*
- * golden [--all] [--device NAME] DIR...: checks every golden file under the folders (its metadata
- * says what it is, tests/golden/README.md how it was made) and speaks TAP, one line per file and
- * backend. Without --all the reference backend leaves out networks with large inputs.
+ * golden [--all] [--device NAME[/PRECISION]] DIR...: checks every golden file under the folders
+ * (its metadata says what it is, tests/golden/README.md how it was made) and speaks TAP, one line
+ * per file and backend. Without --all the reference backend leaves out networks with large inputs.
  */
 #include "base/log.h"
 #include "eval/metrics.h"

@@ -5,8 +5,8 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "net/device.h"
 #include "net/safetensors.h"
+#include "tests/backend/precision.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -69,8 +69,7 @@ static void on_devices(const char *path, const struct ps_safetensors *file,
             continue;
         }
         ps_fail_record(PS_OK, "%s", "");
-        ps_backend *backend =
-            ps_device_open(device, &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
+        ps_backend *backend = open_word(device, 0);
         bool passed = backend && check(file, backend);
         if (*ps_error())
             printf("# %s\n", ps_error());

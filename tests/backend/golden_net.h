@@ -22,6 +22,8 @@ struct tolerance {
     double forward, gradient, norm;
 };
 static const struct tolerance strict = {1e-4, 1e-3, 1e-3}, exact = {1e-6, 1e-5, 1e-5};
+/* Precisions other than fp32; masks of ReLU that turn over move elements of gradients further. */
+static const struct tolerance rounded = {3e-2, 0.3, 0.1};
 
 /* Element i of the filler named by a hash. */
 static float filler(uint64_t name, uint64_t i)
@@ -318,7 +320,8 @@ static bool check_net(const struct ps_safetensors *file, ps_backend *backend)
     struct result result = {.net = ps_net_new(backend, &spec, 0), .batch = embedding->count / DIM};
     result.features = pooled->count / result.batch;
     struct ps_safetensors truth;
-    struct tolerance allowed = strict, seen = {0};
+    bool narrow = only_device && precision_of(only_device) != PS_PRECISION_FP32;
+    struct tolerance allowed = narrow ? rounded : strict, seen = {0};
     bool passed = result.net && !fill(result.net, tag) && forward(&result, tag) &&
                   backward(&result, tag) && all_trainable(result.net, file);
     if (passed && open_truth(&truth, file->name)) {

@@ -44,6 +44,15 @@ make_alone() {
     env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -s -C "$BATS_TEST_DIRNAME/../.." "$@"
 }
 
+@test "stand-in: operators of every precision agree with ref" {
+    need_standin
+    for device in cuda/tf32 cuda/bf16 cuda/fp16; do
+        run -0 "$BUILD/tests/compare" test "$device" 1 8
+        [[ $output != *"not ok"* ]]
+        [[ $output == *"conv: $device against ref"* ]]
+    done
+}
+
 @test "every architecture that nvcc knows compiles without a warning" {
     command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || skip "there is no nvcc"
     run -0 make_alone BUILD="$BATS_FILE_TMPDIR/archs" "$BATS_FILE_TMPDIR/archs/cuda-all.fatbin"
@@ -70,6 +79,15 @@ make_alone() {
     done
 }
 
+@test "stand-in: a network in 16 bits is near PyTorch's numbers" {
+    need_standin
+    net=$BATS_TEST_DIRNAME/../golden/net/resnet18_s64_b3_gap_frozen.safetensors
+    for precision in bf16 fp16; do
+        run -0 "$BUILD/tests/golden" --device "cuda/$precision" "$net"
+        [[ $output == *"on cuda/$precision"* ]]
+    done
+}
+
 @test "stand-in: it ends the program where a GPU or its libraries would misbehave" {
     need_standin
     run -0 "$BUILD/tests/standin"
@@ -85,6 +103,73 @@ make_alone() {
         [ "$(losses cuda | wc -l)" -eq 3 ]
         near cpu cuda 1e-3
     done
+}
+
+@test "stand-in: losses of every precision are near those of float32, and not the same" {
+    need_standin
+    options=("${tiny[@]}" --freeze-bn --loss-scale 1024 --epochs 1 --check-epoch 1)
+    emulated/ps-train -q --device cuda "${options[@]}" -o fp32
+    for precision in tf32 bf16 fp16; do
+        emulated/ps-train -q --device cuda --precision "$precision" "${options[@]}" -o "$precision"
+        near fp32 "$precision" 3e-2
+        run ! diff <(losses fp32) <(losses "$precision")
+        grep -q "precision = $precision" "$precision/log.jsonl"
+        head -c 20000 "$precision/last.safetensors" | grep -aq "precision = $precision"
+    done
+    run -1 --separate-stderr emulated/ps-train -q --device cuda "${options[@]}" -o bf16
+    [[ $stderr == *"'precision = bf16', now 'precision = fp32'"* ]]
+    emulated/ps-embed -q --device cuda --precision bf16 -m fp32/last.safetensors -o half.emb.zst test.mdb
+    emulated/ps-embed -q --device cuda -m fp32/last.safetensors -o full.emb.zst test.mdb
+    run ! cmp half.emb.zst full.emb.zst
+}
+
+@test "stand-in: gradients that overflow in fp16 skip the step and halve the scale; resuming is exact" {
+    need_standin
+    options=("${tiny[@]}" --freeze-bn --precision fp16 --loss-scale 32768 --epochs 2 --check-epoch 2
+        --checkpoint-steps 1)
+    emulated/ps-train -q --device cuda "${options[@]}" -o scaled
+    grep -q '"loss_scale":32768.0,"skipped":true' scaled/log.jsonl
+    grep '"kind":"step"' scaled/log.jsonl | tail -1 | grep -v skipped | grep -q gradient_norm
+    emulated/ps-train -q --device cuda "${options[@]}" -o killed 3>&- &
+    pid=$!
+    until [ -s killed/checkpoint.safetensors ] || ! kill -0 "$pid"; do sleep 0.05; done
+    kill -9 "$pid"
+    wait "$pid" || true
+    emulated/ps-train -q --device cuda "${options[@]}" -o killed
+    cmp scaled/last.safetensors killed/last.safetensors
+    cmp scaled/checkpoint.safetensors killed/checkpoint.safetensors
+    cmp scaled/log.jsonl killed/log.jsonl
+}
+
+@test "stand-in: algorithms are measured once, kept, and decide what is fused" {
+    need_standin
+    options=("${tiny[@]}" --freeze-bn --epochs 1 --check-epoch 1)
+    emulated/ps-train -q --device cuda "${options[@]}" -o rule
+    emulated/ps-train -q --device cuda "${options[@]}" --tune choices -o tuned
+    table=$(echo choices/cudnn-*-stand-in-for-a-GPU--a-test-double-.tsv)
+    grep -qP '^forward fp32 n8 64x8x8 64x8x8 k3 s1 p1\t0\t3\t0\.5000 ms$' "$table"
+    for pass in forward "backward data" "backward filter"; do
+        grep -q "^$pass fp32" "$table"
+    done
+    near rule tuned 1e-4
+    run ! cmp rule/last.safetensors tuned/last.safetensors # another algorithm rounds otherwise
+    before=$(wc -l <"$table")
+    sed -i 's/\t0\.5000 ms/\tkept/' "$table"
+    emulated/ps-train -q --device cuda "${options[@]}" --tune choices -o again
+    [ "$(wc -l <"$table")" -eq "$before" ]
+    run ! grep "0.5000 ms" "$table"
+    cmp tuned/last.safetensors again/last.safetensors
+    emulated/ps-train -q --device cuda --precision bf16 "${options[@]}" --tune choices -o narrow
+    grep -q '^forward bf16 ' "$table"
+}
+
+@test "precisions that a device does not have are refused in one line" {
+    run -1 --separate-stderr bare/ps-train --device cpu --precision bf16 "${tiny[@]}" -o refused
+    [[ $stderr == *"device cpu: computes in float32 only (use --precision fp32, or a GPU by --device cuda)" ]]
+    need_standin
+    PS_CUDA_EMU_CAPABILITY=75 run -1 --separate-stderr emulated/ps-train --device cuda \
+        --precision bf16 "${tiny[@]}" -o refused
+    [[ $stderr == *"(compute capability 7.5) does not compute in bfloat16 (use --precision fp32)"* ]]
 }
 
 @test "stand-in: a run goes on on the other device" {

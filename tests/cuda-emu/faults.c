@@ -162,7 +162,7 @@ static void product_too_large(void)
 }
 
 /* A 1 x 1 convolution of one pixel with an algorithm and a workspace. */
-static void convolve(int algorithm, size_t bytes)
+static void convolve(int algorithm, cudnnMathType_t math, size_t bytes)
 {
     const float one = 1, zero = 0;
     void *workspace;
@@ -180,7 +180,7 @@ static void convolve(int algorithm, size_t bytes)
     cudnnCreateConvolutionDescriptor(&conv);
     cudnnSetConvolution2dDescriptor(conv, 0, 0, 1, 1, 1, 1, CUDNN_CROSS_CORRELATION,
                                     CUDNN_DATA_FLOAT);
-    cudnnSetConvolutionMathType(conv, CUDNN_FMA_MATH);
+    cudnnSetConvolutionMathType(conv, math);
     cudnnConvolutionForward(dnn, &one, x, device, w, device + 4, conv,
                             (cudnnConvolutionFwdAlgo_t)algorithm, workspace, bytes, &zero, x,
                             device + 8);
@@ -188,17 +188,34 @@ static void convolve(int algorithm, size_t bytes)
 
 static void right_convolution(void)
 {
-    convolve(4, 2000);
+    convolve(0, CUDNN_FMA_MATH, 2000);
 }
 
 static void small_workspace(void)
 {
-    convolve(4, 16);
+    convolve(0, CUDNN_FMA_MATH, 16);
 }
 
-static void inexact_algorithm(void)
+static void wrong_algorithm(void)
 {
-    convolve(2, 2000);
+    convolve(3, CUDNN_FMA_MATH, 2000);
+}
+
+static void default_mathematics(void)
+{
+    convolve(0, CUDNN_DEFAULT_MATH, 2000);
+}
+
+/* Factors of 16 bits into a sum of 16, without asking for wide sums. */
+static void narrow_sums(void)
+{
+    const float one = 1, zero = 0;
+    cublasHandle_t blas;
+    cublasCreate(&blas);
+    cublasSetStream(blas, stream);
+    cublasGemmEx(blas, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, device, CUDA_R_16F, 2, device + 8,
+                 CUDA_R_16F, 2, &zero, device + 16, CUDA_R_16F, 2, CUBLAS_COMPUTE_32F,
+                 CUBLAS_GEMM_DEFAULT);
 }
 
 static const struct {
@@ -225,7 +242,9 @@ static const struct {
     {"a handle of another library", other_handle, false},
     {"a product larger than its matrices", product_too_large, false},
     {"a workspace that is too small", small_workspace, false},
-    {"an algorithm that rounds to TF32", inexact_algorithm, false},
+    {"an algorithm that is not to be used", wrong_algorithm, false},
+    {"mathematics that may round to TF32", default_mathematics, false},
+    {"sums of 16 bits", narrow_sums, false},
 };
 
 static bool ends_well(void (*run)(void))

@@ -180,6 +180,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
     memset(properties, 0, sizeof *properties);
     snprintf(properties->name, sizeof properties->name, "stand-in for a GPU (a test double)");
     properties->totalGlobalMem = device_limit();
+    properties->major = (int)setting("PS_CUDA_EMU_CAPABILITY", 90) / 10;
+    properties->minor = (int)setting("PS_CUDA_EMU_CAPABILITY", 90) % 10;
     return cudaSuccess;
 }
 

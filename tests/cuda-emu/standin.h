@@ -11,7 +11,8 @@
  * at first, every allocation has pages of its own and its addresses are never used again. A copy to
  * the host arrives when the stream or a later event is waited for.
  *
- * Environment: PS_CUDA_EMU_DEVICES (1) and PS_CUDA_EMU_MIB (4096), the memory of the device.
+ * Environment: PS_CUDA_EMU_DEVICES (1), PS_CUDA_EMU_MIB (4096), the memory of the device, and
+ * PS_CUDA_EMU_CAPABILITY (90, for 9.0).
  */
 #ifndef PS_TESTS_CUDA_EMU_STANDIN_H
 #define PS_TESTS_CUDA_EMU_STANDIN_H
@@ -55,7 +56,8 @@ enum standin_kind {
     STANDIN_DNN,
     STANDIN_TENSOR,
     STANDIN_FILTER,
-    STANDIN_CONVOLUTION
+    STANDIN_CONVOLUTION,
+    STANDIN_ACTIVATION
 };
 void *standin_new(enum standin_kind kind, size_t size);
 void standin_check(const void *object, enum standin_kind kind, const char *what);
