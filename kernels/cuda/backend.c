@@ -133,9 +133,9 @@ static int start(struct cuda *cuda, const char *cache)
         cuda_check_dnn(cuda, cudnnSetStream(cuda->dnn, cuda->stream), "cuDNN"))
         return -1;
     if (properties.major < precisions[cuda->precision].least_major)
-        return cuda_fail(cuda, "%.60s (compute capability %d.%d) does not compute in %s (use --precision fp32)",
-                         properties.name, properties.major, properties.minor,
-                         precisions[cuda->precision].name);
+        return cuda_fail(
+            cuda, "%.60s (compute capability %d.%d) does not compute in %s (use --precision fp32)",
+            properties.name, properties.major, properties.minor, precisions[cuda->precision].name);
     if (cache && !(cuda->choices = cuda_choices_open(cuda, cache, properties.name)))
         return -1;
     size_t version = cudnnGetVersion();

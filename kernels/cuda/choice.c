@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PROPOSALS = 16 };
@@ -170,7 +171,6 @@ static int by_measurement(struct cuda *cuda, struct conv_node *c, enum conv_pass
                           struct proposal *best)
 {
     char key[PS_CHOICE_TEXT];
-    int algorithm, math;
     make_key(cuda, c, pass, key);
     const char *known = ps_choices_find(cuda->choices, key);
     if (!known) {
@@ -181,9 +181,10 @@ static int by_measurement(struct cuda *cuda, struct conv_node *c, enum conv_pass
                               "convolution") ||
                measure(cuda, c, pass, key, best);
     }
-    bool parsed = sscanf(known, "%4d\t%4d", &algorithm, &math) == 2;
-    for (int i = 0; parsed && i < count; i++)
-        if (list[i].algorithm == algorithm && (int)list[i].math == math)
+    char *end;
+    long algorithm = strtol(known, &end, 10), math = strtol(end, NULL, 10);
+    for (int i = 0; i < count; i++)
+        if (list[i].algorithm == algorithm && (long)list[i].math == math)
             *best = list[i];
     return 0;
 }

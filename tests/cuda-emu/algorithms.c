@@ -77,7 +77,7 @@ void standin_need_good(const struct problem *p, int algorithm)
 /* `measured`: in the reverse order, with times, within a workspace. */
 #define DEFINE_LIST(name, perf, algo_type)                                                         \
     static int name(const struct problem *p, bool measured, size_t workspace, int wanted,          \
-                    perf *found)                                                                   \
+                    perf found[])                                                                  \
     {                                                                                              \
         struct offer list[MOST];                                                                   \
         int count = list_offers(p, list), i = 0;                                                   \
