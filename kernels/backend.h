@@ -141,6 +141,7 @@ struct ps_backend_config {
 };
 
 struct ps_backend_ops {
+    size_t interface; /* PS_BACKEND_INTERFACE of the headers that a plugin was compiled with */
     const char *name; /* "ref", "cpu", "cuda" */
     /* Inference on more activations than this is no faster and had better go in slices; 0: never.
      */
@@ -273,6 +274,11 @@ static inline int ps_backend_wait(ps_backend *be)
 {
     return be->ops->wait ? be->ops->wait(be) : 0;
 }
+
+/* Differs between most versions of this file, so that an old plugin is noticed. */
+#define PS_BACKEND_INTERFACE                                                                       \
+    (sizeof(struct ps_backend_ops) << 32 | sizeof(struct ps_op_desc) << 16 |                       \
+     sizeof(struct ps_update_desc) << 8 | sizeof(struct ps_backend_config))
 
 /* Linked in. The cuda backend is a plugin that exports `ps_backend_ops_cuda`. */
 extern const struct ps_backend_ops ps_backend_ref, ps_backend_cpu;

@@ -302,6 +302,7 @@ static const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
 }
 
 const struct ps_backend_ops ps_backend_cpu = {
+    .interface = PS_BACKEND_INTERFACE,
     .name = "cpu",
     .inference_bytes = 64000000,
     .places = true,

@@ -178,6 +178,7 @@ static const char *cuda_describe(const ps_backend *be)
 }
 
 const struct ps_backend_ops ps_backend_ops_cuda = {
+    .interface = PS_BACKEND_INTERFACE,
     .name = "cuda",
     .open = cuda_open,
     .close = cuda_close,

@@ -61,6 +61,7 @@ static const char *describe(const ps_backend *be)
 }
 
 const struct ps_backend_ops ps_backend_ref = {
+    .interface = PS_BACKEND_INTERFACE,
     .name = "ref",
     .open = open_device,
     .close = close_device,

@@ -58,9 +58,11 @@ static const struct ps_backend_ops *load_cuda(void)
     if (!plugin)
         return NULL;
     const struct ps_backend_ops *ops = dlsym(plugin, "ps_backend_ops_cuda");
-    if (!ops)
-        ps_fail(PS_ENOTSUP, "device cuda: ps-cuda.so is not a plugin of this program");
-    return ops;
+    if (ops && ops->interface == PS_BACKEND_INTERFACE)
+        return ops;
+    ps_fail(PS_ENOTSUP,
+            "device cuda: ps-cuda.so is not a plugin of this build (run make cuda again)");
+    return NULL;
 }
 
 static ps_backend *open_cuda(const char *number, const struct ps_backend_config *config)
