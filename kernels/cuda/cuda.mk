@@ -44,7 +44,8 @@ $(BUILD)/bin/ps-cuda.so: $(PLUGIN_OBJ)
 	$(CXX) -shared -Wl,-z,defs $^ $(CUDA_LIBS) -o $@
 
 # What of the library needs nothing but the compiler.
-CHECK_CUDA_SRC := tests/cuda/device.c tests/cuda/safetensors.c $(wildcard kernels/ref/*.c) \
+CHECK_CUDA_SRC := tests/cuda/device.c tests/cuda/safetensors.c \
+  lib/net/safetensors_find.c $(wildcard kernels/ref/*.c) \
   $(addprefix lib/base/,err.c file.c interrupt.c log.c mem.c opt.c opthelp.c rng.c) \
   $(filter-out $(addprefix lib/net/,device.c load.c model.c names.c onnx%.c pickle%.c profile.c pth.c \
     published.c safetensors%.c storages.c tensorstats.c weight%.c zip.c),$(wildcard lib/net/*.c)) \
