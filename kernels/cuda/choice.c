@@ -26,6 +26,12 @@ struct proposal {
     float milliseconds; /* measured */
 };
 
+/* From one of cuDNN's types for the passes, which have the same fields. */
+#define COPY_PROPOSALS(list, found, count)                                                         \
+    for (int i = 0; i < (count); i++)                                                              \
+    (list)[i] = ((struct proposal){(int)(found)[i].algo, (found)[i].status,                        \
+                                   (found)[i].determinism, (found)[i].mathType, (found)[i].time})
+
 static int list_forward(struct cuda *cuda, const struct conv_node *c, bool measure,
                         struct proposal *list)
 {
@@ -40,9 +46,7 @@ static int list_forward(struct cuda *cuda, const struct conv_node *c, bool measu
                                                      cuda->workspace.memory, cuda->workspace.bytes)
             : cudnnGetConvolutionForwardAlgorithm_v7(cuda->dnn, c->x, c->w, conv, c->y, PROPOSALS,
                                                      &count, found);
-    for (int i = 0; i < count; i++)
-        list[i] = (struct proposal){(int)found[i].algo, found[i].status, found[i].determinism,
-                                    found[i].mathType, found[i].time};
+    COPY_PROPOSALS(list, found, count);
     return cuda_check_dnn(cuda, status, "choice of an algorithm") ? -1 : count;
 }
 
@@ -59,9 +63,7 @@ static int list_data(struct cuda *cuda, const struct conv_node *c, bool measure,
                       cuda->workspace.bytes)
                 : cudnnGetConvolutionBackwardDataAlgorithm_v7(cuda->dnn, c->w, c->y, conv, c->x,
                                                               PROPOSALS, &count, found);
-    for (int i = 0; i < count; i++)
-        list[i] = (struct proposal){(int)found[i].algo, found[i].status, found[i].determinism,
-                                    found[i].mathType, found[i].time};
+    COPY_PROPOSALS(list, found, count);
     return cuda_check_dnn(cuda, status, "choice of an algorithm") ? -1 : count;
 }
 
@@ -74,19 +76,25 @@ static int list_filter(struct cuda *cuda, const struct conv_node *c, bool measur
     cudnnStatus_t status =
         measure ? cudnnFindConvolutionBackwardFilterAlgorithmEx(
                       cuda->dnn, c->x, c->node.in[0]->data, c->y, c->node.dout->data, conv, c->w,
-                      cuda_conv_scratch(cuda, c).last, PROPOSALS, &count, found,
-                      cuda->workspace.memory, cuda->workspace.bytes)
+                      cuda->work.memory, PROPOSALS, &count, found, cuda->workspace.memory,
+                      cuda->workspace.bytes)
                 : cudnnGetConvolutionBackwardFilterAlgorithm_v7(cuda->dnn, c->x, c->y, conv, c->w,
                                                                 PROPOSALS, &count, found);
-    for (int i = 0; i < count; i++)
-        list[i] = (struct proposal){(int)found[i].algo, found[i].status, found[i].determinism,
-                                    found[i].mathType, found[i].time};
+    COPY_PROPOSALS(list, found, count);
     return cuda_check_dnn(cuda, status, "choice of an algorithm") ? -1 : count;
 }
 
 typedef int list_algorithms(struct cuda *cuda, const struct conv_node *c, bool measure,
                             struct proposal *list);
 static list_algorithms *const lists[CONV_PASSES] = {list_forward, list_data, list_filter};
+
+/* Asks for the mathematics of the precision. */
+static int ask(struct cuda *cuda, const struct conv_node *c, enum conv_pass pass)
+{
+    cudnnMathType_t math =
+        cuda->precision == PS_PRECISION_FP32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
+    return cuda_check_dnn(cuda, cudnnSetConvolutionMathType(c->conv[pass], math), "convolution");
+}
 
 /* With the algorithm's mathematics; false where it cannot be used. */
 static bool workspace_of(struct cuda *cuda, const struct conv_node *c, enum conv_pass pass,
@@ -151,7 +159,7 @@ static int measure(struct cuda *cuda, struct conv_node *c, enum conv_pass pass, 
 {
     struct proposal timed[PROPOSALS];
     size_t most;
-    if (cuda_conv_ask(cuda, c, pass))
+    if (ask(cuda, c, pass))
         return -1;
     int count = lists[pass](cuda, c, true, timed);
     if (count < 0)
@@ -173,14 +181,8 @@ static int by_measurement(struct cuda *cuda, struct conv_node *c, enum conv_pass
     char key[PS_CHOICE_TEXT];
     make_key(cuda, c, pass, key);
     const char *known = ps_choices_find(cuda->choices, key);
-    if (!known) {
-        cudnnMathType_t wanted =
-            cuda->precision == PS_PRECISION_FP32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
-        return cuda_need(cuda, &cuda->workspace, most) ||
-               cuda_check_dnn(cuda, cudnnSetConvolutionMathType(c->conv[pass], wanted),
-                              "convolution") ||
-               measure(cuda, c, pass, key, best);
-    }
+    if (!known)
+        return cuda_need(cuda, &cuda->workspace, most) || measure(cuda, c, pass, key, best);
     char *end;
     long algorithm = strtol(known, &end, 10), math = strtol(end, NULL, 10);
     for (int i = 0; i < count; i++)
@@ -193,6 +195,8 @@ int cuda_conv_choose(struct cuda *cuda, struct conv_node *c, enum conv_pass pass
 {
     struct proposal list[PROPOSALS];
     size_t most;
+    if (ask(cuda, c, pass))
+        return -1;
     int count = lists[pass](cuda, c, false, list);
     if (count < 0)
         return -1;

@@ -31,24 +31,16 @@ static int describe_tensor(struct cuda *cuda, cudnnTensorDescriptor_t *t, struct
                           "tensor descriptor");
 }
 
-int cuda_conv_ask(struct cuda *cuda, struct conv_node *c, enum conv_pass pass)
-{
-    cudnnMathType_t math =
-        cuda->precision == PS_PRECISION_FP32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
-    return cuda_check_dnn(cuda, cudnnSetConvolutionMathType(c->conv[pass], math), "convolution");
-}
-
 static int describe_pass(struct cuda *cuda, struct conv_node *c, enum conv_pass pass)
 {
     const struct ps_op_desc *d = &c->node.desc;
-    if (cuda_check_dnn(cuda, cudnnCreateConvolutionDescriptor(&c->conv[pass]), "convolution") ||
-        cuda_check_dnn(cuda,
-                       cudnnSetConvolution2dDescriptor(c->conv[pass], d->pad, d->pad, d->stride,
-                                                       d->stride, 1, 1, CUDNN_CROSS_CORRELATION,
-                                                       CUDNN_DATA_FLOAT),
-                       "convolution"))
+    if (cuda_check_dnn(cuda, cudnnCreateConvolutionDescriptor(&c->conv[pass]), "convolution"))
         return -1;
-    return cuda_conv_ask(cuda, c, pass);
+    return cuda_check_dnn(cuda,
+                          cudnnSetConvolution2dDescriptor(c->conv[pass], d->pad, d->pad, d->stride,
+                                                          d->stride, 1, 1, CUDNN_CROSS_CORRELATION,
+                                                          CUDNN_DATA_FLOAT),
+                          "convolution");
 }
 
 /* The fused call wants NaN not to pass ReLU; our kernel lets it. */
@@ -82,12 +74,20 @@ static int describe(struct cuda *cuda, struct conv_node *c)
     return 0;
 }
 
+/* Shared scratch of a convolution: partial sums of columns, then gradients of the weights as cuDNN
+ * gives them and as float32 (O, I, k, k), then of the bias. */
+struct conv_scratch {
+    double *partial;
+    void *last;
+    float *first, *bias;
+};
+
 static size_t aligned(size_t bytes)
 {
     return (bytes + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
 }
 
-struct conv_scratch cuda_conv_scratch(const struct cuda *cuda, const struct conv_node *c)
+static struct conv_scratch scratch_of(const struct cuda *cuda, const struct conv_node *c)
 {
     size_t channels = (size_t)c->node.desc.out_channels;
     char *at = cuda->work.memory;
@@ -163,7 +163,7 @@ static int conv_update(struct cuda *cuda, ps_node *node, const float *params, co
     const float *weight = params + d->weight, *bias = cuda_at(params, d->bias);
     if (folds(c)) {
         struct ps_cuda_bn bn = bn_of(d, params, state);
-        struct conv_scratch scratch = cuda_conv_scratch(cuda, c);
+        struct conv_scratch scratch = scratch_of(cuda, c);
         int fan = (int)(c->weights / (size_t)d->out_channels);
         if (cuda_check(cuda,
                        ps_cuda_fold(weight, bias, &bn, scratch.first, scratch.bias, d->out_channels,
@@ -235,7 +235,7 @@ static int parameter_gradients(struct cuda *cuda, struct conv_node *c, const flo
     const ps_node *node = &c->node;
     const struct ps_op_desc *d = &node->desc;
     const float one = 1, zero = 0;
-    struct conv_scratch scratch = cuda_conv_scratch(cuda, c);
+    struct conv_scratch scratch = scratch_of(cuda, c);
     if (cuda_check_dnn(
             cuda,
             cudnnConvolutionBackwardFilter(

@@ -19,20 +19,9 @@ struct conv_node {
     void *bias;     /* (O) likewise, or NULL */
 };
 
-/* Shared scratch of a convolution: partial sums of columns, then gradients of the weights as cuDNN
- * gives them and as float32 (O, I, k, k), then of the bias. */
-struct conv_scratch {
-    double *partial;
-    void *last;
-    float *first, *bias;
-};
-struct conv_scratch cuda_conv_scratch(const struct cuda *cuda, const struct conv_node *c);
-
-/* Asks cuDNN for the mathematics of the precision in a pass. */
-int cuda_conv_ask(struct cuda *cuda, struct conv_node *c, enum conv_pass pass);
-
 /* Decides on a pass's algorithm and mathematics; the workspace is large enough afterwards. The
- * node's memory is written to where algorithms are measured. */
+ * node's memory and the shared scratch, which has room for the weights' gradients, are written to
+ * where algorithms are measured. */
 int cuda_conv_choose(struct cuda *cuda, struct conv_node *c, enum conv_pass pass);
 
 /* Those that were measured on such a device, kept in `folder`. */
