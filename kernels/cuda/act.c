@@ -1,7 +1,13 @@
-/* Activations: where they lie, and their way from and to plain layout and matrices. */
+/* Activations: their types, where they lie, their way from and to plain layout and matrices. */
 #include "kernels/cuda/host.h"
 
 #include <stdlib.h>
+
+const struct cuda_element cuda_elements[] = {
+    [PS_CUDA_F32] = {4, CUDNN_DATA_FLOAT, CUDA_R_32F},
+    [PS_CUDA_BF16] = {2, CUDNN_DATA_BFLOAT16, CUDA_R_16BF},
+    [PS_CUDA_F16] = {2, CUDNN_DATA_HALF, CUDA_R_16F},
+};
 
 ps_mem *cuda_mem_new(ps_backend *be, size_t bytes)
 {

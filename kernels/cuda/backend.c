@@ -2,15 +2,8 @@
 #include "kernels/choices.h"
 #include "kernels/cuda/conv.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-const struct cuda_element cuda_elements[] = {
-    [PS_CUDA_F32] = {4, CUDNN_DATA_FLOAT, CUDA_R_32F},
-    [PS_CUDA_BF16] = {2, CUDNN_DATA_BFLOAT16, CUDA_R_16BF},
-    [PS_CUDA_F16] = {2, CUDNN_DATA_HALF, CUDA_R_16F},
-};
 
 /* What a precision is made of. */
 static const struct {
@@ -23,52 +16,6 @@ static const struct {
     [PS_PRECISION_BF16] = {"bfloat16", PS_CUDA_BF16, 8},
     [PS_PRECISION_FP16] = {"half", PS_CUDA_F16, 7},
 };
-
-int cuda_fail(struct cuda *cuda, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is one line up */
-    vsnprintf(cuda->error, sizeof cuda->error, format, args);
-    va_end(args);
-    cuda->no_memory = false;
-    return -1;
-}
-
-int cuda_check(struct cuda *cuda, int status, const char *what)
-{
-    if (status == cudaSuccess)
-        return 0;
-    cuda_fail(cuda, "%s failed: %s", what, cudaGetErrorString((cudaError_t)status));
-    cuda->no_memory = status == cudaErrorMemoryAllocation;
-    return -1;
-}
-
-int cuda_check_blas(struct cuda *cuda, cublasStatus_t status, const char *what)
-{
-    if (status == CUBLAS_STATUS_SUCCESS)
-        return 0;
-    cuda_fail(cuda, "%s failed: %s", what, cublasGetStatusString(status));
-    cuda->no_memory = status == CUBLAS_STATUS_ALLOC_FAILED;
-    return -1;
-}
-
-int cuda_check_dnn(struct cuda *cuda, cudnnStatus_t status, const char *what)
-{
-    if (status == CUDNN_STATUS_SUCCESS)
-        return 0;
-    cuda_fail(cuda, "%s failed: %s", what, cudnnGetErrorString(status));
-    cuda->no_memory = status == CUDNN_STATUS_ALLOC_FAILED;
-    return -1;
-}
-
-/* A device that cannot be made current shows in the call that follows. */
-struct cuda *cuda_enter(ps_backend *be)
-{
-    struct cuda *cuda = (struct cuda *)be;
-    cudaSetDevice(cuda->device);
-    return cuda;
-}
 
 static void stop(struct cuda *cuda)
 {

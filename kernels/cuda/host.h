@@ -122,8 +122,7 @@ extern const struct ps_backend_ops ps_backend_ops_cuda __attribute__((visibility
 extern const struct cuda_kind cuda_conv, cuda_bn, cuda_relu, cuda_add, cuda_concat, cuda_window,
     cuda_global, cuda_linear;
 
-/* The backend, its device made the current one of this thread. */
-struct cuda *cuda_enter(ps_backend *be);
+/* error.c */
 int cuda_fail(struct cuda *cuda, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* 0 if `status` (cudaError_t, also as own kernels give it) is success. */
 int cuda_check(struct cuda *cuda, int status, const char *what);
@@ -136,6 +135,8 @@ void *cuda_alloc(struct cuda *cuda, size_t bytes);
 /* Makes the buffer at least that large. */
 int cuda_need(struct cuda *cuda, struct cuda_buffer *buffer, size_t bytes);
 int cuda_copy(struct cuda *cuda, void *to, const void *from, size_t bytes);
+
+/* vec.c */
 int cuda_range(struct cuda *cuda, const ps_vec *v, size_t offset, size_t n);
 /* First element of a matrix that was checked to lie inside its vector; NULL with the reason. */
 float *cuda_mat(struct cuda *cuda, struct ps_mat m);
@@ -151,6 +152,15 @@ int cuda_download(struct cuda *cuda, void *host, const void *device, size_t byte
 int cuda_arguments(struct cuda *cuda, struct cuda_argument *list, int count);
 /* *host = *device at the next cuda_wait. */
 int cuda_later(struct cuda *cuda, double *host, const double *device);
+
+/* The backend, its device made the current one of this thread. A device that cannot be made
+ * current shows in the call that follows. */
+static inline struct cuda *cuda_enter(ps_backend *be)
+{
+    struct cuda *cuda = (struct cuda *)be;
+    cudaSetDevice(cuda->device);
+    return cuda;
+}
 
 /* The element at a parameter's offset, NULL for PS_ABSENT or without a vector. */
 static inline const float *cuda_at(const float *v, size_t offset)

@@ -1,6 +1,20 @@
 /* Batch normalisation, ReLU, sums and concatenation. */
 #include "kernels/cuda/host.h"
 
+int cuda_finish_node_grad(struct cuda *cuda, ps_node *node)
+{
+    void *dresidual = NULL;
+    if (ps_node_has_residual(&node->desc) && node->din[node->inputs - 1])
+        dresidual = node->din[node->inputs - 1]->data;
+    if (!node->desc.relu && (!dresidual || dresidual == node->dout->data))
+        return 0;
+    return cuda_check(cuda,
+                      ps_cuda_finish_grad(node->out->data, node->dout->data, dresidual,
+                                          node->out->type, node->desc.relu, node->out->count,
+                                          cuda->stream),
+                      "gradient of ReLU and residual");
+}
+
 struct bn_node {
     ps_node node;
     float *saved; /* mean and 1 / deviation of the last forward */

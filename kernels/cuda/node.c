@@ -108,17 +108,3 @@ const char *cuda_node_describe(const ps_backend *be, const ps_node *node)
     (void)be;
     return node->text;
 }
-
-int cuda_finish_node_grad(struct cuda *cuda, ps_node *node)
-{
-    void *dresidual = NULL;
-    if (ps_node_has_residual(&node->desc) && node->din[node->inputs - 1])
-        dresidual = node->din[node->inputs - 1]->data;
-    if (!node->desc.relu && (!dresidual || dresidual == node->dout->data))
-        return 0;
-    return cuda_check(cuda,
-                      ps_cuda_finish_grad(node->out->data, node->dout->data, dresidual,
-                                          node->out->type, node->desc.relu, node->out->count,
-                                          cuda->stream),
-                      "gradient of ReLU and residual");
-}
