@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-enum { TILE = DN_BLOCK * DN_BLOCK };
+/* NEAR: area of the tiles that are first made in the caches. */
+enum { TILE = DN_BLOCK * DN_BLOCK, NEAR = 9, RUN = 16 * DN_BLOCK };
 
 /* An element of a tensor in the vector, `otherwise` where there is no such tensor. */
 static double element(const float *vector, size_t offset, size_t c, double otherwise)
@@ -92,7 +93,7 @@ static void turn_tile(float *to, const float *from, size_t area, bool reverse)
             row[i] = cpu_load(from + i * DN_BLOCK);
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++)
-            cpu_store(at + o * DN_BLOCK, row[o]);
+            cpu_stream(at + o * DN_BLOCK, row[o]);
     }
 }
 
@@ -107,24 +108,49 @@ void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const floa
         for (size_t c = 0; c < DN_BLOCK; c++)
             g[c] = (float)factor(fold->desc, params, state, o * DN_BLOCK + c);
         const float *w = params + fold->desc->weight + o * DN_BLOCK * each;
+        float near[NEAR * TILE] __attribute__((aligned(64)));
         for (size_t i = 0; i < inputs; i++) {
-            float *tile = forward + (o * inputs + i) * TILE * area;
+            float *to = forward + (o * inputs + i) * TILE * area, *tile = area > NEAR ? to : near;
             put_tile(tile, w + i * DN_BLOCK * area, each, area, g);
+            if (tile == near)
+                cpu_stream_all(to, near, TILE * area);
             size_t at = data_layout == DN_TILES_OI_OI ? o * inputs + i : i * outputs + o;
             if (data)
                 turn_tile(data + at * TILE * area, tile, area,
                           data_layout == DN_TILES_IO_OI_TURNED);
         }
+        cpu_stream_end();
     }
 }
 
-/* to (+)= g from; the product <from, w>. */
+/* Sixteen elements of a gradient. */
+static inline void hand_over(float *to, cpu_v16 v, bool accumulate)
+{
+    if (accumulate)
+        cpu_store(to, v + cpu_load(to));
+    else if ((uintptr_t)to % sizeof v)
+        cpu_store(to, v);
+    else
+        cpu_stream(to, v);
+}
+
+/* to (+)= g from; the product <from, w>, of runs of RUN in float32. */
 static double give_row(float *to, const float *from, const float *w, size_t n, float g,
                        bool accumulate)
 {
     double dot = 0;
-#pragma omp simd reduction(+ : dot)
-    for (size_t i = 0; i < n; i++) {
+    size_t i = 0;
+    for (; i + RUN <= n; i += RUN) {
+        cpu_v16 part = {0};
+        for (size_t j = i; j < i + RUN; j += DN_BLOCK) {
+            cpu_v16 v = cpu_load(from + j);
+            part += v * cpu_load(w + j);
+            hand_over(to + j, v * g, accumulate);
+        }
+        for (size_t lane = 0; lane < DN_BLOCK; lane++)
+            dot += part[lane];
+    }
+    for (; i < n; i++) {
         dot += (double)from[i] * w[i];
         to[i] = (accumulate ? to[i] : 0) + from[i] * g;
     }
@@ -142,10 +168,8 @@ static void give_tile(float *to, const float *tile, const float *w, size_t each,
             row[c] = cpu_load(tile + tile_row(first + c, area));
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++) {
-            float *out = to + o * each + first;
             dot[o] += row[o] * cpu_load(w + o * each + first);
-            cpu_v16 scaled = row[o] * g[o];
-            cpu_store(out, accumulate ? scaled + cpu_load(out) : scaled);
+            hand_over(to + o * each + first, row[o] * g[o], accumulate);
         }
     }
 }
@@ -174,6 +198,7 @@ static void unfold_plain(const struct cpu_fold *fold, const float *params, const
         float g = (float)factor(fold->desc, params, state, c);
         double dot = give_row(to + c * each, dweight + c * each, w + c * each, each, g, accumulate);
         unfold_channel(fold, params, state, dbias, grads, accumulate, c, dot);
+        cpu_stream_end();
     }
 }
 
@@ -200,6 +225,7 @@ static void unfold_tiles(const struct cpu_fold *fold, const float *params, const
         }
         for (size_t c = 0; c < DN_BLOCK; c++)
             unfold_channel(fold, params, state, dbias, grads, accumulate, first + c, dot[c]);
+        cpu_stream_end();
     }
 }
 

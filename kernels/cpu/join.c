@@ -1,5 +1,6 @@
 /* ReLU, sums and concatenation. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/vector.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,19 +91,24 @@ static float *channel(const ps_act *act, size_t n, int c)
     return act->data + (n * act->shape.c + c / act->block * act->block) * hw + c % act->block;
 }
 
-/* Are channels `first`... of the wide one all of the narrow one, in the same order? */
+/* Are channels `first`... of the wide one all of the narrow one, in the same blocks? */
 static bool in_step(const ps_act *wide, const ps_act *narrow, int first)
 {
-    return wide->block == narrow->block && first % wide->block == 0;
+    return wide->block == DN_BLOCK && narrow->block == DN_BLOCK && first % DN_BLOCK == 0;
 }
 
-/* All of image n of the narrow one to channels `first`... of the wide one. */
-static void gather(const ps_act *wide, const ps_act *narrow, int first, size_t n)
+/* All of image n of the narrow one to channels `first`... of the wide one. Training has more than
+ * the caches hold. */
+static void gather(const ps_act *wide, const ps_act *narrow, int first, size_t n, bool train)
 {
-    size_t hw = wide->plane / wide->block;
+    size_t hw = wide->plane / wide->block, length = hw * narrow->shape.c;
+    if (in_step(wide, narrow, first) && train) {
+        cpu_stream_all(channel(wide, n, first), channel(narrow, n, 0), length);
+        cpu_stream_end();
+        return;
+    }
     if (in_step(wide, narrow, first)) {
-        memcpy(channel(wide, n, first), channel(narrow, n, 0),
-               hw * narrow->shape.c * sizeof(float));
+        memcpy(channel(wide, n, first), channel(narrow, n, 0), length * sizeof(float));
         return;
     }
     for (int c = 0; c < narrow->shape.c; c++) {
@@ -120,14 +126,14 @@ static void scatter(const ps_act *wide, const ps_act *mask, const ps_act *narrow
     size_t hw = wide->plane / wide->block, length = hw * narrow->shape.c;
     const float *from = channel(wide, n, first), *sign = mask ? channel(mask, n, first) : NULL;
     float *to = channel(narrow, n, 0);
-    if (in_step(wide, narrow, first) && !sign) {
-        memcpy(to, from, length * sizeof *to);
-        return;
-    }
     if (in_step(wide, narrow, first)) {
-#pragma omp simd
-        for (size_t i = 0; i < length; i++)
-            to[i] = sign[i] <= 0 ? 0 : from[i];
+        for (size_t i = 0; i < length; i += DN_BLOCK) {
+            cpu_v16 v = cpu_load(from + i);
+            if (sign)
+                v = (cpu_v16)(~(cpu_load(sign + i) <= 0) & (cpu_lanes)v);
+            cpu_stream(to + i, v);
+        }
+        cpu_stream_end();
         return;
     }
     for (int c = 0; c < narrow->shape.c; c++) {
@@ -147,7 +153,7 @@ static int concat_forward(struct cpu *cpu, ps_node *node, const float *params, f
 #pragma omp parallel for
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
         for (int i = 0, first = 0; i < node->inputs; first += node->in[i++]->shape.c)
-            gather(node->out, node->in[i], first, n);
+            gather(node->out, node->in[i], first, n, node->mode == PS_TRAIN);
     return 0;
 }
 

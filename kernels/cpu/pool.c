@@ -9,11 +9,12 @@
 
 typedef uint8_t bytes __attribute__((vector_size(16)));
 
-enum { MOST = 15 }; /* kernel */
+enum { MOST = 15, NOWHERE = UINT8_MAX }; /* of a kernel's side; no element of a window */
 
 struct window_node {
     ps_node node;
-    uint8_t *index;               /* maximum, training: which element of the window it was */
+    /* Maximum, training: which element of the window it was; NOWHERE if its gradient is masked. */
+    uint8_t *index;
     float share[MOST * MOST + 1]; /* average: 1 / n */
 };
 
@@ -105,7 +106,8 @@ static inline cpu_v16 pick(cpu_lanes which, cpu_v16 a, cpu_v16 b)
 
 /* One output position of a block of channels; x is the plane, w its width. */
 static inline void max_at(const float *x, int w, struct windows s, struct range rows,
-                          struct range cols, int top, int left, float *y, uint8_t *index)
+                          struct range cols, int top, int left, float *y, uint8_t *index,
+                          bool masked)
 {
     cpu_v16 best = {0};
     best -= INFINITY;
@@ -120,6 +122,8 @@ static inline void max_at(const float *x, int w, struct windows s, struct range 
             where = (larger & here) | (~larger & where);
         }
     store(y, best, s.block);
+    if (index && masked)
+        where |= (best <= 0) & NOWHERE;
     if (index)
         store_index(index, where, s.block);
 }
@@ -146,8 +150,8 @@ static inline void forward_plane(const struct window_node *pool, size_t plane, s
         for (int j = 0; j < out.w; j++, y += s.block, index += index ? s.block : 0) {
             struct range rows = window(i, s, in.h), cols = window(j, s, in.w);
             if (max)
-                max_at(x, in.w, s, rows, cols, i * s.stride - s.pad, j * s.stride - s.pad, y,
-                       index);
+                max_at(x, in.w, s, rows, cols, i * s.stride - s.pad, j * s.stride - s.pad, y, index,
+                       pool->node.desc.din_masks);
             else
                 average_at(x, in.w, s, rows, cols,
                            pool->share[counted(i, s, in.h) * counted(j, s, in.w)], y);
@@ -185,6 +189,45 @@ static inline void backward_plane(const struct window_node *pool, size_t plane, 
             store(dx, gradient_at(pool, dy, index, a, b, s), s.block);
 }
 
+/* What of a gradient goes to element `here` of its window. */
+static inline cpu_v16 share_of(const float *dy, const uint8_t *index, int here)
+{
+    return (cpu_v16)(is_index(index, here, DN_BLOCK) & (cpu_lanes)cpu_load(dy));
+}
+
+/* The same for windows of 3 by steps of 2: input columns 2 j and 2 j + 1 (of the padded map) lie in
+ * window j, the first also in window j - 1. */
+static void backward_steps_of_2(const struct window_node *pool, size_t plane)
+{
+    const struct windows s = {3, 2, pool->node.desc.pad, DN_BLOCK};
+    const ps_act *from = pool->node.dout, *to = pool->node.din[0];
+    int width = to->shape.w, count = from->shape.w;
+    for (int a = 0; a < to->shape.h; a++) {
+        float *dx = to->data + plane * to->plane + (size_t)a * width * DN_BLOCK;
+        struct range rows = covering(a, s, from->shape.h);
+        for (int j = 0, b = -s.pad; b < width; j++, b += 2) {
+            cpu_v16 even = {0}, odd = {0};
+            for (int i = rows.first; i < rows.end; i++) {
+                size_t at = plane * from->plane + ((size_t)i * count + j) * DN_BLOCK;
+                const float *dy = from->data + at;
+                const uint8_t *index = pool->index + at;
+                int row = (a - i * 2 + s.pad) * 3;
+                if (j > 0 && j <= count)
+                    even += share_of(dy - DN_BLOCK, index - DN_BLOCK, row + 2);
+                if (j < count) {
+                    even += share_of(dy, index, row);
+                    odd += share_of(dy, index, row + 1);
+                }
+            }
+            if (b >= 0)
+                cpu_stream(dx + (size_t)b * DN_BLOCK, even);
+            if (b + 1 >= 0 && b + 1 < width)
+                cpu_stream(dx + (size_t)(b + 1) * DN_BLOCK, odd);
+        }
+    }
+    cpu_stream_end();
+}
+
 static int window_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
 {
     (void)cpu, (void)params, (void)state;
@@ -209,14 +252,12 @@ static int window_backward(struct cpu *cpu, ps_node *node, const float *params, 
     struct windows s = windows_of(node);
     if (!node->din[0])
         return 0;
-    if (node->desc.din_masks) /* what a gradient goes to is the output's equal */
-        cpu_mask(node->dout->data, node->out->data, node->dout->count);
 #pragma omp parallel for
     for (size_t p = 0; p < node->out->planes; p++)
         if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 1)
             backward_plane(pool, p, (struct windows){3, 1, s.pad, DN_BLOCK});
-        else if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 2)
-            backward_plane(pool, p, (struct windows){3, 2, s.pad, DN_BLOCK});
+        else if (s.block == DN_BLOCK && s.kernel == 3 && s.stride == 2 && pool->index)
+            backward_steps_of_2(pool, p);
         else
             backward_plane(pool, p, s);
     return 0;

@@ -2,8 +2,13 @@
 #ifndef PS_CPU_VECTOR_H
 #define PS_CPU_VECTOR_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 typedef float cpu_v16 __attribute__((vector_size(64)));
 typedef int32_t cpu_lanes __attribute__((vector_size(64))); /* of a comparison: all ones or zero */
@@ -22,6 +27,33 @@ static inline cpu_v16 cpu_load(const float *from)
 static inline void cpu_store(float *to, cpu_v16 v)
 {
     memcpy(to, &v, sizeof v);
+}
+
+/*
+ * Stores past the caches, for what is next read after much else: a line that is written whole need
+ * not be fetched first. `to` is aligned to 64 bytes. cpu_stream_end comes before others read.
+ */
+static inline void cpu_stream(float *to, cpu_v16 v)
+{
+#ifdef __AVX512F__
+    _mm512_stream_ps(to, (__m512)v);
+#else
+    cpu_store(to, v);
+#endif
+}
+
+/* n floats, a multiple of 16. */
+static inline void cpu_stream_all(float *to, const float *from, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        cpu_stream(to + i, cpu_load(from + i));
+}
+
+static inline void cpu_stream_end(void)
+{
+#ifdef __AVX512F__
+    _mm_sfence();
+#endif
 }
 
 /* Swaps the off-diagonal parts of rows i and i + step. */

@@ -167,7 +167,7 @@ static inline void put_tile(const float *from, size_t step, struct ps_shape y, i
                 sum += cpu_load(residual + at);
             if (relu)
                 sum = (cpu_v16)(~(sum < zero) & (cpu_lanes)sum);
-            cpu_store(plane + at, sum);
+            cpu_stream(plane + at, sum);
         }
     }
 }
