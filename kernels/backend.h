@@ -76,11 +76,14 @@ struct ps_op_desc {
     size_t weight, bias, gamma, beta;
     /* In the state vector. */
     size_t mean, var;
-    /* What a node is told of its place in a network: for training, where ops->places only. */
+    /* What a node is told of its place in a network: where ops->places only, and all but the
+     * last for training only. */
     bool dout_masked;   /* CONV with relu: dout is zero already where out <= 0; out may be gone */
     unsigned din_masks; /* MAXPOOL, CONCAT: bit i: din[i] shall be zero where in[i] <= 0; in[i] may
                            be gone in backward */
     bool din_adds;      /* CONV: dL/din[0] is added to what din[0] holds */
+    bool smooth_first;  /* CONV, 1 x 1 by steps of 1, without a residual: of the AVGPOOL of 3 x 3 by
+                           steps of 1 and padded by 1 of its input */
 };
 
 enum ps_mode { PS_INFER, PS_TRAIN };
@@ -146,7 +149,7 @@ struct ps_backend_ops {
     /* Inference on more activations than this is no faster and had better go in slices; 0: never.
      */
     size_t inference_bytes;
-    bool places; /* dout_masked, din_masks and din_adds are understood */
+    bool places; /* dout_masked, din_masks, din_adds and smooth_first are understood */
 
     /* On failure NULL, with the reason in message[0..size). */
     ps_backend *(*open)(const struct ps_backend_config *config, char *message, size_t size);

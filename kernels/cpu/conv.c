@@ -1,7 +1,12 @@
-/* Convolution with what follows it, and its two backward passes. */
+/*
+ * Convolution with what follows it, and its two backward passes. An average that comes first
+ * (smooth_first) commutes with a convolution of 1 x 1: it is taken of the output, which has fewer
+ * channels, before bias and ReLU.
+ */
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
 #include "kernels/cpu/smallmap.h"
+#include "kernels/cpu/smooth.h"
 #include "kernels/cpu/winograd.h"
 
 #include <stdio.h>
@@ -19,18 +24,25 @@ struct conv_node {
     bool small_map;          /* the weights' gradient is not oneDNN's */
 };
 
-/* Parts of the shared work buffer: plain weights (O each), bias (O), and either packed weights or
- * what cpu_small_map_weights needs. */
+/* Parts of the shared work buffer: with smooth_first what is between convolution and average, or
+ * its gradient; plain weights (O each), bias (O), and either packed weights or what
+ * cpu_small_map_weights needs. */
 struct work {
-    size_t bias, packed, count;
+    size_t plain, bias, packed, count;
 };
+
+static size_t whole_lines(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
 
 static struct work work_parts(const struct conv_node *conv, size_t packed_bytes)
 {
-    size_t channels = (size_t)conv->node.out->shape.c, plain = conv->each * channels;
+    size_t channels = (size_t)conv->node.out->shape.c;
     struct work work;
-    work.bias = (plain + 15) / 16 * 16;
-    work.packed = work.bias + (channels + 15) / 16 * 16;
+    work.plain = conv->node.desc.smooth_first ? whole_lines(conv->node.out->count) : 0;
+    work.bias = work.plain + whole_lines(conv->each * channels);
+    work.packed = work.bias + whole_lines(channels);
     work.count = work.packed + packed_bytes / sizeof(float);
     return work;
 }
@@ -44,7 +56,7 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
 {
     const struct ps_op_desc *d = &conv->node.desc;
     struct ps_shape x = conv->node.in[0]->shape, y = conv->node.out->shape;
-    bool forward = pass == DN_FORWARD;
+    bool forward = pass == DN_FORWARD, alone = d->smooth_first;
     struct dn_conv_desc desc = {
         .pass = pass,
         .inference = conv->node.mode == PS_INFER,
@@ -58,9 +70,9 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
         .kernel = d->kernel,
         .stride = d->stride,
         .pad = d->pad,
-        .bias = conv->bias && pass != DN_DATA,
+        .bias = conv->bias && pass != DN_DATA && !alone,
         .add = forward && d->residual,
-        .relu = forward && d->relu,
+        .relu = forward && d->relu && !alone,
         .sum = pass == DN_DATA && d->din_adds,
     };
     conv->pass[pass] = cpu_choose(cpu, &desc);
@@ -70,7 +82,7 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
         conv->add_after = d->residual && !desc.add;
     if (pass == DN_DATA)
         conv->sum_after = d->din_adds && !desc.sum;
-    if (conv->sum_after && cpu_need_work(cpu, conv->node.din[0]->count))
+    if (conv->sum_after && cpu_need_work(cpu, work_parts(conv, 0).plain + conv->node.din[0]->count))
         return -1;
     size_t packed = dn_conv_weight_bytes(conv->pass[pass]);
     if (pass == DN_DATA && layout_of(conv, DN_FORWARD) == DN_TILES_OI_IO &&
@@ -114,7 +126,9 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
                              i == DN_FORWARD && conv->winograd ? "winograd 2x2"
                                                                : dn_conv_name(conv->pass[i]));
     if (conv->small_map && used < (int)sizeof node->text)
-        snprintf(node->text + used, sizeof node->text - (size_t)used, " sgemm");
+        used += snprintf(node->text + used, sizeof node->text - (size_t)used, " sgemm");
+    if (d->smooth_first && used < (int)sizeof node->text)
+        snprintf(node->text + used, sizeof node->text - (size_t)used, ", averaged");
     return 0;
 }
 
@@ -172,40 +186,48 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
         cpu_winograd_forward(node, conv->winograd, conv->bias, cpu->work);
         return 0;
     }
-    float *y = node->out->data, *residual = node->desc.residual ? node->in[1]->data : NULL;
+    const struct ps_op_desc *d = &node->desc;
+    float *y = d->smooth_first ? cpu->work : node->out->data;
+    float *residual = d->residual ? node->in[1]->data : NULL;
     if (dn_conv_run(conv->pass[DN_FORWARD], node->in[0]->data, conv->weight[DN_FORWARD], conv->bias,
                     y, residual, cpu->scratch))
         return cpu_fail(cpu, "%s: forward failed in oneDNN", node->text);
+    if (d->smooth_first)
+        cpu_smooth(node->out, y, node->out->data, conv->bias, d->relu);
     if (conv->add_after)
-        cpu_sum(y, y, residual, node->out->count, node->desc.relu);
+        cpu_sum(y, y, residual, node->out->count, d->relu);
     return 0;
 }
 
-static int data_gradient(struct cpu *cpu, struct conv_node *conv)
+static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
 {
     const ps_act *dx = conv->node.din[0];
-    float *to = conv->sum_after ? cpu->work : dx->data;
-    int rc = dn_conv_run(conv->pass[DN_DATA], to, conv->weight[DN_DATA], NULL,
-                         conv->node.dout->data, NULL, cpu->scratch);
+    float *to = conv->sum_after ? cpu->work + work_parts(conv, 0).plain : dx->data;
+    int rc =
+        dn_conv_run(conv->pass[DN_DATA], to, conv->weight[DN_DATA], NULL, dy, NULL, cpu->scratch);
     if (conv->sum_after)
         cpu_sum(dx->data, dx->data, to, dx->count, false);
     return rc;
 }
 
 /* dW' and db' into the work buffer. */
-static int weight_gradient(struct cpu *cpu, struct conv_node *conv, const float **dweight,
-                           enum dn_layout *layout)
+static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
+                           const float **dweight, enum dn_layout *layout)
 {
     const ps_node *node = &conv->node;
     struct dn_conv *pass = conv->pass[DN_WEIGHTS];
     struct work part = work_parts(conv, 0);
-    float *plain = cpu->work, *packed = cpu->work + part.packed,
+    float *plain = cpu->work + part.plain, *packed = cpu->work + part.packed,
           *dbias = conv->bias ? cpu->work + part.bias : NULL;
     *dweight = plain;
     *layout = DN_OTHER;
     if (conv->small_map)
         return cpu_small_map_weights(node, packed, plain, dbias);
-    if (dn_conv_run(pass, node->in[0]->data, packed, dbias, node->dout->data, NULL, cpu->scratch))
+    if (node->desc.smooth_first && dbias) {
+        cpu_channel_sums(node->dout, dbias);
+        dbias = NULL;
+    }
+    if (dn_conv_run(pass, node->in[0]->data, packed, dbias, dy, NULL, cpu->scratch))
         return -1;
     if (dn_conv_layout(pass) != DN_TILES_OI_IO)
         return dn_conv_unpack(pass, packed, plain, cpu->scratch);
@@ -222,14 +244,19 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         cpu_mask(node->dout->data, node->out->data, node->dout->count);
     if (node->desc.residual)
         cpu_pass_gradient(node->din[1], node->dout);
-    if (conv->pass[DN_DATA] && data_gradient(cpu, conv))
+    float *dy = node->dout->data;
+    if (node->desc.smooth_first) {
+        cpu_smooth(node->dout, dy, cpu->work, NULL, false);
+        dy = cpu->work;
+    }
+    if (conv->pass[DN_DATA] && data_gradient(cpu, conv, dy))
         return cpu_fail(cpu, "%s: backward by data failed in oneDNN", node->text);
     if (!grads)
         return 0;
     struct cpu_fold fold = fold_of(node);
     const float *dbias = conv->bias ? cpu->work + work_parts(conv, 0).bias : NULL, *dweight;
     enum dn_layout layout;
-    if (weight_gradient(cpu, conv, &dweight, &layout))
+    if (weight_gradient(cpu, conv, dy, &dweight, &layout))
         return cpu_fail(cpu, "%s: backward by weights failed in oneDNN", node->text);
     cpu_unfold(&fold, params, state, dweight, layout, dbias, grads, accumulate);
     return 0;

@@ -71,20 +71,6 @@ static struct windows windows_of(const ps_node *node)
     return (struct windows){d->kernel, d->stride, d->pad, node->out->block};
 }
 
-/* The channels of a block side by side; where blocks are of one channel, the first lane alone. */
-static inline cpu_v16 load(const float *from, int block)
-{
-    return block == DN_BLOCK ? cpu_load(from) : (cpu_v16){*from};
-}
-
-static inline void store(float *to, cpu_v16 v, int block)
-{
-    if (block == DN_BLOCK)
-        cpu_store(to, v);
-    else
-        *to = v[0];
-}
-
 static inline void store_index(uint8_t *to, cpu_lanes v, int block)
 {
     bytes narrow = __builtin_convertvector(v, bytes);
@@ -114,14 +100,14 @@ static inline void max_at(const float *x, int w, struct windows s, struct range 
     cpu_lanes where = (cpu_lanes){0} + ((rows.first - top) * s.kernel + cols.first - left);
     for (int i = rows.first; i < rows.end; i++)
         for (int j = cols.first; j < cols.end; j++) {
-            cpu_v16 v = load(x + ((size_t)i * w + j) * s.block, s.block);
+            cpu_v16 v = cpu_load_block(x + ((size_t)i * w + j) * s.block, s.block);
             cpu_lanes here = (cpu_lanes){0} + ((i - top) * s.kernel + j - left);
             /* a NaN wins; NOLINTNEXTLINE(misc-redundant-expression) */
             cpu_lanes larger = (v > best) | (v != v);
             best = pick(larger, v, best);
             where = (larger & here) | (~larger & where);
         }
-    store(y, best, s.block);
+    cpu_store_block(y, best, s.block);
     if (index && masked)
         where |= (best <= 0) & NOWHERE;
     if (index)
@@ -134,8 +120,8 @@ static inline void average_at(const float *x, int w, struct windows s, struct ra
     cpu_v16 sum = {0};
     for (int i = rows.first; i < rows.end; i++)
         for (int j = cols.first; j < cols.end; j++)
-            sum += load(x + ((size_t)i * w + j) * s.block, s.block);
-    store(y, sum * share, s.block);
+            sum += cpu_load_block(x + ((size_t)i * w + j) * s.block, s.block);
+    cpu_store_block(y, sum * share, s.block);
 }
 
 static inline void forward_plane(const struct window_node *pool, size_t plane, struct windows s)
@@ -168,7 +154,7 @@ static inline cpu_v16 gradient_at(const struct window_node *pool, const float *d
     for (int i = rows.first; i < rows.end; i++)
         for (int j = cols.first; j < cols.end; j++) {
             size_t at = ((size_t)i * out.w + j) * s.block;
-            cpu_v16 g = load(dy + at, s.block);
+            cpu_v16 g = cpu_load_block(dy + at, s.block);
             int here = (a - i * s.stride + s.pad) * s.kernel + b - j * s.stride + s.pad;
             if (index)
                 sum += pick(is_index(index + at, here, s.block), g, zero);
@@ -186,7 +172,7 @@ static inline void backward_plane(const struct window_node *pool, size_t plane, 
     const uint8_t *index = pool->index ? pool->index + plane * from->plane : NULL;
     for (int a = 0; a < to->shape.h; a++)
         for (int b = 0; b < to->shape.w; b++, dx += s.block)
-            store(dx, gradient_at(pool, dy, index, a, b, s), s.block);
+            cpu_store_block(dx, gradient_at(pool, dy, index, a, b, s), s.block);
 }
 
 /* What of a gradient goes to element `here` of its window. */

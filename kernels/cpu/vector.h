@@ -29,6 +29,20 @@ static inline void cpu_store(float *to, cpu_v16 v)
     memcpy(to, &v, sizeof v);
 }
 
+/* The channels of a block side by side; where blocks are of one channel, the first lane alone. */
+static inline cpu_v16 cpu_load_block(const float *from, int block)
+{
+    return block == 16 ? cpu_load(from) : (cpu_v16){*from};
+}
+
+static inline void cpu_store_block(float *to, cpu_v16 v, int block)
+{
+    if (block == 16)
+        cpu_store(to, v);
+    else
+        *to = v[0];
+}
+
 /*
  * Stores past the caches, for what is next read after much else: a line that is written whole need
  * not be fetched first. `to` is aligned to 64 bytes. cpu_stream_end comes before others read.

@@ -51,7 +51,7 @@ static void fuse_add(const struct use *uses, struct ps_graph_node *add)
 {
     for (int i = 0; i < 2; i++) {
         struct ps_graph_node *node = fusible(uses, add->in[i], true, true, false);
-        if (!node || node->desc.residual)
+        if (!node || node->desc.residual || node->desc.smooth_first)
             continue;
         int other = add->in[1 - i];
         absorb(node, add);
@@ -70,9 +70,28 @@ static void fuse_relu(const struct use *uses, struct ps_graph_node *relu)
     relu->desc.relu = true;
 }
 
-static void fuse(struct ps_graph_node *nodes, size_t count, struct use *uses, bool batch_statistics)
+static bool is_window(const struct ps_op_desc *d, enum ps_op op, int kernel)
+{
+    return d->op == op && d->kernel == kernel && d->stride == 1 && d->pad == kernel / 2;
+}
+
+static void fuse_average(const struct use *uses, struct ps_graph_node *conv)
+{
+    struct ps_graph_node *pool = uses[conv->in[0]].producer;
+    if (!is_window(&conv->desc, PS_OP_CONV, 1) || !pool || uses[pool->out].readers != 1 ||
+        !is_window(&pool->desc, PS_OP_AVGPOOL, 3))
+        return;
+    conv->desc.smooth_first = true;
+    conv->in[0] = pool->in[0];
+    pool->inputs = 0;
+}
+
+static void fuse(struct ps_graph_node *nodes, size_t count, struct use *uses, bool batch_statistics,
+                 bool smooth)
 {
     for (size_t i = 0; i < count; i++) {
+        if (nodes[i].desc.op == PS_OP_CONV && smooth)
+            fuse_average(uses, &nodes[i]);
         if (nodes[i].desc.op == PS_OP_BN && !batch_statistics)
             fold_bn(uses, &nodes[i]);
         else if (nodes[i].desc.op == PS_OP_ADD)
@@ -92,7 +111,8 @@ static void count_readers(const struct ps_graph *graph, struct use *uses)
     uses[graph->output].readers++;
 }
 
-int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics)
+int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics,
+                      bool smooth)
 {
     struct use *uses = ps_calloc(from->value_count, sizeof *uses);
     if (!uses)
@@ -103,7 +123,7 @@ int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool 
     count_readers(from, uses);
     for (size_t i = 0; i < from->node_count; i++)
         graph->nodes[i] = from->nodes[i];
-    fuse(graph->nodes, from->node_count, uses, batch_statistics);
+    fuse(graph->nodes, from->node_count, uses, batch_statistics, smooth);
     for (size_t i = 0; i < from->node_count; i++) {
         if (graph->nodes[i].inputs > 0)
             graph->nodes[graph->node_count++] = graph->nodes[i];

@@ -3,6 +3,7 @@
  *   convolution + BN (+ add) (+ ReLU)  one CONV, unless statistics of the batch are wanted
  *   BN (+ add) (+ ReLU)                one BN, with statistics of the batch
  *   add + ReLU                         one ADD
+ *   3 x 3 average + 1 x 1 convolution  one CONV with smooth_first, if `smooth`
  */
 #ifndef PS_NET_SIMPLIFY_H
 #define PS_NET_SIMPLIFY_H
@@ -10,6 +11,7 @@
 #include "net/graph.h"
 
 /* Makes a graph with the same values (some of them unused) and fewer nodes. */
-int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics);
+int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics,
+                      bool smooth);
 
 #endif

@@ -178,11 +178,72 @@ static void test_convolutions(void **state)
     check_conv(c, &rng);
 }
 
+/* The average of the input, and then the convolution. */
+static void check_smooth(struct op_case c, struct ps_rng *rng)
+{
+    const bool wanted[CASE_INPUTS] = {true};
+    size_t inputs = shape_count(c.in[0]), outputs = shape_count(c.out);
+    struct op_case average = {.desc = {.op = PS_OP_AVGPOOL, .kernel = 3, .stride = 1, .pad = 1},
+                              .inputs = 1,
+                              .in = {c.in[0]}};
+    case_finish(&average);
+    struct op_values v = case_values(rng, &c), first = case_values(rng, &average);
+    struct op_run pool = run_new(be, &average, PS_TRAIN, &first, wanted);
+    run_forward(&pool);
+    struct op_values smooth = v;
+    smooth.in[0] = act_values(pool.out, average.out);
+    struct op_run conv = run_new(be, &c, PS_TRAIN, &smooth, wanted);
+    run_forward(&conv);
+    run_backward(&conv, v.dout, conv.grads, false);
+    float *between = act_values(conv.din[0], c.in[0]);
+    run_backward(&pool, between, NULL, false);
+
+    c.desc.smooth_first = true;
+    struct op_values same = v;
+    same.in[0] = first.in[0];
+    struct op_run told = run_new(be, &c, PS_TRAIN, &same, wanted);
+    run_forward(&told);
+    run_backward(&told, v.dout, told.grads, false);
+    float *found[] = {act_values(told.out, c.out), act_values(told.din[0], c.in[0]),
+                      gradients(&told, &c)};
+    float *expected[] = {act_values(conv.out, c.out), act_values(pool.din[0], c.in[0]),
+                         gradients(&conv, &c)};
+    const size_t counts[] = {outputs, inputs, c.params};
+    for (int i = 0; i < 3; i++) {
+        assert_close(&c, expected[i], found[i], counts[i], 1e-5);
+        free(expected[i]);
+        free(found[i]);
+    }
+    free(between);
+    free(smooth.in[0]);
+    run_free(&told, &c);
+    run_free(&conv, &c);
+    run_free(&pool, &average);
+    values_free(&first);
+    values_free(&v);
+}
+
+static void test_smooth_first(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        struct ps_rng rng = ps_rng_stream(8, PS_RNG_TEST, 0, (uint64_t)i);
+        struct op_case c = some_case(&rng, PS_OP_CONV, i);
+        c.desc.kernel = c.desc.stride = c.inputs = 1;
+        c.desc.pad = 0;
+        c.desc.residual = false;
+        c.desc.bias = i % 3 ? 0 : PS_ABSENT;
+        case_finish(&c);
+        check_smooth(c, &rng);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_convolutions),
+        cmocka_unit_test(test_smooth_first),
     };
     return cmocka_run_group_tests(tests, open_cpu, close_cpu);
 }

@@ -28,9 +28,9 @@ static struct ps_net_spec spec_of(const char *backbone, int size, bool freeze_bn
 }
 
 /* The graph at some size: channels and side of the last map, nodes after fusion, parameters of the
- * backbone. */
+ * backbone, averages of 3 x 3. */
 static void check_shape(const char *backbone, int size, int channels, int side, size_t nodes,
-                        size_t nodes_batch, size_t count)
+                        size_t nodes_batch, size_t count, size_t averages)
 {
     struct ps_net_spec spec = spec_of(backbone, size, true);
     struct ps_params params = {0};
@@ -52,9 +52,12 @@ static void check_shape(const char *backbone, int size, int channels, int side, 
     assert_int_equal(offset + found, params.size);
     assert_int_equal(found, 7 * DIM);
     for (int batch = 0; batch < 2; batch++) {
-        assert_int_equal(ps_graph_simplify(&simple, &graph, batch), PS_OK);
-        assert_int_equal(simple.node_count, batch ? nodes_batch : nodes);
-        ps_graph_free(&simple);
+        for (int smooth = 0; smooth < 2; smooth++) {
+            assert_int_equal(ps_graph_simplify(&simple, &graph, batch, smooth), PS_OK);
+            assert_int_equal(simple.node_count + (smooth ? averages : 0),
+                             batch ? nodes_batch : nodes);
+            ps_graph_free(&simple);
+        }
     }
     ps_graph_free(&graph);
     ps_params_free(&params);
@@ -64,12 +67,12 @@ static void check_shape(const char *backbone, int size, int channels, int side, 
 static void test_shapes(void **state)
 {
     (void)state;
-    check_shape("resnet18", 224, 512, 7, 20 + 3, 40 + 3, 11176512);
-    check_shape("resnet18", 65, 512, 3, 20 + 3, 40 + 3, 11176512);
-    check_shape("resnet34", 64, 512, 2, 36 + 3, 72 + 3, 21284672);
-    check_shape("resnet50", 224, 2048, 7, 53 + 3, 106 + 3, 23508032);
-    check_shape("resnet101", 512, 2048, 16, 104 + 3, 208 + 3, 42500160);
-    check_shape("bninception", 224, 1024, 7, 69 + 24, 138 + 24, 10270240);
+    check_shape("resnet18", 224, 512, 7, 20 + 3, 40 + 3, 11176512, 0);
+    check_shape("resnet18", 65, 512, 3, 20 + 3, 40 + 3, 11176512, 0);
+    check_shape("resnet34", 64, 512, 2, 36 + 3, 72 + 3, 21284672, 0);
+    check_shape("resnet50", 224, 2048, 7, 53 + 3, 106 + 3, 23508032, 0);
+    check_shape("resnet101", 512, 2048, 16, 104 + 3, 208 + 3, 42500160, 0);
+    check_shape("bninception", 224, 1024, 7, 69 + 24, 138 + 24, 10270240, 7);
 }
 
 /* Any size in between gives maps that fit together; the halving blocks round up. */

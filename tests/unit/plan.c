@@ -154,7 +154,7 @@ static void begin(struct fixture *f, bool batch_statistics, bool checkpoint, siz
     f->be = ps_device_open("ref", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     assert_non_null(f->be);
     tiny(&graph, &f->params);
-    assert_int_equal(ps_graph_simplify(&simple, &graph, batch_statistics), PS_OK);
+    assert_int_equal(ps_graph_simplify(&simple, &graph, batch_statistics, false), PS_OK);
     assert_int_equal(simple.node_count, nodes);
     f->plan = ps_plan_new(f->be, &simple, PS_TRAIN, BATCH, checkpoint);
     assert_non_null(f->plan);
