@@ -149,6 +149,7 @@ struct ps_backend_ops {
     /* Inference on more activations than this is no faster and had better go in slices; 0: never.
      */
     size_t inference_bytes;
+    bool inference_keeps; /* what inference needs of params and state is kept by node_update */
     bool places; /* dout_masked, din_masks, din_adds and smooth_first are understood */
 
     /* On failure NULL, with the reason in message[0..size). */
@@ -211,7 +212,8 @@ struct ps_backend_ops {
     /* Parameters or statistics changed: derive again what is kept of them (folded, reordered).
      * NULL in a backend that keeps nothing. */
     int (*node_update)(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state);
-    /* `state` is written by BN with batch statistics only. */
+    /* `state` is written by BN with batch statistics only. For INFER where ops->inference_keeps
+     * both may be NULL. */
     int (*node_forward)(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state);
     /* After node_forward. Parameter gradients are written to `grads` at the parameters' offsets, or
      * added to what is there if `accumulate`; NULL: not wanted (frozen). */

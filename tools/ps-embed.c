@@ -60,7 +60,9 @@ static int embed_with_model(struct ps_embedding *e, const struct shards *shards,
                                        .precision = settings->precision};
     ps_backend *be = ps_device_open(settings->device, &config);
     ps_net *net = be ? ps_model_net(&model, be, false) : NULL;
-    if (!net)
+    if (net)
+        ps_net_only_infer(net);
+    else
         rc = ps_error_code();
     struct ps_embed_settings how = embedding_settings(settings);
     const char *orient = ps_safetensors_meta(&model.file, "orient");

@@ -23,7 +23,8 @@ int cpu_fail(struct cpu *cpu, const char *format, ...)
     return -1;
 }
 
-void *cpu_alloc(struct cpu *cpu, size_t bytes)
+/* Memory that is not touched before it is used takes no room till then. */
+static void *alloc_untouched(struct cpu *cpu, size_t bytes)
 {
     bool huge = bytes >= 4 * (size_t)HUGE_PAGE;
     void *memory = NULL;
@@ -35,7 +36,14 @@ void *cpu_alloc(struct cpu *cpu, size_t bytes)
     }
     if (huge)
         madvise(memory, bytes, MADV_HUGEPAGE);
-    memset(memory, 0, bytes);
+    return memory;
+}
+
+void *cpu_alloc(struct cpu *cpu, size_t bytes)
+{
+    void *memory = alloc_untouched(cpu, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
     return memory;
 }
 
@@ -44,7 +52,7 @@ int cpu_need_scratch(struct cpu *cpu, size_t bytes)
     if (bytes <= cpu->scratch_bytes)
         return 0;
     free(cpu->scratch);
-    cpu->scratch = cpu_alloc(cpu, bytes);
+    cpu->scratch = alloc_untouched(cpu, bytes);
     cpu->scratch_bytes = cpu->scratch ? bytes : 0;
     return cpu->scratch ? 0 : -1;
 }
@@ -54,7 +62,7 @@ int cpu_need_work(struct cpu *cpu, size_t count)
     if (count <= cpu->work_count)
         return 0;
     free(cpu->work);
-    cpu->work = count > SIZE_MAX / 8 ? NULL : cpu_alloc(cpu, count * sizeof(float));
+    cpu->work = count > SIZE_MAX / 8 ? NULL : alloc_untouched(cpu, count * sizeof(float));
     cpu->work_count = cpu->work ? count : 0;
     return cpu->work ? 0 : -1;
 }
@@ -205,7 +213,7 @@ static ps_mem *cpu_mem_new(ps_backend *be, size_t bytes)
 {
     struct cpu *cpu = cpu_of(be);
     ps_mem *mem = calloc(1, sizeof *mem);
-    if (!mem || !(mem->data = cpu_alloc(cpu, bytes))) {
+    if (!mem || !(mem->data = alloc_untouched(cpu, bytes))) {
         free(mem);
         return NULL;
     }
@@ -304,7 +312,8 @@ static const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
 const struct ps_backend_ops ps_backend_cpu = {
     .interface = PS_BACKEND_INTERFACE,
     .name = "cpu",
-    .inference_bytes = 64000000,
+    .inference_bytes = 128000000,
+    .inference_keeps = true,
     .places = true,
     .open = cpu_open,
     .close = cpu_close,

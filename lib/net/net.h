@@ -108,6 +108,13 @@ int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool h
  */
 void ps_net_checkpoint_activations(ps_net *net, bool checkpoint);
 
+/*
+ * From now on there is only inference, in batches of the size of the next one (or what its slices
+ * are made of): where the backend keeps what it needs of them, parameters and state are given up.
+ * Other batches are then refused (PS_EINVAL), and neither values nor vectors may be asked for.
+ */
+void ps_net_only_infer(ps_net *net);
+
 /* Bytes of device memory held for activations. */
 size_t ps_net_memory(const ps_net *net);
 

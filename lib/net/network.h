@@ -41,6 +41,7 @@ struct ps_net {
     struct ps_prepared *last; /* of the last forward */
     const uint8_t *staged;    /* images of the next forward, or NULL */
     size_t staged_batch;
+    bool only_infer;  /* parameters go once a plan has taken what it needs of them */
     bool can_go_back; /* a TRAIN forward was made, and no backward since */
 };
 

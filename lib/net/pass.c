@@ -74,6 +74,21 @@ static int prepare(ps_net *net, struct ps_prepared *prepared, enum ps_mode mode,
     return rc;
 }
 
+void ps_net_only_infer(ps_net *net)
+{
+    net->only_infer = net->backend->ops->inference_keeps;
+}
+
+static void forget_parameters(ps_net *net)
+{
+    ps_vec **vectors[] = {&net->params, &net->gradients, &net->state};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        if (*vectors[i])
+            net->backend->ops->vec_free(net->backend, *vectors[i]);
+        *vectors[i] = NULL;
+    }
+}
+
 /* The plan for a batch, made in the place of the one not used for longest; it is now up to date. */
 static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_prepared **out)
 {
@@ -84,6 +99,8 @@ static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_pre
         if (p->used < oldest->used)
             oldest = p;
     }
+    if (!found && !net->params)
+        return ps_fail(PS_EINVAL, "the network was kept for another batch than %zu images", batch);
     if (!found) {
         release(net, oldest);
         int rc = prepare(net, oldest, mode, batch);
@@ -96,7 +113,10 @@ static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_pre
     if (found->generation == net->generation)
         return PS_OK;
     found->generation = net->generation;
-    return ps_plan_update(found->plan, net->params, net->state);
+    int rc = ps_plan_update(found->plan, net->params, net->state);
+    if (!rc && net->only_infer)
+        forget_parameters(net);
+    return rc;
 }
 
 /* Everything but writing the image. */

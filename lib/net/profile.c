@@ -12,7 +12,6 @@ struct timed {
     ps_node *node;
     char text[240];
     double seconds[PARTS];
-    long calls[PARTS];
 };
 
 static struct {
@@ -27,10 +26,8 @@ static void add(const ps_node *node, enum part part, double start)
 {
     double seconds = ps_seconds() - start;
     for (size_t i = 0; i < profile.count; i++)
-        if (profile.nodes[i].node == node) {
+        if (profile.nodes[i].node == node)
             profile.nodes[i].seconds[part] += seconds;
-            profile.nodes[i].calls[part]++;
-        }
 }
 
 static ps_node *node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode,
@@ -100,10 +97,8 @@ int ps_profile_start(ps_backend *backend)
 
 void ps_profile_reset(void)
 {
-    for (size_t i = 0; i < profile.count; i++) {
+    for (size_t i = 0; i < profile.count; i++)
         memset(profile.nodes[i].seconds, 0, sizeof profile.nodes[i].seconds);
-        memset(profile.nodes[i].calls, 0, sizeof profile.nodes[i].calls);
-    }
 }
 
 void ps_profile_stop(void)
@@ -112,11 +107,6 @@ void ps_profile_stop(void)
         profile.backend->ops = profile.real;
     free(profile.nodes);
     memset(&profile, 0, sizeof profile);
-}
-
-static double mean(const struct timed *t, enum part part)
-{
-    return t->calls[part] ? t->seconds[part] / (double)t->calls[part] : 0;
 }
 
 static double total(const struct timed *t)
@@ -153,7 +143,7 @@ static double rate(double operations, double seconds)
     return seconds > 0 ? operations / seconds / 1e9 : 0;
 }
 
-int ps_profile_report(struct ps_text *out, int batch)
+int ps_profile_report(struct ps_text *out, int batch, int steps)
 {
     double sum[PARTS] = {0};
     int rc = ps_text_printf(out, "%9s %9s %9s %8s %8s  %s\n", "update ms", "forward", "backward",
@@ -161,17 +151,18 @@ int ps_profile_report(struct ps_text *out, int batch)
     qsort(profile.nodes, profile.count, sizeof *profile.nodes, slower);
     for (size_t i = 0; i < profile.count && !rc; i++) {
         const struct timed *t = &profile.nodes[i];
-        if (!t->calls[FORWARD])
+        if (t->seconds[FORWARD] <= 0)
             continue;
-        double work = operations(t->text) * batch, forward = mean(t, FORWARD);
-        double backward = mean(t, BACKWARD);
-        for (int p = 0; p < PARTS; p++)
-            sum[p] += mean(t, (enum part)p);
-        rc = ps_text_printf(out, "%9.3f %9.3f %9.3f %8.0f %8.0f  %s\n", mean(t, UPDATE) * 1e3,
-                            forward * 1e3, backward * 1e3, rate(work, forward),
-                            rate(2 * work, backward), t->text);
+        double ms[PARTS], work = operations(t->text) * batch * steps;
+        for (int p = 0; p < PARTS; p++) {
+            ms[p] = t->seconds[p] / steps * 1e3;
+            sum[p] += ms[p];
+        }
+        rc = ps_text_printf(out, "%9.3f %9.3f %9.3f %8.0f %8.0f  %s\n", ms[UPDATE], ms[FORWARD],
+                            ms[BACKWARD], rate(work, t->seconds[FORWARD]),
+                            rate(2 * work, t->seconds[BACKWARD]), t->text);
     }
     return rc ? rc
-              : ps_text_printf(out, "%9.3f %9.3f %9.3f %8s %8s  all\n", sum[UPDATE] * 1e3,
-                               sum[FORWARD] * 1e3, sum[BACKWARD] * 1e3, "", "");
+              : ps_text_printf(out, "%9.3f %9.3f %9.3f %8s %8s  all\n", sum[UPDATE], sum[FORWARD],
+                               sum[BACKWARD], "", "");
 }

@@ -13,10 +13,11 @@ int ps_profile_start(ps_backend *backend);
 /* Forgets what was measured so far (warm-up). */
 void ps_profile_reset(void);
 /*
- * Appends a table, slowest nodes first: milliseconds per call of update, forward and backward,
- * GFLOP/s of forward and backward for convolutions with `batch` images, and what the node is.
+ * Appends a table, slowest nodes first: milliseconds a step of update, forward and backward, if
+ * there were `steps`; of convolutions GFLOP/s forward and backward for `batch` images; and what the
+ * node is.
  */
-int ps_profile_report(struct ps_text *out, int batch);
+int ps_profile_report(struct ps_text *out, int batch, int steps);
 /* The backend works as before; call it before the backend is closed. */
 void ps_profile_stop(void);
 

@@ -69,10 +69,10 @@ int ps_report_step(struct ps_run *run, const struct ps_step_report *report)
     return rc ? rc : scalar(run, "train/learning_rate", at->step, lr);
 }
 
-static int print_profile(struct ps_run *run)
+static int print_profile(struct ps_run *run, int steps)
 {
     struct ps_text text = {0};
-    int rc = ps_profile_report(&text, (int)run->settings->batch);
+    int rc = ps_profile_report(&text, (int)run->settings->batch, steps);
     if (!rc)
         ps_info("time of a step, %s:\n%s", run->backend->ops->describe(run->backend), text.data);
     ps_text_free(&text);
@@ -89,7 +89,8 @@ int ps_report_profile(struct ps_run *run, bool end)
     if (!end && ++run->profiled == WARM_UP)
         ps_profile_reset();
     bool due = end ? run->profiled > 0 : run->profiled == WARM_UP + STEPS;
-    return due ? print_profile(run) : PS_OK;
+    bool warm = run->profiled > WARM_UP;
+    return due ? print_profile(run, run->profiled - (warm ? WARM_UP : 0)) : PS_OK;
 }
 
 void ps_report_epoch_begin(struct ps_run *run, const struct ps_order *order,

@@ -105,6 +105,8 @@ static void open_run(struct run *run, const struct ps_backend_config *config)
         check(-1);
     check(ps_net_init(run->net, 1));
     ps_net_checkpoint_activations(run->net, run->checkpoint);
+    if (!run->train)
+        ps_net_only_infer(run->net);
     size_t bytes = run->batch * (size_t)run->spec.size * (size_t)run->spec.size * 3;
     run->images = ps_calloc(bytes, 1);
     run->seconds = ps_calloc((size_t)run->steps, sizeof *run->seconds);
@@ -160,7 +162,7 @@ static void measure(struct run *run)
 static void report(struct run *run)
 {
     struct ps_text text = {0};
-    check(ps_profile_report(&text, (int)run->batch));
+    check(ps_profile_report(&text, (int)run->batch, run->steps));
     printf("%sloss %.3f ms, optimiser %.3f ms\n", text.data, run->loss_s / run->steps * 1e3,
            run->update_s / run->steps * 1e3);
     ps_text_free(&text);

@@ -212,7 +212,7 @@ static void test_batch_sizes(void **state)
 static void test_slices(void **state)
 {
     (void)state;
-    enum { LARGE = 224, BATCH = 17 };
+    enum { LARGE = 224, BATCH = 33 };
     struct ps_net_spec spec = spec_of("resnet18", LARGE, true);
     ps_backend *be =
         ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
@@ -239,6 +239,31 @@ static void test_slices(void **state)
     free(images);
     free(pooled);
     drop(net);
+}
+
+/* A network that only infers gives the same; cpu, which keeps what it needs, no other batch. */
+static void test_only_infer(void **state)
+{
+    (void)state;
+    uint8_t images[2 * PIXELS];
+    random_bytes(images, sizeof images);
+    for (int cpu = 0; cpu < 2; cpu++) {
+        float before[2 * DIM], after[2 * DIM];
+        ps_net *net = make(cpu ? "cpu" : "ref", true);
+        embed(net, PS_INFER, images, 2, before);
+        drop(net);
+        net = make(cpu ? "cpu" : "ref", true);
+        ps_net_only_infer(net);
+        embed(net, PS_INFER, images, 2, after);
+        assert_memory_equal(before, after, sizeof before);
+        embed(net, PS_INFER, images, 2, after);
+        assert_memory_equal(before, after, sizeof before);
+        assert_int_equal(ps_net_params(net) == NULL, cpu);
+        struct ps_mat embedding;
+        assert_int_equal(ps_net_forward(net, PS_INFER, images, 1, &embedding),
+                         cpu ? PS_EINVAL : PS_OK);
+        drop(net);
+    }
 }
 
 /* Bytes and the numbers that they are normalised to give the same. */
@@ -387,17 +412,12 @@ int main(void)
 {
     ps_log_level(PS_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_every_size),
-        cmocka_unit_test(test_spec_errors),
-        cmocka_unit_test(test_device_errors),
-        cmocka_unit_test(test_batch_sizes),
-        cmocka_unit_test(test_slices),
-        cmocka_unit_test(test_input),
-        cmocka_unit_test(test_backward),
-        cmocka_unit_test(test_running_statistics),
-        cmocka_unit_test(test_initial_values),
-        cmocka_unit_test(test_sizes_run),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_spec_errors),    cmocka_unit_test(test_device_errors),
+        cmocka_unit_test(test_batch_sizes),    cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_only_infer),     cmocka_unit_test(test_input),
+        cmocka_unit_test(test_backward),       cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_initial_values), cmocka_unit_test(test_sizes_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
