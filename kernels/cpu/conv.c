@@ -5,6 +5,7 @@
  */
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
+#include "kernels/cpu/outer.h"
 #include "kernels/cpu/smallmap.h"
 #include "kernels/cpu/smooth.h"
 #include "kernels/cpu/winograd.h"
@@ -21,12 +22,12 @@ struct conv_node {
     size_t each;             /* weights of one output channel */
     bool add_after;          /* the sum with the residual and its ReLU are a pass of their own */
     bool sum_after;          /* so is the sum of din_adds */
-    bool small_map;          /* the weights' gradient is not oneDNN's */
+    bool small_map, outer;   /* the weights' gradient is not oneDNN's */
 };
 
 /* Parts of the shared work buffer: with smooth_first what is between convolution and average, or
  * its gradient; plain weights (O each), bias (O), and either packed weights or what
- * cpu_small_map_weights needs. */
+ * cpu_small_map_weights needs; or the gradient in tiles and what cpu_outer_weights needs. */
 struct work {
     size_t plain, bias, packed, count;
 };
@@ -106,9 +107,14 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
     }
     bool train = node->mode == PS_TRAIN;
     conv->small_map = train && cpu_small_map(node);
+    conv->outer = cpu_outer_suits(node);
     if (add_pass(cpu, conv, DN_FORWARD) ||
         (train && node->din[0] && add_pass(cpu, conv, DN_DATA)) ||
-        (train && !conv->small_map && add_pass(cpu, conv, DN_WEIGHTS)))
+        (train && !conv->small_map && !conv->outer && add_pass(cpu, conv, DN_WEIGHTS)))
+        return -1;
+    if (conv->outer &&
+        cpu_need_work(cpu, work_parts(conv, conv->each * (size_t)y.c * sizeof(float)).count +
+                               cpu_outer_work(node, cpu->threads)))
         return -1;
     if (conv->small_map &&
         cpu_need_work(cpu, work_parts(conv, cpu_small_map_work(node) * sizeof(float)).count))
@@ -127,6 +133,8 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
                                                                : dn_conv_name(conv->pass[i]));
     if (conv->small_map && used < (int)sizeof node->text)
         used += snprintf(node->text + used, sizeof node->text - (size_t)used, " sgemm");
+    if (conv->outer && used < (int)sizeof node->text)
+        used += snprintf(node->text + used, sizeof node->text - (size_t)used, " outer products");
     if (d->smooth_first && used < (int)sizeof node->text)
         snprintf(node->text + used, sizeof node->text - (size_t)used, ", averaged");
     return 0;
@@ -223,6 +231,14 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
     *layout = DN_OTHER;
     if (conv->small_map)
         return cpu_small_map_weights(node, packed, plain, dbias);
+    if (conv->outer) {
+        bool mask = node->desc.relu && !node->desc.dout_masked;
+        float *work = packed + conv->each * (size_t)node->out->shape.c;
+        cpu_outer_weights(node, mask, packed, dbias, work);
+        *dweight = packed;
+        *layout = DN_TILES_OI_IO;
+        return 0;
+    }
     if (node->desc.smooth_first && dbias) {
         cpu_channel_sums(node->dout, dbias);
         dbias = NULL;
@@ -236,29 +252,38 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
     return 0;
 }
 
-static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, const float *state,
-                         float *grads, bool accumulate)
+static int parameter_gradients(struct cpu *cpu, struct conv_node *conv, float *dy,
+                               const float *params, const float *state, float *grads,
+                               bool accumulate)
 {
-    struct conv_node *conv = (struct conv_node *)node;
-    if (node->desc.relu && !node->desc.dout_masked)
-        cpu_mask(node->dout->data, node->out->data, node->dout->count);
-    if (node->desc.residual)
-        cpu_pass_gradient(node->din[1], node->dout);
-    float *dy = node->dout->data;
-    if (node->desc.smooth_first) {
-        cpu_smooth(node->dout, dy, cpu->work, NULL, false);
-        dy = cpu->work;
-    }
-    if (conv->pass[DN_DATA] && data_gradient(cpu, conv, dy))
-        return cpu_fail(cpu, "%s: backward by data failed in oneDNN", node->text);
-    if (!grads)
-        return 0;
+    const ps_node *node = &conv->node;
     struct cpu_fold fold = fold_of(node);
     const float *dbias = conv->bias ? cpu->work + work_parts(conv, 0).bias : NULL, *dweight;
     enum dn_layout layout;
     if (weight_gradient(cpu, conv, dy, &dweight, &layout))
         return cpu_fail(cpu, "%s: backward by weights failed in oneDNN", node->text);
     cpu_unfold(&fold, params, state, dweight, layout, dbias, grads, accumulate);
+    return 0;
+}
+
+static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, const float *state,
+                         float *grads, bool accumulate)
+{
+    struct conv_node *conv = (struct conv_node *)node;
+    float *dy = node->dout->data;
+    bool masked = node->desc.dout_masked || (conv->outer && grads);
+    if (node->desc.relu && !masked)
+        cpu_mask(dy, node->out->data, node->dout->count);
+    if (node->desc.smooth_first) {
+        cpu_smooth(node->dout, dy, cpu->work, NULL, false);
+        dy = cpu->work;
+    }
+    if (grads && parameter_gradients(cpu, conv, dy, params, state, grads, accumulate))
+        return -1;
+    if (node->desc.residual)
+        cpu_pass_gradient(node->din[1], node->dout);
+    if (conv->pass[DN_DATA] && data_gradient(cpu, conv, dy))
+        return cpu_fail(cpu, "%s: backward by data failed in oneDNN", node->text);
     return 0;
 }
 

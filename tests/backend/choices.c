@@ -64,15 +64,15 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-static struct op_case conv_case(struct ps_shape in, int stride, int out_channels)
+static struct op_case conv_case(struct ps_shape in, int kernel, int stride, int out_channels)
 {
     struct op_case c = {.desc = {.op = PS_OP_CONV,
                                  .bias = PS_ABSENT,
                                  .bn = PS_BN_FROZEN,
                                  .eps = 1e-5F,
-                                 .kernel = 3,
+                                 .kernel = kernel,
                                  .stride = stride,
-                                 .pad = 1,
+                                 .pad = kernel / 2,
                                  .out_channels = out_channels,
                                  .relu = true,
                                  .residual = true},
@@ -85,7 +85,7 @@ static struct op_case conv_case(struct ps_shape in, int stride, int out_channels
 /* Large enough, in tiles, that the rule takes Winograd. */
 static struct op_case winograd_case(void)
 {
-    return conv_case((struct ps_shape){6, 32, 17, 15}, 1, 48);
+    return conv_case((struct ps_shape){6, 32, 17, 15}, 3, 1, 48);
 }
 
 struct results {
@@ -200,14 +200,21 @@ static void test_winograd(void **state)
 static void test_exact_winograd(void **state)
 {
     (void)state;
-    check_case(conv_case((struct ps_shape){2, 48, 31, 27}, 1, 64), "winograd 2x2");
+    check_case(conv_case((struct ps_shape){2, 48, 31, 27}, 3, 1, 64), "winograd 2x2");
 }
 
 static void test_small_map(void **state)
 {
     (void)state;
-    check_case(conv_case((struct ps_shape){3, 64, 3, 4}, 2, 80), "sgemm");
-    check_case(conv_case((struct ps_shape){2, 70, 2, 1}, 1, 65), "sgemm");
+    check_case(conv_case((struct ps_shape){3, 64, 3, 4}, 3, 2, 80), "sgemm");
+    check_case(conv_case((struct ps_shape){2, 70, 2, 1}, 3, 1, 65), "sgemm");
+}
+
+/* The last chunk of pixels is not full. */
+static void test_outer_products(void **state)
+{
+    (void)state;
+    check_case(conv_case((struct ps_shape){3, 48, 57, 56}, 1, 1, 96), "outer products");
 }
 
 static long lines_of(const char *name)
@@ -276,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_exact_winograd),
         cmocka_unit_test(test_small_map),
+        cmocka_unit_test(test_outer_products),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),
     };
