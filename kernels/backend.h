@@ -150,7 +150,7 @@ struct ps_backend_ops {
      */
     size_t inference_bytes;
     bool inference_keeps; /* what inference needs of params and state is kept by node_update */
-    bool places; /* dout_masked, din_masks, din_adds and smooth_first are understood */
+    bool places;          /* dout_masked, din_masks, din_adds and smooth_first are understood */
 
     /* On failure NULL, with the reason in message[0..size). */
     ps_backend *(*open)(const struct ps_backend_config *config, char *message, size_t size);
