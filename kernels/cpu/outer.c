@@ -8,7 +8,7 @@
 
 /* CHUNK pixels of a block are used while they are in the first cache. */
 enum { CHUNK = 196, PAIR = 2, HALF = DN_BLOCK / 2, TILE = DN_BLOCK * DN_BLOCK };
-enum { LARGE_MAP = 56 * 56, FEW_INPUTS = 64 };
+enum { LARGE_MAP = 28 * 28, FEW_INPUTS = 128 };
 
 bool cpu_outer_suits(const ps_node *node)
 {
@@ -16,7 +16,7 @@ bool cpu_outer_suits(const ps_node *node)
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
     return node->mode == PS_TRAIN && d->kernel == 1 && d->stride == 1 && d->pad == 0 &&
            !d->smooth_first && x.c % DN_BLOCK == 0 && y.c % (PAIR * DN_BLOCK) == 0 &&
-           y.h * y.w >= LARGE_MAP && x.c <= FEW_INPUTS;
+           y.h * y.w >= LARGE_MAP && x.c <= FEW_INPUTS && y.c >= x.c;
 }
 
 /* Of a thread: its share of dW and of db. */
