@@ -6,7 +6,6 @@
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
 #include "kernels/cpu/outer.h"
-#include "kernels/cpu/smallmap.h"
 #include "kernels/cpu/smooth.h"
 #include "kernels/cpu/winograd.h"
 
@@ -22,12 +21,12 @@ struct conv_node {
     size_t each;             /* weights of one output channel */
     bool add_after;          /* the sum with the residual and its ReLU are a pass of their own */
     bool sum_after;          /* so is the sum of din_adds */
-    bool small_map, outer;   /* the weights' gradient is not oneDNN's */
+    bool outer;              /* the weights' gradient is not oneDNN's */
 };
 
 /* Parts of the shared work buffer: with smooth_first what is between convolution and average, or
- * its gradient; plain weights (O each), bias (O), and either packed weights or what
- * cpu_small_map_weights needs; or the gradient in tiles and what cpu_outer_weights needs. */
+ * its gradient; plain weights (O each), bias (O); packed weights, and what
+ * cpu_outer_weights needs. */
 struct work {
     size_t plain, bias, packed, count;
 };
@@ -106,18 +105,14 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
             return -1;
     }
     bool train = node->mode == PS_TRAIN;
-    conv->small_map = train && cpu_small_map(node);
     conv->outer = cpu_outer_suits(node);
     if (add_pass(cpu, conv, DN_FORWARD) ||
         (train && node->din[0] && add_pass(cpu, conv, DN_DATA)) ||
-        (train && !conv->small_map && !conv->outer && add_pass(cpu, conv, DN_WEIGHTS)))
+        (train && !conv->outer && add_pass(cpu, conv, DN_WEIGHTS)))
         return -1;
     if (conv->outer &&
         cpu_need_work(cpu, work_parts(conv, conv->each * (size_t)y.c * sizeof(float)).count +
                                cpu_outer_work(node, cpu->threads)))
-        return -1;
-    if (conv->small_map &&
-        cpu_need_work(cpu, work_parts(conv, cpu_small_map_work(node) * sizeof(float)).count))
         return -1;
     if (cpu_winograd_suits(node) && layout_of(conv, DN_FORWARD) == DN_TILES_OI_IO) {
         conv->winograd = cpu_alloc(cpu, cpu_winograd_weights(node) * sizeof(float));
@@ -131,8 +126,6 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
             used += snprintf(node->text + used, sizeof node->text - (size_t)used, " %s",
                              i == DN_FORWARD && conv->winograd ? "winograd 2x2"
                                                                : dn_conv_name(conv->pass[i]));
-    if (conv->small_map && used < (int)sizeof node->text)
-        used += snprintf(node->text + used, sizeof node->text - (size_t)used, " sgemm");
     if (conv->outer && used < (int)sizeof node->text)
         used += snprintf(node->text + used, sizeof node->text - (size_t)used, " outer products");
     if (d->smooth_first && used < (int)sizeof node->text)
@@ -229,8 +222,6 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
           *dbias = conv->bias ? cpu->work + part.bias : NULL;
     *dweight = plain;
     *layout = DN_OTHER;
-    if (conv->small_map)
-        return cpu_small_map_weights(node, packed, plain, dbias);
     if (conv->outer) {
         bool mask = node->desc.relu && !node->desc.dout_masked;
         float *work = packed + conv->each * (size_t)node->out->shape.c;

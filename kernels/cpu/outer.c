@@ -8,15 +8,24 @@
 
 /* CHUNK pixels of a block are used while they are in the first cache. */
 enum { CHUNK = 196, PAIR = 2, HALF = DN_BLOCK / 2, TILE = DN_BLOCK * DN_BLOCK };
-enum { LARGE_MAP = 28 * 28, FEW_INPUTS = 128 };
+enum { LARGE_MAP = 28 * 28, FEW_INPUTS = 128, SMALL_MAP = 16, MANY_INPUTS = 64 };
+
+static size_t map_of(const ps_act *act)
+{
+    return (size_t)act->shape.h * (size_t)act->shape.w;
+}
 
 bool cpu_outer_suits(const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
-    struct ps_shape x = node->in[0]->shape, y = node->out->shape;
-    return node->mode == PS_TRAIN && d->kernel == 1 && d->stride == 1 && d->pad == 0 &&
-           !d->smooth_first && x.c % DN_BLOCK == 0 && y.c % (PAIR * DN_BLOCK) == 0 &&
-           y.h * y.w >= LARGE_MAP && x.c <= FEW_INPUTS && y.c >= x.c;
+    int inputs = node->in[0]->shape.c, outputs = node->out->shape.c;
+    if (node->mode != PS_TRAIN || d->smooth_first || inputs % DN_BLOCK ||
+        outputs % (PAIR * DN_BLOCK))
+        return false;
+    if (d->kernel > 1)
+        return map_of(node->out) <= SMALL_MAP && inputs >= MANY_INPUTS;
+    return d->stride == 1 && d->pad == 0 && map_of(node->out) >= LARGE_MAP &&
+           inputs <= FEW_INPUTS && outputs >= inputs;
 }
 
 /* Of a thread: its share of dW and of db. */
@@ -28,21 +37,16 @@ static size_t share(const ps_node *node)
 
 size_t cpu_outer_work(const ps_node *node, int threads)
 {
-    return share(node) * (size_t)threads;
+    return node->desc.kernel > 1 ? node->in[0]->count + node->out->count
+                                 : share(node) * (size_t)threads;
 }
 
-/* Pixels of one image. */
-struct chunk {
-    size_t image, first, count;
-};
-
-static inline float *pixels(const ps_act *act, const struct chunk *chunk, size_t group)
+static inline float *plane(const ps_act *act, size_t image, size_t group)
 {
-    size_t groups = (size_t)act->shape.c / DN_BLOCK;
-    return act->data + (chunk->image * groups + group) * act->plane + chunk->first * DN_BLOCK;
+    return act->data + (image * ((size_t)act->shape.c / DN_BLOCK) + group) * act->plane;
 }
 
-/* The gradient of a group, masked unless `out` is NULL; its sums are added to db. */
+/* A gradient of `count` pixels, masked unless `out` is NULL; its sums are added to db. */
 static void gather_bias(float *dy, const float *out, size_t count, float *db)
 {
     cpu_v16 sum = {0};
@@ -57,58 +61,70 @@ static void gather_bias(float *dy, const float *out, size_t count, float *db)
     cpu_store(db, cpu_load(db) + sum);
 }
 
-/* HALF rows of two tiles, `step` apart, += the products of two groups of gradients with HALF
- * channels of inputs. */
-static inline void multiply(const float *dy0, const float *dy1, const float *x, size_t count,
-                            float *tile, size_t step)
+/* Where pixels of a gradient and of the input begin that belong together. */
+struct run {
+    const float *dy, *x;
+};
+
+/* HALF rows of two tiles, `step` apart, = or += the products of two groups of gradients, dy_step
+ * apart, with HALF channels of inputs, summed over `count` runs of `length` pixels. */
+static inline void multiply(const struct run *runs, size_t count, size_t length, size_t dy_step,
+                            float *tile, size_t step, bool add)
 {
     __m512 sum[PAIR][HALF];
 #pragma GCC unroll 8
     for (size_t c = 0; c < HALF; c++)
         sum[0][c] = sum[1][c] = _mm512_setzero_ps();
+    for (size_t r = 0; r < count; r++) {
+        const float *dy = runs[r].dy, *x = runs[r].x;
 #pragma GCC unroll 1
-    for (size_t i = 0; i < count * DN_BLOCK; i += DN_BLOCK) {
-        __m512 first = _mm512_loadu_ps(dy0 + i), second = _mm512_loadu_ps(dy1 + i);
+        for (size_t i = 0; i < length * DN_BLOCK; i += DN_BLOCK) {
+            __m512 a = _mm512_loadu_ps(dy + i), b = _mm512_loadu_ps(dy + dy_step + i);
 #pragma GCC unroll 8
-        for (size_t c = 0; c < HALF; c++) {
-            __m512 v = _mm512_set1_ps(x[i + c]);
-            sum[0][c] = _mm512_fmadd_ps(first, v, sum[0][c]);
-            sum[1][c] = _mm512_fmadd_ps(second, v, sum[1][c]);
+            for (size_t c = 0; c < HALF; c++) {
+                __m512 v = _mm512_set1_ps(x[i + c]);
+                sum[0][c] = _mm512_fmadd_ps(a, v, sum[0][c]);
+                sum[1][c] = _mm512_fmadd_ps(b, v, sum[1][c]);
+            }
         }
     }
 #pragma GCC unroll 8
-    for (size_t c = 0; c < HALF; c++) {
-        float *at = tile + c * DN_BLOCK;
-        _mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), sum[0][c]));
-        at += step;
-        _mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), sum[1][c]));
-    }
-}
-
-static void add_chunk(const ps_node *node, const struct chunk *chunk, bool mask, float *dweight,
-                      float *db)
-{
-    size_t inputs = (size_t)node->in[0]->shape.c / DN_BLOCK;
-    size_t outputs = (size_t)node->out->shape.c / DN_BLOCK, step = inputs * TILE;
-    for (size_t o = 0; o < outputs; o += PAIR) {
-        float *dy[PAIR];
+    for (size_t c = 0; c < HALF; c++)
+#pragma GCC unroll 2
         for (size_t k = 0; k < PAIR; k++) {
-            dy[k] = pixels(node->dout, chunk, o + k);
-            gather_bias(dy[k], mask ? pixels(node->out, chunk, o + k) : NULL, chunk->count,
-                        db + (o + k) * DN_BLOCK);
+            float *at = tile + k * step + c * DN_BLOCK;
+            if (add)
+                sum[k][c] = _mm512_add_ps(sum[k][c], _mm512_loadu_ps(at));
+            _mm512_storeu_ps(at, sum[k][c]);
         }
-        for (size_t c = 0; c < inputs * DN_BLOCK; c += HALF)
-            multiply(dy[0], dy[1], pixels(node->in[0], chunk, c / DN_BLOCK) + c % DN_BLOCK,
-                     chunk->count, dweight + o * step + c * DN_BLOCK, step);
+}
+
+/* `count` pixels of an image from `first` on, with a kernel of 1 x 1. */
+static void add_pixels(const ps_node *node, bool mask, size_t image, size_t first, size_t count,
+                       float *dweight, float *db)
+{
+    size_t inputs = (size_t)node->in[0]->shape.c, outputs = (size_t)node->out->shape.c / DN_BLOCK;
+    size_t skip = first * DN_BLOCK;
+    for (size_t o = 0; o < outputs; o += PAIR) {
+        for (size_t k = o; k < o + PAIR; k++)
+            gather_bias(plane(node->dout, image, k) + skip,
+                        mask ? plane(node->out, image, k) + skip : NULL, count, db + k * DN_BLOCK);
+        for (size_t c = 0; c < inputs; c += HALF) {
+            struct run run = {plane(node->dout, image, o) + skip,
+                              plane(node->in[0], image, c / DN_BLOCK) + skip + c % DN_BLOCK};
+            multiply(&run, 1, count, node->dout->plane, dweight + (o * inputs + c) * DN_BLOCK,
+                     inputs * DN_BLOCK, true);
+        }
     }
 }
 
-void cpu_outer_weights(const ps_node *node, bool mask, float *dweight, float *dbias, float *work)
+/* Threads share the pixels; each has sums of its own. */
+static void weights_of_large_map(const ps_node *node, bool mask, float *dweight, float *dbias,
+                                 float *work)
 {
     size_t outputs = (size_t)node->out->shape.c, each = share(node), threads = 1;
-    size_t weights = outputs * (size_t)node->in[0]->shape.c;
-    size_t map = (size_t)node->out->shape.h * (size_t)node->out->shape.w;
-    size_t chunks = (map + CHUNK - 1) / CHUNK, images = (size_t)node->out->shape.n;
+    size_t weights = outputs * (size_t)node->in[0]->shape.c, images = (size_t)node->out->shape.n;
+    size_t map = map_of(node->out), chunks = (map + CHUNK - 1) / CHUNK;
 #pragma omp parallel
     {
         float *own = work + (size_t)omp_get_thread_num() * each;
@@ -118,8 +134,8 @@ void cpu_outer_weights(const ps_node *node, bool mask, float *dweight, float *db
 #pragma omp for schedule(static)
         for (size_t i = 0; i < images * chunks; i++) {
             size_t first = i % chunks * CHUNK, left = map - first;
-            struct chunk chunk = {i / chunks, first, left < CHUNK ? left : CHUNK};
-            add_chunk(node, &chunk, mask, own, own + weights);
+            add_pixels(node, mask, i / chunks, first, left < CHUNK ? left : CHUNK, own,
+                       own + weights);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < weights + outputs; i++) {
@@ -132,6 +148,82 @@ void cpu_outer_weights(const ps_node *node, bool mask, float *dweight, float *db
                 dbias[i - weights] = sum;
         }
     }
+}
+
+/* (N, groups, map, 16) to (groups, map, N, 16): a pixel of all images side by side. */
+static void gather_pixels(const ps_act *act, size_t group, float *to)
+{
+    size_t images = (size_t)act->shape.n, map = map_of(act);
+    for (size_t p = 0; p < map; p++)
+        for (size_t n = 0; n < images; n++)
+            cpu_store(to + ((group * map + p) * images + n) * DN_BLOCK,
+                      cpu_load(plane(act, n, group) + p * DN_BLOCK));
+}
+
+/* The outputs that meet element k of the kernel inside the input: the first pixels of the gradients
+ * of two groups and of the input beside them. Returns how many. */
+static size_t meet(const ps_node *node, int k, const float *dy, const float *x,
+                   struct run runs[SMALL_MAP])
+{
+    const struct ps_op_desc *d = &node->desc;
+    struct ps_shape in = node->in[0]->shape, out = node->out->shape;
+    size_t count = 0, pixel = (size_t)in.n * DN_BLOCK;
+    for (int i = 0; i < out.h; i++)
+        for (int j = 0; j < out.w; j++) {
+            int h = i * d->stride - d->pad + k / d->kernel;
+            int w = j * d->stride - d->pad + k % d->kernel;
+            if (h >= 0 && h < in.h && w >= 0 && w < in.w)
+                runs[count++] = (struct run){dy + (size_t)(i * out.w + j) * pixel,
+                                             x + (size_t)(h * in.w + w) * pixel};
+        }
+    return count;
+}
+
+/* Threads share the outputs. */
+static void weights_of_small_map(const ps_node *node, bool mask, float *dweight, float *dbias,
+                                 float *work)
+{
+    const ps_act *x = node->in[0], *dy = node->dout;
+    size_t inputs = (size_t)x->shape.c, outputs = (size_t)dy->shape.c / DN_BLOCK;
+    size_t images = (size_t)x->shape.n, map = map_of(dy);
+    size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
+    size_t x_group = map_of(x) * images * DN_BLOCK, dy_group = map * images * DN_BLOCK;
+    float *gradients = work + x->count;
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+        for (size_t g = 0; g < inputs / DN_BLOCK; g++)
+            gather_pixels(x, g, work);
+#pragma omp for schedule(static)
+        for (size_t g = 0; g < outputs; g++) {
+            float db[DN_BLOCK] = {0};
+            for (size_t n = 0; n < images; n++)
+                gather_bias(plane(dy, n, g), mask ? plane(node->out, n, g) : NULL, map, db);
+            gather_pixels(dy, g, gradients);
+            if (dbias)
+                memcpy(dbias + g * DN_BLOCK, db, sizeof db);
+        }
+#pragma omp for schedule(static)
+        for (size_t o = 0; o < outputs; o += PAIR)
+            for (size_t c = 0; c < inputs; c += HALF)
+                for (size_t k = 0; k < area; k++) {
+                    struct run runs[SMALL_MAP];
+                    size_t count = meet(node, (int)k, gradients + o * dy_group,
+                                        work + c / DN_BLOCK * x_group + c % DN_BLOCK, runs);
+                    size_t tile = (o * inputs / DN_BLOCK + c / DN_BLOCK) * area + k;
+                    multiply(runs, count, images, dy_group,
+                             dweight + tile * TILE + c % DN_BLOCK * DN_BLOCK,
+                             inputs * DN_BLOCK * area, false);
+                }
+    }
+}
+
+void cpu_outer_weights(const ps_node *node, bool mask, float *dweight, float *dbias, float *work)
+{
+    if (node->desc.kernel > 1)
+        weights_of_small_map(node, mask, dweight, dbias, work);
+    else
+        weights_of_large_map(node, mask, dweight, dbias, work);
 }
 
 #else

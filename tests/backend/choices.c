@@ -203,18 +203,13 @@ static void test_exact_winograd(void **state)
     check_case(conv_case((struct ps_shape){2, 48, 31, 27}, 3, 1, 64), "winograd 2x2");
 }
 
-static void test_small_map(void **state)
-{
-    (void)state;
-    check_case(conv_case((struct ps_shape){3, 64, 3, 4}, 3, 2, 80), "sgemm");
-    check_case(conv_case((struct ps_shape){2, 70, 2, 1}, 3, 1, 65), "sgemm");
-}
-
-/* The last chunk of pixels is not full. */
+/* A large map, whose last chunk of pixels is not full, and small ones. */
 static void test_outer_products(void **state)
 {
     (void)state;
     check_case(conv_case((struct ps_shape){3, 48, 57, 56}, 1, 1, 96), "outer products");
+    check_case(conv_case((struct ps_shape){3, 64, 3, 4}, 3, 2, 96), "outer products");
+    check_case(conv_case((struct ps_shape){2, 80, 3, 5}, 3, 1, 64), "outer products");
 }
 
 static long lines_of(const char *name)
@@ -282,7 +277,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_exact_winograd),
-        cmocka_unit_test(test_small_map),
         cmocka_unit_test(test_outer_products),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),
