@@ -215,6 +215,7 @@ static void run_chunk(const ps_node *node, const struct chunk *chunk, const floa
         for (size_t b = 0; b < PAIR; b++)
             put_group(node, chunk, o + b, bias, work + b * CHUNK * DN_BLOCK);
     }
+    cpu_stream_end();
 }
 
 void cpu_winograd_forward(const ps_node *node, const float *weights, const float *bias, float *work)
