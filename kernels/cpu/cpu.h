@@ -65,6 +65,8 @@ extern const struct cpu_kind cpu_conv, cpu_bn, cpu_relu, cpu_add, cpu_concat, cp
 int cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Zeroed and aligned; NULL with the error recorded. free() it. */
 void *cpu_alloc(struct cpu *cpu, size_t bytes);
+/* Of any content; a page takes room only once it is used. */
+void *cpu_alloc_untouched(struct cpu *cpu, size_t bytes);
 /* Makes the shared buffers at least that large. */
 int cpu_need_scratch(struct cpu *cpu, size_t bytes);
 int cpu_need_work(struct cpu *cpu, size_t count);
