@@ -79,8 +79,8 @@ struct ps_op_desc {
     /* What a node is told of its place in a network: where ops->places only, and all but the
      * last for training only. */
     bool dout_masked;   /* CONV with relu: dout is zero already where out <= 0; out may be gone */
-    unsigned din_masks; /* MAXPOOL, CONCAT: bit i: din[i] shall be zero where in[i] <= 0; in[i] may
-                           be gone in backward */
+    unsigned din_masks; /* bit i: din[i] shall be zero where in[i] <= 0; MAXPOOL, CONCAT: in[i] may
+                           be gone in backward; CONV, bit 0 only: after din_adds */
     bool din_adds;      /* CONV: dL/din[0] is added to what din[0] holds */
     bool smooth_first;  /* CONV, 1 x 1 by steps of 1, without a residual: of the AVGPOOL of 3 x 3 by
                            steps of 1 and padded by 1 of its input */

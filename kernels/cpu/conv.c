@@ -6,22 +6,25 @@
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
 #include "kernels/cpu/outer.h"
+#include "kernels/cpu/pointwise.h"
 #include "kernels/cpu/smooth.h"
 #include "kernels/cpu/winograd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+enum way { NOT_NEEDED, ONEDNN, POINTWISE, WINOGRAD, OUTER };
+
 struct conv_node {
     ps_node node;
-    struct dn_conv *pass[3]; /* by enum dn_pass; NULL: not needed */
-    float *weight[2];        /* packed, of FORWARD and DATA; they may be one */
-    float *winograd;         /* transformed, NULL where forward is oneDNN's */
-    float *bias;             /* (O), NULL if there is none */
-    size_t each;             /* weights of one output channel */
-    bool add_after;          /* the sum with the residual and its ReLU are a pass of their own */
-    bool sum_after;          /* so is the sum of din_adds */
-    bool outer;              /* the weights' gradient is not oneDNN's */
+    enum way way[3];         /* by enum dn_pass */
+    struct dn_conv *pass[3]; /* NULL where the way is not oneDNN */
+    enum dn_layout layout[2];
+    float *weight[2]; /* in this layout, of FORWARD and DATA; they may be one */
+    float *bias;      /* (O), NULL if there is none */
+    size_t each;      /* weights of one output channel */
+    bool add_after;   /* the sum with the residual and its ReLU are a pass of their own */
+    bool sum_after;   /* so is the sum of din_adds */
 };
 
 /* Parts of the shared work buffer: with smooth_first what is between convolution and average, or
@@ -47,12 +50,20 @@ static struct work work_parts(const struct conv_node *conv, size_t packed_bytes)
     return work;
 }
 
-static enum dn_layout layout_of(const struct conv_node *conv, enum dn_pass pass)
+static enum way way_of(const ps_node *node, enum dn_pass pass)
 {
-    return conv->pass[pass] ? dn_conv_layout(conv->pass[pass]) : DN_OTHER;
+    bool train = node->mode == PS_TRAIN;
+    if ((pass == DN_DATA && !(train && node->din[0])) || (pass == DN_WEIGHTS && !train))
+        return NOT_NEEDED;
+    if (cpu_pointwise_suits(node, pass))
+        return POINTWISE;
+    if (pass == DN_FORWARD && cpu_winograd_suits(node))
+        return WINOGRAD;
+    return pass == DN_WEIGHTS && cpu_outer_suits(node) ? OUTER : ONEDNN;
 }
 
-static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+/* Chooses oneDNN's implementation and notes what it does not do itself. */
+static int choose(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
 {
     const struct ps_op_desc *d = &conv->node.desc;
     struct ps_shape x = conv->node.in[0]->shape, y = conv->node.out->shape;
@@ -82,54 +93,91 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
         conv->add_after = d->residual && !desc.add;
     if (pass == DN_DATA)
         conv->sum_after = d->din_adds && !desc.sum;
-    if (conv->sum_after && cpu_need_work(cpu, work_parts(conv, 0).plain + conv->node.din[0]->count))
+    if (pass != DN_WEIGHTS)
+        conv->layout[pass] = dn_conv_layout(conv->pass[pass]);
+    return 0;
+}
+
+/* Memory for the weights as a pass wants them. */
+static int make_weights(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+{
+    bool shared = pass == DN_DATA && conv->layout[DN_FORWARD] == DN_TILES_OI_IO &&
+                  conv->layout[DN_DATA] == DN_TILES_OI_IO;
+    size_t bytes = conv->way[pass] == ONEDNN ? dn_conv_weight_bytes(conv->pass[pass])
+                   : conv->way[pass] == WINOGRAD
+                       ? cpu_winograd_weights(&conv->node) * sizeof(float)
+                       : conv->each * (size_t)conv->node.out->shape.c * sizeof(float);
+    conv->weight[pass] = shared ? conv->weight[DN_FORWARD] : cpu_alloc(cpu, bytes);
+    return conv->weight[pass] ? 0 : -1;
+}
+
+/* Floats of the work buffer. */
+static size_t work_of(const struct cpu *cpu, const struct conv_node *conv, enum dn_pass pass)
+{
+    const ps_node *node = &conv->node;
+    size_t weights = conv->each * (size_t)node->out->shape.c * sizeof(float);
+    switch (conv->way[pass]) {
+    case WINOGRAD:
+        return cpu_winograd_work(node, cpu->threads);
+    case OUTER:
+        return work_parts(conv, weights).count + cpu_outer_work(node, cpu->threads);
+    case ONEDNN:
+        if (pass == DN_WEIGHTS)
+            return work_parts(conv, dn_conv_weight_bytes(conv->pass[pass])).count;
+        if (conv->sum_after)
+            return work_parts(conv, 0).plain + node->din[0]->count;
+        break;
+    default:
+        break;
+    }
+    return work_parts(conv, 0).count;
+}
+
+static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+{
+    conv->way[pass] = way_of(&conv->node, pass);
+    if (conv->way[pass] == NOT_NEEDED)
+        return 0;
+    if (conv->way[pass] == ONEDNN && choose(cpu, conv, pass))
         return -1;
-    size_t packed = dn_conv_weight_bytes(conv->pass[pass]);
-    if (pass == DN_DATA && layout_of(conv, DN_FORWARD) == DN_TILES_OI_IO &&
-        layout_of(conv, DN_DATA) == DN_TILES_OI_IO)
-        conv->weight[DN_DATA] = conv->weight[DN_FORWARD];
-    else if (pass != DN_WEIGHTS && !(conv->weight[pass] = cpu_alloc(cpu, packed)))
+    if (conv->way[pass] == POINTWISE)
+        conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI;
+    if (pass != DN_WEIGHTS && make_weights(cpu, conv, pass))
         return -1;
-    return cpu_need_work(cpu, work_parts(conv, pass == DN_WEIGHTS ? packed : 0).count);
+    return cpu_need_work(cpu, work_of(cpu, conv, pass));
+}
+
+static void describe(struct conv_node *conv)
+{
+    static const char *const ways[] = {
+        [POINTWISE] = "pointwise", [WINOGRAD] = "winograd 2x2", [OUTER] = "outer products"};
+    ps_node *node = &conv->node;
+    struct ps_shape x = node->in[0]->shape, y = node->out->shape;
+    size_t size = sizeof node->text;
+    int used = snprintf(node->text, size, "conv %dx%dx%d -> %dx%dx%d k%d:", x.c, x.h, x.w, y.c, y.h,
+                        y.w, node->desc.kernel);
+    for (int i = 0; i < 3 && used < (int)size; i++)
+        if (conv->way[i] != NOT_NEEDED)
+            used += snprintf(node->text + used, size - (size_t)used, " %s",
+                             conv->pass[i] ? dn_conv_name(conv->pass[i]) : ways[conv->way[i]]);
+    if (node->desc.smooth_first && used < (int)size)
+        snprintf(node->text + used, size - (size_t)used, ", averaged");
 }
 
 static int conv_prepare(struct cpu *cpu, ps_node *node)
 {
     struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
-    struct ps_shape x = node->in[0]->shape, y = node->out->shape;
-    conv->each = (size_t)x.c * d->kernel * d->kernel;
+    conv->each = (size_t)node->in[0]->shape.c * d->kernel * d->kernel;
     if (d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT) {
-        conv->bias = cpu_alloc(cpu, sizeof(float) * (size_t)y.c);
+        conv->bias = cpu_alloc(cpu, sizeof(float) * (size_t)node->out->shape.c);
         if (!conv->bias)
             return -1;
     }
-    bool train = node->mode == PS_TRAIN;
-    conv->outer = cpu_outer_suits(node);
-    if (add_pass(cpu, conv, DN_FORWARD) ||
-        (train && node->din[0] && add_pass(cpu, conv, DN_DATA)) ||
-        (train && !conv->outer && add_pass(cpu, conv, DN_WEIGHTS)))
-        return -1;
-    if (conv->outer &&
-        cpu_need_work(cpu, work_parts(conv, conv->each * (size_t)y.c * sizeof(float)).count +
-                               cpu_outer_work(node, cpu->threads)))
-        return -1;
-    if (cpu_winograd_suits(node) && layout_of(conv, DN_FORWARD) == DN_TILES_OI_IO) {
-        conv->winograd = cpu_alloc(cpu, cpu_winograd_weights(node) * sizeof(float));
-        if (!conv->winograd || cpu_need_work(cpu, cpu_winograd_work(node, cpu->threads)))
+    for (enum dn_pass pass = DN_FORWARD; pass <= DN_WEIGHTS; pass++)
+        if (add_pass(cpu, conv, pass))
             return -1;
-    }
-    int used = snprintf(node->text, sizeof node->text, "conv %dx%dx%d -> %dx%dx%d k%d:", x.c, x.h,
-                        x.w, y.c, y.h, y.w, d->kernel);
-    for (int i = 0; i < 3 && used < (int)sizeof node->text; i++)
-        if (conv->pass[i])
-            used += snprintf(node->text + used, sizeof node->text - (size_t)used, " %s",
-                             i == DN_FORWARD && conv->winograd ? "winograd 2x2"
-                                                               : dn_conv_name(conv->pass[i]));
-    if (conv->outer && used < (int)sizeof node->text)
-        used += snprintf(node->text + used, sizeof node->text - (size_t)used, " outer products");
-    if (d->smooth_first && used < (int)sizeof node->text)
-        snprintf(node->text + used, sizeof node->text - (size_t)used, ", averaged");
+    describe(conv);
     return 0;
 }
 
@@ -139,6 +187,11 @@ static struct cpu_fold fold_of(const ps_node *node)
                              .outputs = node->out->shape.c,
                              .inputs = node->in[0]->shape.c,
                              .area = node->desc.kernel * node->desc.kernel};
+}
+
+static bool others_layout(const struct conv_node *conv, enum dn_pass pass)
+{
+    return conv->pass[pass] && conv->layout[pass] == DN_OTHER;
 }
 
 /* Weights in layouts that only oneDNN knows. */
@@ -151,7 +204,7 @@ static int pack_others(struct cpu *cpu, struct conv_node *conv, const struct cpu
         plain = cpu->work;
     }
     for (enum dn_pass i = DN_FORWARD; i <= DN_DATA; i++)
-        if (conv->pass[i] && layout_of(conv, i) == DN_OTHER &&
+        if (others_layout(conv, i) &&
             dn_conv_pack(conv->pass[i], plain, conv->weight[i], cpu->scratch))
             return cpu_fail(cpu, "%s: oneDNN refused the weights", conv->node.text);
     return 0;
@@ -161,54 +214,109 @@ static int conv_update(struct cpu *cpu, ps_node *node, const float *params, cons
 {
     struct conv_node *conv = (struct conv_node *)node;
     struct cpu_fold fold = fold_of(node);
-    enum dn_layout forward = layout_of(conv, DN_FORWARD), data = layout_of(conv, DN_DATA);
+    enum dn_layout forward = conv->layout[DN_FORWARD], data = conv->layout[DN_DATA];
     if (conv->bias)
         cpu_fold_bias(&fold, params, state, conv->bias);
-    bool others = forward == DN_OTHER || (conv->pass[DN_DATA] && data == DN_OTHER);
-    if (others && pack_others(cpu, conv, &fold, params, state))
+    if ((others_layout(conv, DN_FORWARD) || others_layout(conv, DN_DATA)) &&
+        pack_others(cpu, conv, &fold, params, state))
         return -1;
     bool turned = data != DN_OTHER && data != DN_TILES_OI_IO;
+    bool winograd = conv->way[DN_FORWARD] == WINOGRAD;
     float *tiles = forward == DN_TILES_OI_IO ? conv->weight[DN_FORWARD]
                    : data == DN_TILES_OI_IO  ? conv->weight[DN_DATA]
-                   : turned                  ? cpu->work
+                   : turned || winograd      ? cpu->work
                                              : NULL;
     if (tiles)
         cpu_fold_tiles(&fold, params, state, tiles, turned ? conv->weight[DN_DATA] : NULL, data);
-    if (conv->winograd)
-        cpu_winograd_fold(node, tiles, conv->winograd);
+    if (winograd)
+        cpu_winograd_fold(node, tiles, conv->weight[DN_FORWARD]);
     return 0;
+}
+
+static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
+{
+    const ps_node *node = &conv->node;
+    float *residual = node->desc.residual ? node->in[1]->data : NULL;
+    if (dn_conv_run(conv->pass[DN_FORWARD], node->in[0]->data, conv->weight[DN_FORWARD], conv->bias,
+                    y, residual, cpu->scratch))
+        return cpu_fail(cpu, "%s: forward failed in oneDNN", node->text);
+    if (conv->add_after)
+        cpu_sum(y, y, residual, node->out->count, node->desc.relu);
+    return 0;
+}
+
+static void pointwise_forward(struct conv_node *conv, float *y)
+{
+    const ps_node *node = &conv->node;
+    const struct ps_op_desc *d = &node->desc;
+    cpu_pointwise(&(struct cpu_pointwise){
+        .from = node->in[0],
+        .to = node->out,
+        .weights = conv->weight[DN_FORWARD],
+        .bias = d->smooth_first ? NULL : conv->bias,
+        .added = d->residual ? node->in[1]->data : NULL,
+        .result = y,
+        .relu = d->relu && !d->smooth_first,
+        .from_step = d->stride,
+        .to_step = 1,
+    });
 }
 
 static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
 {
     (void)params, (void)state;
     struct conv_node *conv = (struct conv_node *)node;
-    if (conv->winograd) {
-        cpu_winograd_forward(node, conv->winograd, conv->bias, cpu->work);
-        return 0;
-    }
-    const struct ps_op_desc *d = &node->desc;
-    float *y = d->smooth_first ? cpu->work : node->out->data;
-    float *residual = d->residual ? node->in[1]->data : NULL;
-    if (dn_conv_run(conv->pass[DN_FORWARD], node->in[0]->data, conv->weight[DN_FORWARD], conv->bias,
-                    y, residual, cpu->scratch))
-        return cpu_fail(cpu, "%s: forward failed in oneDNN", node->text);
-    if (d->smooth_first)
-        cpu_smooth(node->out, y, node->out->data, conv->bias, d->relu);
-    if (conv->add_after)
-        cpu_sum(y, y, residual, node->out->count, d->relu);
+    bool smooth = node->desc.smooth_first;
+    float *y = smooth ? cpu->work : node->out->data;
+    if (conv->way[DN_FORWARD] == WINOGRAD)
+        cpu_winograd_forward(node, conv->weight[DN_FORWARD], conv->bias, cpu->work);
+    else if (conv->way[DN_FORWARD] == POINTWISE)
+        pointwise_forward(conv, y);
+    else if (onednn_forward(cpu, conv, y))
+        return -1;
+    if (smooth)
+        cpu_smooth(node->out, y, node->out->data, conv->bias, node->desc.relu);
+    return 0;
+}
+
+static int onednn_data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
+{
+    const ps_act *dx = conv->node.din[0];
+    float *to = conv->sum_after ? cpu->work + work_parts(conv, 0).plain : dx->data;
+    if (dn_conv_run(conv->pass[DN_DATA], to, conv->weight[DN_DATA], NULL, dy, NULL, cpu->scratch))
+        return cpu_fail(cpu, "%s: backward by data failed in oneDNN", conv->node.text);
+    if (conv->sum_after)
+        cpu_sum(dx->data, dx->data, to, dx->count, false);
     return 0;
 }
 
 static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
 {
-    const ps_act *dx = conv->node.din[0];
-    float *to = conv->sum_after ? cpu->work + work_parts(conv, 0).plain : dx->data;
-    int rc =
-        dn_conv_run(conv->pass[DN_DATA], to, conv->weight[DN_DATA], NULL, dy, NULL, cpu->scratch);
-    if (conv->sum_after)
-        cpu_sum(dx->data, dx->data, to, dx->count, false);
-    return rc;
+    const ps_node *node = &conv->node;
+    const ps_act *dx = node->din[0];
+    const float *sign = node->desc.din_masks ? node->in[0]->data : NULL;
+    if (conv->way[DN_DATA] == ONEDNN && onednn_data_gradient(cpu, conv, dy))
+        return -1;
+    if (conv->way[DN_DATA] == POINTWISE) {
+        bool fused = node->desc.stride == 1;
+        ps_act from = *node->out;
+        from.data = dy;
+        cpu_pointwise(&(struct cpu_pointwise){
+            .from = &from,
+            .to = dx,
+            .weights = conv->weight[DN_DATA],
+            .added = node->desc.din_adds ? dx->data : NULL,
+            .sign = fused ? sign : NULL,
+            .result = dx->data,
+            .from_step = 1,
+            .to_step = node->desc.stride,
+        });
+        if (fused)
+            return 0;
+    }
+    if (sign)
+        cpu_mask(dx->data, sign, dx->count);
+    return 0;
 }
 
 /* dW' and db' into the work buffer. */
@@ -222,7 +330,7 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
           *dbias = conv->bias ? cpu->work + part.bias : NULL;
     *dweight = plain;
     *layout = DN_OTHER;
-    if (conv->outer) {
+    if (conv->way[DN_WEIGHTS] == OUTER) {
         bool mask = node->desc.relu && !node->desc.dout_masked;
         float *work = packed + conv->each * (size_t)node->out->shape.c;
         cpu_outer_weights(node, mask, packed, dbias, work);
@@ -262,7 +370,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
 {
     struct conv_node *conv = (struct conv_node *)node;
     float *dy = node->dout->data;
-    bool masked = node->desc.dout_masked || (conv->outer && grads);
+    bool masked = node->desc.dout_masked || (conv->way[DN_WEIGHTS] == OUTER && grads);
     if (node->desc.relu && !masked)
         cpu_mask(dy, node->out->data, node->dout->count);
     if (node->desc.smooth_first) {
@@ -273,9 +381,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         return -1;
     if (node->desc.residual)
         cpu_pass_gradient(node->din[1], node->dout);
-    if (conv->pass[DN_DATA] && data_gradient(cpu, conv, dy))
-        return cpu_fail(cpu, "%s: backward by data failed in oneDNN", node->text);
-    return 0;
+    return conv->way[DN_DATA] == NOT_NEEDED ? 0 : data_gradient(cpu, conv, dy);
 }
 
 static void conv_release(ps_node *node)
@@ -286,7 +392,6 @@ static void conv_release(ps_node *node)
     if (conv->weight[DN_DATA] != conv->weight[DN_FORWARD])
         free(conv->weight[DN_DATA]);
     free(conv->weight[DN_FORWARD]);
-    free(conv->winograd);
     free(conv->bias);
 }
 

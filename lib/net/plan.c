@@ -91,22 +91,25 @@ static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
     }
 }
 
-/* The convolution with ReLU that makes a value which only one node reads; else NULL. */
-static struct step *masked_producer(ps_plan *plan, const struct ps_graph *graph, int value)
+struct readers {
+    int count, first, input; /* the first node that reads a value (or NONE), as which input */
+};
+
+static struct readers readers_of(const struct ps_graph *graph, int value)
 {
-    struct step *producer = NULL;
-    int readers = (value == graph->pooled) + (value == graph->output);
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const struct ps_graph_node *node = &graph->nodes[i];
-        if (node->out == value && node->desc.op == PS_OP_CONV && node->desc.relu)
-            producer = &plan->steps[i];
-        for (int k = 0; k < node->inputs; k++)
-            readers += node->in[k] == value;
-    }
-    return readers == 1 ? producer : NULL;
+    struct readers readers = {(value == graph->pooled) + (value == graph->output), NONE, NONE};
+    for (int i = (int)graph->node_count - 1; i >= 0; i--)
+        for (int k = 0; k < graph->nodes[i].inputs; k++)
+            if (graph->nodes[i].in[k] == value)
+                readers = (struct readers){readers.count + 1, i, k};
+    return readers;
 }
 
-/* Pools and concatenations mask the gradients they write for the ReLU before them. */
+/*
+ * What is the last to write the gradient of a convolution with ReLU masks it for that ReLU: the
+ * first reader of the output. Convolutions can, as they add to what others wrote; pools and
+ * concatenations, if they are the only ones.
+ */
 static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
 {
     for (size_t i = 0; i < graph->node_count; i++)
@@ -115,15 +118,26 @@ static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
         return;
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct ps_graph_node *node = &graph->nodes[i];
-        bool masks = node->desc.op == PS_OP_MAXPOOL || node->desc.op == PS_OP_CONCAT;
-        for (int k = 0; k < node->inputs && masks; k++) {
-            struct step *producer = masked_producer(plan, graph, node->in[k]);
-            if (!producer)
-                continue;
-            producer->desc.dout_masked = true;
-            plan->steps[i].desc.din_masks |= 1U << k;
-        }
+        if (node->desc.op != PS_OP_CONV || !node->desc.relu)
+            continue;
+        struct readers readers = readers_of(graph, node->out);
+        if (readers.first == NONE)
+            continue;
+        enum ps_op op = graph->nodes[readers.first].desc.op;
+        bool alone = (op == PS_OP_MAXPOOL || op == PS_OP_CONCAT) && readers.count == 1;
+        if (!alone && (op != PS_OP_CONV || readers.input != 0))
+            continue;
+        plan->steps[i].desc.dout_masked = true;
+        plan->steps[readers.first].desc.din_masks |= 1U << readers.input;
     }
+}
+
+/* The last step that reads input k of node i. */
+static int last_reading(const ps_plan *plan, const struct ps_graph *graph, int i, int k)
+{
+    const struct step *step = &plan->steps[i];
+    bool by_out = graph->nodes[i].desc.op != PS_OP_CONV && step->desc.din_masks >> k & 1;
+    return !by_out ? step->back : step->again == NONE ? i : step->again;
 }
 
 static void draft_values(ps_plan *plan, const struct ps_graph *graph)
@@ -142,9 +156,8 @@ static void draft_values(ps_plan *plan, const struct ps_graph *graph)
         }
         for (int k = 0; k < node->inputs; k++) {
             int in = plan->value[node->in[k]];
-            int forward = step->again == NONE ? i : step->again;
-            int last = step->desc.din_masks >> k & 1 ? forward : step->back;
-            extend(plan, in, train && !plan->buffers[in].again ? last : i);
+            bool kept_in = train && !plan->buffers[in].again;
+            extend(plan, in, kept_in ? last_reading(plan, graph, i, k) : i);
         }
         if (train && step->back > last_step)
             last_step = step->back;

@@ -212,6 +212,15 @@ static void test_outer_products(void **state)
     check_case(conv_case((struct ps_shape){2, 80, 3, 5}, 3, 1, 64), "outer products");
 }
 
+/* Strips of pixels within an image and over several, more inputs than a run, and steps of two. */
+static void test_pointwise(void **state)
+{
+    (void)state;
+    check_case(conv_case((struct ps_shape){2, 32, 28, 28}, 1, 1, 64), "pointwise pointwise");
+    check_case(conv_case((struct ps_shape){3, 288, 7, 7}, 1, 1, 160), "pointwise pointwise");
+    check_case(conv_case((struct ps_shape){3, 64, 9, 12}, 1, 2, 96), "pointwise pointwise");
+}
+
 static long lines_of(const char *name)
 {
     FILE *file = fopen(name, "r");
@@ -278,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_exact_winograd),
         cmocka_unit_test(test_outer_products),
+        cmocka_unit_test(test_pointwise),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),
     };

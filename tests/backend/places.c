@@ -118,15 +118,17 @@ static float *gradients(const struct op_run *run, const struct op_case *c)
     return x;
 }
 
-/* The gradient is added to what there is; that of the output is masked and the output gone. */
-static void check_conv(struct op_case c, struct ps_rng *rng)
+/* The gradient is added to what there is and then masked; that of the output is masked and the
+ * output gone. */
+static void check_conv(struct op_case c, bool adds, bool masks, struct ps_rng *rng)
 {
     const bool wanted[CASE_INPUTS] = {true, true};
     size_t inputs = shape_count(c.in[0]), outputs = shape_count(c.out);
     struct op_values v = case_values(rng, &c);
     float *there = random_floats(rng, inputs, 0, 1);
     struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
-    c.desc.din_adds = true;
+    c.desc.din_adds = adds;
+    c.desc.din_masks = masks;
     c.desc.dout_masked = c.desc.relu;
     struct op_run told = run_new(be, &c, PS_TRAIN, &v, wanted);
     run_forward(&plain);
@@ -142,8 +144,10 @@ static void check_conv(struct op_case c, struct ps_rng *rng)
     }
     run_backward(&told, v.dout, told.grads, false);
     float *expected = act_values(plain.din[0], c.in[0]), *found = act_values(told.din[0], c.in[0]);
-    for (size_t i = 0; i < inputs; i++)
+    for (size_t i = 0; i < inputs && adds; i++)
         expected[i] += there[i];
+    if (masks)
+        mask(expected, v.in[0], inputs);
     assert_close(&c, expected, found, inputs, 1e-5);
     float *a = gradients(&plain, &c), *b = gradients(&told, &c);
     assert_close(&c, a, b, c.params, 0);
@@ -162,7 +166,7 @@ static void test_convolutions(void **state)
     (void)state;
     for (int i = 0; i < CASES; i++) {
         struct ps_rng rng = ps_rng_stream(6, PS_RNG_TEST, 0, (uint64_t)i);
-        check_conv(some_case(&rng, PS_OP_CONV, i), &rng);
+        check_conv(some_case(&rng, PS_OP_CONV, i), i % 4 < 3, i % 5 < 3, &rng);
     }
     /* large enough for Winograd */
     struct ps_rng rng = ps_rng_stream(7, PS_RNG_TEST, 0, 0);
@@ -175,7 +179,7 @@ static void test_convolutions(void **state)
                         .inputs = 1,
                         .in = {{6, 32, 17, 15}}};
     case_finish(&c);
-    check_conv(c, &rng);
+    check_conv(c, true, false, &rng);
 }
 
 /* The average of the input, and then the convolution. */

@@ -1,0 +1,262 @@
+#include "kernels/cpu/pointwise.h"
+
+#ifdef __AVX512F__
+
+#include "kernels/cpu/vector.h"
+
+#include <string.h>
+
+/*
+ * The outputs of a strip of pixels for a pair of groups are kept in registers, summed over a run of
+ * input groups. The inputs of a strip and run stay in the first cache for all outputs; a block of
+ * weights stays in the second for all strips.
+ */
+enum { STRIP = 14, PAIR = 2, RUN = 8, MOST_OUTPUTS = 32 };
+enum { LINE = DN_BLOCK, TILE = DN_BLOCK * DN_BLOCK, SUMS = PAIR * STRIP * LINE };
+enum { BLOCK_WEIGHTS = 256 * 1024 };
+
+/* Pixels, by where they begin in the first group of the input and of the result. */
+struct strip {
+    size_t from[STRIP], to[STRIP];
+    size_t count;                    /* of the pixels, the others repeat the last */
+    int rows[STRIP], columns[STRIP]; /* of the result, that belong to the pixel */
+};
+
+static inline size_t groups(const ps_act *act)
+{
+    return (size_t)act->shape.c / DN_BLOCK;
+}
+
+bool cpu_pointwise_suits(const ps_node *node, enum dn_pass pass)
+{
+    const struct ps_op_desc *d = &node->desc;
+    const ps_act *x = node->in[0], *y = node->out, *to = pass == DN_FORWARD ? y : x;
+    return pass != DN_WEIGHTS && d->kernel == 1 && d->pad == 0 && x->block == DN_BLOCK &&
+           y->block == DN_BLOCK && groups(to) % PAIR == 0;
+}
+
+static inline size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int at_most(int most, int n)
+{
+    return n < most ? n : most;
+}
+
+static inline size_t pixels_of(const struct cpu_pointwise *p)
+{
+    struct ps_shape map = p->to_step > 1 ? p->from->shape : p->to->shape;
+    return (size_t)map.n * (size_t)map.h * (size_t)map.w;
+}
+
+static inline size_t begin(const ps_act *act, size_t image, int i, int j)
+{
+    return image * groups(act) * act->plane + ((size_t)i * act->shape.w + (size_t)j) * LINE;
+}
+
+static void find_strip(const struct cpu_pointwise *p, size_t index, struct strip *strip)
+{
+    struct ps_shape map = p->to_step > 1 ? p->from->shape : p->to->shape;
+    size_t first = index * STRIP, left = pixels_of(p) - first, area = (size_t)map.h * map.w;
+    size_t image = first / area;
+    int i = (int)(first % area) / map.w, j = (int)(first % area) % map.w;
+    strip->count = least(STRIP, left);
+    for (size_t t = 0; t < STRIP; t++) {
+        strip->from[t] = begin(p->from, image, i * p->from_step, j * p->from_step);
+        strip->to[t] = begin(p->to, image, i * p->to_step, j * p->to_step);
+        strip->rows[t] = at_most(p->to_step, p->to->shape.h - i * p->to_step);
+        strip->columns[t] = at_most(p->to_step, p->to->shape.w - j * p->to_step);
+        if (t + 1 >= strip->count)
+            continue;
+        j = j + 1 < map.w ? j + 1 : 0;
+        i = j > 0 ? i : i + 1 < map.h ? i + 1 : 0;
+        image += i == 0 && j == 0;
+    }
+}
+
+/* What is needed next. */
+struct ahead {
+    const struct strip *inputs; /* with from + group planes, for so many groups */
+    const float *from;
+    size_t plane, count;
+    const struct strip *outputs; /* NULL: none */
+    const float *written, *read;
+    size_t step;
+};
+
+static inline void ask_inputs(const struct ahead *ahead, size_t group)
+{
+    if (group >= ahead->count)
+        return;
+    for (size_t t = 0; t < STRIP; t++)
+        _mm_prefetch(ahead->from + group * ahead->plane + ahead->inputs->from[t], _MM_HINT_T1);
+}
+
+static inline void ask_outputs(const struct ahead *ahead, size_t t)
+{
+#pragma GCC unroll 2
+    for (size_t b = 0; b < PAIR; b++) {
+        size_t at = b * ahead->step + ahead->outputs->to[t];
+        __builtin_prefetch(ahead->written + at, 1);
+        __builtin_prefetch(ahead->read + at, 0);
+    }
+}
+
+static void clear_between(const struct cpu_pointwise *p, const struct strip *strip, float *plane)
+{
+    for (size_t t = 0; t < strip->count; t++)
+        for (int i = 0; i < strip->rows[t]; i++)
+            for (int j = i == 0; j < strip->columns[t]; j++) {
+                size_t skip = (size_t)i * p->to->shape.w + (size_t)j;
+                cpu_store(plane + strip->to[t] + skip * LINE, (cpu_v16){0});
+            }
+}
+
+#define EACH_PIXEL _Pragma("GCC unroll 14") for (size_t t = 0; t < STRIP; t++)
+
+/* The outputs of a strip in a plane from their sums. */
+static inline void put(const struct cpu_pointwise *p, const struct strip *strip, size_t plane,
+                       cpu_v16 v[STRIP])
+{
+    const cpu_v16 zero = {0};
+    float *to = p->result + plane;
+    if (p->added)
+        EACH_PIXEL v[t] += cpu_load(p->added + plane + strip->to[t]);
+    if (p->relu)
+        EACH_PIXEL v[t] = (cpu_v16)(~(v[t] < zero) & (cpu_lanes)v[t]);
+    if (p->sign)
+        EACH_PIXEL v[t] =
+            (cpu_v16)(~(cpu_load(p->sign + plane + strip->to[t]) <= zero) & (cpu_lanes)v[t]);
+    EACH_PIXEL cpu_store(to + strip->to[t], v[t]);
+    if (p->to_step > 1 && p->added != p->result)
+        clear_between(p, strip, to);
+}
+
+/* Inputs of a strip, x_step apart, from group `first` to `end`, for a pair of outputs from `group`
+ * on. Sums (PAIR, STRIP, 16) are kept between runs. */
+static inline void multiply(const struct cpu_pointwise *p, const struct strip *strip,
+                            const float *x, size_t x_step, size_t first, size_t end, size_t group,
+                            float *sums, const struct ahead *ahead)
+{
+    cpu_v16 sum[PAIR][STRIP];
+    size_t inputs = groups(p->from), w_step = inputs * TILE, count = end - first;
+    const float *w = p->weights + (group * inputs + first) * TILE;
+#pragma GCC unroll 2
+    for (size_t b = 0; b < PAIR; b++) {
+        cpu_v16 bias = p->bias ? cpu_load(p->bias + (group + b) * DN_BLOCK) : (cpu_v16){0};
+        EACH_PIXEL sum[b][t] = first ? cpu_load(sums + (b * STRIP + t) * LINE) : bias;
+    }
+    size_t asked = 0;
+    for (size_t g = 0; g < count; g++, x += x_step, w += TILE) {
+        ask_inputs(ahead, g);
+        for (size_t upto = STRIP * (g + 1) / count; ahead->outputs && asked < upto; asked++)
+            ask_outputs(ahead, asked);
+#pragma GCC unroll 1
+        for (size_t i = 0; i < DN_BLOCK; i++) {
+            cpu_v16 one = cpu_load(w + i * DN_BLOCK), other = cpu_load(w + w_step + i * DN_BLOCK);
+            EACH_PIXEL
+            {
+                __m512 v = _mm512_set1_ps(x[t * LINE + i]);
+                sum[0][t] = (cpu_v16)_mm512_fmadd_ps((__m512)one, v, (__m512)sum[0][t]);
+                sum[1][t] = (cpu_v16)_mm512_fmadd_ps((__m512)other, v, (__m512)sum[1][t]);
+            }
+        }
+    }
+#pragma GCC unroll 2
+    for (size_t b = 0; b < PAIR; b++) {
+        if (end < inputs)
+            EACH_PIXEL cpu_store(sums + (b * STRIP + t) * LINE, sum[b][t]);
+        else
+            put(p, strip, (group + b) * p->to->plane, sum[b]);
+    }
+}
+
+/* A run of inputs of a strip, side by side. */
+static void pack(const struct cpu_pointwise *p, const struct strip *strip, size_t group,
+                 size_t count, float *to)
+{
+    for (size_t g = 0; g < count; g++)
+        for (size_t t = 0; t < STRIP; t++, to += LINE)
+            cpu_store(to, cpu_load(p->from->data + (group + g) * p->from->plane + strip->from[t]));
+}
+
+/* A strip and its successor, for output groups from `first` to `end`. */
+static void run_strip(const struct cpu_pointwise *p, const struct strip *strip,
+                      const struct strip *next, size_t first, size_t end)
+{
+    float sums[MOST_OUTPUTS / PAIR][SUMS] __attribute__((aligned(64)));
+    float packed[RUN * STRIP * LINE] __attribute__((aligned(64)));
+    size_t inputs = groups(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
+    const float *read = p->sign ? p->sign : p->added ? p->added : p->result;
+    bool side_by_side = strip->from[STRIP - 1] - strip->from[0] == (STRIP - 1) * LINE;
+    for (size_t g = 0; g < inputs; g += RUN) {
+        size_t count = least(RUN, inputs - g);
+        bool last = g + count == inputs;
+        const float *x = p->from->data + g * p->from->plane + strip->from[0];
+        if (!side_by_side) {
+            pack(p, strip, g, count, packed);
+            x = packed;
+        }
+        size_t after = last ? 0 : g + count;
+        size_t wanted = least(RUN, inputs - after), each = (wanted + pairs - 1) / pairs;
+        for (size_t o = first, pair = 0; o < end; o += PAIR, pair++) {
+            size_t asked = least(wanted, pair * each),
+                   other = (o + PAIR < end ? o + PAIR : first) * step;
+            struct ahead ahead = {
+                .inputs = last ? next : strip,
+                .from = p->from->data + (after + asked) * p->from->plane,
+                .plane = p->from->plane,
+                .count = least(each, wanted - asked),
+                .outputs = !last            ? NULL
+                           : o + PAIR < end ? strip
+                                            : next,
+                .written = p->result + other,
+                .read = read + other,
+                .step = step,
+            };
+            multiply(p, strip, x, side_by_side ? p->from->plane : STRIP * LINE, g, g + count, o,
+                     sums[pair], &ahead);
+        }
+    }
+}
+
+static void run_strips(const struct cpu_pointwise *p, size_t begin, size_t end)
+{
+    size_t outputs = groups(p->to), block = BLOCK_WEIGHTS / (groups(p->from) * TILE);
+    block = least(MOST_OUTPUTS, block < PAIR ? PAIR : block / PAIR * PAIR);
+    for (size_t o = 0; o < outputs; o += block) {
+        struct strip strip, next;
+        find_strip(p, begin, &strip);
+        for (size_t s = begin; s < end; s++, strip = next) {
+            find_strip(p, s + 1 < end ? s + 1 : begin, &next);
+            run_strip(p, &strip, &next, o, least(outputs, o + block));
+        }
+    }
+}
+
+void cpu_pointwise(const struct cpu_pointwise *p)
+{
+    size_t strips = (pixels_of(p) + STRIP - 1) / STRIP;
+#pragma omp parallel
+    {
+        size_t threads = (size_t)omp_get_num_threads(), thread = (size_t)omp_get_thread_num();
+        run_strips(p, strips * thread / threads, strips * (thread + 1) / threads);
+    }
+}
+
+#else
+
+bool cpu_pointwise_suits(const ps_node *node, enum dn_pass pass)
+{
+    (void)node, (void)pass;
+    return false;
+}
+
+void cpu_pointwise(const struct cpu_pointwise *p)
+{
+    (void)p;
+}
+
+#endif
