@@ -8,7 +8,7 @@
 
 /* CHUNK pixels of a block are used while they are in the first cache. */
 enum { CHUNK = 196, PAIR = 2, HALF = DN_BLOCK / 2, TILE = DN_BLOCK * DN_BLOCK };
-enum { LARGE_MAP = 28 * 28, FEW_INPUTS = 128, SMALL_MAP = 16, MANY_INPUTS = 64 };
+enum { LARGE_IMAGE = 400000, FEW_WEIGHTS = 1 << 16, SMALL_MAP = 16, MANY_INPUTS = 64 };
 
 static size_t map_of(const ps_act *act)
 {
@@ -18,14 +18,14 @@ static size_t map_of(const ps_act *act)
 bool cpu_outer_suits(const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
-    int inputs = node->in[0]->shape.c, outputs = node->out->shape.c;
+    size_t inputs = (size_t)node->in[0]->shape.c, outputs = (size_t)node->out->shape.c;
     if (node->mode != PS_TRAIN || d->smooth_first || inputs % DN_BLOCK ||
         outputs % (PAIR * DN_BLOCK))
         return false;
     if (d->kernel > 1)
         return map_of(node->out) <= SMALL_MAP && inputs >= MANY_INPUTS;
-    return d->stride == 1 && d->pad == 0 && map_of(node->out) >= LARGE_MAP &&
-           inputs <= FEW_INPUTS && outputs >= inputs;
+    return d->stride == 1 && d->pad == 0 && inputs * outputs <= FEW_WEIGHTS &&
+           (inputs + outputs) * map_of(node->out) >= LARGE_IMAGE;
 }
 
 /* Of a thread: its share of dW and of db. */
@@ -66,10 +66,16 @@ struct run {
     const float *dy, *x;
 };
 
+/* What is asked for, pixel after pixel, because it is needed next; steps are of bytes. */
+struct ahead {
+    const char *dy, *x;
+    size_t dy_step, x_step;
+};
+
 /* HALF rows of two tiles, `step` apart, = or += the products of two groups of gradients, dy_step
  * apart, with HALF channels of inputs, summed over `count` runs of `length` pixels. */
 static inline void multiply(const struct run *runs, size_t count, size_t length, size_t dy_step,
-                            float *tile, size_t step, bool add)
+                            float *tile, size_t step, bool add, struct ahead ahead)
 {
     __m512 sum[PAIR][HALF];
 #pragma GCC unroll 8
@@ -86,6 +92,10 @@ static inline void multiply(const struct run *runs, size_t count, size_t length,
                 sum[0][c] = _mm512_fmadd_ps(a, v, sum[0][c]);
                 sum[1][c] = _mm512_fmadd_ps(b, v, sum[1][c]);
             }
+            _mm_prefetch(ahead.dy, _MM_HINT_T0);
+            _mm_prefetch(ahead.x, _MM_HINT_T1);
+            ahead.dy += ahead.dy_step;
+            ahead.x += ahead.x_step;
         }
     }
 #pragma GCC unroll 8
@@ -99,21 +109,63 @@ static inline void multiply(const struct run *runs, size_t count, size_t length,
         }
 }
 
-/* `count` pixels of an image from `first` on, with a kernel of 1 x 1. */
-static void add_pixels(const ps_node *node, bool mask, size_t image, size_t first, size_t count,
-                       float *dweight, float *db)
+/* `count` pixels of an image from `first` on. */
+struct chunk {
+    size_t image, first, count;
+};
+
+static struct chunk chunk_of(const ps_node *node, size_t index)
+{
+    size_t map = map_of(node->out), each = (map + CHUNK - 1) / CHUNK;
+    struct chunk chunk = {index / each, index % each * CHUNK, CHUNK};
+    if (map - chunk.first < CHUNK)
+        chunk.count = map - chunk.first;
+    return chunk;
+}
+
+static inline float *chunk_in(const ps_act *act, const struct chunk *chunk, size_t group)
+{
+    return plane(act, chunk->image, group) + chunk->first * DN_BLOCK;
+}
+
+/*
+ * Call `call` of the products of a chunk for a pair of gradients asks for its share of the next
+ * pair, and for its share of the next chunk's inputs. A share is within a group.
+ */
+static inline struct ahead ahead_of(const ps_node *node, const struct chunk *chunk,
+                                    const struct chunk *next, size_t pair, size_t call)
+{
+    enum { BYTES = DN_BLOCK * sizeof(float) };
+    size_t calls = (size_t)node->in[0]->shape.c / HALF;
+    size_t outputs = (size_t)node->out->shape.c / DN_BLOCK, shares = calls / PAIR;
+    bool last = pair + PAIR == outputs;
+    size_t in_group = call % shares, of_inputs = pair / PAIR * calls + call;
+    const float *dy =
+        chunk_in(node->dout, last ? next : chunk, (last ? 0 : pair + PAIR) + call / shares);
+    const float *x = chunk_in(node->in[0], next, of_inputs / outputs);
+    return (struct ahead){
+        .dy = (const char *)dy + in_group * chunk->count * BYTES / shares,
+        .x = (const char *)x + of_inputs % outputs * chunk->count * BYTES / outputs,
+        .dy_step = (BYTES + shares - 1) / shares,
+        .x_step = (BYTES + outputs - 1) / outputs,
+    };
+}
+
+/* A chunk with a kernel of 1 x 1. */
+static void add_chunk(const ps_node *node, bool mask, const struct chunk *chunk,
+                      const struct chunk *next, float *dweight, float *db)
 {
     size_t inputs = (size_t)node->in[0]->shape.c, outputs = (size_t)node->out->shape.c / DN_BLOCK;
-    size_t skip = first * DN_BLOCK;
     for (size_t o = 0; o < outputs; o += PAIR) {
         for (size_t k = o; k < o + PAIR; k++)
-            gather_bias(plane(node->dout, image, k) + skip,
-                        mask ? plane(node->out, image, k) + skip : NULL, count, db + k * DN_BLOCK);
+            gather_bias(chunk_in(node->dout, chunk, k), mask ? chunk_in(node->out, chunk, k) : NULL,
+                        chunk->count, db + k * DN_BLOCK);
         for (size_t c = 0; c < inputs; c += HALF) {
-            struct run run = {plane(node->dout, image, o) + skip,
-                              plane(node->in[0], image, c / DN_BLOCK) + skip + c % DN_BLOCK};
-            multiply(&run, 1, count, node->dout->plane, dweight + (o * inputs + c) * DN_BLOCK,
-                     inputs * DN_BLOCK, true);
+            struct run run = {chunk_in(node->dout, chunk, o),
+                              chunk_in(node->in[0], chunk, c / DN_BLOCK) + c % DN_BLOCK};
+            multiply(&run, 1, chunk->count, node->dout->plane,
+                     dweight + (o * inputs + c) * DN_BLOCK, inputs * DN_BLOCK, true,
+                     ahead_of(node, chunk, next, o, c / HALF));
         }
     }
 }
@@ -123,8 +175,8 @@ static void weights_of_large_map(const ps_node *node, bool mask, float *dweight,
                                  float *work)
 {
     size_t outputs = (size_t)node->out->shape.c, each = share(node), threads = 1;
-    size_t weights = outputs * (size_t)node->in[0]->shape.c, images = (size_t)node->out->shape.n;
-    size_t map = map_of(node->out), chunks = (map + CHUNK - 1) / CHUNK;
+    size_t weights = outputs * (size_t)node->in[0]->shape.c;
+    size_t chunks = (size_t)node->out->shape.n * ((map_of(node->out) + CHUNK - 1) / CHUNK);
 #pragma omp parallel
     {
         float *own = work + (size_t)omp_get_thread_num() * each;
@@ -132,10 +184,10 @@ static void weights_of_large_map(const ps_node *node, bool mask, float *dweight,
 #pragma omp single
         threads = (size_t)omp_get_num_threads();
 #pragma omp for schedule(static)
-        for (size_t i = 0; i < images * chunks; i++) {
-            size_t first = i % chunks * CHUNK, left = map - first;
-            add_pixels(node, mask, i / chunks, first, left < CHUNK ? left : CHUNK, own,
-                       own + weights);
+        for (size_t i = 0; i < chunks; i++) {
+            struct chunk chunk = chunk_of(node, i);
+            struct chunk next = chunk_of(node, i + 1 < chunks ? i + 1 : i);
+            add_chunk(node, mask, &chunk, &next, own, own + weights);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < weights + outputs; i++) {
@@ -211,9 +263,10 @@ static void weights_of_small_map(const ps_node *node, bool mask, float *dweight,
                     size_t count = meet(node, (int)k, gradients + o * dy_group,
                                         work + c / DN_BLOCK * x_group + c % DN_BLOCK, runs);
                     size_t tile = (o * inputs / DN_BLOCK + c / DN_BLOCK) * area + k;
+                    struct ahead nothing = {(const char *)runs, (const char *)runs, 0, 0};
                     multiply(runs, count, images, dy_group,
                              dweight + tile * TILE + c % DN_BLOCK * DN_BLOCK,
-                             inputs * DN_BLOCK * area, false);
+                             inputs * DN_BLOCK * area, false, nothing);
                 }
     }
 }
