@@ -57,7 +57,7 @@ static enum way way_of(const ps_node *node, enum dn_pass pass)
         return NOT_NEEDED;
     if (cpu_pointwise_suits(node, pass))
         return POINTWISE;
-    if (pass == DN_FORWARD && cpu_winograd_suits(node))
+    if (cpu_winograd_suits(node, pass))
         return WINOGRAD;
     return pass == DN_WEIGHTS && cpu_outer_suits(node) ? OUTER : ONEDNN;
 }
@@ -98,13 +98,20 @@ static int choose(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
     return 0;
 }
 
+/* Weights for Winograd are kept transformed in inference; in training they are transformed into the
+ * work buffer, for each pass anew: they are four times larger and used once. */
+static bool keeps_transformed(const struct conv_node *conv, enum dn_pass pass)
+{
+    return conv->way[pass] == WINOGRAD && conv->node.mode == PS_INFER;
+}
+
 /* Memory for the weights as a pass wants them. */
 static int make_weights(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
 {
     bool shared = pass == DN_DATA && conv->layout[DN_FORWARD] == DN_TILES_OI_IO &&
                   conv->layout[DN_DATA] == DN_TILES_OI_IO;
     size_t bytes = conv->way[pass] == ONEDNN ? dn_conv_weight_bytes(conv->pass[pass])
-                   : conv->way[pass] == WINOGRAD
+                   : keeps_transformed(conv, pass)
                        ? cpu_winograd_weights(&conv->node) * sizeof(float)
                        : conv->each * (size_t)conv->node.out->shape.c * sizeof(float);
     conv->weight[pass] = shared ? conv->weight[DN_FORWARD] : cpu_alloc(cpu, bytes);
@@ -118,7 +125,9 @@ static size_t work_of(const struct cpu *cpu, const struct conv_node *conv, enum 
     size_t weights = conv->each * (size_t)node->out->shape.c * sizeof(float);
     switch (conv->way[pass]) {
     case WINOGRAD:
-        return cpu_winograd_work(node, cpu->threads);
+        return cpu_winograd_work(node, cpu->threads) + (keeps_transformed(conv, pass)
+                                                            ? work_parts(conv, 0).count
+                                                            : cpu_winograd_weights(node));
     case OUTER:
         return work_parts(conv, weights).count + cpu_outer_work(node, cpu->threads);
     case ONEDNN:
@@ -142,6 +151,8 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
         return -1;
     if (conv->way[pass] == POINTWISE)
         conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI;
+    if (conv->way[pass] == WINOGRAD && !keeps_transformed(conv, pass))
+        conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI_TURNED;
     if (pass != DN_WEIGHTS && make_weights(cpu, conv, pass))
         return -1;
     return cpu_need_work(cpu, work_of(cpu, conv, pass));
@@ -150,7 +161,7 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
 static void describe(struct conv_node *conv)
 {
     static const char *const ways[] = {
-        [POINTWISE] = "pointwise", [WINOGRAD] = "winograd 2x2", [OUTER] = "outer products"};
+        [POINTWISE] = "pointwise", [WINOGRAD] = "winograd", [OUTER] = "outer products"};
     ps_node *node = &conv->node;
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
     size_t size = sizeof node->text;
@@ -221,14 +232,14 @@ static int conv_update(struct cpu *cpu, ps_node *node, const float *params, cons
         pack_others(cpu, conv, &fold, params, state))
         return -1;
     bool turned = data != DN_OTHER && data != DN_TILES_OI_IO;
-    bool winograd = conv->way[DN_FORWARD] == WINOGRAD;
+    bool transformed = keeps_transformed(conv, DN_FORWARD);
     float *tiles = forward == DN_TILES_OI_IO ? conv->weight[DN_FORWARD]
                    : data == DN_TILES_OI_IO  ? conv->weight[DN_DATA]
-                   : turned || winograd      ? cpu->work
+                   : turned || transformed   ? cpu->work
                                              : NULL;
     if (tiles)
         cpu_fold_tiles(&fold, params, state, tiles, turned ? conv->weight[DN_DATA] : NULL, data);
-    if (winograd)
+    if (transformed)
         cpu_winograd_fold(node, tiles, conv->weight[DN_FORWARD]);
     return 0;
 }
@@ -245,37 +256,56 @@ static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
     return 0;
 }
 
-static void pointwise_forward(struct conv_node *conv, float *y)
+/* A pass by the kernels of our own. */
+static void run_own(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass, const ps_act *from,
+                    const ps_act *to, const struct cpu_finish *finish)
 {
     const ps_node *node = &conv->node;
-    const struct ps_op_desc *d = &node->desc;
-    cpu_pointwise(&(struct cpu_pointwise){
-        .from = node->in[0],
-        .to = node->out,
-        .weights = conv->weight[DN_FORWARD],
-        .bias = d->smooth_first ? NULL : conv->bias,
-        .added = d->residual ? node->in[1]->data : NULL,
-        .result = y,
-        .relu = d->relu && !d->smooth_first,
-        .from_step = d->stride,
-        .to_step = 1,
-    });
+    int stride = node->desc.stride;
+    const float *weights = conv->weight[pass];
+    if (conv->way[pass] == POINTWISE) {
+        cpu_pointwise(&(struct cpu_pointwise){
+            .from = from,
+            .to = to,
+            .weights = weights,
+            .finish = *finish,
+            .from_step = pass == DN_FORWARD ? stride : 1,
+            .to_step = pass == DN_FORWARD ? 1 : stride,
+        });
+        return;
+    }
+    float *work = cpu->work;
+    if (!keeps_transformed(conv, pass)) {
+        cpu_winograd_fold(node, weights, work);
+        weights = work;
+        work += cpu_winograd_weights(node);
+    }
+    /* masks of the ReLU behind a large map are many: rounding would turn some over */
+    enum { LARGE_MAP = 28 * 28 };
+    bool exact =
+        pass == DN_FORWARD && node->mode == PS_TRAIN && to->shape.h * to->shape.w >= LARGE_MAP;
+    cpu_winograd(&(struct cpu_winograd){from, to, weights, *finish, exact}, work);
 }
 
 static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
 {
     (void)params, (void)state;
     struct conv_node *conv = (struct conv_node *)node;
-    bool smooth = node->desc.smooth_first;
-    float *y = smooth ? cpu->work : node->out->data;
-    if (conv->way[DN_FORWARD] == WINOGRAD)
-        cpu_winograd_forward(node, conv->weight[DN_FORWARD], conv->bias, cpu->work);
-    else if (conv->way[DN_FORWARD] == POINTWISE)
-        pointwise_forward(conv, y);
-    else if (onednn_forward(cpu, conv, y))
+    const struct ps_op_desc *d = &node->desc;
+    float *y = d->smooth_first ? cpu->work : node->out->data;
+    if (conv->way[DN_FORWARD] != ONEDNN) {
+        struct cpu_finish finish = {.result = y};
+        if (d->residual)
+            finish.added = node->in[1]->data;
+        if (!d->smooth_first) {
+            finish.bias = conv->bias;
+            finish.relu = d->relu;
+        }
+        run_own(cpu, conv, DN_FORWARD, node->in[0], node->out, &finish);
+    } else if (onednn_forward(cpu, conv, y))
         return -1;
-    if (smooth)
-        cpu_smooth(node->out, y, node->out->data, conv->bias, node->desc.relu);
+    if (d->smooth_first)
+        cpu_smooth(node->out, y, node->out->data, conv->bias, d->relu);
     return 0;
 }
 
@@ -295,23 +325,18 @@ static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
     const ps_node *node = &conv->node;
     const ps_act *dx = node->din[0];
     const float *sign = node->desc.din_masks ? node->in[0]->data : NULL;
-    if (conv->way[DN_DATA] == ONEDNN && onednn_data_gradient(cpu, conv, dy))
-        return -1;
-    if (conv->way[DN_DATA] == POINTWISE) {
-        bool fused = node->desc.stride == 1;
+    if (conv->way[DN_DATA] == ONEDNN) {
+        if (onednn_data_gradient(cpu, conv, dy))
+            return -1;
+    } else {
+        bool masked = node->desc.stride == 1;
         ps_act from = *node->out;
         from.data = dy;
-        cpu_pointwise(&(struct cpu_pointwise){
-            .from = &from,
-            .to = dx,
-            .weights = conv->weight[DN_DATA],
-            .added = node->desc.din_adds ? dx->data : NULL,
-            .sign = fused ? sign : NULL,
-            .result = dx->data,
-            .from_step = 1,
-            .to_step = node->desc.stride,
-        });
-        if (fused)
+        struct cpu_finish finish = {.result = dx->data,
+                                    .added = node->desc.din_adds ? dx->data : NULL,
+                                    .sign = masked ? sign : NULL};
+        run_own(cpu, conv, DN_DATA, &from, dx, &finish);
+        if (masked)
             return 0;
     }
     if (sign)

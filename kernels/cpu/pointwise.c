@@ -120,18 +120,11 @@ static void clear_between(const struct cpu_pointwise *p, const struct strip *str
 static inline void put(const struct cpu_pointwise *p, const struct strip *strip, size_t plane,
                        cpu_v16 v[STRIP])
 {
-    const cpu_v16 zero = {0};
-    float *to = p->result + plane;
-    if (p->added)
-        EACH_PIXEL v[t] += cpu_load(p->added + plane + strip->to[t]);
-    if (p->relu)
-        EACH_PIXEL v[t] = (cpu_v16)(~(v[t] < zero) & (cpu_lanes)v[t]);
-    if (p->sign)
-        EACH_PIXEL v[t] =
-            (cpu_v16)(~(cpu_load(p->sign + plane + strip->to[t]) <= zero) & (cpu_lanes)v[t]);
-    EACH_PIXEL cpu_store(to + strip->to[t], v[t]);
-    if (p->to_step > 1 && p->added != p->result)
-        clear_between(p, strip, to);
+    size_t at[STRIP];
+    EACH_PIXEL at[t] = plane + strip->to[t];
+    cpu_finish_sums(&p->finish, v, at, STRIP);
+    if (p->to_step > 1 && p->finish.added != p->finish.result)
+        clear_between(p, strip, p->finish.result + plane);
 }
 
 /* Inputs of a strip, x_step apart, from group `first` to `end`, for a pair of outputs from `group`
@@ -145,7 +138,7 @@ static inline void multiply(const struct cpu_pointwise *p, const struct strip *s
     const float *w = p->weights + (group * inputs + first) * TILE;
 #pragma GCC unroll 2
     for (size_t b = 0; b < PAIR; b++) {
-        cpu_v16 bias = p->bias ? cpu_load(p->bias + (group + b) * DN_BLOCK) : (cpu_v16){0};
+        cpu_v16 bias = cpu_finish_bias(&p->finish, (group + b) * DN_BLOCK);
         EACH_PIXEL sum[b][t] = first ? cpu_load(sums + (b * STRIP + t) * LINE) : bias;
     }
     size_t asked = 0;
@@ -189,7 +182,10 @@ static void run_strip(const struct cpu_pointwise *p, const struct strip *strip,
     float sums[MOST_OUTPUTS / PAIR][SUMS] __attribute__((aligned(64)));
     float packed[RUN * STRIP * LINE] __attribute__((aligned(64)));
     size_t inputs = groups(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
-    const float *read = p->sign ? p->sign : p->added ? p->added : p->result;
+    const struct cpu_finish *finish = &p->finish;
+    const float *read = finish->sign    ? finish->sign
+                        : finish->added ? finish->added
+                                        : finish->result;
     bool side_by_side = strip->from[STRIP - 1] - strip->from[0] == (STRIP - 1) * LINE;
     for (size_t g = 0; g < inputs; g += RUN) {
         size_t count = least(RUN, inputs - g);
@@ -212,7 +208,7 @@ static void run_strip(const struct cpu_pointwise *p, const struct strip *strip,
                 .outputs = !last            ? NULL
                            : o + PAIR < end ? strip
                                             : next,
-                .written = p->result + other,
+                .written = finish->result + other,
                 .read = read + other,
                 .step = step,
             };

@@ -7,21 +7,18 @@
 #define PS_CPU_POINTWISE_H
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/finish.h"
 
 /*
- * result = sign > 0 ? [relu](W from + bias + added) : 0, pixel by pixel. Pixel (i, j) of the
- * smaller map belongs to (i from_step, j from_step) of `from` and to (i to_step, j to_step) of
- * `result`; pixels of the result between those are made zero, or left as they are if `added` is
- * the result. One of the steps is 1.
+ * Pixel (i, j) of the smaller map belongs to (i from_step, j from_step) of `from` and to (i
+ * to_step, j to_step) of the result; pixels of the result between those are made zero, or left as
+ * they are if what is added is the result. One of the steps is 1; to_step is, where there is a
+ * mask.
  */
 struct cpu_pointwise {
     const ps_act *from, *to;
     const float *weights; /* tiles of 16 x 16 (to, from), in each (from, to) */
-    const float *bias;    /* (channels of `to`), or NULL */
-    const float *added;   /* laid out as `to`; it may be the result; or NULL */
-    const float *sign;    /* laid out as `to`, steps 1 only; NULL: no mask */
-    float *result;        /* laid out as `to` */
-    bool relu;
+    struct cpu_finish finish;
     int from_step, to_step;
 };
 

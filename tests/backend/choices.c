@@ -82,10 +82,10 @@ static struct op_case conv_case(struct ps_shape in, int kernel, int stride, int 
     return c;
 }
 
-/* Large enough, in tiles, that the rule takes Winograd. */
+/* Large enough, in tiles, that the rule takes oneDNN's Winograd, and no pair of groups for ours. */
 static struct op_case winograd_case(void)
 {
-    return conv_case((struct ps_shape){6, 32, 17, 15}, 3, 1, 48);
+    return conv_case((struct ps_shape){6, 48, 17, 15}, 3, 1, 48);
 }
 
 struct results {
@@ -196,11 +196,13 @@ static void test_winograd(void **state)
     check_case(winograd_case(), "wino");
 }
 
-/* A large map, whose sides are odd; the last chunk of tiles is not full. */
-static void test_exact_winograd(void **state)
+/* Maps with odd sides, the last chunk of tiles not full: large, where sums are in runs, and small,
+ * with blocks of outputs that are not full. */
+static void test_own_winograd(void **state)
 {
     (void)state;
-    check_case(conv_case((struct ps_shape){2, 48, 31, 27}, 3, 1, 64), "winograd 2x2");
+    check_case(conv_case((struct ps_shape){2, 64, 31, 27}, 3, 1, 96), "winograd winograd");
+    check_case(conv_case((struct ps_shape){40, 96, 7, 6}, 3, 1, 160), "winograd winograd");
 }
 
 /* A large map, whose last chunk of pixels is not full, and small ones. */
@@ -255,9 +257,9 @@ static void test_cache(void **state)
     /* Damaged lines are measured again, an implementation that is not there falls back. */
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fputs("\n\t\t\nforward\twinograd\nforward n6 32x17x15 48x17x15 k3 s1 p1 bias add "
+    fputs("\n\t\t\nforward\twinograd\nforward n6 48x17x15 48x17x15 k3 s1 p1 bias add "
           "relu\tdirect\t7\t"
-          "fused\tno such\nweights n6 32x17x15 48x17x15 k3 s1 p1 bias\tdirect\t-3\tfused\tjit",
+          "fused\tno such\nweights n6 48x17x15 48x17x15 k3 s1 p1 bias\tdirect\t-3\tfused\tjit",
           file);
     fclose(file);
     ps_backend *third = open_cpu(folder);
@@ -285,7 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_winograd),
-        cmocka_unit_test(test_exact_winograd),
+        cmocka_unit_test(test_own_winograd),
         cmocka_unit_test(test_outer_products),
         cmocka_unit_test(test_pointwise),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
