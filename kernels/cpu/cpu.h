@@ -76,6 +76,12 @@ static inline struct cpu *cpu_of(ps_backend *be)
     return (struct cpu *)be;
 }
 
+/* Groups of DN_BLOCK channels. */
+static inline size_t cpu_groups(const ps_act *act)
+{
+    return (size_t)act->shape.c / DN_BLOCK;
+}
+
 static inline float *cpu_mat(struct ps_mat m)
 {
     return m.v->data + m.offset;

@@ -13,7 +13,7 @@ struct cpu_finish {
     const float *sign;  /* laid out as the result; NULL: no mask */
     float *result;
     bool relu;
-    bool stream; /* past the caches; cpu_stream_end is the caller's */
+    bool stream; /* past the caches: set by those who end with cpu_stream_end */
 };
 
 static inline cpu_v16 cpu_finish_bias(const struct cpu_finish *finish, size_t channel)

@@ -22,17 +22,12 @@ struct strip {
     int rows[STRIP], columns[STRIP]; /* of the result, that belong to the pixel */
 };
 
-static inline size_t groups(const ps_act *act)
-{
-    return (size_t)act->shape.c / DN_BLOCK;
-}
-
 bool cpu_pointwise_suits(const ps_node *node, enum dn_pass pass)
 {
     const struct ps_op_desc *d = &node->desc;
     const ps_act *x = node->in[0], *y = node->out, *to = pass == DN_FORWARD ? y : x;
     return pass != DN_WEIGHTS && d->kernel == 1 && d->pad == 0 && x->block == DN_BLOCK &&
-           y->block == DN_BLOCK && groups(to) % PAIR == 0;
+           y->block == DN_BLOCK && cpu_groups(to) % PAIR == 0;
 }
 
 static inline size_t least(size_t a, size_t b)
@@ -53,7 +48,7 @@ static inline size_t pixels_of(const struct cpu_pointwise *p)
 
 static inline size_t begin(const ps_act *act, size_t image, int i, int j)
 {
-    return image * groups(act) * act->plane + ((size_t)i * act->shape.w + (size_t)j) * LINE;
+    return image * cpu_groups(act) * act->plane + ((size_t)i * act->shape.w + (size_t)j) * LINE;
 }
 
 static void find_strip(const struct cpu_pointwise *p, size_t index, struct strip *strip)
@@ -134,7 +129,7 @@ static inline void multiply(const struct cpu_pointwise *p, const struct strip *s
                             float *sums, const struct ahead *ahead)
 {
     cpu_v16 sum[PAIR][STRIP];
-    size_t inputs = groups(p->from), w_step = inputs * TILE, count = end - first;
+    size_t inputs = cpu_groups(p->from), w_step = inputs * TILE, count = end - first;
     const float *w = p->weights + (group * inputs + first) * TILE;
 #pragma GCC unroll 2
     for (size_t b = 0; b < PAIR; b++) {
@@ -181,7 +176,7 @@ static void run_strip(const struct cpu_pointwise *p, const struct strip *strip,
 {
     float sums[MOST_OUTPUTS / PAIR][SUMS] __attribute__((aligned(64)));
     float packed[RUN * STRIP * LINE] __attribute__((aligned(64)));
-    size_t inputs = groups(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
+    size_t inputs = cpu_groups(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
     const struct cpu_finish *finish = &p->finish;
     const float *read = finish->sign    ? finish->sign
                         : finish->added ? finish->added
@@ -220,7 +215,7 @@ static void run_strip(const struct cpu_pointwise *p, const struct strip *strip,
 
 static void run_strips(const struct cpu_pointwise *p, size_t begin, size_t end)
 {
-    size_t outputs = groups(p->to), block = BLOCK_WEIGHTS / (groups(p->from) * TILE);
+    size_t outputs = cpu_groups(p->to), block = BLOCK_WEIGHTS / (cpu_groups(p->from) * TILE);
     block = least(MOST_OUTPUTS, block < PAIR ? PAIR : block / PAIR * PAIR);
     for (size_t o = 0; o < outputs; o += block) {
         struct strip strip, next;
