@@ -57,7 +57,7 @@ static enum way way_of(const ps_node *node, enum dn_pass pass)
         return NOT_NEEDED;
     if (cpu_pointwise_suits(node, pass))
         return POINTWISE;
-    if (cpu_winograd_suits(node, pass))
+    if (cpu_winograd_suits(node, pass) || (pass == DN_WEIGHTS && cpu_winograd_gradient_suits(node)))
         return WINOGRAD;
     return pass == DN_WEIGHTS && cpu_outer_suits(node) ? OUTER : ONEDNN;
 }
@@ -125,6 +125,8 @@ static size_t work_of(const struct cpu *cpu, const struct conv_node *conv, enum 
     size_t weights = conv->each * (size_t)node->out->shape.c * sizeof(float);
     switch (conv->way[pass]) {
     case WINOGRAD:
+        if (pass == DN_WEIGHTS)
+            return work_parts(conv, weights).count + cpu_winograd_gradient_work(node, cpu->threads);
         return cpu_winograd_work(node, cpu->threads) + (keeps_transformed(conv, pass)
                                                             ? work_parts(conv, 0).count
                                                             : cpu_winograd_weights(node));
@@ -149,12 +151,14 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
         return 0;
     if (conv->way[pass] == ONEDNN && choose(cpu, conv, pass))
         return -1;
-    if (conv->way[pass] == POINTWISE)
-        conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI;
-    if (conv->way[pass] == WINOGRAD && !keeps_transformed(conv, pass))
-        conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI_TURNED;
-    if (pass != DN_WEIGHTS && make_weights(cpu, conv, pass))
-        return -1;
+    if (pass != DN_WEIGHTS) {
+        if (conv->way[pass] == POINTWISE)
+            conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI;
+        if (conv->way[pass] == WINOGRAD && !keeps_transformed(conv, pass))
+            conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI_TURNED;
+        if (make_weights(cpu, conv, pass))
+            return -1;
+    }
     return cpu_need_work(cpu, work_of(cpu, conv, pass));
 }
 
@@ -355,10 +359,13 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
           *dbias = conv->bias ? cpu->work + part.bias : NULL;
     *dweight = plain;
     *layout = DN_OTHER;
-    if (conv->way[DN_WEIGHTS] == OUTER) {
+    if (conv->way[DN_WEIGHTS] != ONEDNN) {
         bool mask = node->desc.relu && !node->desc.dout_masked;
         float *work = packed + conv->each * (size_t)node->out->shape.c;
-        cpu_outer_weights(node, mask, packed, dbias, work);
+        if (conv->way[DN_WEIGHTS] == WINOGRAD)
+            cpu_winograd_gradient(node, packed, dbias, work);
+        else
+            cpu_outer_weights(node, mask, packed, dbias, work);
         *dweight = packed;
         *layout = DN_TILES_OI_IO;
         return 0;

@@ -28,4 +28,10 @@ struct cpu_winograd {
 };
 void cpu_winograd(const struct cpu_winograd *conv, float *work);
 
+/* The gradient of the weights, likewise: can it be so? The work it needs. */
+bool cpu_winograd_gradient_suits(const ps_node *node);
+size_t cpu_winograd_gradient_work(const ps_node *node, int threads);
+/* dW in tiles (DN_TILES_OI_IO), db (O) unless NULL. */
+void cpu_winograd_gradient(const ps_node *node, float *dweight, float *dbias, float *work);
+
 #endif

@@ -1,0 +1,297 @@
+#include "kernels/cpu/winograd.h"
+
+#ifdef __AVX512F__
+
+#include "kernels/cpu/winograd_tile.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+/*
+ * The gradient of transformed weights is, point by point, the product of the output gradients'
+ * tiles, spread over 36 points as the transpose of the forward pass spreads them, and the inputs'
+ * tiles. A team of threads works on a chunk of tiles: they are transformed to (POINTS, groups,
+ * tiles, 16), then multiplied, the sums of each point being (outputs, inputs, 16, 16). Where there
+ * are few weights each thread is a team and has sums of its own, that stay in its caches; where
+ * there are many, all threads are one team and share the points.
+ */
+enum { PAIR = 2, HALF = DN_BLOCK / 2, TILE = DN_BLOCK * DN_BLOCK, FEW_WEIGHTS = 1 << 14 };
+enum { MOST_TILES = 256, MOST_OWN = 1 << 18, LEAST_OWN_TILES = 28 }; /* MOST_OWN: floats */
+
+bool cpu_winograd_gradient_suits(const ps_node *node)
+{
+    return node->mode == PS_TRAIN && cpu_winograd_suits(node, DN_FORWARD);
+}
+
+static size_t weights_of(const ps_node *node)
+{
+    return cpu_groups(node->in[0]) * cpu_groups(node->out) * TILE;
+}
+
+/* Is each thread a team? */
+static bool alone(const ps_node *node)
+{
+    return weights_of(node) <= FEW_WEIGHTS;
+}
+
+static size_t most_tiles(const ps_node *node)
+{
+    size_t each = WINO_POINTS * (cpu_groups(node->in[0]) + cpu_groups(node->out)) * DN_BLOCK;
+    size_t tiles = alone(node) ? MOST_OWN / each : MOST_TILES;
+    return tiles < LEAST_OWN_TILES ? LEAST_OWN_TILES : tiles < MOST_TILES ? tiles : MOST_TILES;
+}
+
+/* Parts of a team's work. */
+struct parts {
+    size_t gradients, sums, bias, count; /* the inputs' points are first */
+};
+
+static struct parts parts_of(const ps_node *node)
+{
+    size_t each = WINO_POINTS * most_tiles(node) * DN_BLOCK;
+    struct parts parts = {.gradients = cpu_groups(node->in[0]) * each};
+    parts.sums = parts.gradients + cpu_groups(node->out) * each;
+    parts.bias = parts.sums + WINO_POINTS * weights_of(node);
+    parts.count = parts.bias + (size_t)node->out->shape.c;
+    return parts;
+}
+
+size_t cpu_winograd_gradient_work(const ps_node *node, int threads)
+{
+    return parts_of(node).count * (alone(node) ? (size_t)threads : 1);
+}
+
+/* v (6) = A v (4), elements `step` apart */
+static inline void spread(cpu_v16 *v, int step)
+{
+    const float a = (float)WINO_A, b = (float)WINO_B, p = (float)WINO_P, q = (float)WINO_Q;
+    cpu_v16 y0 = v[0], y1 = v[step], y2 = v[2 * step], y3 = v[3 * step];
+    cpu_v16 even = y0 + p * y2, odd = a * (y1 + p * y3);
+    v[step] = even + odd;
+    v[2 * step] = even - odd;
+    even = y0 + q * y2;
+    odd = b * (y1 + q * y3);
+    v[3 * step] = even + odd;
+    v[4 * step] = even - odd;
+    v[5 * step] = y3;
+}
+
+/* The gradients of a tile, of one plane, as points `step` floats apart; their sum is added to
+ * `bias`. */
+static inline void gather_gradient(const float *plane, struct ps_shape y,
+                                   const struct wino_tile *tile, float *to, size_t step,
+                                   float *bias)
+{
+    cpu_v16 v[WINO_POINTS], sum = cpu_load(bias);
+    for (int i = 0; i < WINO_OUTS; i++)
+        for (int j = 0; j < WINO_OUTS; j++) {
+            int h = tile->top + i, w = tile->left + j;
+            cpu_v16 x = {0};
+            if (h < y.h && w < y.w)
+                x = cpu_load(plane + ((size_t)h * y.w + w) * DN_BLOCK);
+            v[i * WINO_SIDE + j] = x;
+            sum += x;
+        }
+    cpu_store(bias, sum);
+    for (int k = 0; k < WINO_OUTS; k++)
+        spread(v + k, WINO_SIDE);
+    for (int k = 0; k < WINO_SIDE; k++)
+        spread(v + WINO_SIDE * k, 1);
+    for (size_t p = 0; p < WINO_POINTS; p++)
+        cpu_store(to + p * step, v[p]);
+}
+
+struct product {
+    const float *points, *gradients; /* of a point: (groups, tiles, 16) */
+    float *sums;                     /* (outputs, inputs, 16, 16) */
+    size_t inputs, outputs, tiles;
+    bool add;
+};
+
+/* HALF rows of the sums of a pair of output groups. Not inlined: registers would not do. */
+static __attribute__((noinline)) void multiply(const struct product *product, size_t output,
+                                               size_t input)
+{
+    __m512 sum[PAIR][HALF];
+    size_t plane = product->tiles * DN_BLOCK, step = product->inputs * TILE;
+    const float *dy = product->gradients + output * plane;
+    const float *x = product->points + input / DN_BLOCK * plane + input % DN_BLOCK;
+    float *to = product->sums + output * step + input * DN_BLOCK;
+#pragma GCC unroll 8
+    for (size_t c = 0; c < HALF; c++)
+        sum[0][c] = sum[1][c] = _mm512_setzero_ps();
+#pragma GCC unroll 1
+    for (size_t i = 0; i < plane; i += DN_BLOCK) {
+        __m512 first = _mm512_loadu_ps(dy + i), second = _mm512_loadu_ps(dy + plane + i);
+#pragma GCC unroll 8
+        for (size_t c = 0; c < HALF; c++) {
+            __m512 v = _mm512_set1_ps(x[i + c]);
+            sum[0][c] = _mm512_fmadd_ps(first, v, sum[0][c]);
+            sum[1][c] = _mm512_fmadd_ps(second, v, sum[1][c]);
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t c = 0; c < HALF; c++)
+#pragma GCC unroll 2
+        for (size_t b = 0; b < PAIR; b++) {
+            float *at = to + b * step + c * DN_BLOCK;
+            if (product->add)
+                sum[b][c] = _mm512_add_ps(sum[b][c], _mm512_loadu_ps(at));
+            _mm512_storeu_ps(at, sum[b][c]);
+        }
+}
+
+struct team {
+    size_t rank, size; /* the thread in it */
+    float *work;
+};
+
+static void transform_chunk(const ps_node *node, const struct team *team, size_t first,
+                            size_t count)
+{
+    const ps_act *x = node->in[0], *dy = node->dout;
+    size_t inputs = cpu_groups(x), outputs = cpu_groups(dy), plane = count * DN_BLOCK;
+    struct parts parts = parts_of(node);
+    struct wino_tile tiles[MOST_TILES];
+    for (size_t t = 0; t < count; t++)
+        tiles[t] = wino_tile_at(dy->shape, first + t);
+    for (size_t g = team->rank; g < inputs + outputs; g += team->size)
+        for (size_t t = 0; t < count; t++) {
+            const struct wino_tile *tile = tiles + t;
+            if (g < inputs) {
+                wino_gather(x->data + (tile->image * inputs + g) * x->plane, x->shape, tile,
+                            team->work + g * plane + t * DN_BLOCK, inputs * plane);
+                continue;
+            }
+            size_t o = g - inputs;
+            gather_gradient(dy->data + (tile->image * outputs + o) * dy->plane, dy->shape, tile,
+                            team->work + parts.gradients + o * plane + t * DN_BLOCK,
+                            outputs * plane, team->work + parts.bias + o * DN_BLOCK);
+        }
+}
+
+static void multiply_chunk(const ps_node *node, const struct team *team, size_t count, bool add)
+{
+    size_t inputs = cpu_groups(node->in[0]), outputs = cpu_groups(node->out);
+    struct parts parts = parts_of(node);
+    for (size_t p = team->rank; p < WINO_POINTS; p += team->size) {
+        struct product product = {
+            .points = team->work + p * inputs * count * DN_BLOCK,
+            .gradients = team->work + parts.gradients + p * outputs * count * DN_BLOCK,
+            .sums = team->work + parts.sums + p * weights_of(node),
+            .inputs = inputs,
+            .outputs = outputs,
+            .tiles = count,
+            .add = add,
+        };
+        for (size_t o = 0; o < outputs; o += PAIR)
+            for (size_t i = 0; i < inputs * DN_BLOCK; i += HALF)
+                multiply(&product, o, i);
+    }
+}
+
+/* v (3) = G^T v (6), elements `step` apart */
+static inline void gather_kernel(cpu_v16 *v, int step)
+{
+    const float p = (float)WINO_P, q = (float)WINO_Q;
+    const float near = (float)(0.5 / (WINO_P * (WINO_P - WINO_Q))),
+                far = (float)(0.5 / (WINO_Q * (WINO_Q - WINO_P)));
+    cpu_v16 s = near * (v[step] + v[2 * step]), t = far * (v[3 * step] + v[4 * step]);
+    cpu_v16 d = near * (float)WINO_A * (v[step] - v[2 * step]);
+    cpu_v16 e = far * (float)WINO_B * (v[3 * step] - v[4 * step]);
+    v[0] += s + t;
+    v[step] = d + e;
+    v[2 * step] = p * s + q * t + v[5 * step];
+}
+
+/* Row i of all sums, of all teams, to that row of dW. */
+static void put_row(const ps_node *node, const float *work, size_t teams, size_t row,
+                    float *dweight)
+{
+    struct parts parts = parts_of(node);
+    size_t weights = weights_of(node), tile = row / DN_BLOCK, i = row % DN_BLOCK;
+    cpu_v16 v[WINO_POINTS];
+    for (size_t p = 0; p < WINO_POINTS; p++) {
+        const float *from = work + parts.sums + p * weights + row * DN_BLOCK;
+        v[p] = cpu_load(from);
+        for (size_t t = 1; t < teams; t++)
+            v[p] += cpu_load(from + t * parts.count);
+    }
+    for (int k = 0; k < WINO_SIDE; k++)
+        gather_kernel(v + k, WINO_SIDE);
+    for (size_t k = 0; k < 3; k++) {
+        gather_kernel(v + WINO_SIDE * k, 1);
+        for (size_t j = 0; j < 3; j++)
+            cpu_store(dweight + ((tile * 9 + k * 3 + j) * DN_BLOCK + i) * DN_BLOCK,
+                      v[WINO_SIDE * k + j]);
+    }
+}
+
+void cpu_winograd_gradient(const ps_node *node, float *dweight, float *dbias, float *work)
+{
+    struct parts parts = parts_of(node);
+    size_t tiles = wino_tiles_of(node->out->shape), outputs = (size_t)node->out->shape.c;
+    bool one_team = !alone(node);
+    size_t teams = 1;
+#pragma omp parallel
+    {
+        size_t threads = (size_t)omp_get_num_threads(), thread = (size_t)omp_get_thread_num();
+        struct team team = one_team ? (struct team){thread, threads, work}
+                                    : (struct team){0, 1, work + thread * parts.count};
+        size_t begin = one_team ? 0 : tiles * thread / threads;
+        size_t end = one_team ? tiles : tiles * (thread + 1) / threads;
+        size_t most = most_tiles(node), chunks = (end - begin + most - 1) / most;
+#pragma omp single
+        teams = one_team ? 1 : threads;
+        if (team.rank == 0)
+            memset(team.work + parts.bias, 0, outputs * sizeof(float));
+        if (chunks == 0)
+            memset(team.work + parts.sums, 0, (parts.bias - parts.sums) * sizeof(float));
+#pragma omp barrier
+        for (size_t c = 0; c < chunks; c++) {
+            size_t first = begin + (end - begin) * c / chunks;
+            size_t count = begin + (end - begin) * (c + 1) / chunks - first;
+            transform_chunk(node, &team, first, count);
+            if (one_team) {
+#pragma omp barrier
+            }
+            multiply_chunk(node, &team, count, c > 0);
+            if (one_team) {
+#pragma omp barrier
+            }
+        }
+#pragma omp barrier
+#pragma omp for
+        for (size_t row = 0; row < weights_of(node) / DN_BLOCK; row++)
+            put_row(node, work, teams, row, dweight);
+#pragma omp for
+        for (size_t o = 0; o < outputs; o++) {
+            float sum = 0;
+            for (size_t t = 0; t < teams; t++)
+                sum += work[t * parts.count + parts.bias + o];
+            if (dbias)
+                dbias[o] = sum;
+        }
+    }
+}
+
+#else
+
+bool cpu_winograd_gradient_suits(const ps_node *node)
+{
+    (void)node;
+    return false;
+}
+
+size_t cpu_winograd_gradient_work(const ps_node *node, int threads)
+{
+    (void)node, (void)threads;
+    return 0;
+}
+
+void cpu_winograd_gradient(const ps_node *node, float *dweight, float *dbias, float *work)
+{
+    (void)node, (void)dweight, (void)dbias, (void)work;
+}
+
+#endif
