@@ -10,7 +10,7 @@ enum { NAME = 64, RUNS = 5 };
 
 struct choice {
     char name[NAME]; /* of the implementation, as a check */
-    bool winograd, apart;
+    bool own, winograd, apart;
     int index;
     double seconds; /* as measured */
 };
@@ -60,13 +60,14 @@ static struct dn_conv *by_rule(struct cpu *cpu, struct dn_conv_desc *desc)
     return conv;
 }
 
-static void make_key(const struct dn_conv_desc *d, char key[PS_CHOICE_TEXT])
+static void make_key(const struct cpu_choice *asked, char key[PS_CHOICE_TEXT])
 {
+    const struct dn_conv_desc *d = &asked->desc;
     static const char *const pass[] = {"forward", "data", "weights"};
-    snprintf(key, PS_CHOICE_TEXT, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s%s", pass[d->pass],
+    snprintf(key, PS_CHOICE_TEXT, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s%s%s", pass[d->pass],
              d->inference ? " inference" : "", d->n, d->ic, d->ih, d->iw, d->oc, d->oh, d->ow,
              d->kernel, d->stride, d->pad, d->bias ? " bias" : "", d->add ? " add" : "",
-             d->relu ? " relu" : "", d->sum ? " sum" : "");
+             d->relu ? " relu" : "", d->sum ? " sum" : "", asked->masked ? " mask" : "");
 }
 
 static double seconds(void)
@@ -76,83 +77,118 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Memory to time convolutions of one description on. */
 struct bench {
-    float *x, *y, *added, *bias;
-    float *result; /* of these */
-    size_t count;  /* of the result */
+    struct cpu_trial_buffers buffers;
+    float *result;     /* of these */
+    size_t count;      /* of the result */
+    bool relu, masked; /* what is to follow a sum apart; what is to follow */
 };
 
-static int bench_new(struct cpu *cpu, const struct dn_conv_desc *d, struct bench *bench)
+static int bench_new(struct cpu *cpu, const struct cpu_choice *asked, struct bench *bench)
 {
+    const struct dn_conv_desc *d = &asked->desc;
+    struct cpu_trial_buffers *b = &bench->buffers;
     size_t x = (size_t)d->n * d->ic * d->ih * d->iw, y = (size_t)d->n * d->oc * d->oh * d->ow;
-    bool data = d->pass == DN_DATA, adds = d->add || d->sum;
-    bench->x = cpu_alloc(cpu, x * sizeof(float));
-    bench->y = cpu_alloc(cpu, y * sizeof(float));
-    bench->result = data ? bench->x : bench->y;
+    bool data = d->pass == DN_DATA, adds = d->add || d->sum || asked->masked;
+    b->x = cpu_alloc(cpu, x * sizeof(float));
+    b->y = cpu_alloc(cpu, y * sizeof(float));
+    b->bias = cpu_alloc(cpu, (size_t)d->oc * sizeof(float));
+    bench->result = data ? b->x : b->y;
     bench->count = data ? x : y;
-    bench->bias = cpu_alloc(cpu, (size_t)d->oc * sizeof(float));
-    bench->added = adds ? cpu_alloc(cpu, bench->count * sizeof(float)) : NULL;
-    return bench->x && bench->y && bench->bias && (bench->added || !adds) ? 0 : -1;
+    b->added = adds ? cpu_alloc(cpu, bench->count * sizeof(float)) : NULL;
+    bench->relu = d->relu;
+    bench->masked = asked->masked;
+    return b->x && b->y && b->bias && (b->added || !adds) ? 0 : -1;
 }
 
 static void bench_free(struct bench *bench)
 {
-    free(bench->x);
-    free(bench->y);
-    free(bench->added);
-    free(bench->bias);
+    free(bench->buffers.x);
+    free(bench->buffers.y);
+    free(bench->buffers.added);
+    free(bench->buffers.bias);
+}
+
+struct onednn_trial {
+    struct dn_conv *conv;
+    const struct bench *bench;
+    float *weights;
+    bool apart;
+};
+
+static int run_onednn(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buffers)
+{
+    const struct onednn_trial *trial = what;
+    const struct bench *bench = trial->bench;
+    int rc = dn_conv_run(trial->conv, buffers->x, trial->weights, buffers->bias, buffers->y,
+                         trial->apart ? NULL : buffers->added, cpu->scratch);
+    if (trial->apart)
+        cpu_sum(bench->result, bench->result, buffers->added, bench->count, bench->relu);
+    if (bench->masked)
+        cpu_mask(bench->result, buffers->added, bench->count);
+    return rc;
 }
 
 /* Seconds of the fastest of a few runs; negative on failure. Hopeless ones run once. */
-static double time_one(struct cpu *cpu, struct dn_conv *conv, const struct bench *bench, bool apart,
-                       bool relu, double best)
+static double time_one(struct cpu *cpu, const struct cpu_trial_buffers *buffers,
+                       int (*run)(struct cpu *, void *, const struct cpu_trial_buffers *),
+                       void *what, double best)
 {
-    float *weights = cpu_alloc(cpu, dn_conv_weight_bytes(conv));
     double least = -1;
-    bool good = weights && !cpu_need_scratch(cpu, dn_conv_scratch_bytes(conv));
-    for (int run = 0; good && run < RUNS; run++) {
+    for (int i = 0; i < RUNS; i++) {
         double start = seconds();
-        good = !dn_conv_run(conv, bench->x, weights, bench->bias, bench->y,
-                            apart ? NULL : bench->added, cpu->scratch);
-        if (apart)
-            cpu_sum(bench->result, bench->result, bench->added, bench->count, relu);
+        if (run(cpu, what, buffers))
+            return -1;
         double time = seconds() - start;
         least = least < 0 || time < least ? time : least;
         if (best > 0 && least > 5 * best)
             break;
     }
-    free(weights);
-    return good ? least : -1;
+    return least;
 }
 
 /* Times the implementations of one algorithm, with the sum fused or apart. */
 static void time_family(struct cpu *cpu, const struct dn_conv_desc *desc, const struct bench *bench,
-                        bool winograd, bool apart, struct choice *choice, double *best)
+                        bool winograd, bool apart, struct choice *choice)
 {
     struct dn_conv_desc bare = without_add(desc);
     for (int index = 0; exact_enough(desc, winograd); index++) {
         struct dn_conv *conv = dn_conv_new(cpu->dn, apart ? &bare : desc, winograd, index);
         if (!conv)
             return;
-        bool plain_loops = strstr(dn_conv_name(conv), "ref") != NULL;
-        double time =
-            *best > 0 && plain_loops ? -1 : time_one(cpu, conv, bench, apart, desc->relu, *best);
-        if (time > 0 && (*best <= 0 || time < *best)) {
-            *best = time;
-            choice->winograd = winograd;
-            choice->apart = apart;
-            choice->index = index;
+        struct onednn_trial trial = {conv, bench, cpu_alloc(cpu, dn_conv_weight_bytes(conv)),
+                                     apart};
+        bool hopeless = choice->seconds > 0 && strstr(dn_conv_name(conv), "ref");
+        double time = -1;
+        if (!hopeless && trial.weights && !cpu_need_scratch(cpu, dn_conv_scratch_bytes(conv)))
+            time = time_one(cpu, &bench->buffers, run_onednn, &trial, choice->seconds);
+        if (time > 0 && (choice->seconds <= 0 || time < choice->seconds)) {
+            *choice = (struct choice){
+                .winograd = winograd, .apart = apart, .index = index, .seconds = time};
             snprintf(choice->name, sizeof choice->name, "%s", dn_conv_name(conv));
         }
+        free(trial.weights);
         dn_conv_free(conv);
+    }
+}
+
+static void time_own(struct cpu *cpu, const struct cpu_choice *asked, const struct bench *bench,
+                     struct choice *choice)
+{
+    double time = time_one(cpu, &bench->buffers, asked->run, asked->what, -1);
+    if (time > 0) {
+        *choice = (struct choice){.own = true, .seconds = time};
+        snprintf(choice->name, sizeof choice->name, "%s", asked->own);
     }
 }
 
 static int keep(struct cpu *cpu, const char *key, const struct choice *choice)
 {
     char text[PS_CHOICE_TEXT];
-    snprintf(text, sizeof text, "%s\t%d\t%s\t%s\t%.4f ms", choice->winograd ? "winograd" : "direct",
+    snprintf(text, sizeof text, "%s\t%d\t%s\t%s\t%.4f ms",
+             choice->own        ? "own"
+             : choice->winograd ? "winograd"
+                                : "direct",
              choice->index, choice->apart ? "apart" : "fused", choice->name, choice->seconds * 1e3);
     return ps_choices_add(cpu->choices, key, text, cpu->error, sizeof cpu->error);
 }
@@ -163,55 +199,62 @@ static bool parse(const char *text, struct choice *choice)
     char algorithm[16], index[8], sum[16];
     if (sscanf(text, "%15s\t%7s\t%15s\t%63[^\t]", algorithm, index, sum, choice->name) != 4)
         return false;
+    choice->own = strcmp(algorithm, "own") == 0;
     choice->winograd = strcmp(algorithm, "winograd") == 0;
     choice->index = (int)strtol(index, NULL, 10);
     choice->apart = strcmp(sum, "apart") == 0;
     return true;
 }
 
-static struct dn_conv *chosen(struct cpu *cpu, struct dn_conv_desc *desc,
-                              const struct choice *choice)
+/* -1 if there is no such implementation. */
+static int take(struct cpu *cpu, struct cpu_choice *asked, const struct choice *choice)
 {
-    struct dn_conv_desc bare = without_add(desc);
+    if (choice->own)
+        return asked->own && strcmp(asked->own, choice->name) == 0 ? 0 : -1;
+    struct dn_conv_desc bare = without_add(&asked->desc);
     struct dn_conv *conv =
-        dn_conv_new(cpu->dn, choice->apart ? &bare : desc, choice->winograd, choice->index);
-    if (conv && strcmp(dn_conv_name(conv), choice->name) != 0) {
+        dn_conv_new(cpu->dn, choice->apart ? &bare : &asked->desc, choice->winograd, choice->index);
+    if (!conv || strcmp(dn_conv_name(conv), choice->name) != 0) {
         dn_conv_free(conv);
-        return NULL;
+        return -1;
     }
-    if (conv && choice->apart)
-        *desc = bare;
-    return conv;
+    asked->conv = conv;
+    if (choice->apart)
+        asked->desc = bare;
+    return 0;
 }
 
-static struct dn_conv *by_measurement(struct cpu *cpu, struct dn_conv_desc *desc)
+static int by_measurement(struct cpu *cpu, struct cpu_choice *asked)
 {
-    struct choice choice = {.index = -1};
+    const struct dn_conv_desc *desc = &asked->desc;
+    struct choice choice = {.seconds = -1};
     char key[PS_CHOICE_TEXT];
-    make_key(desc, key);
+    make_key(asked, key);
     const char *known = ps_choices_find(cpu->choices, key);
     if (known)
-        return parse(known, &choice) ? chosen(cpu, desc, &choice) : NULL;
+        return parse(known, &choice) ? take(cpu, asked, &choice) : -1;
     struct bench bench = {0};
-    double best = -1;
-    if (bench_new(cpu, desc, &bench) == 0)
+    if (bench_new(cpu, asked, &bench) == 0) {
+        if (asked->own)
+            time_own(cpu, asked, &bench, &choice);
         for (int family = 0; family < (desc->add || desc->sum ? 4 : 2); family++)
-            time_family(cpu, desc, &bench, family % 2, family / 2, &choice, &best);
+            time_family(cpu, desc, &bench, family % 2, family / 2, &choice);
+    }
     bench_free(&bench);
-    choice.seconds = best;
-    return best > 0 && !keep(cpu, key, &choice) ? chosen(cpu, desc, &choice) : NULL;
+    return choice.seconds > 0 && !keep(cpu, key, &choice) ? take(cpu, asked, &choice) : -1;
 }
 
-struct dn_conv *cpu_choose(struct cpu *cpu, struct dn_conv_desc *desc)
+int cpu_choose(struct cpu *cpu, struct cpu_choice *asked)
 {
-    struct dn_conv *conv = cpu->choices ? by_measurement(cpu, desc) : NULL;
-    if (!conv)
-        conv = by_rule(cpu, desc);
-    if (!conv)
-        cpu_fail(cpu, "oneDNN has no convolution %dx%dx%d -> %dx%dx%d, kernel %d, stride %d",
-                 desc->ic, desc->ih, desc->iw, desc->oc, desc->oh, desc->ow, desc->kernel,
-                 desc->stride);
-    return conv;
+    const struct dn_conv_desc *d = &asked->desc;
+    asked->conv = NULL;
+    if ((cpu->choices && by_measurement(cpu, asked) == 0) || asked->own)
+        return 0;
+    asked->conv = by_rule(cpu, &asked->desc);
+    if (asked->conv)
+        return 0;
+    return cpu_fail(cpu, "oneDNN has no convolution %dx%dx%d -> %dx%dx%d, kernel %d, stride %d",
+                    d->ic, d->ih, d->iw, d->oc, d->oh, d->ow, d->kernel, d->stride);
 }
 
 /* A number that stands for the kind of processor: a hash of what /proc/cpuinfo says of its model.

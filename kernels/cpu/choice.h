@@ -1,9 +1,10 @@
 /*
- * Which of oneDNN's implementations a convolution runs on. Without a cache folder a fixed rule
- * decides, so that the same program gives the same bits on machines of one kind. With one, all
- * candidates are timed the first time a convolution is met, and the fastest is kept in a file there
- * that belongs to this processor, library version and number of threads. Results of different
- * implementations differ in the last bits: who wants a run repeated exactly keeps its file.
+ * Which implementation a pass of a convolution runs on: one of oneDNN's, or our own. Without a
+ * cache folder a fixed rule decides, so that the same program gives the same bits on machines of
+ * one kind: our own where there is one. With a folder, all candidates are timed the first time a
+ * convolution is met, and the fastest is kept in a file there that belongs to this processor,
+ * library version and number of threads. Results of different implementations differ in the last
+ * bits: who wants a run repeated exactly keeps its file.
  */
 #ifndef PS_CPU_CHOICE_H
 #define PS_CPU_CHOICE_H
@@ -13,11 +14,26 @@
 /* Those of the folder's file; NULL with the error recorded. */
 struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder);
 
-/*
- * A convolution for `desc`, or NULL with the error recorded. Where the sum with the residual, or
- * with what there is, cannot be fused or is faster apart, desc->add and desc->relu, or desc->sum,
- * come back false: they are the caller's.
- */
-struct dn_conv *cpu_choose(struct cpu *cpu, struct dn_conv_desc *desc);
+/* Memory to time a pass on: what it reads and writes, of any content. */
+struct cpu_trial_buffers {
+    float *x, *y, *bias;
+    float *added; /* of the result's size: residual, or what masks it; NULL without both */
+};
+
+struct cpu_choice {
+    struct dn_conv_desc desc;
+    bool masked; /* DATA: the result is masked after oneDNN */
+    /* Our own implementation, NULL if there is none: its name, and how to run it. 0 or -1. */
+    const char *own;
+    int (*run)(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buffers);
+    void *what;
+    /* Out: oneDNN's, or NULL: our own. Where the sum with the residual, or with what there is,
+     * cannot be fused or is faster apart, desc.add and desc.relu, or desc.sum, are made false: they
+     * are the caller's. */
+    struct dn_conv *conv;
+};
+
+/* 0, or -1 with the error recorded. */
+int cpu_choose(struct cpu *cpu, struct cpu_choice *choice);
 
 #endif

@@ -5,19 +5,16 @@
  */
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
-#include "kernels/cpu/outer.h"
-#include "kernels/cpu/pointwise.h"
+#include "kernels/cpu/own.h"
 #include "kernels/cpu/smooth.h"
 #include "kernels/cpu/winograd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum way { NOT_NEEDED, ONEDNN, POINTWISE, WINOGRAD, OUTER };
-
 struct conv_node {
     ps_node node;
-    enum way way[3];         /* by enum dn_pass */
+    enum cpu_way way[3];     /* by enum dn_pass */
     struct dn_conv *pass[3]; /* NULL where the way is not oneDNN */
     enum dn_layout layout[2];
     float *weight[2]; /* in this layout, of FORWARD and DATA; they may be one */
@@ -50,59 +47,9 @@ static struct work work_parts(const struct conv_node *conv, size_t packed_bytes)
     return work;
 }
 
-static enum way way_of(const ps_node *node, enum dn_pass pass)
+static bool needed(const ps_node *node, enum dn_pass pass)
 {
-    bool train = node->mode == PS_TRAIN;
-    if ((pass == DN_DATA && !(train && node->din[0])) || (pass == DN_WEIGHTS && !train))
-        return NOT_NEEDED;
-    if (cpu_pointwise_suits(node, pass))
-        return POINTWISE;
-    if (cpu_winograd_suits(node, pass) || (pass == DN_WEIGHTS && cpu_winograd_gradient_suits(node)))
-        return WINOGRAD;
-    return pass == DN_WEIGHTS && cpu_outer_suits(node) ? OUTER : ONEDNN;
-}
-
-/* Chooses oneDNN's implementation and notes what it does not do itself. */
-static int choose(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
-{
-    const struct ps_op_desc *d = &conv->node.desc;
-    struct ps_shape x = conv->node.in[0]->shape, y = conv->node.out->shape;
-    bool forward = pass == DN_FORWARD, alone = d->smooth_first;
-    struct dn_conv_desc desc = {
-        .pass = pass,
-        .inference = conv->node.mode == PS_INFER,
-        .n = x.n,
-        .ic = x.c,
-        .ih = x.h,
-        .iw = x.w,
-        .oc = y.c,
-        .oh = y.h,
-        .ow = y.w,
-        .kernel = d->kernel,
-        .stride = d->stride,
-        .pad = d->pad,
-        .bias = conv->bias && pass != DN_DATA && !alone,
-        .add = forward && d->residual,
-        .relu = forward && d->relu && !alone,
-        .sum = pass == DN_DATA && d->din_adds,
-    };
-    conv->pass[pass] = cpu_choose(cpu, &desc);
-    if (!conv->pass[pass] || cpu_need_scratch(cpu, dn_conv_scratch_bytes(conv->pass[pass])))
-        return -1;
-    if (forward)
-        conv->add_after = d->residual && !desc.add;
-    if (pass == DN_DATA)
-        conv->sum_after = d->din_adds && !desc.sum;
-    if (pass != DN_WEIGHTS)
-        conv->layout[pass] = dn_conv_layout(conv->pass[pass]);
-    return 0;
-}
-
-/* Weights for Winograd are kept transformed in inference; in training they are transformed into the
- * work buffer, for each pass anew: they are four times larger and used once. */
-static bool keeps_transformed(const struct conv_node *conv, enum dn_pass pass)
-{
-    return conv->way[pass] == WINOGRAD && conv->node.mode == PS_INFER;
+    return pass == DN_FORWARD || (node->mode == PS_TRAIN && (pass == DN_WEIGHTS || node->din[0]));
 }
 
 /* Memory for the weights as a pass wants them. */
@@ -110,10 +57,8 @@ static int make_weights(struct cpu *cpu, struct conv_node *conv, enum dn_pass pa
 {
     bool shared = pass == DN_DATA && conv->layout[DN_FORWARD] == DN_TILES_OI_IO &&
                   conv->layout[DN_DATA] == DN_TILES_OI_IO;
-    size_t bytes = conv->way[pass] == ONEDNN ? dn_conv_weight_bytes(conv->pass[pass])
-                   : keeps_transformed(conv, pass)
-                       ? cpu_winograd_weights(&conv->node) * sizeof(float)
-                       : conv->each * (size_t)conv->node.out->shape.c * sizeof(float);
+    size_t bytes = conv->way[pass] == CPU_ONEDNN ? dn_conv_weight_bytes(conv->pass[pass])
+                                                 : cpu_own_weights(&conv->node, conv->way[pass]);
     conv->weight[pass] = shared ? conv->weight[DN_FORWARD] : cpu_alloc(cpu, bytes);
     return conv->weight[pass] ? 0 : -1;
 }
@@ -122,40 +67,72 @@ static int make_weights(struct cpu *cpu, struct conv_node *conv, enum dn_pass pa
 static size_t work_of(const struct cpu *cpu, const struct conv_node *conv, enum dn_pass pass)
 {
     const ps_node *node = &conv->node;
+    enum cpu_way way = conv->way[pass];
     size_t weights = conv->each * (size_t)node->out->shape.c * sizeof(float);
-    switch (conv->way[pass]) {
-    case WINOGRAD:
-        if (pass == DN_WEIGHTS)
-            return work_parts(conv, weights).count + cpu_winograd_gradient_work(node, cpu->threads);
-        return cpu_winograd_work(node, cpu->threads) + (keeps_transformed(conv, pass)
-                                                            ? work_parts(conv, 0).count
-                                                            : cpu_winograd_weights(node));
-    case OUTER:
-        return work_parts(conv, weights).count + cpu_outer_work(node, cpu->threads);
-    case ONEDNN:
-        if (pass == DN_WEIGHTS)
-            return work_parts(conv, dn_conv_weight_bytes(conv->pass[pass])).count;
-        if (conv->sum_after)
-            return work_parts(conv, 0).plain + node->din[0]->count;
-        break;
-    default:
-        break;
-    }
-    return work_parts(conv, 0).count;
+    if (way != CPU_ONEDNN)
+        return work_parts(conv, pass == DN_WEIGHTS ? weights : 0).count +
+               cpu_own_work(node, way, pass, cpu->threads);
+    if (pass == DN_WEIGHTS)
+        return work_parts(conv, dn_conv_weight_bytes(conv->pass[pass])).count;
+    return conv->sum_after ? work_parts(conv, 0).plain + node->din[0]->count
+                           : work_parts(conv, 0).count;
+}
+
+/* Chooses how a pass runs and notes what oneDNN does not do itself. */
+static int choose(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+{
+    const struct ps_op_desc *d = &conv->node.desc;
+    struct ps_shape x = conv->node.in[0]->shape, y = conv->node.out->shape;
+    bool forward = pass == DN_FORWARD, alone = d->smooth_first;
+    enum cpu_way own = cpu_own_way(&conv->node, pass);
+    struct cpu_own_trial trial = {&conv->node, pass, own, NULL};
+    struct cpu_choice choice = {
+        .desc = {.pass = pass,
+                 .inference = conv->node.mode == PS_INFER,
+                 .n = x.n,
+                 .ic = x.c,
+                 .ih = x.h,
+                 .iw = x.w,
+                 .oc = y.c,
+                 .oh = y.h,
+                 .ow = y.w,
+                 .kernel = d->kernel,
+                 .stride = d->stride,
+                 .pad = d->pad,
+                 .bias = conv->bias && pass != DN_DATA && !alone,
+                 .add = forward && d->residual,
+                 .relu = forward && d->relu && !alone,
+                 .sum = pass == DN_DATA && d->din_adds},
+        .masked = pass == DN_DATA && d->din_masks,
+        .own = cpu_way_name(own),
+        .run = cpu_own_try,
+        .what = &trial,
+    };
+    conv->way[pass] = own;
+    if (own != CPU_ONEDNN && cpu_need_work(cpu, work_of(cpu, conv, pass)))
+        return -1;
+    int rc = cpu_choose(cpu, &choice);
+    free(trial.weights);
+    if (rc || !choice.conv)
+        return rc;
+    conv->way[pass] = CPU_ONEDNN;
+    conv->pass[pass] = choice.conv;
+    if (forward)
+        conv->add_after = d->residual && !choice.desc.add;
+    if (pass == DN_DATA)
+        conv->sum_after = d->din_adds && !choice.desc.sum;
+    return cpu_need_scratch(cpu, dn_conv_scratch_bytes(choice.conv));
 }
 
 static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
 {
-    conv->way[pass] = way_of(&conv->node, pass);
-    if (conv->way[pass] == NOT_NEEDED)
+    if (!needed(&conv->node, pass))
         return 0;
-    if (conv->way[pass] == ONEDNN && choose(cpu, conv, pass))
+    if (choose(cpu, conv, pass))
         return -1;
     if (pass != DN_WEIGHTS) {
-        if (conv->way[pass] == POINTWISE)
-            conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI;
-        if (conv->way[pass] == WINOGRAD && !keeps_transformed(conv, pass))
-            conv->layout[pass] = pass == DN_FORWARD ? DN_TILES_OI_IO : DN_TILES_IO_OI_TURNED;
+        conv->layout[pass] = conv->pass[pass] ? dn_conv_layout(conv->pass[pass])
+                                              : cpu_own_layout(&conv->node, conv->way[pass], pass);
         if (make_weights(cpu, conv, pass))
             return -1;
     }
@@ -164,17 +141,16 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
 
 static void describe(struct conv_node *conv)
 {
-    static const char *const ways[] = {
-        [POINTWISE] = "pointwise", [WINOGRAD] = "winograd", [OUTER] = "outer products"};
     ps_node *node = &conv->node;
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
     size_t size = sizeof node->text;
     int used = snprintf(node->text, size, "conv %dx%dx%d -> %dx%dx%d k%d:", x.c, x.h, x.w, y.c, y.h,
                         y.w, node->desc.kernel);
     for (int i = 0; i < 3 && used < (int)size; i++)
-        if (conv->way[i] != NOT_NEEDED)
-            used += snprintf(node->text + used, size - (size_t)used, " %s",
-                             conv->pass[i] ? dn_conv_name(conv->pass[i]) : ways[conv->way[i]]);
+        if (conv->way[i] != CPU_NOT_NEEDED)
+            used +=
+                snprintf(node->text + used, size - (size_t)used, " %s",
+                         conv->pass[i] ? dn_conv_name(conv->pass[i]) : cpu_way_name(conv->way[i]));
     if (node->desc.smooth_first && used < (int)size)
         snprintf(node->text + used, size - (size_t)used, ", averaged");
 }
@@ -236,7 +212,7 @@ static int conv_update(struct cpu *cpu, ps_node *node, const float *params, cons
         pack_others(cpu, conv, &fold, params, state))
         return -1;
     bool turned = data != DN_OTHER && data != DN_TILES_OI_IO;
-    bool transformed = keeps_transformed(conv, DN_FORWARD);
+    bool transformed = cpu_own_transforms(node, conv->way[DN_FORWARD]);
     float *tiles = forward == DN_TILES_OI_IO ? conv->weight[DN_FORWARD]
                    : data == DN_TILES_OI_IO  ? conv->weight[DN_DATA]
                    : turned || transformed   ? cpu->work
@@ -260,44 +236,13 @@ static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
     return 0;
 }
 
-/* A pass by the kernels of our own. */
-static void run_own(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass, const ps_act *from,
-                    const ps_act *to, const struct cpu_finish *finish)
-{
-    const ps_node *node = &conv->node;
-    int stride = node->desc.stride;
-    const float *weights = conv->weight[pass];
-    if (conv->way[pass] == POINTWISE) {
-        cpu_pointwise(&(struct cpu_pointwise){
-            .from = from,
-            .to = to,
-            .weights = weights,
-            .finish = *finish,
-            .from_step = pass == DN_FORWARD ? stride : 1,
-            .to_step = pass == DN_FORWARD ? 1 : stride,
-        });
-        return;
-    }
-    float *work = cpu->work;
-    if (!keeps_transformed(conv, pass)) {
-        cpu_winograd_fold(node, weights, work);
-        weights = work;
-        work += cpu_winograd_weights(node);
-    }
-    /* masks of the ReLU behind a large map are many: rounding would turn some over */
-    enum { LARGE_MAP = 28 * 28 };
-    bool exact =
-        pass == DN_FORWARD && node->mode == PS_TRAIN && to->shape.h * to->shape.w >= LARGE_MAP;
-    cpu_winograd(&(struct cpu_winograd){from, to, weights, *finish, exact}, work);
-}
-
 static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
 {
     (void)params, (void)state;
     struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
     float *y = d->smooth_first ? cpu->work : node->out->data;
-    if (conv->way[DN_FORWARD] != ONEDNN) {
+    if (conv->way[DN_FORWARD] != CPU_ONEDNN) {
         struct cpu_finish finish = {.result = y};
         if (d->residual)
             finish.added = node->in[1]->data;
@@ -305,7 +250,8 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
             finish.bias = conv->bias;
             finish.relu = d->relu;
         }
-        run_own(cpu, conv, DN_FORWARD, node->in[0], node->out, &finish);
+        cpu_own_run(node, conv->way[DN_FORWARD], DN_FORWARD, conv->weight[DN_FORWARD], node->in[0],
+                    node->out, &finish, cpu->work);
     } else if (onednn_forward(cpu, conv, y))
         return -1;
     if (d->smooth_first)
@@ -329,21 +275,19 @@ static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
     const ps_node *node = &conv->node;
     const ps_act *dx = node->din[0];
     const float *sign = node->desc.din_masks ? node->in[0]->data : NULL;
-    if (conv->way[DN_DATA] == ONEDNN) {
+    if (conv->way[DN_DATA] == CPU_ONEDNN) {
         if (onednn_data_gradient(cpu, conv, dy))
             return -1;
     } else {
-        bool masked = node->desc.stride == 1;
         ps_act from = *node->out;
         from.data = dy;
         struct cpu_finish finish = {.result = dx->data,
                                     .added = node->desc.din_adds ? dx->data : NULL,
-                                    .sign = masked ? sign : NULL};
-        run_own(cpu, conv, DN_DATA, &from, dx, &finish);
-        if (masked)
-            return 0;
+                                    .sign = cpu_own_masks(node) ? sign : NULL};
+        cpu_own_run(node, conv->way[DN_DATA], DN_DATA, conv->weight[DN_DATA], &from, dx, &finish,
+                    cpu->work);
     }
-    if (sign)
+    if (sign && (conv->way[DN_DATA] == CPU_ONEDNN || !cpu_own_masks(node)))
         cpu_mask(dx->data, sign, dx->count);
     return 0;
 }
@@ -359,13 +303,9 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
           *dbias = conv->bias ? cpu->work + part.bias : NULL;
     *dweight = plain;
     *layout = DN_OTHER;
-    if (conv->way[DN_WEIGHTS] != ONEDNN) {
-        bool mask = node->desc.relu && !node->desc.dout_masked;
-        float *work = packed + conv->each * (size_t)node->out->shape.c;
-        if (conv->way[DN_WEIGHTS] == WINOGRAD)
-            cpu_winograd_gradient(node, packed, dbias, work);
-        else
-            cpu_outer_weights(node, mask, packed, dbias, work);
+    if (conv->way[DN_WEIGHTS] != CPU_ONEDNN) {
+        cpu_own_gradient(node, conv->way[DN_WEIGHTS], packed, dbias,
+                         packed + conv->each * (size_t)node->out->shape.c);
         *dweight = packed;
         *layout = DN_TILES_OI_IO;
         return 0;
@@ -402,7 +342,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
 {
     struct conv_node *conv = (struct conv_node *)node;
     float *dy = node->dout->data;
-    bool masked = node->desc.dout_masked || (conv->way[DN_WEIGHTS] == OUTER && grads);
+    bool masked = node->desc.dout_masked || (conv->way[DN_WEIGHTS] == CPU_OUTER && grads);
     if (node->desc.relu && !masked)
         cpu_mask(dy, node->out->data, node->dout->count);
     if (node->desc.smooth_first) {
@@ -413,7 +353,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         return -1;
     if (node->desc.residual)
         cpu_pass_gradient(node->din[1], node->dout);
-    return conv->way[DN_DATA] == NOT_NEEDED ? 0 : data_gradient(cpu, conv, dy);
+    return conv->way[DN_DATA] == CPU_NOT_NEEDED ? 0 : data_gradient(cpu, conv, dy);
 }
 
 static void conv_release(ps_node *node)

@@ -101,8 +101,7 @@ def cpu_ratio(r, peer):
 
 
 def bound_ms(report, batch, mode):
-    """Sum over the convolutions of the network of the best time each was measured at; gradients of
-    weights that are not oneDNN's take the time they took within the step."""
+    """Sum over the convolutions of the network of the best time each was measured at."""
     best = {}
     for path in TUNED.glob("*.tsv"):
         for line in path.read_text().splitlines():
@@ -113,13 +112,12 @@ def bound_ms(report, batch, mode):
                 key, ms = (found[1], found[4]), float(found[5]) * batch / int(found[3])
                 best[key] = min(ms, best.get(key, ms))
     total = 0
-    for backward, a, b, k in re.findall(
-            r"^ *\S+ +\S+ +(\S+) +\d+ +\d+ +conv (\S+) -> (\S+) (k\d+):", report, re.M):
+    for a, b, k in re.findall(r"^ *\S+ +\S+ +\S+ +\d+ +\d+ +conv (\S+) -> (\S+) (k\d+):",
+                              report, re.M):
         shape = f"{a} {b} {k}"
-        total += best.get(("forward", shape), 0)
+        total += best[("forward", shape)]
         if mode == "train":  # the first has no gradient of its input
-            data = best.get(("data", shape), 0)
-            total += data + best.get(("weights", shape), float(backward) - data)
+            total += best.get(("data", shape), 0) + best[("weights", shape)]
     return total
 
 

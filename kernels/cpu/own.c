@@ -1,0 +1,129 @@
+#include "kernels/cpu/own.h"
+#include "kernels/cpu/outer.h"
+#include "kernels/cpu/pointwise.h"
+#include "kernels/cpu/winograd.h"
+
+enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass)
+{
+    if (pass == DN_WEIGHTS)
+        return cpu_winograd_gradient_suits(node) ? CPU_WINOGRAD
+               : cpu_outer_suits(node)           ? CPU_OUTER
+                                                 : CPU_ONEDNN;
+    return cpu_pointwise_suits(node, pass)  ? CPU_POINTWISE
+           : cpu_winograd_suits(node, pass) ? CPU_WINOGRAD
+                                            : CPU_ONEDNN;
+}
+
+const char *cpu_way_name(enum cpu_way way)
+{
+    return way == CPU_POINTWISE  ? "pointwise"
+           : way == CPU_WINOGRAD ? "winograd"
+           : way == CPU_OUTER    ? "outer products"
+                                 : NULL;
+}
+
+bool cpu_own_transforms(const ps_node *node, enum cpu_way way)
+{
+    return way == CPU_WINOGRAD && node->mode == PS_INFER;
+}
+
+enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass)
+{
+    if (cpu_own_transforms(node, way))
+        return DN_OTHER;
+    return pass == DN_FORWARD     ? DN_TILES_OI_IO
+           : way == CPU_POINTWISE ? DN_TILES_IO_OI
+                                  : DN_TILES_IO_OI_TURNED;
+}
+
+size_t cpu_own_weights(const ps_node *node, enum cpu_way way)
+{
+    size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
+    size_t plain = (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * area;
+    return (cpu_own_transforms(node, way) ? cpu_winograd_weights(node) : plain) * sizeof(float);
+}
+
+size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, int threads)
+{
+    if (way == CPU_OUTER)
+        return cpu_outer_work(node, threads);
+    if (way != CPU_WINOGRAD)
+        return 0;
+    if (pass == DN_WEIGHTS)
+        return cpu_winograd_gradient_work(node, threads);
+    return cpu_winograd_work(node, threads) +
+           (cpu_own_transforms(node, way) ? 0 : cpu_winograd_weights(node));
+}
+
+bool cpu_own_masks(const ps_node *node)
+{
+    return node->desc.din_masks && node->desc.stride == 1;
+}
+
+void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *weights,
+                 const ps_act *from, const ps_act *to, const struct cpu_finish *finish, float *work)
+{
+    enum { LARGE_MAP = 28 * 28 };
+    bool forward = pass == DN_FORWARD;
+    if (way == CPU_POINTWISE) {
+        cpu_pointwise(&(struct cpu_pointwise){
+            .from = from,
+            .to = to,
+            .weights = weights,
+            .finish = *finish,
+            .from_step = forward ? node->desc.stride : 1,
+            .to_step = forward ? 1 : node->desc.stride,
+        });
+        return;
+    }
+    if (!cpu_own_transforms(node, way)) {
+        cpu_winograd_fold(node, weights, work);
+        weights = work;
+        work += cpu_winograd_weights(node);
+    }
+    /* masks of the ReLU behind a large map are many: rounding would turn some over */
+    bool exact = forward && node->mode == PS_TRAIN && to->shape.h * to->shape.w >= LARGE_MAP;
+    cpu_winograd(&(struct cpu_winograd){from, to, weights, *finish, exact}, work);
+}
+
+void cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
+                      float *work)
+{
+    if (way == CPU_WINOGRAD)
+        cpu_winograd_gradient(node, dweight, dbias, work);
+    else
+        cpu_outer_weights(node, node->desc.relu && !node->desc.dout_masked, dweight, dbias, work);
+}
+
+int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buffers)
+{
+    struct cpu_own_trial *trial = what;
+    ps_node node = *trial->node;
+    const struct ps_op_desc *d = &node.desc;
+    bool forward = trial->pass == DN_FORWARD;
+    ps_act x = *node.in[0], y = *node.out;
+    if (!trial->weights)
+        trial->weights = cpu_alloc(cpu, cpu_own_weights(&node, trial->way));
+    if (!trial->weights)
+        return -1;
+    x.data = buffers->x;
+    y.data = buffers->y;
+    node.in[0] = &x;
+    node.out = node.dout = &y;
+    if (trial->pass == DN_WEIGHTS) {
+        cpu_own_gradient(&node, trial->way, trial->weights, buffers->bias, cpu->work);
+        return 0;
+    }
+    struct cpu_finish finish = {.result = forward ? y.data : x.data};
+    if (forward) {
+        finish.bias = buffers->bias;
+        finish.added = buffers->added;
+        finish.relu = d->relu;
+    } else {
+        finish.added = d->din_adds ? x.data : NULL;
+        finish.sign = cpu_own_masks(&node) ? buffers->added : NULL;
+    }
+    cpu_own_run(&node, trial->way, trial->pass, trial->weights, forward ? &x : &y,
+                forward ? &y : &x, &finish, cpu->work);
+    return 0;
+}

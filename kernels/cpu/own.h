@@ -1,0 +1,46 @@
+/* The convolutions that are not oneDNN's behind one interface: which passes can be computed so,
+ * what they need, and how they run. */
+#ifndef PS_CPU_OWN_H
+#define PS_CPU_OWN_H
+
+#include "kernels/cpu/choice.h"
+#include "kernels/cpu/finish.h"
+
+enum cpu_way { CPU_NOT_NEEDED, CPU_ONEDNN, CPU_POINTWISE, CPU_WINOGRAD, CPU_OUTER };
+
+/* CPU_ONEDNN if we have none for the pass. */
+enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass);
+/* For the profile; NULL for ways that are not our own. */
+const char *cpu_way_name(enum cpu_way way);
+/*
+ * Are the weights kept as Winograd transforms them? In inference they are; in training they are
+ * transformed into the work buffer, for each pass anew: they are four times larger and used once.
+ */
+bool cpu_own_transforms(const ps_node *node, enum cpu_way way);
+/* Of the weights; DN_OTHER where they are kept transformed. */
+enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass);
+/* Bytes of the weights as they are kept, or of their gradient. */
+size_t cpu_own_weights(const ps_node *node, enum cpu_way way);
+/* Floats that cpu_own_run or cpu_own_gradient work on. */
+size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, int threads);
+/* Is the mask of din_masks part of a data pass of our own? */
+bool cpu_own_masks(const ps_node *node);
+
+/* The forward or data pass of a node, from and to the activations given. */
+void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *weights,
+                 const ps_act *from, const ps_act *to, const struct cpu_finish *finish,
+                 float *work);
+/* dW' in tiles (DN_TILES_OI_IO), db' (O) unless NULL. */
+void cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
+                      float *work);
+
+/* A pass to be timed (struct cpu_choice). */
+struct cpu_own_trial {
+    const ps_node *node;
+    enum dn_pass pass;
+    enum cpu_way way;
+    float *weights; /* made by the first run; free() it */
+};
+int cpu_own_try(struct cpu *cpu, void *trial, const struct cpu_trial_buffers *buffers);
+
+#endif
