@@ -25,8 +25,8 @@ struct conv_node {
 };
 
 /* Parts of the shared work buffer: with smooth_first what is between convolution and average, or
- * its gradient; plain weights (O each), bias (O); packed weights, and what
- * cpu_outer_weights needs. */
+ * its gradient; plain weights (O each), bias (O); packed weights, and what a gradient of our own
+ * works on. */
 struct work {
     size_t plain, bias, packed, count;
 };

@@ -190,6 +190,34 @@ static void check_case(struct op_case c, const char *name)
     ref->ops->close(ref);
 }
 
+/* The largest error of the output, of its largest element. */
+static double forward_error(struct op_case c)
+{
+    ps_backend *ref = open_ref(), *cpu = open_cpu(NULL);
+    struct op_values v = values_of(&c, NULL);
+    struct results truth = run_case(ref, &c, &v), found = run_case(cpu, &c, &v);
+    double largest = 0, error = 0;
+    for (size_t i = 0; i < shape_count(c.out); i++) {
+        largest = fmax(largest, fabsf(truth.out[i]));
+        error = fmax(error, fabs((double)truth.out[i] - found.out[i]));
+    }
+    results_free(&truth);
+    results_free(&found);
+    values_free(&v);
+    cpu->ops->close(cpu);
+    ref->ops->close(ref);
+    return error / largest;
+}
+
+/* On large maps sums are in short runs: without, the error is 1.8e-6 here. */
+static void test_exactness(void **state)
+{
+    (void)state;
+    double error = forward_error(conv_case((struct ps_shape){2, 256, 31, 27}, 3, 1, 64));
+    if (error > 1e-6)
+        fail_msg("off by %g", error);
+}
+
 static void test_winograd(void **state)
 {
     (void)state;
@@ -318,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_own_winograd),
+        cmocka_unit_test(test_exactness),
         cmocka_unit_test(test_outer_products),
         cmocka_unit_test(test_pointwise),
         cmocka_unit_test_setup_teardown(test_own_cache, make_folder, remove_folder),
