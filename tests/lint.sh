@@ -28,7 +28,7 @@ done
 if command -v clang-tidy >/dev/null && [ "${#sources[@]}" -gt 0 ]; then
     mkdir -p build/lint
     printf '%s\n' "${flags[@]/#-I/-I$PWD/}" "${packages[@]}" -Wno-error -Wno-unknown-pragmas >build/lint/compile_flags.txt
-    printf '%s\0' "${sources[@]}" | xargs -0 -n 4 -P "$(nproc)" \
+    printf '%s\0' "${sources[@]}" | xargs -0 -n 1 -P "$(nproc)" \
         clang-tidy --quiet -p build/lint --warnings-as-errors='*' 2>/dev/null || fail clang-tidy
 fi
 if command -v clang-format >/dev/null; then

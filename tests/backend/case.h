@@ -49,7 +49,10 @@ static inline void need(bool ok, ps_backend *be, const char *what)
 static inline void *need_memory(size_t count, size_t size)
 {
     void *p = calloc(count ? count : 1, size);
-    need(p != NULL, NULL, "calloc");
+    if (!p) {
+        perror("calloc");
+        exit(1);
+    }
     return p;
 }
 
