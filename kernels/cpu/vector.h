@@ -29,6 +29,16 @@ static inline void cpu_store(float *to, cpu_v16 v)
     memcpy(to, &v, sizeof v);
 }
 
+/* a x + y, rounded once where the processor can, whatever the compiler may contract */
+static inline cpu_v16 cpu_axpy(float a, cpu_v16 x, cpu_v16 y)
+{
+#ifdef __AVX512F__
+    return (cpu_v16)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)x, (__m512)y);
+#else
+    return a * x + y;
+#endif
+}
+
 /* The channels of a block side by side; where blocks are of one channel, the first lane alone. */
 static inline cpu_v16 cpu_load_block(const float *from, int block)
 {

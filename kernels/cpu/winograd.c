@@ -130,16 +130,15 @@ static __attribute__((noinline)) void multiply(const struct product *product, si
         }
 }
 
-/* v (4) = A^T v (6), elements `step` apart */
-static inline void transform_output(cpu_v16 *v, int step)
+/* v (4) = A^T v (6) */
+static inline void transform_output(cpu_v16 v[WINO_SIDE])
 {
     const float a = (float)WINO_A, b = (float)WINO_B, p = (float)WINO_P, q = (float)WINO_Q;
-    cpu_v16 near = v[step] + v[2 * step], far = v[3 * step] + v[4 * step];
-    cpu_v16 inner = a * (v[step] - v[2 * step]), outer = b * (v[3 * step] - v[4 * step]);
-    v[0] = v[0] + near + far;
-    v[step] = inner + outer;
-    v[2 * step] = p * near + q * far;
-    v[3 * step] = p * inner + q * outer + v[5 * step];
+    cpu_v16 near = v[1] + v[2], far = v[3] + v[4], inner = v[1] - v[2], outer = v[3] - v[4];
+    v[0] += near + far;
+    v[1] = cpu_axpy(a, inner, b * outer);
+    v[2] = cpu_axpy(p, near, q * far);
+    v[3] = cpu_axpy(p * a, inner, cpu_axpy(q * b, outer, v[5]));
 }
 
 /* The outputs of a tile, in the plane that begins at `plane` of the result, from its points, `step`
@@ -148,16 +147,23 @@ static inline void put_tile(const struct cpu_finish *finish, const float *from, 
                             struct ps_shape y, const struct wino_tile *tile, cpu_v16 bias,
                             size_t plane)
 {
-    cpu_v16 v[WINO_POINTS];
-    for (size_t p = 0; p < WINO_POINTS; p++)
-        v[p] = cpu_load(from + p * step);
-    for (int k = 0; k < WINO_SIDE; k++)
-        transform_output(v + k, WINO_SIDE);
+    cpu_v16 half[WINO_OUTS * WINO_SIDE], v[WINO_SIDE];
+#pragma GCC unroll 6
+    for (size_t j = 0; j < WINO_SIDE; j++) {
+#pragma GCC unroll 6
+        for (size_t i = 0; i < WINO_SIDE; i++)
+            v[i] = cpu_load(from + (i * WINO_SIDE + j) * step);
+        transform_output(v);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < WINO_OUTS; i++)
+            half[i * WINO_SIDE + j] = v[i];
+    }
     for (int i = 0; i < WINO_OUTS && tile->top + i < y.h; i++) {
-        cpu_v16 *row = v + WINO_SIDE * i;
+        cpu_v16 *row = half + WINO_SIDE * i;
         size_t at[WINO_OUTS],
             begin = plane + ((size_t)(tile->top + i) * y.w + tile->left) * DN_BLOCK;
-        transform_output(row, 1);
+        transform_output(row);
+#pragma GCC unroll 4
         for (size_t j = 0; j < WINO_OUTS; j++) {
             row[j] += bias;
             at[j] = begin + j * DN_BLOCK;

@@ -14,21 +14,20 @@ enum { WINO_OUTS = 4, WINO_SIDE = 6, WINO_POINTS = WINO_SIDE * WINO_SIDE };
 static const double WINO_A = 0.70710678118654752440, WINO_B = 1.41421356237309504880;
 static const double WINO_P = 0.5, WINO_Q = 2;
 
-/* v (6) = B^T v, elements `step` apart */
-static inline void wino_transform_input(cpu_v16 *v, int step)
+/* v (6) = B^T v */
+static inline void wino_transform_input(cpu_v16 v[WINO_SIDE])
 {
     const float a = (float)WINO_A, b = (float)WINO_B, p = (float)WINO_P, q = (float)WINO_Q;
-    cpu_v16 x0 = v[0], x1 = v[step], x2 = v[2 * step], x3 = v[3 * step], x4 = v[4 * step],
-            x5 = v[5 * step];
-    cpu_v16 even = x4 - q * x2, odd = a * (x3 - q * x1);
-    v[0] = x0 - (p + q) * x2 + x4;
-    v[step] = even + odd;
-    v[2 * step] = even - odd;
-    even = x4 - p * x2;
-    odd = b * (x3 - p * x1);
-    v[3 * step] = even + odd;
-    v[4 * step] = even - odd;
-    v[5 * step] = x1 - (p + q) * x3 + x5;
+    cpu_v16 x1 = v[1], x2 = v[2], x3 = v[3], x4 = v[4];
+    v[0] = cpu_axpy(-(p + q), x2, v[0] + x4);
+    v[5] = cpu_axpy(-(p + q), x3, v[5] + x1);
+    cpu_v16 even = cpu_axpy(-q, x2, x4), odd = cpu_axpy(-q, x1, x3);
+    v[1] = cpu_axpy(a, odd, even);
+    v[2] = cpu_axpy(-a, odd, even);
+    even = cpu_axpy(-p, x2, x4);
+    odd = cpu_axpy(-p, x1, x3);
+    v[3] = cpu_axpy(b, odd, even);
+    v[4] = cpu_axpy(-b, odd, even);
 }
 
 /* Where the outputs of a tile begin in an image. */
@@ -58,33 +57,39 @@ static inline struct wino_tile wino_tile_at(struct ps_shape y, size_t index)
 static inline void wino_gather(const float *plane, struct ps_shape x, const struct wino_tile *tile,
                                float *to, size_t step)
 {
-    cpu_v16 v[WINO_POINTS];
+    static const float outside[WINO_SIDE * DN_BLOCK];
+    const float *row[WINO_SIDE];
+    __mmask16 inside[WINO_SIDE];
+    size_t next = (size_t)x.h * x.w * DN_BLOCK;
     int top = tile->top - 1, left = tile->left - 1;
-    if (top >= 0 && left >= 0 && top + WINO_SIDE <= x.h && left + WINO_SIDE <= x.w) {
-        const float *from = plane + ((size_t)top * x.w + left) * DN_BLOCK;
+#pragma GCC unroll 6
+    for (int k = 0; k < WINO_SIDE; k++) {
+        bool within = top + k >= 0 && top + k < x.h;
+        row[k] = within ? plane + ((ptrdiff_t)(top + k) * x.w + left) * DN_BLOCK : outside;
+        inside[k] = left + k >= 0 && left + k < x.w ? 0xffff : 0;
+    }
+    cpu_v16 half[WINO_POINTS], v[WINO_SIDE];
+#pragma GCC unroll 6
+    for (int j = 0; j < WINO_SIDE; j++) {
+#pragma GCC unroll 6
+        for (int i = 0; i < WINO_SIDE; i++) {
+            const float *from = row[i] + j * DN_BLOCK;
+            v[i] = (cpu_v16)_mm512_maskz_loadu_ps(inside[j], from);
+            if (i > 0 && i <= WINO_OUTS && j > 0 && j <= WINO_OUTS)
+                _mm_prefetch(from + next, _MM_HINT_T0);
+        }
+        wino_transform_input(v);
+#pragma GCC unroll 6
         for (int i = 0; i < WINO_SIDE; i++)
-            for (int j = 0; j < WINO_SIDE; j++)
-                v[i * WINO_SIDE + j] = cpu_load(from + ((size_t)i * x.w + j) * DN_BLOCK);
-        const float *next = from + (size_t)x.h * x.w * DN_BLOCK;
-#pragma GCC unroll 4
-        for (int i = 1; i <= WINO_OUTS; i++)
-#pragma GCC unroll 4
-            for (int j = 1; j <= WINO_OUTS; j++)
-                _mm_prefetch(next + ((size_t)i * x.w + j) * DN_BLOCK, _MM_HINT_T0);
-    } else
-        for (int i = 0; i < WINO_SIDE; i++)
-            for (int j = 0; j < WINO_SIDE; j++) {
-                int h = top + i, w = left + j;
-                bool inside = h >= 0 && h < x.h && w >= 0 && w < x.w;
-                v[i * WINO_SIDE + j] =
-                    inside ? cpu_load(plane + ((size_t)h * x.w + w) * DN_BLOCK) : (cpu_v16){0};
-            }
-    for (int k = 0; k < WINO_SIDE; k++)
-        wino_transform_input(v + k, WINO_SIDE);
-    for (int k = 0; k < WINO_SIDE; k++)
-        wino_transform_input(v + WINO_SIDE * k, 1);
-    for (size_t p = 0; p < WINO_POINTS; p++)
-        cpu_store(to + p * step, v[p]);
+            half[i * WINO_SIDE + j] = v[i];
+    }
+#pragma GCC unroll 6
+    for (size_t i = 0; i < WINO_SIDE; i++) {
+        wino_transform_input(half + i * WINO_SIDE);
+#pragma GCC unroll 6
+        for (size_t j = 0; j < WINO_SIDE; j++)
+            cpu_store(to + (i * WINO_SIDE + j) * step, half[i * WINO_SIDE + j]);
+    }
 }
 
 #endif

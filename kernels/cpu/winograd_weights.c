@@ -61,19 +61,19 @@ size_t cpu_winograd_gradient_work(const ps_node *node, int threads)
     return parts_of(node).count * (alone(node) ? (size_t)threads : 1);
 }
 
-/* v (6) = A v (4), elements `step` apart */
-static inline void spread(cpu_v16 *v, int step)
+/* v (6) = A v (4) */
+static inline void spread(cpu_v16 v[WINO_SIDE])
 {
     const float a = (float)WINO_A, b = (float)WINO_B, p = (float)WINO_P, q = (float)WINO_Q;
-    cpu_v16 y0 = v[0], y1 = v[step], y2 = v[2 * step], y3 = v[3 * step];
-    cpu_v16 even = y0 + p * y2, odd = a * (y1 + p * y3);
-    v[step] = even + odd;
-    v[2 * step] = even - odd;
-    even = y0 + q * y2;
-    odd = b * (y1 + q * y3);
-    v[3 * step] = even + odd;
-    v[4 * step] = even - odd;
-    v[5 * step] = y3;
+    cpu_v16 y0 = v[0], y1 = v[1], y2 = v[2], y3 = v[3];
+    cpu_v16 even = cpu_axpy(p, y2, y0), odd = cpu_axpy(p, y3, y1);
+    v[1] = cpu_axpy(a, odd, even);
+    v[2] = cpu_axpy(-a, odd, even);
+    even = cpu_axpy(q, y2, y0);
+    odd = cpu_axpy(q, y3, y1);
+    v[3] = cpu_axpy(b, odd, even);
+    v[4] = cpu_axpy(-b, odd, even);
+    v[5] = y3;
 }
 
 /* The gradients of a tile, of one plane, as points `step` floats apart; their sum is added to
@@ -82,23 +82,35 @@ static inline void gather_gradient(const float *plane, struct ps_shape y,
                                    const struct wino_tile *tile, float *to, size_t step,
                                    float *bias)
 {
-    cpu_v16 v[WINO_POINTS], sum = cpu_load(bias);
+    static const float outside[WINO_OUTS * DN_BLOCK];
+    cpu_v16 half[WINO_POINTS], v[WINO_SIDE], sum = cpu_load(bias);
+    const float *row[WINO_OUTS];
+#pragma GCC unroll 4
     for (int i = 0; i < WINO_OUTS; i++)
-        for (int j = 0; j < WINO_OUTS; j++) {
-            int h = tile->top + i, w = tile->left + j;
-            cpu_v16 x = {0};
-            if (h < y.h && w < y.w)
-                x = cpu_load(plane + ((size_t)h * y.w + w) * DN_BLOCK);
-            v[i * WINO_SIDE + j] = x;
-            sum += x;
+        row[i] = tile->top + i < y.h
+                     ? plane + ((size_t)(tile->top + i) * y.w + tile->left) * DN_BLOCK
+                     : outside;
+#pragma GCC unroll 4
+    for (int j = 0; j < WINO_OUTS; j++) {
+        __mmask16 inside = tile->left + j < y.w ? 0xffff : 0;
+#pragma GCC unroll 4
+        for (int i = 0; i < WINO_OUTS; i++) {
+            v[i] = (cpu_v16)_mm512_maskz_loadu_ps(inside, row[i] + j * DN_BLOCK);
+            sum += v[i];
         }
+        spread(v);
+#pragma GCC unroll 6
+        for (int i = 0; i < WINO_SIDE; i++)
+            half[i * WINO_SIDE + j] = v[i];
+    }
     cpu_store(bias, sum);
-    for (int k = 0; k < WINO_OUTS; k++)
-        spread(v + k, WINO_SIDE);
-    for (int k = 0; k < WINO_SIDE; k++)
-        spread(v + WINO_SIDE * k, 1);
-    for (size_t p = 0; p < WINO_POINTS; p++)
-        cpu_store(to + p * step, v[p]);
+#pragma GCC unroll 6
+    for (size_t i = 0; i < WINO_SIDE; i++) {
+        spread(half + i * WINO_SIDE);
+#pragma GCC unroll 6
+        for (size_t j = 0; j < WINO_SIDE; j++)
+            cpu_store(to + (i * WINO_SIDE + j) * step, half[i * WINO_SIDE + j]);
+    }
 }
 
 struct product {
