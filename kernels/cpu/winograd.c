@@ -13,7 +13,7 @@
  */
 enum { STRIP = 14, PAIR = 2, BLOCK = 2 * PAIR };
 enum { MOST_TILES = 5 * STRIP, LARGE_RESULT = 1 << 21, TILE = DN_BLOCK * DN_BLOCK };
-enum { FEW_TILES = 90, FEW_IN_INFERENCE = 24 };
+enum { EXACT_RUN = 2, FEW_TILES = 90, FEW_IN_INFERENCE = 24 };
 
 bool cpu_winograd_suits(const ps_node *node, enum dn_pass pass)
 {
@@ -204,7 +204,7 @@ static void run_chunk(const struct cpu_winograd *conv, size_t first, size_t end,
                     .to = products + p * product_step + b * tiles * DN_BLOCK,
                     .inputs = inputs,
                     .tiles = tiles,
-                    .run = conv->exact ? 1 : inputs,
+                    .run = conv->exact ? EXACT_RUN : inputs,
                 };
                 for (size_t t = 0; t < tiles; t += STRIP)
                     for (size_t g = 0; g < inputs; g += product.run)

@@ -2,9 +2,10 @@
  * Convolutions of 3x3, stride 1 and padding 1, forward and by data, by Winograd's F(4x4, 3x3)
  * (Lavin and Gray, CVPR 2016): 2.25 products an output instead of 9. The points of interpolation
  * are 0, +-1/sqrt 2, +-sqrt 2 and infinity instead of 0, +-1, +-2 and infinity, which halves the
- * error; with sums in runs of 16 channels (`exact`) it is close to that of a direct convolution
- * (root mean squares on random data of 64, 128 and 256 channels: 4.3, 5.0 and 4.8e-7; direct 2.9,
- * 4.3 and 5.9e-7), so that it suits training, where rounding turns over masks of the ReLU.
+ * error; with sums in runs of 32 channels (`exact`) it is close to that of a direct convolution
+ * (root mean squares on random data of 64, 128 and 256 channels: 4.6, 5.3 and 5.6e-7; direct 2.8,
+ * 4.4 and 6.2e-7; without runs 5.9, 9.0 and 12.5e-7), so that it suits training, where rounding
+ * turns over masks of the ReLU.
  */
 #ifndef PS_CPU_WINOGRAD_H
 #define PS_CPU_WINOGRAD_H
