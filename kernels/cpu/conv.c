@@ -303,16 +303,20 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
           *dbias = conv->bias ? cpu->work + part.bias : NULL;
     *dweight = plain;
     *layout = DN_OTHER;
+    if (node->desc.smooth_first && dbias) {
+        cpu_channel_sums(node->dout, dbias);
+        dbias = NULL;
+    }
     if (conv->way[DN_WEIGHTS] != CPU_ONEDNN) {
-        cpu_own_gradient(node, conv->way[DN_WEIGHTS], packed, dbias,
+        ps_node of_dy = *node;
+        ps_act gradient = *node->dout;
+        gradient.data = dy;
+        of_dy.dout = &gradient;
+        cpu_own_gradient(&of_dy, conv->way[DN_WEIGHTS], packed, dbias,
                          packed + conv->each * (size_t)node->out->shape.c);
         *dweight = packed;
         *layout = DN_TILES_OI_IO;
         return 0;
-    }
-    if (node->desc.smooth_first && dbias) {
-        cpu_channel_sums(node->dout, dbias);
-        dbias = NULL;
     }
     if (dn_conv_run(pass, node->in[0]->data, packed, dbias, dy, NULL, cpu->scratch))
         return -1;
@@ -342,8 +346,8 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
 {
     struct conv_node *conv = (struct conv_node *)node;
     float *dy = node->dout->data;
-    bool masked = node->desc.dout_masked || (conv->way[DN_WEIGHTS] == CPU_OUTER && grads);
-    if (node->desc.relu && !masked)
+    bool masks_itself = grads && cpu_own_gradient_masks(node, conv->way[DN_WEIGHTS]);
+    if (node->desc.relu && !node->desc.dout_masked && !masks_itself)
         cpu_mask(dy, node->out->data, node->dout->count);
     if (node->desc.smooth_first) {
         cpu_smooth(node->dout, dy, cpu->work, NULL, false);

@@ -8,7 +8,7 @@
 
 /* CHUNK pixels of a block are used while they are in the first cache. */
 enum { CHUNK = 196, PAIR = 2, HALF = DN_BLOCK / 2, TILE = DN_BLOCK * DN_BLOCK };
-enum { LARGE_IMAGE = 400000, FEW_WEIGHTS = 1 << 16, SMALL_MAP = 16, MANY_INPUTS = 64 };
+enum { LARGE_IMAGE = 100000, FEW_WEIGHTS = 1 << 18, SMALL_MAP = 16, MANY_INPUTS = 64 };
 
 static size_t map_of(const ps_act *act)
 {
@@ -19,8 +19,7 @@ bool cpu_outer_suits(const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
     size_t inputs = (size_t)node->in[0]->shape.c, outputs = (size_t)node->out->shape.c;
-    if (node->mode != PS_TRAIN || d->smooth_first || inputs % DN_BLOCK ||
-        outputs % (PAIR * DN_BLOCK))
+    if (node->mode != PS_TRAIN || inputs % DN_BLOCK || outputs % (PAIR * DN_BLOCK))
         return false;
     if (d->kernel > 1)
         return map_of(node->out) <= SMALL_MAP && inputs >= MANY_INPUTS;
@@ -83,7 +82,7 @@ static inline void multiply(const struct run *runs, size_t count, size_t length,
         sum[0][c] = sum[1][c] = _mm512_setzero_ps();
     for (size_t r = 0; r < count; r++) {
         const float *dy = runs[r].dy, *x = runs[r].x;
-#pragma GCC unroll 1
+#pragma GCC unroll 4
         for (size_t i = 0; i < length * DN_BLOCK; i += DN_BLOCK) {
             __m512 a = _mm512_loadu_ps(dy + i), b = _mm512_loadu_ps(dy + dy_step + i);
 #pragma GCC unroll 8

@@ -86,13 +86,19 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
     cpu_winograd(&(struct cpu_winograd){from, to, weights, *finish, exact}, work);
 }
 
+bool cpu_own_gradient_masks(const ps_node *node, enum cpu_way way)
+{
+    const struct ps_op_desc *d = &node->desc;
+    return way == CPU_OUTER && d->relu && !d->dout_masked && !d->smooth_first;
+}
+
 void cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
                       float *work)
 {
     if (way == CPU_WINOGRAD)
         cpu_winograd_gradient(node, dweight, dbias, work);
     else
-        cpu_outer_weights(node, node->desc.relu && !node->desc.dout_masked, dweight, dbias, work);
+        cpu_outer_weights(node, cpu_own_gradient_masks(node, way), dweight, dbias, work);
 }
 
 int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buffers)

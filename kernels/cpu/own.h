@@ -30,6 +30,8 @@ bool cpu_own_masks(const ps_node *node);
 void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *weights,
                  const ps_act *from, const ps_act *to, const struct cpu_finish *finish,
                  float *work);
+/* Does a gradient of our own begin with the mask of the node's ReLU? */
+bool cpu_own_gradient_masks(const ps_node *node, enum cpu_way way);
 /* dW' in tiles (DN_TILES_OI_IO), db' (O) unless NULL. */
 void cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
                       float *work);

@@ -141,7 +141,7 @@ static inline void multiply(const struct cpu_pointwise *p, const struct strip *s
         ask_inputs(ahead, g);
         for (size_t upto = STRIP * (g + 1) / count; ahead->outputs && asked < upto; asked++)
             ask_outputs(ahead, asked);
-#pragma GCC unroll 1
+#pragma GCC unroll 4
         for (size_t i = 0; i < DN_BLOCK; i++) {
             cpu_v16 one = cpu_load(w + i * DN_BLOCK), other = cpu_load(w + w_step + i * DN_BLOCK);
             EACH_PIXEL

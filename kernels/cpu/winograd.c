@@ -108,7 +108,7 @@ static __attribute__((noinline)) void multiply(const struct product *product, si
             _mm_prefetch(v + plane + t * DN_BLOCK, _MM_HINT_T0);
         for (upto += share; asked < upto; asked++)
             _mm_prefetch(next + asked * DN_BLOCK, _MM_HINT_T1);
-#pragma GCC unroll 1
+#pragma GCC unroll 4
         for (size_t i = 0; i < DN_BLOCK; i++, w += DN_BLOCK) {
             __m512 first = _mm512_loadu_ps(w), second = _mm512_loadu_ps(w + other);
 #pragma GCC unroll 14

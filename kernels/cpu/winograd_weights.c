@@ -132,7 +132,7 @@ static __attribute__((noinline)) void multiply(const struct product *product, si
 #pragma GCC unroll 8
     for (size_t c = 0; c < HALF; c++)
         sum[0][c] = sum[1][c] = _mm512_setzero_ps();
-#pragma GCC unroll 1
+#pragma GCC unroll 4
     for (size_t i = 0; i < plane; i += DN_BLOCK) {
         __m512 first = _mm512_loadu_ps(dy + i), second = _mm512_loadu_ps(dy + plane + i);
 #pragma GCC unroll 8

@@ -240,6 +240,18 @@ static void test_smooth_first(void **state)
         case_finish(&c);
         check_smooth(c, &rng);
     }
+    /* large enough for outer products */
+    struct ps_rng rng = ps_rng_stream(8, PS_RNG_TEST, 0, CASES);
+    struct op_case c = {.desc = {.op = PS_OP_CONV,
+                                 .bias = 0,
+                                 .kernel = 1,
+                                 .stride = 1,
+                                 .relu = true,
+                                 .out_channels = 64},
+                        .inputs = 1,
+                        .in = {{2, 80, 28, 28}}};
+    case_finish(&c);
+    check_smooth(c, &rng);
 }
 
 int main(void)
