@@ -1,9 +1,10 @@
 /*
  * The gradient of a convolution's weights as a sum of outer products, of output gradients and
  * inputs, that are kept in registers. For two kinds of convolutions: 1 x 1 by steps of 1 with few
- * weights, for images that fill a good part of the second cache: memory is asked for them ahead, and
- * what comes is used at once for all that needs it (ReLU, bias and weights); and larger kernels on
- * maps of a few pixels, where only those elements of the kernel are multiplied that meet the map.
+ * weights, for images that fill a good part of the second cache: memory is asked for them ahead,
+ * and what comes is used at once for all that needs it (ReLU, bias and weights); and larger kernels
+ * on maps of a few pixels, where only those elements of the kernel are multiplied that meet the
+ * map.
  */
 #ifndef PS_CPU_OUTER_H
 #define PS_CPU_OUTER_H
