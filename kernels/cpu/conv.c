@@ -312,10 +312,9 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
         ps_act gradient = *node->dout;
         gradient.data = dy;
         of_dy.dout = &gradient;
-        cpu_own_gradient(&of_dy, conv->way[DN_WEIGHTS], packed, dbias,
-                         packed + conv->each * (size_t)node->out->shape.c);
+        *layout = cpu_own_gradient(&of_dy, conv->way[DN_WEIGHTS], packed, dbias,
+                                   packed + conv->each * (size_t)node->out->shape.c);
         *dweight = packed;
-        *layout = DN_TILES_OI_IO;
         return 0;
     }
     if (dn_conv_run(pass, node->in[0]->data, packed, dbias, dy, NULL, cpu->scratch))

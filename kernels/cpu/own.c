@@ -1,6 +1,7 @@
 #include "kernels/cpu/own.h"
 #include "kernels/cpu/outer.h"
 #include "kernels/cpu/pointwise.h"
+#include "kernels/cpu/stem.h"
 #include "kernels/cpu/winograd.h"
 
 enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass)
@@ -8,6 +9,7 @@ enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass)
     if (pass == DN_WEIGHTS)
         return cpu_winograd_gradient_suits(node) ? CPU_WINOGRAD
                : cpu_outer_suits(node)           ? CPU_OUTER
+               : cpu_stem_suits(node)            ? CPU_STEM
                                                  : CPU_ONEDNN;
     return cpu_pointwise_suits(node, pass)  ? CPU_POINTWISE
            : cpu_winograd_suits(node, pass) ? CPU_WINOGRAD
@@ -19,6 +21,7 @@ const char *cpu_way_name(enum cpu_way way)
     return way == CPU_POINTWISE  ? "pointwise"
            : way == CPU_WINOGRAD ? "winograd"
            : way == CPU_OUTER    ? "outer products"
+           : way == CPU_STEM     ? "rows"
                                  : NULL;
 }
 
@@ -47,6 +50,8 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
 {
     if (way == CPU_OUTER)
         return cpu_outer_work(node, threads);
+    if (way == CPU_STEM)
+        return cpu_stem_work(node, threads);
     if (way != CPU_WINOGRAD)
         return 0;
     if (pass == DN_WEIGHTS)
@@ -92,13 +97,18 @@ bool cpu_own_gradient_masks(const ps_node *node, enum cpu_way way)
     return way == CPU_OUTER && d->relu && !d->dout_masked && !d->smooth_first;
 }
 
-void cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
-                      float *work)
+enum dn_layout cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
+                                float *work)
 {
+    if (way == CPU_STEM) {
+        cpu_stem_weights(node, dweight, dbias, work);
+        return DN_OTHER;
+    }
     if (way == CPU_WINOGRAD)
         cpu_winograd_gradient(node, dweight, dbias, work);
     else
         cpu_outer_weights(node, cpu_own_gradient_masks(node, way), dweight, dbias, work);
+    return DN_TILES_OI_IO;
 }
 
 int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buffers)

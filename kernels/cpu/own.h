@@ -6,7 +6,7 @@
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/finish.h"
 
-enum cpu_way { CPU_NOT_NEEDED, CPU_ONEDNN, CPU_POINTWISE, CPU_WINOGRAD, CPU_OUTER };
+enum cpu_way { CPU_NOT_NEEDED, CPU_ONEDNN, CPU_POINTWISE, CPU_WINOGRAD, CPU_OUTER, CPU_STEM };
 
 /* CPU_ONEDNN if we have none for the pass. */
 enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass);
@@ -32,9 +32,9 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
                  float *work);
 /* Does a gradient of our own begin with the mask of the node's ReLU? */
 bool cpu_own_gradient_masks(const ps_node *node, enum cpu_way way);
-/* dW' in tiles (DN_TILES_OI_IO), db' (O) unless NULL. */
-void cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
-                      float *work);
+/* dW' in the layout that is returned, db' (O) unless NULL. */
+enum dn_layout cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
+                                float *work);
 
 /* A pass to be timed (struct cpu_choice). */
 struct cpu_own_trial {

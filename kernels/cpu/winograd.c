@@ -7,7 +7,7 @@
 #include <immintrin.h>
 
 /*
- * WINO_A chunk of tiles is transformed into (WINO_POINTS, groups, tiles, 16), multiplied, point by
+ * A chunk of tiles is transformed into (WINO_POINTS, groups, tiles, 16), multiplied, point by
  * point, with the weights of a block of output groups into (WINO_POINTS, BLOCK, tiles, 16), and
  * transformed back.
  */
@@ -77,7 +77,7 @@ void cpu_winograd_fold(const ps_node *node, const float *tiles, float *weights)
         }
 }
 
-/* WINO_A point of a chunk, for a pair of output groups. */
+/* A point of a chunk, for a pair of output groups. */
 struct product {
     const float *points, *weights; /* (inputs, tiles, 16), (PAIR, inputs, 16, 16) */
     const float *next;             /* the weights after these */

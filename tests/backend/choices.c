@@ -254,6 +254,15 @@ static void test_pointwise(void **state)
     check_case(conv_case((struct ps_shape){3, 64, 9, 12}, 1, 2, 96), "pointwise pointwise");
 }
 
+/* Rows of the kernel in pairs with one left over, and without; maps that the kernel overhangs. */
+static void test_stem(void **state)
+{
+    (void)state;
+    check_case(conv_case((struct ps_shape){3, 3, 23, 19}, 7, 2, 64), "rows");
+    check_case(conv_case((struct ps_shape){2, 4, 9, 8}, 7, 1, 128), "rows");
+    check_case(conv_case((struct ps_shape){2, 1, 3, 2}, 7, 3, 64), "rows");
+}
+
 static long lines_of(const char *name)
 {
     FILE *file = fopen(name, "r");
@@ -349,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_exactness),
         cmocka_unit_test(test_outer_products),
         cmocka_unit_test(test_pointwise),
+        cmocka_unit_test(test_stem),
         cmocka_unit_test_setup_teardown(test_own_cache, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),
