@@ -1,5 +1,6 @@
 /* The CPU backend: oneDNN for convolutions and products, OpenMP loops for the rest. */
 #include "kernels/choices.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/cpu.h"
 
@@ -34,6 +35,7 @@ static ps_backend *cpu_open(const struct ps_backend_config *config, char *messag
         return NULL;
     }
     cpu->base.ops = &ps_backend_cpu;
+    cpu->amx_parts = cpu_amx_allowed() ? CPU_AMX_PARTS : 0;
     cpu->threads = config->threads > 0 ? config->threads : omp_get_num_procs();
     omp_set_num_threads(cpu->threads);
     if (config->cache && !(cpu->choices = cpu_choices_open(cpu, config->cache))) {
@@ -43,8 +45,9 @@ static ps_backend *cpu_open(const struct ps_backend_config *config, char *messag
     }
     char version[32];
     dn_version(version, sizeof version);
-    snprintf(cpu->text, sizeof cpu->text, "oneDNN %s, %s, %d threads, implementations %s", version,
-             dn_isa(), cpu->threads, cpu->choices ? "by measurement" : "by rule");
+    snprintf(cpu->text, sizeof cpu->text, "oneDNN %s, %s%s, %d threads, implementations %s",
+             version, dn_isa(), cpu->amx_parts ? ", amx" : "", cpu->threads,
+             cpu->choices ? "by measurement" : "by rule");
     return &cpu->base;
 }
 
@@ -207,6 +210,7 @@ static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum
     node->desc = *desc;
     node->mode = mode;
     node->inputs = inputs;
+    node->amx_parts = cpu->amx_parts;
     node->out = out;
     node->dout = dout;
     for (int i = 0; i < inputs; i++) {

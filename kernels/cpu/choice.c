@@ -175,10 +175,13 @@ static void time_family(struct cpu *cpu, const struct dn_conv_desc *desc, const 
 static void time_own(struct cpu *cpu, const struct cpu_choice *asked, const struct bench *bench,
                      struct choice *choice)
 {
-    double time = time_one(cpu, &bench->buffers, asked->run, asked->what, -1);
-    if (time > 0) {
-        *choice = (struct choice){.own = true, .seconds = time};
-        snprintf(choice->name, sizeof choice->name, "%s", asked->own);
+    for (int i = 0; i < CPU_MOST_OWN && asked->own[i].name; i++) {
+        double time =
+            time_one(cpu, &bench->buffers, asked->run, asked->own[i].what, choice->seconds);
+        if (time > 0 && (choice->seconds <= 0 || time < choice->seconds)) {
+            *choice = (struct choice){.own = true, .seconds = time};
+            snprintf(choice->name, sizeof choice->name, "%s", asked->own[i].name);
+        }
     }
 }
 
@@ -209,8 +212,14 @@ static bool parse(const char *text, struct choice *choice)
 /* -1 if there is no such implementation. */
 static int take(struct cpu *cpu, struct cpu_choice *asked, const struct choice *choice)
 {
-    if (choice->own)
-        return asked->own && strcmp(asked->own, choice->name) == 0 ? 0 : -1;
+    if (choice->own) {
+        for (int i = 0; i < CPU_MOST_OWN && asked->own[i].name; i++)
+            if (strcmp(asked->own[i].name, choice->name) == 0) {
+                asked->taken = i;
+                return 0;
+            }
+        return -1;
+    }
     struct dn_conv_desc bare = without_add(&asked->desc);
     struct dn_conv *conv =
         dn_conv_new(cpu->dn, choice->apart ? &bare : &asked->desc, choice->winograd, choice->index);
@@ -235,8 +244,7 @@ static int by_measurement(struct cpu *cpu, struct cpu_choice *asked)
         return parse(known, &choice) ? take(cpu, asked, &choice) : -1;
     struct bench bench = {0};
     if (bench_new(cpu, asked, &bench) == 0) {
-        if (asked->own)
-            time_own(cpu, asked, &bench, &choice);
+        time_own(cpu, asked, &bench, &choice);
         for (int family = 0; family < (desc->add || desc->sum ? 4 : 2); family++)
             time_family(cpu, desc, &bench, family % 2, family / 2, &choice);
     }
@@ -248,7 +256,10 @@ int cpu_choose(struct cpu *cpu, struct cpu_choice *asked)
 {
     const struct dn_conv_desc *d = &asked->desc;
     asked->conv = NULL;
-    if ((cpu->choices && by_measurement(cpu, asked) == 0) || asked->own)
+    if (cpu->choices && by_measurement(cpu, asked) == 0)
+        return 0;
+    asked->taken = 0;
+    if (asked->own[0].name)
         return 0;
     asked->conv = by_rule(cpu, &asked->desc);
     if (asked->conv)

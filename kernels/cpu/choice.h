@@ -20,17 +20,24 @@ struct cpu_trial_buffers {
     float *added; /* of the result's size: residual, or what masks it; NULL without both */
 };
 
+/* An implementation of our own. */
+struct cpu_own {
+    const char *name;
+    void *what; /* for run */
+};
+
+enum { CPU_MOST_OWN = 2 };
+
 struct cpu_choice {
     struct dn_conv_desc desc;
-    bool masked; /* DATA: the result is masked after oneDNN */
-    /* Our own implementation, NULL if there is none: its name, and how to run it. 0 or -1. */
-    const char *own;
-    int (*run)(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buffers);
-    void *what;
-    /* Out: oneDNN's, or NULL: our own. Where the sum with the residual, or with what there is,
-     * cannot be fused or is faster apart, desc.add and desc.relu, or desc.sum, are made false: they
-     * are the caller's. */
+    bool masked;                      /* DATA: the result is masked after oneDNN */
+    struct cpu_own own[CPU_MOST_OWN]; /* up to one without a name; the first is the rule's */
+    int (*run)(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buffers); /* 0 or -1 */
+    /* Out: oneDNN's, or NULL: our own of that number. Where the sum with the residual, or with what
+     * there is, cannot be fused or is faster apart, desc.add and desc.relu, or desc.sum, are made
+     * false: they are the caller's. */
     struct dn_conv *conv;
+    int taken;
 };
 
 /* 0, or -1 with the error recorded. */

@@ -7,7 +7,6 @@
 #include "kernels/cpu/fold.h"
 #include "kernels/cpu/own.h"
 #include "kernels/cpu/smooth.h"
-#include "kernels/cpu/winograd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +83,9 @@ static int choose(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
     const struct ps_op_desc *d = &conv->node.desc;
     struct ps_shape x = conv->node.in[0]->shape, y = conv->node.out->shape;
     bool forward = pass == DN_FORWARD, alone = d->smooth_first;
-    enum cpu_way own = cpu_own_way(&conv->node, pass);
-    struct cpu_own_trial trial = {&conv->node, pass, own, NULL};
+    enum cpu_way ways[CPU_MOST_OWN];
+    struct cpu_own_trial trial[CPU_MOST_OWN] = {0};
+    int owns = cpu_own_ways(&conv->node, pass, ways);
     struct cpu_choice choice = {
         .desc = {.pass = pass,
                  .inference = conv->node.mode == PS_INFER,
@@ -104,17 +104,24 @@ static int choose(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
                  .relu = forward && d->relu && !alone,
                  .sum = pass == DN_DATA && d->din_adds},
         .masked = pass == DN_DATA && d->din_masks,
-        .own = cpu_way_name(own),
         .run = cpu_own_try,
-        .what = &trial,
     };
-    conv->way[pass] = own;
-    if (own != CPU_ONEDNN && cpu_need_work(cpu, work_of(cpu, conv, pass)))
-        return -1;
+    for (int i = 0; i < owns; i++) {
+        trial[i] = (struct cpu_own_trial){&conv->node, pass, ways[i], NULL};
+        choice.own[i] = (struct cpu_own){cpu_way_name(ways[i]), &trial[i]};
+        conv->way[pass] = ways[i];
+        if (cpu_need_work(cpu, work_of(cpu, conv, pass)))
+            return -1;
+    }
     int rc = cpu_choose(cpu, &choice);
-    free(trial.weights);
-    if (rc || !choice.conv)
+    for (int i = 0; i < owns; i++)
+        free(trial[i].weights);
+    if (rc)
         return rc;
+    if (!choice.conv) {
+        conv->way[pass] = ways[choice.taken];
+        return 0;
+    }
     conv->way[pass] = CPU_ONEDNN;
     conv->pass[pass] = choice.conv;
     if (forward)
@@ -220,7 +227,7 @@ static int conv_update(struct cpu *cpu, ps_node *node, const float *params, cons
     if (tiles)
         cpu_fold_tiles(&fold, params, state, tiles, turned ? conv->weight[DN_DATA] : NULL, data);
     if (transformed)
-        cpu_winograd_fold(node, tiles, conv->weight[DN_FORWARD]);
+        cpu_own_fold(node, conv->way[DN_FORWARD], DN_FORWARD, tiles, conv->weight[DN_FORWARD]);
     return 0;
 }
 
@@ -251,7 +258,7 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
             finish.relu = d->relu;
         }
         cpu_own_run(node, conv->way[DN_FORWARD], DN_FORWARD, conv->weight[DN_FORWARD], node->in[0],
-                    node->out, &finish, cpu->work);
+                    node->out, &finish, cpu->work + work_parts(conv, 0).plain);
     } else if (onednn_forward(cpu, conv, y))
         return -1;
     if (d->smooth_first)
@@ -275,6 +282,7 @@ static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
     const ps_node *node = &conv->node;
     const ps_act *dx = node->din[0];
     const float *sign = node->desc.din_masks ? node->in[0]->data : NULL;
+    bool masks = conv->way[DN_DATA] != CPU_ONEDNN && cpu_own_masks(node, conv->way[DN_DATA]);
     if (conv->way[DN_DATA] == CPU_ONEDNN) {
         if (onednn_data_gradient(cpu, conv, dy))
             return -1;
@@ -283,11 +291,11 @@ static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
         from.data = dy;
         struct cpu_finish finish = {.result = dx->data,
                                     .added = node->desc.din_adds ? dx->data : NULL,
-                                    .sign = cpu_own_masks(node) ? sign : NULL};
+                                    .sign = masks ? sign : NULL};
         cpu_own_run(node, conv->way[DN_DATA], DN_DATA, conv->weight[DN_DATA], &from, dx, &finish,
-                    cpu->work);
+                    cpu->work + work_parts(conv, 0).plain);
     }
-    if (sign && (conv->way[DN_DATA] == CPU_ONEDNN || !cpu_own_masks(node)))
+    if (sign && !masks)
         cpu_mask(dx->data, sign, dx->count);
     return 0;
 }

@@ -17,6 +17,7 @@ struct cpu {
     ps_backend base;
     struct dn *dn;
     int threads;
+    int amx_parts; /* of a float32 on the matrix unit (amx.h); 0: there is none */
     void *scratch; /* what oneDNN asks for, shared by all nodes */
     size_t scratch_bytes;
     float *work; /* our own, likewise */
@@ -44,6 +45,7 @@ struct ps_node {
     struct ps_op_desc desc;
     enum ps_mode mode;
     int inputs;
+    int amx_parts; /* the backend's */
     const ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS], *out, *dout;
     char text[240];
 };

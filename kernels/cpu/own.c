@@ -1,10 +1,13 @@
 #include "kernels/cpu/own.h"
+#include "kernels/cpu/amx_conv.h"
+#include "kernels/cpu/amx_weights.h"
 #include "kernels/cpu/outer.h"
 #include "kernels/cpu/pointwise.h"
 #include "kernels/cpu/stem.h"
 #include "kernels/cpu/winograd.h"
 
-enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass)
+/* CPU_ONEDNN: none without the matrix unit. */
+static enum cpu_way way_of_vectors(const ps_node *node, enum dn_pass pass)
 {
     if (pass == DN_WEIGHTS)
         return cpu_winograd_gradient_suits(node) ? CPU_WINOGRAD
@@ -16,34 +19,72 @@ enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass)
                                             : CPU_ONEDNN;
 }
 
+int cpu_own_ways(const ps_node *node, enum dn_pass pass, enum cpu_way ways[CPU_MOST_OWN])
+{
+    enum cpu_way vectors = way_of_vectors(node, pass);
+    bool weights = pass == DN_WEIGHTS;
+    bool suits = weights ? cpu_amx_weights_suits(node) : cpu_amx_conv_suits(node, pass);
+    bool likes = weights ? cpu_amx_weights_likes(node) : cpu_amx_conv_likes(node, pass);
+    int count = 0;
+    if (suits && likes)
+        ways[count++] = CPU_AMX;
+    if (vectors != CPU_ONEDNN)
+        ways[count++] = vectors;
+    if (suits && !likes)
+        ways[count++] = CPU_AMX;
+    return count;
+}
+
 const char *cpu_way_name(enum cpu_way way)
 {
     return way == CPU_POINTWISE  ? "pointwise"
            : way == CPU_WINOGRAD ? "winograd"
+           : way == CPU_AMX      ? "amx"
            : way == CPU_OUTER    ? "outer products"
            : way == CPU_STEM     ? "rows"
                                  : NULL;
 }
 
+/* Are there weights that are not tiles? */
+static bool changes(enum cpu_way way)
+{
+    return way == CPU_WINOGRAD || way == CPU_AMX;
+}
+
 bool cpu_own_transforms(const ps_node *node, enum cpu_way way)
 {
-    return way == CPU_WINOGRAD && node->mode == PS_INFER;
+    return changes(way) && node->mode == PS_INFER;
 }
 
 enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass)
 {
     if (cpu_own_transforms(node, way))
         return DN_OTHER;
-    return pass == DN_FORWARD     ? DN_TILES_OI_IO
-           : way == CPU_POINTWISE ? DN_TILES_IO_OI
-                                  : DN_TILES_IO_OI_TURNED;
+    return pass == DN_FORWARD       ? DN_TILES_OI_IO
+           : node->desc.kernel == 1 ? DN_TILES_IO_OI
+                                    : DN_TILES_IO_OI_TURNED;
+}
+
+/* Floats. */
+static size_t changed_weights(const ps_node *node, enum cpu_way way)
+{
+    return way == CPU_AMX ? cpu_amx_conv_weights(node) : cpu_winograd_weights(node);
+}
+
+void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *tiles,
+                  float *weights)
+{
+    if (way == CPU_AMX)
+        cpu_amx_conv_split(node, pass, tiles, weights);
+    else
+        cpu_winograd_fold(node, tiles, weights);
 }
 
 size_t cpu_own_weights(const ps_node *node, enum cpu_way way)
 {
     size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
     size_t plain = (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * area;
-    return (cpu_own_transforms(node, way) ? cpu_winograd_weights(node) : plain) * sizeof(float);
+    return (cpu_own_transforms(node, way) ? changed_weights(node, way) : plain) * sizeof(float);
 }
 
 size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, int threads)
@@ -52,17 +93,19 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
         return cpu_outer_work(node, threads);
     if (way == CPU_STEM)
         return cpu_stem_work(node, threads);
-    if (way != CPU_WINOGRAD)
+    if (!changes(way))
         return 0;
     if (pass == DN_WEIGHTS)
-        return cpu_winograd_gradient_work(node, threads);
-    return cpu_winograd_work(node, threads) +
-           (cpu_own_transforms(node, way) ? 0 : cpu_winograd_weights(node));
+        return way == CPU_AMX ? cpu_amx_weights_work(node, threads)
+                              : cpu_winograd_gradient_work(node, threads);
+    size_t work =
+        way == CPU_AMX ? cpu_amx_conv_work(node, pass, threads) : cpu_winograd_work(node, threads);
+    return work + (cpu_own_transforms(node, way) ? 0 : changed_weights(node, way));
 }
 
-bool cpu_own_masks(const ps_node *node)
+bool cpu_own_masks(const ps_node *node, enum cpu_way way)
 {
-    return node->desc.din_masks && node->desc.stride == 1;
+    return node->desc.din_masks && (way == CPU_AMX || node->desc.stride == 1);
 }
 
 void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *weights,
@@ -82,9 +125,13 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
         return;
     }
     if (!cpu_own_transforms(node, way)) {
-        cpu_winograd_fold(node, weights, work);
+        cpu_own_fold(node, way, pass, weights, work);
         weights = work;
-        work += cpu_winograd_weights(node);
+        work += changed_weights(node, way);
+    }
+    if (way == CPU_AMX) {
+        cpu_amx_conv(node, pass, weights, from, to, finish, work);
+        return;
     }
     /* masks of the ReLU behind a large map are many: rounding would turn some over */
     bool exact = forward && node->mode == PS_TRAIN && to->shape.h * to->shape.w >= LARGE_MAP;
@@ -106,6 +153,8 @@ enum dn_layout cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dw
     }
     if (way == CPU_WINOGRAD)
         cpu_winograd_gradient(node, dweight, dbias, work);
+    else if (way == CPU_AMX)
+        cpu_amx_weights(node, dweight, dbias, work);
     else
         cpu_outer_weights(node, cpu_own_gradient_masks(node, way), dweight, dbias, work);
     return DN_TILES_OI_IO;
@@ -137,7 +186,7 @@ int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buf
         finish.relu = d->relu;
     } else {
         finish.added = d->din_adds ? x.data : NULL;
-        finish.sign = cpu_own_masks(&node) ? buffers->added : NULL;
+        finish.sign = cpu_own_masks(&node, trial->way) ? buffers->added : NULL;
     }
     cpu_own_run(&node, trial->way, trial->pass, trial->weights, forward ? &x : &y,
                 forward ? &y : &x, &finish, cpu->work);

@@ -6,25 +6,36 @@
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/finish.h"
 
-enum cpu_way { CPU_NOT_NEEDED, CPU_ONEDNN, CPU_POINTWISE, CPU_WINOGRAD, CPU_OUTER, CPU_STEM };
+enum cpu_way {
+    CPU_NOT_NEEDED,
+    CPU_ONEDNN,
+    CPU_POINTWISE,
+    CPU_WINOGRAD,
+    CPU_AMX,
+    CPU_OUTER,
+    CPU_STEM
+};
 
-/* CPU_ONEDNN if we have none for the pass. */
-enum cpu_way cpu_own_way(const ps_node *node, enum dn_pass pass);
+/* Those of a pass, the one that the rule takes first; returns how many. */
+int cpu_own_ways(const ps_node *node, enum dn_pass pass, enum cpu_way ways[CPU_MOST_OWN]);
 /* For the profile; NULL for ways that are not our own. */
 const char *cpu_way_name(enum cpu_way way);
 /*
- * Are the weights kept as Winograd transforms them? In inference they are; in training they are
- * transformed into the work buffer, for each pass anew: they are four times larger and used once.
+ * Are the weights kept as the way transforms or splits them? In inference they are; in training
+ * that is done into the work buffer, for each pass anew: they are larger then and used once.
  */
 bool cpu_own_transforms(const ps_node *node, enum cpu_way way);
 /* Of the weights; DN_OTHER where they are kept transformed. */
 enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass);
 /* Bytes of the weights as they are kept, or of their gradient. */
 size_t cpu_own_weights(const ps_node *node, enum cpu_way way);
+/* From tiles to what is kept of them, where they are transformed. */
+void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *tiles,
+                  float *weights);
 /* Floats that cpu_own_run or cpu_own_gradient work on. */
 size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, int threads);
 /* Is the mask of din_masks part of a data pass of our own? */
-bool cpu_own_masks(const ps_node *node);
+bool cpu_own_masks(const ps_node *node, enum cpu_way way);
 
 /* The forward or data pass of a node, from and to the activations given. */
 void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *weights,

@@ -1,6 +1,6 @@
 /*
- * The cpu backend's choice of implementations: Winograd against ref, the same bits in every run,
- * and the file in which measured choices are kept.
+ * The cpu backend's choice of implementations: each against ref, the same bits in every run, and
+ * the file in which measured choices are kept.
  */
 #include "tests/backend/case.h"
 
@@ -82,7 +82,7 @@ static struct op_case conv_case(struct ps_shape in, int kernel, int stride, int 
     return c;
 }
 
-/* Large enough, in tiles, that the rule takes oneDNN's Winograd, and no pair of groups for ours. */
+/* Large enough, in tiles, for oneDNN's Winograd, and no pair of groups for ours. */
 static struct op_case winograd_case(void)
 {
     return conv_case((struct ps_shape){6, 48, 17, 15}, 3, 1, 48);
@@ -165,21 +165,48 @@ static struct op_values values_of(const struct op_case *c, const float *out)
     return v;
 }
 
-/* The cpu against ref, and twice the same bits; `name` is part of the implementations' names. */
-static void check_case(struct op_case c, const char *name)
+/* Makes the folder's file choose `what` ("own\t0\tfused\tNAME") for the passes of a case. */
+static void force(const struct op_case *c, const struct op_values *v, const char *what)
 {
-    ps_backend *ref = open_ref(), *cpu = open_cpu(NULL);
+    ps_backend *be = open_cpu(folder);
+    struct results r = run_case(be, c, v);
+    results_free(&r);
+    be->ops->close(be);
+    find_file();
+    char text[4000] = "", line[400];
+    size_t used = 0;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\t")] = 0;
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s\t%s\t0 ms\n", line, what);
+        assert_true(used < sizeof text);
+    }
+    fclose(file);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* The cpu by the implementation that `what` says against ref, and twice the same bits; `names` are
+ * how the node then calls its passes, where the processor has `unit`. */
+static void check_case(struct op_case c, const char *what, const char *names, const char *unit)
+{
+    ps_backend *ref = open_ref();
     struct op_values v = values_of(&c, NULL);
     struct results first = run_case(ref, &c, &v);
     values_free(&v);
     v = values_of(&c, first.out);
     results_free(&first);
+    force(&c, &v, what);
+    ps_backend *cpu = open_cpu(folder);
     struct results truth = run_case(ref, &c, &v), found = run_case(cpu, &c, &v),
                    again = run_case(cpu, &c, &v);
     /* 3.x has no Winograd for this processor. */
-    const char *what = cpu->ops->describe(cpu);
-    if (strstr(what, "oneDNN 2.") && strstr(what, "avx512_core") && !strstr(found.text, name))
-        fail_msg("%s: not by %s", found.text, name);
+    const char *machine = cpu->ops->describe(cpu);
+    if (strstr(machine, "oneDNN 2.") && strstr(machine, unit) && !strstr(found.text, names))
+        fail_msg("%s: not by %s", found.text, names);
     assert_results_close(&c, &truth, &found);
     assert_results_equal(&c, &found, &again);
     results_free(&truth);
@@ -188,6 +215,14 @@ static void check_case(struct op_case c, const char *name)
     values_free(&v);
     cpu->ops->close(cpu);
     ref->ops->close(ref);
+    unlink(path);
+}
+
+static void check_own(struct op_case c, const char *way, const char *names)
+{
+    char what[64];
+    snprintf(what, sizeof what, "own\t0\tfused\t%s", way);
+    check_case(c, what, names, strcmp(way, "amx") ? "avx512_core" : ", amx");
 }
 
 /* The largest error of the output, of its largest element. */
@@ -221,7 +256,8 @@ static void test_exactness(void **state)
 static void test_winograd(void **state)
 {
     (void)state;
-    check_case(winograd_case(), "wino");
+    check_case(winograd_case(), "winograd\t0\tfused\tjit_wino_4x3:avx512_core",
+               "jit_wino_4x3:avx512_core jit_wino_4x3:avx512_core jit_wino", "avx512_core");
 }
 
 #define ALL_WINOGRAD "winograd winograd winograd"
@@ -232,35 +268,68 @@ static void test_winograd(void **state)
 static void test_own_winograd(void **state)
 {
     (void)state;
-    check_case(conv_case((struct ps_shape){2, 64, 31, 27}, 3, 1, 96), ALL_WINOGRAD);
-    check_case(conv_case((struct ps_shape){80, 128, 7, 6}, 3, 1, 160), ALL_WINOGRAD);
+    check_own(conv_case((struct ps_shape){2, 64, 31, 27}, 3, 1, 96), "winograd", ALL_WINOGRAD);
+    check_own(conv_case((struct ps_shape){80, 128, 7, 6}, 3, 1, 160), "winograd", ALL_WINOGRAD);
 }
 
 /* A large map, whose last chunk of pixels is not full, and small ones. */
 static void test_outer_products(void **state)
 {
     (void)state;
-    check_case(conv_case((struct ps_shape){3, 48, 57, 56}, 1, 1, 96), "outer products");
-    check_case(conv_case((struct ps_shape){3, 64, 3, 4}, 3, 2, 96), "outer products");
-    check_case(conv_case((struct ps_shape){2, 80, 3, 5}, 3, 1, 64), "outer products");
+    const struct op_case cases[] = {conv_case((struct ps_shape){3, 48, 57, 56}, 1, 1, 96),
+                                    conv_case((struct ps_shape){3, 64, 3, 4}, 3, 2, 96),
+                                    conv_case((struct ps_shape){2, 80, 3, 5}, 3, 1, 64)};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_own(cases[i], "outer products", "outer products");
 }
 
 /* Strips of pixels within an image and over several, more inputs than a run, and steps of two. */
 static void test_pointwise(void **state)
 {
     (void)state;
-    check_case(conv_case((struct ps_shape){2, 32, 28, 28}, 1, 1, 64), "pointwise pointwise");
-    check_case(conv_case((struct ps_shape){3, 288, 7, 7}, 1, 1, 160), "pointwise pointwise");
-    check_case(conv_case((struct ps_shape){3, 64, 9, 12}, 1, 2, 96), "pointwise pointwise");
+    const struct op_case cases[] = {conv_case((struct ps_shape){2, 32, 28, 28}, 1, 1, 64),
+                                    conv_case((struct ps_shape){3, 288, 7, 7}, 1, 1, 160),
+                                    conv_case((struct ps_shape){3, 64, 9, 12}, 1, 2, 96)};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_own(cases[i], "pointwise", "pointwise pointwise");
 }
 
 /* Rows of the kernel in pairs with one left over, and without; maps that the kernel overhangs. */
 static void test_stem(void **state)
 {
     (void)state;
-    check_case(conv_case((struct ps_shape){3, 3, 23, 19}, 7, 2, 64), "rows");
-    check_case(conv_case((struct ps_shape){2, 4, 9, 8}, 7, 1, 128), "rows");
-    check_case(conv_case((struct ps_shape){2, 1, 3, 2}, 7, 3, 64), "rows");
+    const struct op_case cases[] = {conv_case((struct ps_shape){3, 3, 23, 19}, 7, 2, 64),
+                                    conv_case((struct ps_shape){2, 4, 9, 8}, 7, 1, 128),
+                                    conv_case((struct ps_shape){2, 1, 3, 2}, 7, 3, 64)};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_own(cases[i], "rows", "rows");
+}
+
+/*
+ * Groups that are not in pairs, images side by side (16, and 32) and one after the other, bands of
+ * an image with a last one that is not full, sums over several runs of inputs, steps of one and two
+ * on even and odd maps, kernels that overhang the map.
+ */
+static void test_amx(void **state)
+{
+    (void)state;
+    const struct {
+        struct op_case c;
+        const char *names;
+    } cases[] = {
+        {conv_case((struct ps_shape){5, 48, 9, 7}, 3, 1, 80), "amx amx"},
+        {conv_case((struct ps_shape){16, 48, 5, 4}, 3, 1, 64), "amx amx"},
+        {conv_case((struct ps_shape){32, 64, 4, 3}, 3, 1, 48), "amx amx amx"},
+        {conv_case((struct ps_shape){27, 32, 6, 5}, 3, 2, 48), "amx amx amx"},
+        {conv_case((struct ps_shape){33, 16, 2, 2}, 3, 1, 16), "amx amx"},
+        {conv_case((struct ps_shape){1, 288, 25, 27}, 3, 2, 32), "amx amx"},
+        {conv_case((struct ps_shape){4, 1056, 7, 7}, 1, 1, 96), "amx amx amx"},
+        {conv_case((struct ps_shape){3, 64, 11, 14}, 1, 2, 80), "amx amx amx"},
+        {conv_case((struct ps_shape){2, 32, 9, 9}, 2, 2, 32), "amx amx"},
+        {conv_case((struct ps_shape){3, 48, 61, 1}, 3, 1, 32), "amx amx"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_own(cases[i].c, "amx", cases[i].names);
 }
 
 static long lines_of(const char *name)
@@ -353,12 +422,13 @@ static void test_bad_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_winograd),
-        cmocka_unit_test(test_own_winograd),
         cmocka_unit_test(test_exactness),
-        cmocka_unit_test(test_outer_products),
-        cmocka_unit_test(test_pointwise),
-        cmocka_unit_test(test_stem),
+        cmocka_unit_test_setup_teardown(test_winograd, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_own_winograd, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_outer_products, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_pointwise, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_stem, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_amx, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_own_cache, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),

@@ -1,0 +1,363 @@
+#include "kernels/cpu/amx_conv.h"
+#include "kernels/cpu/amx_plan.h"
+
+#ifdef CPU_AMX
+
+#include <string.h>
+
+enum { PAIR = CPU_AMX_PAIR, LARGE_RESULT = 1 << 21 };
+
+/*
+ * In training a rounding that is not the golden values' turns over masks of the ReLU, though it be
+ * closer to the exact sums: one of a map of 14 x 14 was 2e-3 of a gradient (BN-Inception, two
+ * images of 224 x 224). Behind smaller maps there are too few. Who asks for less precision does not
+ * mind.
+ */
+static bool keeps_masks(const ps_node *node, enum dn_pass pass)
+{
+    enum { LARGE_MAP = 14 * 14 };
+    struct ps_shape out = node->out->shape;
+    return pass != DN_FORWARD || node->mode == PS_INFER || node->amx_parts < CPU_AMX_PARTS ||
+           out.h * out.w < LARGE_MAP;
+}
+
+bool cpu_amx_conv_suits(const ps_node *node, enum dn_pass pass)
+{
+    const struct ps_op_desc *d = &node->desc;
+    return node->amx_parts && pass != DN_WEIGHTS && d->kernel <= CPU_AMX_MOST_KERNEL &&
+           d->stride <= CPU_AMX_MOST_STEP && node->in[0]->block == DN_BLOCK &&
+           node->out->block == DN_BLOCK && keeps_masks(node, pass);
+}
+
+bool cpu_amx_conv_likes(const ps_node *node, enum dn_pass pass)
+{
+    enum { FEW_PIXELS = 36, FEW_CHANNELS = 64 };
+    const ps_act *to = pass == DN_FORWARD ? node->out : node->in[0];
+    if (node->amx_parts < CPU_AMX_PARTS)
+        return true;
+    return node->desc.kernel > 1 ? to->shape.h * to->shape.w <= FEW_PIXELS
+                                 : to->shape.c > FEW_CHANNELS;
+}
+
+static size_t area_of(const ps_node *node)
+{
+    return (size_t)node->desc.kernel * (size_t)node->desc.kernel;
+}
+
+size_t cpu_amx_conv_weights(const ps_node *node)
+{
+    return cpu_amx_pairs(node->in[0]) * cpu_amx_pairs(node->out) * area_of(node) *
+           cpu_amx_factor(node->amx_parts) / sizeof(float);
+}
+
+/* Bytes of what a thread works on: the source of a run; of each phase of a chunk the sums that are
+ * kept between runs, and the blocks. */
+static size_t source_bytes(const struct cpu_amx_plan *p)
+{
+    return p->run * p->pair_bytes;
+}
+
+static size_t kept_bytes(const struct cpu_amx_plan *p)
+{
+    return p->run < p->pairs ? cpu_amx_pairs(p->to) * p->blocks * CPU_AMX_SUMS * sizeof(float) : 0;
+}
+
+static size_t thread_bytes(const struct cpu_amx_plan *p)
+{
+    size_t phase = kept_bytes(p) + p->blocks * sizeof(struct cpu_amx_block);
+    return cpu_amx_ceil(source_bytes(p) + (size_t)p->phases * phase, CPU_AMX_ROW) * CPU_AMX_ROW;
+}
+
+size_t cpu_amx_conv_work(const ps_node *node, enum dn_pass pass, int threads)
+{
+    const ps_act *x = node->in[0], *y = node->out;
+    struct cpu_amx_plan p = pass == DN_FORWARD ? cpu_amx_plan_of(node, pass, x, y, threads)
+                                               : cpu_amx_plan_of(node, pass, y, x, threads);
+    return thread_bytes(&p) / sizeof(float) * (size_t)threads;
+}
+
+/* Rows of parts, which lie part_bytes apart. */
+static inline __attribute__((always_inline)) void put_parts(cpu_v16 a, cpu_v16 b, int parts,
+                                                            char *to, size_t part_bytes)
+{
+    cpu_lanes part[CPU_AMX_PARTS];
+    cpu_amx_split(a, b, parts, part);
+#pragma GCC unroll 3
+    for (int k = 0; k < parts; k++)
+        cpu_store((float *)(to + (size_t)k * part_bytes), (cpu_v16)part[k]);
+}
+
+/* A factor: parts of two tiles of weights, whose rows are pairs of inputs. */
+static void split_weights(const float *tiles[PAIR][PAIR], int parts, char *to)
+{
+    static const float none[CPU_AMX_SUM];
+    for (size_t n = 0; n < PAIR; n++, to += CPU_AMX_TILE)
+        for (size_t row = 0; row < CPU_AMX_SIDE; row++) {
+            const float *a = tiles[n][0] ? tiles[n][0] : none,
+                        *b = tiles[n][1] ? tiles[n][1] : none;
+            put_parts(cpu_load(a + row * DN_BLOCK), cpu_load(b + row * DN_BLOCK), parts,
+                      to + row * CPU_AMX_ROW, PAIR * CPU_AMX_TILE);
+        }
+}
+
+void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, float *parts)
+{
+    bool forward = pass == DN_FORWARD;
+    const ps_act *from = forward ? node->in[0] : node->out, *to = forward ? node->out : node->in[0];
+    size_t inputs = cpu_groups(from), outputs = cpu_groups(to), pairs = cpu_amx_pairs(from);
+    size_t blocks = cpu_amx_pairs(to), area = area_of(node);
+    size_t factor = cpu_amx_factor(node->amx_parts);
+#pragma omp parallel for collapse(2)
+    for (size_t o = 0; o < blocks; o++)
+        for (size_t i = 0; i < pairs; i++)
+            for (size_t k = 0; k < area; k++) {
+                const float *at[PAIR][PAIR];
+                for (size_t n = 0; n < PAIR * PAIR; n++) {
+                    size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
+                    bool is = output < outputs && input < inputs;
+                    at[n / PAIR][n % PAIR] =
+                        is ? tiles + ((output * inputs + input) * area + k) * CPU_AMX_SUM : NULL;
+                }
+                split_weights(at, node->amx_parts,
+                              (char *)parts + ((o * pairs + i) * area + k) * factor);
+            }
+}
+
+/* Zeros in all parts of `count` items. */
+static void clear_items(const struct cpu_amx_plan *p, char *to, size_t count)
+{
+    for (size_t k = 0; k < (size_t)p->parts; k++)
+        memset(to + k * p->part_bytes, 0, count * CPU_AMX_ROW);
+}
+
+/* Items from `count` pixels of two groups, `step` floats apart; b is NULL where there is one. */
+static inline __attribute__((always_inline)) void split_items(const struct cpu_amx_plan *p,
+                                                              int parts, const float *a,
+                                                              const float *b, size_t step,
+                                                              size_t count, char *to)
+{
+    for (size_t i = 0; i < count; i++, to += (size_t)p->lanes * CPU_AMX_ROW)
+        put_parts(cpu_load(a + i * step), b ? cpu_load(b + i * step) : (cpu_v16){0}, parts, to,
+                  p->part_bytes);
+}
+
+/* `count` pixels of a row of a map, of all lanes. */
+static void split_row(const struct cpu_amx_plan *p, int image, size_t pair, int row, int column,
+                      size_t count, char *to)
+{
+    const ps_act *from = p->from;
+    size_t groups = cpu_groups(from), step = (size_t)p->from_step * DN_BLOCK;
+    size_t at = ((size_t)row * from->shape.w + (size_t)column) * DN_BLOCK;
+    for (int lane = 0; lane < p->lanes; lane++, to += CPU_AMX_ROW) {
+        const float *a =
+            from->data + ((size_t)(image + lane) * groups + pair * PAIR) * from->plane + at;
+        const float *b = pair * PAIR + 1 < groups ? a + from->plane : NULL;
+        if (p->parts == 3)
+            split_items(p, 3, a, b, step, count, to);
+        else if (p->parts == 2)
+            split_items(p, 2, a, b, step, count, to);
+        else
+            split_items(p, 1, a, b, step, count, to);
+    }
+}
+
+/* A map of a pair of groups, of a chunk, with its padding. */
+static void split_map(const struct cpu_amx_plan *p, struct cpu_amx_place first, size_t pair,
+                      int map, char *to)
+{
+    struct ps_shape from = p->from->shape;
+    size_t lanes = (size_t)p->lanes, pitch = (size_t)p->pitch;
+    int below = map / p->from_step, beside = map % p->from_step;
+    int height = cpu_amx_side(from.h, below, p->from_step);
+    int width = cpu_amx_side(from.w, beside, p->from_step), meets = p->width + p->right;
+    clear_items(p, to, (size_t)p->left * lanes);
+    to += (size_t)p->left * lanes * CPU_AMX_ROW;
+    for (int i = -p->top; i < p->images * p->slot + p->bottom; i++) {
+        int slot = i > 0 && p->images > 1 ? i / p->slot : 0;
+        slot = slot < p->images ? slot : p->images - 1;
+        int image = first.image + slot * p->lanes, row = first.row + i - slot * p->slot;
+        bool is = row >= 0 && row < height && image < from.n;
+        size_t count = !is ? 0 : (size_t)(width < meets ? width : meets);
+        split_row(p, image, pair, row * p->from_step + below, beside, count, to);
+        clear_items(p, to + count * lanes * CPU_AMX_ROW, (pitch - count) * lanes);
+        to += pitch * lanes * CPU_AMX_ROW;
+    }
+    clear_items(p, to, (size_t)p->right * lanes + CPU_AMX_BLOCK);
+}
+
+/* Where a phase's taps are, in bytes, in the source and in the weights of a pair. */
+struct steps {
+    size_t source[CPU_AMX_MOST_TAPS], weights[CPU_AMX_MOST_TAPS];
+};
+
+static struct steps steps_of(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase)
+{
+    struct steps steps;
+    for (int t = 0; t < phase->count; t++) {
+        const struct cpu_amx_tap *tap = &phase->tap[t];
+        int pixel = p->left + (p->top + tap->row) * p->pitch + tap->column;
+        steps.source[t] =
+            (size_t)tap->map * p->map_bytes + (size_t)(pixel * p->lanes) * CPU_AMX_ROW;
+        steps.weights[t] = (size_t)tap->weights * cpu_amx_factor(p->parts);
+    }
+    return steps;
+}
+
+/* The sums of two tiles of items, over `count` pairs of groups. */
+static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_plan *p, int parts,
+                                                           const struct steps *steps, unsigned taps,
+                                                           size_t count, const char *source,
+                                                           const char *weights)
+{
+    cpu_amx_clear();
+    for (size_t i = 0; i < count; i++) {
+        for (unsigned left = taps; left; left &= left - 1) {
+            int t = __builtin_ctz(left);
+            cpu_amx_multiply(parts, source + steps->source[t], p->part_bytes,
+                             weights + steps->weights[t]);
+        }
+        source += p->pair_bytes;
+        weights += p->area * cpu_amx_factor(parts);
+    }
+}
+
+/* Sixteen sums of a group of results. */
+static inline void put_sums(const struct cpu_finish *finish, const float *sums, const size_t *to,
+                            size_t plane, size_t group)
+{
+    cpu_v16 bias = cpu_finish_bias(finish, group * DN_BLOCK);
+    for (size_t i = 0; i < CPU_AMX_SIDE; i++) {
+        if (to[i] == CPU_AMX_NOWHERE)
+            continue;
+        cpu_v16 v = cpu_load(sums + i * CPU_AMX_SIDE) + bias;
+        size_t at = to[i] + group * plane;
+        cpu_finish_sums(finish, &v, &at, 1);
+    }
+}
+
+/* The results of a block for a pair of groups, of which there may be one only. */
+static void put_block(const struct cpu_amx_plan *p, const struct cpu_amx_block *block,
+                      const float *sums, size_t group, const struct cpu_finish *finish)
+{
+    for (size_t n = 0; n < PAIR * PAIR; n++)
+        if (group + n % PAIR < cpu_groups(p->to))
+            put_sums(finish, sums + n * CPU_AMX_SUM, block->to + n / PAIR * CPU_AMX_SIDE,
+                     p->to->plane, group + n % PAIR);
+}
+
+/* Blocks of a phase of a chunk, and the sums of all results that are kept between runs. */
+struct blocks {
+    struct cpu_amx_block *at;
+    size_t count;
+    float *kept;
+};
+
+/* A run of inputs, from `first` to `end`. */
+static void run_phase(const struct cpu_amx_plan *p, int phase, const char *weights,
+                      const char *source, const struct blocks *blocks, size_t first, size_t end,
+                      const struct cpu_finish *finish)
+{
+    struct steps steps = steps_of(p, &p->phase[phase]);
+    float sums[CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
+    size_t each = p->area * cpu_amx_factor(p->parts), count = end - first;
+    weights += first * each;
+    for (size_t o = 0; o < cpu_groups(p->to); o += PAIR, weights += p->pairs * each)
+        for (size_t b = 0; b < blocks->count; b++) {
+            const struct cpu_amx_block *block = &blocks->at[b];
+            const char *at = source + block->index * CPU_AMX_BLOCK * CPU_AMX_ROW;
+            if (p->parts == 3)
+                multiply(p, 3, &steps, block->taps, count, at, weights);
+            else if (p->parts == 2)
+                multiply(p, 2, &steps, block->taps, count, at, weights);
+            else
+                multiply(p, 1, &steps, block->taps, count, at, weights);
+            cpu_amx_store(sums);
+            float *whole = sums;
+            if (count < p->pairs) {
+                cpu_amx_add(whole = kept, sums, CPU_AMX_SUMS, first > 0);
+                kept += CPU_AMX_SUMS;
+            }
+            if (end == p->pairs)
+                put_block(p, block, whole, o, finish);
+        }
+}
+
+static void run_chunk(const struct cpu_amx_plan *p, struct cpu_amx_place place, const char *weights,
+                      char *memory, const struct cpu_finish *finish)
+{
+    struct blocks blocks[CPU_AMX_MOST_PHASES];
+    char *source = memory;
+    memory += source_bytes(p);
+    for (int k = 0; k < p->phases; k++, memory += kept_bytes(p))
+        blocks[k].kept = (float *)memory;
+    for (int k = 0; k < p->phases; k++, memory += p->blocks * sizeof(struct cpu_amx_block)) {
+        blocks[k].at = (struct cpu_amx_block *)memory;
+        blocks[k].count = cpu_amx_find_blocks(p, k, place, blocks[k].at);
+    }
+    for (size_t first = 0; first < p->pairs; first += p->run) {
+        size_t end = first + p->run < p->pairs ? first + p->run : p->pairs;
+        for (size_t i = first; i < end; i++)
+            for (int map = 0; map < p->maps; map++)
+                split_map(p, place, i, map,
+                          source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
+        for (int k = 0; k < p->phases; k++)
+            run_phase(p, k, weights, source, &blocks[k], first, end, finish);
+    }
+}
+
+void cpu_amx_conv(const ps_node *node, enum dn_pass pass, const float *parts, const ps_act *from,
+                  const ps_act *to, const struct cpu_finish *finish, float *work)
+{
+    struct cpu_amx_plan p = cpu_amx_plan_of(node, pass, from, to, omp_get_max_threads());
+    struct cpu_finish end = *finish;
+    end.stream = !end.added && to->count >= LARGE_RESULT;
+#pragma omp parallel
+    {
+        char *own = (char *)work + (size_t)omp_get_thread_num() * thread_bytes(&p);
+        cpu_amx_begin();
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < p.chunks; i++)
+            run_chunk(&p, cpu_amx_place_of(&p, i), (const char *)parts, own, &end);
+        cpu_amx_end();
+        cpu_stream_end();
+    }
+}
+
+#else
+
+bool cpu_amx_conv_suits(const ps_node *node, enum dn_pass pass)
+{
+    (void)node, (void)pass;
+    return false;
+}
+
+bool cpu_amx_conv_likes(const ps_node *node, enum dn_pass pass)
+{
+    (void)node, (void)pass;
+    return false;
+}
+
+size_t cpu_amx_conv_weights(const ps_node *node)
+{
+    (void)node;
+    return 0;
+}
+
+void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, float *parts)
+{
+    (void)node, (void)pass, (void)tiles, (void)parts;
+}
+
+size_t cpu_amx_conv_work(const ps_node *node, enum dn_pass pass, int threads)
+{
+    (void)node, (void)pass, (void)threads;
+    return 0;
+}
+
+void cpu_amx_conv(const ps_node *node, enum dn_pass pass, const float *parts, const ps_act *from,
+                  const ps_act *to, const struct cpu_finish *finish, float *work)
+{
+    (void)node, (void)pass, (void)parts, (void)from, (void)to, (void)finish, (void)work;
+}
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * Convolutions of 1 x 1 to 3 x 3 on the matrix unit, forward and by data (amx.h, amx_plan.h), with
+ * as many parts of a float32 as the node says.
+ */
+#ifndef PS_CPU_AMX_CONV_H
+#define PS_CPU_AMX_CONV_H
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/finish.h"
+
+bool cpu_amx_conv_suits(const ps_node *node, enum dn_pass pass);
+/* Is it faster than pointwise.h or winograd.h, where they suit? (Measured on Emerald Rapids.) */
+bool cpu_amx_conv_likes(const ps_node *node, enum dn_pass pass);
+/* Floats that the weights take in parts. */
+size_t cpu_amx_conv_weights(const ps_node *node);
+/* From tiles: DN_TILES_OI_IO forward, by data DN_TILES_IO_OI or, beyond 1 x 1,
+ * DN_TILES_IO_OI_TURNED. */
+void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, float *parts);
+/* Floats of the work buffer. */
+size_t cpu_amx_conv_work(const ps_node *node, enum dn_pass pass, int threads);
+
+/* From x to y, or from dy to dx; weights in parts. */
+void cpu_amx_conv(const ps_node *node, enum dn_pass pass, const float *parts, const ps_act *from,
+                  const ps_act *to, const struct cpu_finish *finish, float *work);
+
+#endif

@@ -1,0 +1,235 @@
+#include "kernels/cpu/amx_plan.h"
+
+#ifdef CPU_AMX
+
+#include <string.h>
+
+/* Bytes that stay in the second cache, and of weights that do not. */
+enum { SOURCE_ROOM = 800 * 1024, SUMS_ROOM = 1024 * 1024, FAR_WEIGHTS = 512 * 1024 };
+enum { SMALL_MAP = 64 };
+
+static int floor_of(int a, int b)
+{
+    return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int share(int n, int parts)
+{
+    return (n + parts - 1) / parts;
+}
+
+/* Which row of which map element k of the kernel needs; false: none. */
+static bool find_tap(const struct ps_op_desc *d, bool data, int remainder, int k, int *map,
+                     int *offset)
+{
+    int at = data ? remainder + d->pad - k : k - d->pad;
+    *offset = floor_of(at, d->stride);
+    *map = at - *offset * d->stride;
+    return !data || *map == 0;
+}
+
+static void find_taps(struct cpu_amx_plan *p, const struct ps_op_desc *d, bool data, int row,
+                      int column)
+{
+    struct ps_shape to = p->to->shape;
+    struct cpu_amx_phase *phase = &p->phase[p->phases++];
+    *phase = (struct cpu_amx_phase){.row = row,
+                                    .column = column,
+                                    .height = cpu_amx_side(to.h, row, p->to_step),
+                                    .width = cpu_amx_side(to.w, column, p->to_step)};
+    for (int k = 0; k < d->kernel * d->kernel; k++) {
+        int i, j;
+        struct cpu_amx_tap tap = {.weights = data ? d->kernel * d->kernel - 1 - k : k};
+        if (!find_tap(d, data, row, k / d->kernel, &i, &tap.row) ||
+            !find_tap(d, data, column, k % d->kernel, &j, &tap.column))
+            continue;
+        tap.map = data ? 0 : i * d->stride + j;
+        p->maps = larger(p->maps, tap.map + 1);
+        p->top = larger(p->top, -tap.row);
+        p->bottom = larger(p->bottom, tap.row);
+        p->left = larger(p->left, -tap.column);
+        p->right = larger(p->right, tap.column);
+        phase->tap[phase->count++] = tap;
+    }
+    p->height = larger(p->height, phase->height);
+    p->width = larger(p->width, phase->width);
+}
+
+/* The sizes that follow from lanes, images and rows. */
+static void find_sizes(struct cpu_amx_plan *p)
+{
+    size_t lanes = (size_t)p->lanes, slots = (size_t)p->images * p->slot;
+    size_t rows = (size_t)(p->top + p->bottom) + slots;
+    p->blocks = cpu_amx_ceil(slots * p->pitch * lanes, CPU_AMX_BLOCK);
+    p->items = ((size_t)(p->left + p->right) + rows * p->pitch) * lanes + CPU_AMX_BLOCK;
+    p->part_bytes = p->items * CPU_AMX_ROW;
+    p->map_bytes = p->part_bytes * (size_t)p->parts;
+    p->pair_bytes = p->map_bytes * (size_t)p->maps;
+    p->bands = (size_t)share(p->height, p->rows);
+    p->chunks = (size_t)share(p->from->shape.n, p->images * p->lanes) * p->bands;
+}
+
+/*
+ * Nanoseconds, about: a product of tiles, two by two, takes 20 with its factors in the second
+ * cache. Weights that do not stay there come again for each chunk (70 a tile), sums that are kept
+ * between runs come and go (270), and an item is split in 20.
+ */
+static double estimate(const struct cpu_amx_plan *p, int threads)
+{
+    size_t outputs = cpu_amx_pairs(p->to), factor = cpu_amx_factor(p->parts);
+    double blocks = (double)p->blocks, each = 0, step = 10.0 * p->parts * (p->parts + 1);
+    if (outputs * p->pairs * p->area * factor > FAR_WEIGHTS)
+        step += 140.0 * p->parts / blocks;
+    for (int k = 0; k < p->phases; k++)
+        each +=
+            blocks * (p->phase[k].count * step + (p->run < p->pairs ? 270.0 / (double)p->run : 0));
+    each = each * (double)outputs + (double)p->items * p->maps * 20;
+    return each * (double)(p->pairs * cpu_amx_ceil(p->chunks, (size_t)threads));
+}
+
+/* What a thread keeps at once: the source of a run, the sums between runs. */
+static bool fits(const struct cpu_amx_plan *p)
+{
+    size_t sums = cpu_amx_pairs(p->to) * (size_t)p->phases * p->blocks * CPU_AMX_SUMS;
+    return p->run * p->pair_bytes <= SOURCE_ROOM &&
+           (p->run == p->pairs || sums * sizeof(float) <= SUMS_ROOM);
+}
+
+/* Takes a chunk of `images`, or of `rows` of one, if it is the best so far. */
+static void try_chunk(struct cpu_amx_plan p, int images, int rows, int threads,
+                      struct cpu_amx_plan *best, double *least)
+{
+    p.images = images;
+    p.rows = p.slot = rows;
+    if (images > 1)
+        p.slot = larger(p.height + p.bottom, share(p.from->shape.h, p.from_step) + p.top);
+    find_sizes(&p);
+    bool last = p.run == 1 && rows == 1 && !best->run;
+    double time = estimate(&p, threads);
+    if ((fits(&p) || last) && (!best->run || time < *least)) {
+        *best = p;
+        *least = time;
+    }
+}
+
+/* The plan of least time, over how much of the source makes a chunk; if nothing fits, the least. */
+static struct cpu_amx_plan best_chunk(struct cpu_amx_plan p, int threads)
+{
+    struct cpu_amx_plan best = {.run = 0};
+    double least = 0;
+    int images = share(p.from->shape.n, p.lanes);
+    for (p.run = p.pairs;; p.run = (p.run + 1) / 2) {
+        for (int n = 1, size = 0; size != 1; n++)
+            if (share(images, n) != size)
+                try_chunk(p, size = share(images, n), p.height, threads, &best, &least);
+        for (int n = 2, rows = p.height; rows > 1; n++)
+            if (share(p.height, n) != rows)
+                try_chunk(p, 1, rows = share(p.height, n), threads, &best, &least);
+        if (p.run == 1)
+            return best;
+    }
+}
+
+struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum dn_pass pass, const ps_act *from,
+                                    const ps_act *to, int threads)
+{
+    const struct ps_op_desc *d = &node->desc;
+    bool data = pass == DN_DATA;
+    struct cpu_amx_plan p = {.from = from,
+                             .to = to,
+                             .parts = node->amx_parts,
+                             .from_step = data ? 1 : d->stride,
+                             .to_step = data ? d->stride : 1,
+                             .area = (size_t)(d->kernel * d->kernel),
+                             .pairs = cpu_amx_pairs(from),
+                             .lanes = 1};
+    for (int i = 0; i < p.to_step * p.to_step; i++)
+        find_taps(&p, d, data, i / p.to_step, i % p.to_step);
+    if (d->kernel > 1 && p.height * p.width <= SMALL_MAP && from->shape.n % CPU_AMX_SIDE == 0)
+        p.lanes = from->shape.n % CPU_AMX_BLOCK == 0 ? CPU_AMX_BLOCK : CPU_AMX_SIDE;
+    p.pitch = larger(p.width + p.right, share(from->shape.w, p.from_step) + p.left);
+    return best_chunk(p, threads);
+}
+
+struct cpu_amx_place cpu_amx_place_of(const struct cpu_amx_plan *p, size_t chunk)
+{
+    return (struct cpu_amx_place){(int)(chunk / p->bands) * p->images * p->lanes,
+                                  (int)(chunk % p->bands) * p->rows};
+}
+
+/* Taps of a pixel that meet their map. */
+static unsigned meeting(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase, int row,
+                        int column)
+{
+    unsigned taps = 0;
+    for (int t = 0; t < phase->count; t++) {
+        const struct cpu_amx_tap *tap = &phase->tap[t];
+        int i = row + tap->row, j = column + tap->column;
+        if (i >= 0 && i < cpu_amx_side(p->from->shape.h, tap->map / p->from_step, p->from_step) &&
+            j >= 0 && j < cpu_amx_side(p->from->shape.w, tap->map % p->from_step, p->from_step))
+            taps |= 1U << t;
+    }
+    return taps;
+}
+
+/* A pixel of a phase, of all lanes from `image` on, the item-th of a chunk. */
+static void put_pixel(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase, int image,
+                      int row, int column, size_t item, struct cpu_amx_block *blocks)
+{
+    const ps_act *to = p->to;
+    unsigned taps = p->lanes > 1 ? meeting(p, phase, row, column) : (1U << phase->count) - 1;
+    size_t pixel = (size_t)(phase->row + row * p->to_step) * (size_t)to->shape.w +
+                   (size_t)(phase->column + column * p->to_step);
+    size_t lanes = (size_t)smaller(p->lanes, to->shape.n - image);
+    for (size_t lane = 0; lane < lanes; lane++, item++) {
+        struct cpu_amx_block *block = &blocks[item / CPU_AMX_BLOCK];
+        block->taps |= taps;
+        block->to[item % CPU_AMX_BLOCK] =
+            ((size_t)image + lane) * cpu_groups(to) * to->plane + pixel * DN_BLOCK;
+    }
+}
+
+static bool has_results(const struct cpu_amx_block *block)
+{
+    for (size_t i = 0; i < CPU_AMX_BLOCK; i++)
+        if (block->to[i] != CPU_AMX_NOWHERE)
+            return true;
+    return false;
+}
+
+size_t cpu_amx_find_blocks(const struct cpu_amx_plan *p, int phase, struct cpu_amx_place first,
+                           struct cpu_amx_block *blocks)
+{
+    const struct cpu_amx_phase *of = &p->phase[phase];
+    int rows = smaller(p->rows, of->height - first.row);
+    int images = smaller(p->images, share(p->to->shape.n - first.image, p->lanes));
+    size_t used = 0;
+    for (size_t i = 0; i < p->blocks; i++) {
+        blocks[i].taps = 0;
+        memset(blocks[i].to, 0xff, sizeof blocks[i].to);
+    }
+    for (int image = 0; image < images; image++)
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < of->width; j++)
+                put_pixel(p, of, first.image + image * p->lanes, first.row + i, j,
+                          (size_t)((image * p->slot + i) * p->pitch + j) * (size_t)p->lanes,
+                          blocks);
+    for (size_t i = 0; i < p->blocks; i++)
+        if (has_results(&blocks[i])) {
+            blocks[used] = blocks[i];
+            blocks[used++].index = i;
+        }
+    return used;
+}
+
+#endif

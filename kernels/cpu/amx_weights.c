@@ -1,0 +1,419 @@
+#include "kernels/cpu/amx_weights.h"
+#include "kernels/cpu/amx.h"
+
+#ifdef CPU_AMX
+
+#include <string.h>
+
+enum { PAIR = CPU_AMX_PAIR, BLOCK = CPU_AMX_BLOCK };
+/* Bytes of inputs that stay in the second cache; steps between visits of a sum. */
+enum { ROOM = 700 * 1024, FEW_STEPS = 16, MANY_STEPS = 64 };
+
+/*
+ * The maps in steps of 32 pixels: a pixel of `lanes` images, or, where lanes is 1, rows of one step
+ * each of pixels one after the other.
+ */
+struct plan {
+    const ps_act *x, *dy;
+    int parts;
+    size_t step_bytes; /* of a pair of groups */
+    int kernel, stride, pad, pixel_stride;
+    int lanes, images;                /* images, in groups of lanes */
+    int in_height, in_width;          /* steps */
+    int out_height, out_width;        /* steps */
+    int rows, in_rows;                /* of a chunk: of outputs; of inputs that it meets */
+    size_t inputs, outputs;           /* pairs of groups */
+    size_t tasks_down, tasks_across;  /* shares of inputs, of outputs */
+    size_t task_inputs, task_outputs; /* pairs of a task, at most */
+    size_t run;                       /* pairs of inputs at a time */
+};
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static size_t pairs_of(const ps_act *act)
+{
+    return cpu_amx_ceil(cpu_groups(act), PAIR);
+}
+
+/* Threads share the side with more pairs, and the other where that is not enough. */
+static void find_tasks(struct plan *p, size_t threads)
+{
+    bool down = p->inputs >= p->outputs;
+    size_t many = down ? p->inputs : p->outputs, few = down ? p->outputs : p->inputs;
+    size_t of_many = threads < many ? threads : many, of_few = cpu_amx_ceil(threads, of_many);
+    of_few = of_few < few ? of_few : few;
+    p->tasks_down = down ? of_many : of_few;
+    p->tasks_across = down ? of_few : of_many;
+    p->task_inputs = cpu_amx_ceil(p->inputs, p->tasks_down);
+    p->task_outputs = cpu_amx_ceil(p->outputs, p->tasks_across);
+}
+
+static struct plan plan_of(const ps_node *node, int threads)
+{
+    const struct ps_op_desc *d = &node->desc;
+    const ps_act *x = node->in[0], *dy = node->dout;
+    struct ps_shape in = x->shape, out = node->out->shape;
+    struct plan p = {.x = x,
+                     .dy = dy,
+                     .parts = node->amx_parts,
+                     .step_bytes = cpu_amx_factor(node->amx_parts),
+                     .kernel = d->kernel,
+                     .stride = d->stride,
+                     .pad = d->pad,
+                     .pixel_stride = d->stride,
+                     .lanes = BLOCK,
+                     .images = (int)cpu_amx_ceil((size_t)in.n, BLOCK),
+                     .in_height = in.h,
+                     .in_width = in.w,
+                     .out_height = out.h,
+                     .out_width = out.w,
+                     .inputs = pairs_of(x),
+                     .outputs = pairs_of(node->out)};
+    int most = MANY_STEPS;
+    if (d->kernel == 1) {
+        p.stride = p.images = p.lanes = p.in_width = p.out_width = 1;
+        p.in_height = p.out_height = (int)cpu_amx_ceil((size_t)out.n * out.h * out.w, BLOCK);
+        most = FEW_STEPS;
+    }
+    find_tasks(&p, (size_t)threads);
+    size_t row = (size_t)p.in_width * p.step_bytes;
+    p.rows = smaller(p.out_height, larger(1, most / p.out_width));
+    while (p.rows > 1 && ((size_t)(p.rows - 1) * p.stride + p.kernel) * row > ROOM)
+        p.rows--;
+    p.in_rows = (p.rows - 1) * p.stride + p.kernel;
+    size_t fit = ROOM / ((size_t)p.in_rows * row);
+    p.run = fit < 1               ? 1
+            : fit < p.task_inputs ? cpu_amx_ceil(p.task_inputs, cpu_amx_ceil(p.task_inputs, fit))
+                                  : p.task_inputs;
+    return p;
+}
+
+bool cpu_amx_weights_suits(const ps_node *node)
+{
+    enum { MOST_KERNEL = 3 };
+    const struct ps_op_desc *d = &node->desc;
+    int images = node->in[0]->shape.n;
+    return node->amx_parts && node->mode == PS_TRAIN && d->kernel <= MOST_KERNEL &&
+           node->in[0]->block == DN_BLOCK && node->out->block == DN_BLOCK &&
+           (d->kernel == 1 ? d->pad == 0
+                           : images * 4 >= (int)cpu_amx_ceil((size_t)images, BLOCK) * BLOCK * 3);
+}
+
+bool cpu_amx_weights_likes(const ps_node *node)
+{
+    enum { FEW_PIXELS = 36 };
+    return node->amx_parts < CPU_AMX_PARTS ||
+           (node->desc.kernel > 1 && node->out->shape.h * node->out->shape.w <= FEW_PIXELS);
+}
+
+static size_t source_bytes(const struct plan *p)
+{
+    return p->run * (size_t)(p->in_rows * p->in_width) * p->step_bytes;
+}
+
+static size_t task_bytes(const struct plan *p)
+{
+    return source_bytes(p) + p->task_outputs * (size_t)(p->rows * p->out_width) * p->step_bytes;
+}
+
+size_t cpu_amx_weights_work(const ps_node *node, int threads)
+{
+    ps_node with = *node;
+    with.dout = node->out;
+    struct plan p = plan_of(&with, threads);
+    return p.tasks_down * p.tasks_across * task_bytes(&p) / sizeof(float);
+}
+
+/* Where the pixels of a step begin in the first group, and how far it is to those of a later step.
+ */
+struct step {
+    size_t at[BLOCK];
+    size_t count, ahead;
+};
+
+/* Pixels one after the other, of the output; those of the input are `stride` times as far. */
+static struct step step_of_row(const struct plan *p, const ps_act *act, size_t first)
+{
+    struct ps_shape out = p->dy->shape;
+    size_t stride = act == p->x ? (size_t)p->pixel_stride : 1, map = (size_t)(out.h * out.w);
+    size_t image = first / map, row = first % map / out.w, column = first % out.w;
+    struct step step = {.ahead = BLOCK * stride * DN_BLOCK};
+    for (; step.count < BLOCK && image < (size_t)out.n; step.count++) {
+        step.at[step.count] = image * cpu_groups(act) * act->plane +
+                              (row * act->shape.w + column) * stride * DN_BLOCK;
+        column = column + 1 < (size_t)out.w ? column + 1 : 0;
+        row = column ? row : row + 1 < (size_t)out.h ? row + 1 : 0;
+        image += !row && !column;
+    }
+    return step;
+}
+
+/* A pixel of a group of images. */
+static struct step step_of_images(const struct plan *p, const ps_act *act, int group, int row,
+                                  int column)
+{
+    enum { AHEAD = 4 };
+    int first = group * p->lanes;
+    struct step step = {.count = (size_t)smaller(p->lanes, act->shape.n - first),
+                        .ahead = AHEAD * DN_BLOCK};
+    for (size_t i = 0; i < step.count; i++)
+        step.at[i] = ((size_t)first + i) * cpu_groups(act) * act->plane +
+                     ((size_t)row * act->shape.w + (size_t)column) * DN_BLOCK;
+    return step;
+}
+
+static struct step step_of(const struct plan *p, const ps_act *act, int group, int row, int column)
+{
+    return p->lanes == 1 ? step_of_row(p, act, (size_t)row * BLOCK)
+                         : step_of_images(p, act, group, row, column);
+}
+
+static inline cpu_v16 pixel(const float *plane, const struct step *step, size_t i)
+{
+    if (i >= step->count)
+        return (cpu_v16){0};
+    _mm_prefetch(plane + step->at[i] + step->ahead, _MM_HINT_T1);
+    return cpu_load(plane + step->at[i]);
+}
+
+/* A group of a step in parts, PAIR tiles apart: rows are pairs of pixels, or, turned, channels.
+ * Returns the sum of the pixels. */
+static inline __attribute__((always_inline)) cpu_v16
+split_group(const float *plane, const struct step *step, int parts, bool turned, char *to)
+{
+    cpu_v16 rows[CPU_AMX_PARTS][CPU_AMX_SIDE], sum = {0};
+    for (size_t i = 0; i < CPU_AMX_SIDE; i++) {
+        cpu_lanes part[CPU_AMX_PARTS];
+        cpu_v16 a = pixel(plane, step, 2 * i), b = pixel(plane, step, 2 * i + 1);
+        cpu_amx_split(a, b, parts, part);
+        sum += a + b;
+#pragma GCC unroll 3
+        for (int k = 0; k < parts; k++)
+            rows[k][i] = (cpu_v16)part[k];
+    }
+#pragma GCC unroll 3
+    for (int k = 0; k < parts; k++, to += PAIR * CPU_AMX_TILE) {
+        if (turned)
+            cpu_transpose(rows[k]);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < CPU_AMX_SIDE; i++)
+            cpu_store((float *)(to + i * CPU_AMX_ROW), rows[k][i]);
+    }
+    return sum;
+}
+
+/* A step of a pair of groups of x, turned, or of dy, whose sums are added to dbias unless NULL. */
+static inline __attribute__((always_inline)) void split_pair(const ps_act *act,
+                                                             const struct step *step, int parts,
+                                                             bool turned, size_t pair, float *dbias,
+                                                             char *to)
+{
+    for (size_t g = pair * PAIR; g < (pair + 1) * PAIR; g++, to += CPU_AMX_TILE) {
+        if (g >= cpu_groups(act)) {
+            for (int k = 0; k < parts; k++)
+                memset(to + (size_t)k * PAIR * CPU_AMX_TILE, 0, CPU_AMX_TILE);
+            continue;
+        }
+        cpu_v16 sum = split_group(act->data + g * act->plane, step, parts, turned, to);
+        if (dbias)
+            cpu_store(dbias + g * DN_BLOCK, cpu_load(dbias + g * DN_BLOCK) + sum);
+    }
+}
+
+static void split_inputs(const struct plan *p, const struct step *step, size_t pair, char *to)
+{
+    if (p->parts == 3)
+        split_pair(p->x, step, 3, true, pair, NULL, to);
+    else if (p->parts == 2)
+        split_pair(p->x, step, 2, true, pair, NULL, to);
+    else
+        split_pair(p->x, step, 1, true, pair, NULL, to);
+}
+
+static void split_outputs(const struct plan *p, const struct step *step, size_t pair, float *dbias,
+                          char *to)
+{
+    if (p->parts == 3)
+        split_pair(p->dy, step, 3, false, pair, dbias, to);
+    else if (p->parts == 2)
+        split_pair(p->dy, step, 2, false, pair, dbias, to);
+    else
+        split_pair(p->dy, step, 1, false, pair, dbias, to);
+}
+
+/* Pairs of inputs and of outputs, of which a thread makes the weights. */
+struct task {
+    size_t input, inputs, output, outputs;
+    char *x, *dy; /* (pairs, rows in a ring, columns) steps; (pairs, rows, columns) */
+    float *dweight, *dbias;
+};
+
+static char *input_at(const struct plan *p, const struct task *task, size_t pair, int row)
+{
+    size_t index = pair * (size_t)p->in_rows + (size_t)(row % p->in_rows);
+    return task->x + index * (size_t)p->in_width * p->step_bytes;
+}
+
+static char *output_at(const struct plan *p, const struct task *task, size_t pair, int row)
+{
+    size_t index = pair * (size_t)p->rows + (size_t)row;
+    return task->dy + index * (size_t)p->out_width * p->step_bytes;
+}
+
+/* Rows of the input from `first` to `end`. */
+static void gather_inputs(const struct plan *p, const struct task *task, int group, int first,
+                          int end)
+{
+    for (int i = first; i < end; i++)
+        for (int j = 0; j < p->in_width; j++) {
+            struct step step = step_of(p, p->x, group, i, j);
+            for (size_t k = 0; k < task->inputs; k++)
+                split_inputs(p, &step, task->input + k,
+                             input_at(p, task, k, i) + (size_t)j * p->step_bytes);
+        }
+}
+
+static void gather_outputs(const struct plan *p, const struct task *task, int group, int first,
+                           int end)
+{
+    for (int i = first; i < end; i++)
+        for (int j = 0; j < p->out_width; j++) {
+            struct step step = step_of(p, p->dy, group, i, j);
+            for (size_t k = 0; k < task->outputs; k++)
+                split_outputs(p, &step, task->output + k, task->dbias,
+                              output_at(p, task, k, i - first) + (size_t)j * p->step_bytes);
+        }
+}
+
+/* The products of rows from `first` to `end` of the outputs, for an element (i, j) of the kernel.
+ */
+static inline __attribute__((always_inline)) void add_steps(const struct plan *p, int parts,
+                                                            const struct task *task, size_t input,
+                                                            size_t output, int i, int j, int first,
+                                                            int end)
+{
+    int from = 0, to = p->out_width, shift = j - p->pad;
+    while (from < to && from * p->stride + shift < 0)
+        from++;
+    while (to > from && (to - 1) * p->stride + shift >= p->in_width)
+        to--;
+    for (int row = first; row < end; row++) {
+        int meets = row * p->stride + i - p->pad;
+        if (meets < 0 || meets >= p->in_height)
+            continue;
+        const char *a =
+            input_at(p, task, input, meets) + (size_t)(from * p->stride + shift) * p->step_bytes;
+        const char *b = output_at(p, task, output, row - first) + (size_t)from * p->step_bytes;
+        for (int c = from; c < to; c++, a += (size_t)p->stride * p->step_bytes, b += p->step_bytes)
+            cpu_amx_multiply(parts, a, PAIR * CPU_AMX_TILE, b);
+    }
+}
+
+/* Adds a chunk to the weights of a task; the first begins them. */
+static void add_chunk(const struct plan *p, const struct task *task, int first, int end, bool begin)
+{
+    size_t inputs = cpu_groups(p->x), outputs = cpu_groups(p->dy);
+    size_t area = (size_t)(p->kernel * p->kernel);
+    float sums[CPU_AMX_SUMS] __attribute__((aligned(64)));
+    for (size_t o = 0; o < task->outputs; o++)
+        for (size_t i = 0; i < task->inputs; i++)
+            for (int k = 0; k < p->kernel * p->kernel; k++) {
+                int row = k / p->kernel, column = k % p->kernel;
+                cpu_amx_clear();
+                if (p->parts == 3)
+                    add_steps(p, 3, task, i, o, row, column, first, end);
+                else if (p->parts == 2)
+                    add_steps(p, 2, task, i, o, row, column, first, end);
+                else
+                    add_steps(p, 1, task, i, o, row, column, first, end);
+                cpu_amx_store(sums);
+                for (size_t n = 0; n < PAIR * PAIR; n++) {
+                    size_t input = (task->input + i) * PAIR + n / PAIR,
+                           output = (task->output + o) * PAIR + n % PAIR;
+                    float *tile = task->dweight +
+                                  ((output * inputs + input) * area + (size_t)k) * CPU_AMX_SUM;
+                    if (input < inputs && output < outputs)
+                        cpu_amx_add(tile, sums + n * CPU_AMX_SUM, CPU_AMX_SUM, !begin);
+                }
+            }
+}
+
+/* All pixels for a run of inputs. */
+static void run_task(const struct plan *p, const struct task *task)
+{
+    bool begin = true;
+    for (int group = 0; group < p->images; group++)
+        for (int first = 0, have = 0; first < p->out_height; first += p->rows) {
+            int end = smaller(first + p->rows, p->out_height);
+            int from = larger(have, first * p->stride - p->pad);
+            have = smaller((end - 1) * p->stride - p->pad + p->kernel, p->in_height);
+            gather_inputs(p, task, group, from, have);
+            gather_outputs(p, task, group, first, end);
+            add_chunk(p, task, first, end, begin);
+            begin = false;
+        }
+}
+
+void cpu_amx_weights(const ps_node *node, float *dweight, float *dbias, float *work)
+{
+    struct plan p = plan_of(node, omp_get_max_threads());
+    if (dbias)
+        memset(dbias, 0, (size_t)node->out->shape.c * sizeof *dbias);
+#pragma omp parallel
+    {
+        cpu_amx_begin();
+#pragma omp for collapse(2) schedule(static)
+        for (size_t i = 0; i < p.tasks_down; i++)
+            for (size_t j = 0; j < p.tasks_across; j++) {
+                char *own = (char *)work + (i * p.tasks_across + j) * task_bytes(&p);
+                size_t end = p.inputs * (i + 1) / p.tasks_down;
+                struct task task = {.x = own,
+                                    .dy = own + source_bytes(&p),
+                                    .dweight = dweight,
+                                    .dbias = i ? NULL : dbias,
+                                    .output = p.outputs * j / p.tasks_across};
+                task.outputs = p.outputs * (j + 1) / p.tasks_across - task.output;
+                for (task.input = p.inputs * i / p.tasks_down; task.input < end;
+                     task.input += p.run, task.dbias = NULL) {
+                    task.inputs = end - task.input < p.run ? end - task.input : p.run;
+                    run_task(&p, &task);
+                }
+            }
+        cpu_amx_end();
+    }
+}
+
+#else
+
+bool cpu_amx_weights_suits(const ps_node *node)
+{
+    (void)node;
+    return false;
+}
+
+bool cpu_amx_weights_likes(const ps_node *node)
+{
+    (void)node;
+    return false;
+}
+
+size_t cpu_amx_weights_work(const ps_node *node, int threads)
+{
+    (void)node, (void)threads;
+    return 0;
+}
+
+void cpu_amx_weights(const ps_node *node, float *dweight, float *dbias, float *work)
+{
+    (void)node, (void)dweight, (void)dbias, (void)work;
+}
+
+#endif
