@@ -109,9 +109,10 @@ bool cpu_amx_weights_suits(const ps_node *node)
 
 bool cpu_amx_weights_likes(const ps_node *node)
 {
-    enum { FEW_PIXELS = 36 };
+    enum { FEW_PIXELS = 36, LARGE_MAP = 28 * 28 };
+    int map = node->out->shape.h * node->out->shape.w;
     return node->amx_parts < CPU_AMX_PARTS ||
-           (node->desc.kernel > 1 && node->out->shape.h * node->out->shape.w <= FEW_PIXELS);
+           map <= (node->desc.kernel > 1 ? FEW_PIXELS : LARGE_MAP);
 }
 
 static size_t source_bytes(const struct plan *p)

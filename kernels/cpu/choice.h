@@ -14,7 +14,11 @@
 /* Those of the folder's file; NULL with the error recorded. */
 struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder);
 
-/* Memory to time a pass on: what it reads and writes, of any content. */
+/* `count` numbers of no pattern (a processor is faster on zeros), to be freed; NULL with the error
+ * recorded. */
+float *cpu_trial_memory(struct cpu *cpu, size_t count);
+
+/* What a pass that is timed reads and writes. */
 struct cpu_trial_buffers {
     float *x, *y, *bias;
     float *added; /* of the result's size: residual, or what masks it; NULL without both */

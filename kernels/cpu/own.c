@@ -168,7 +168,7 @@ int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buf
     bool forward = trial->pass == DN_FORWARD;
     ps_act x = *node.in[0], y = *node.out;
     if (!trial->weights)
-        trial->weights = cpu_alloc(cpu, cpu_own_weights(&node, trial->way));
+        trial->weights = cpu_trial_memory(cpu, cpu_own_weights(&node, trial->way) / sizeof(float));
     if (!trial->weights)
         return -1;
     x.data = buffers->x;
