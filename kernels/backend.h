@@ -130,9 +130,9 @@ struct ps_update_desc {
  * float32 in all of them, and so are sums of products. */
 enum ps_precision {
     PS_PRECISION_FP32, /* strict */
-    PS_PRECISION_TF32, /* factors of products are rounded to 10 bits of mantissa */
-    PS_PRECISION_BF16, /* activations, their gradients and the weights of products have 16 bits */
-    PS_PRECISION_FP16, /* likewise; small gradients vanish unless the loss is scaled */
+    PS_PRECISION_TF32, /* factors of products are rounded, to 10 bits of mantissa at least */
+    PS_PRECISION_BF16, /* so are they to 8; activations and their gradients may have 16 bits */
+    PS_PRECISION_FP16, /* those have 16 bits; small ones vanish unless the loss is scaled */
 };
 #define PS_PRECISION_NAMES "fp32|tf32|bf16|fp16"
 

@@ -21,11 +21,26 @@ static void cpu_close(ps_backend *be)
     free(cpu);
 }
 
+/* Of a float32 on the matrix unit, 0 where there is none; -1: such a precision needs it, or a GPU.
+ */
+static int parts_of(enum ps_precision precision)
+{
+    static const int parts[] = {[PS_PRECISION_FP32] = CPU_AMX_PARTS,
+                                [PS_PRECISION_TF32] = 2,
+                                [PS_PRECISION_BF16] = 1,
+                                [PS_PRECISION_FP16] = -1};
+    if (cpu_amx_allowed())
+        return parts[precision];
+    return precision == PS_PRECISION_FP32 ? 0 : -1;
+}
+
 static ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size_t size)
 {
-    if (config->precision != PS_PRECISION_FP32) {
-        snprintf(message, size,
-                 "computes in float32 only (use --precision fp32, or a GPU by --device cuda)");
+    int parts = parts_of(config->precision);
+    if (parts < 0) {
+        snprintf(message, size, "%s (use --precision fp32, or a GPU by --device cuda)",
+                 config->precision == PS_PRECISION_FP16 ? "does not compute in float16"
+                                                        : "computes in float32 only, without AMX");
         return NULL;
     }
     struct cpu *cpu = calloc(1, sizeof *cpu);
@@ -35,7 +50,7 @@ static ps_backend *cpu_open(const struct ps_backend_config *config, char *messag
         return NULL;
     }
     cpu->base.ops = &ps_backend_cpu;
-    cpu->amx_parts = cpu_amx_allowed() ? CPU_AMX_PARTS : 0;
+    cpu->amx_parts = parts;
     cpu->threads = config->threads > 0 ? config->threads : omp_get_num_procs();
     omp_set_num_threads(cpu->threads);
     if (config->cache && !(cpu->choices = cpu_choices_open(cpu, config->cache))) {

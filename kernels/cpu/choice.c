@@ -317,8 +317,9 @@ struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder)
 {
     char path[4096], version[32];
     dn_version(version, sizeof version);
-    int length = snprintf(path, sizeof path, "%s/onednn-%s-%lx-%dt.tsv", folder, version,
-                          processor(), cpu->threads);
+    static const char *const precision[] = {"", "-bf16", "-tf32", ""};
+    int length = snprintf(path, sizeof path, "%s/onednn-%s-%lx-%dt%s.tsv", folder, version,
+                          processor(), cpu->threads, precision[cpu->amx_parts]);
     if (length < (int)sizeof path)
         return ps_choices_open(path, cpu->error, sizeof cpu->error);
     cpu_fail(cpu, "%s: too long a name", folder);

@@ -414,9 +414,9 @@ static void test_bad_folder(void **state)
                                              .cache = "/nonexistent/folder"};
     assert_null(ps_backend_cpu.open(&config, message, sizeof message));
     assert_non_null(strstr(message, "/nonexistent/folder"));
-    const struct ps_backend_config half = {.precision = PS_PRECISION_BF16};
+    const struct ps_backend_config half = {.precision = PS_PRECISION_FP16};
     assert_null(ps_backend_cpu.open(&half, message, sizeof message));
-    assert_non_null(strstr(message, "float32"));
+    assert_non_null(strstr(message, "--precision fp32"));
 }
 
 int main(void)

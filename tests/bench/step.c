@@ -1,7 +1,7 @@
 /*
  * Time of a training step (forward, Norm-SoftMax with Proxy Synthesis over 98 classes, backward,
  * Adam; frozen batch norm) or of inference, on synthetic images:
- *   step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] [THREADS]
+ *   step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] [THREADS] [PRECISION]
  * "checkpoint" trains with activation checkpointing. Prints the median step, images per second, and
  * where the time goes, operator by operator. CACHE is a folder for measured choices of
  * implementations ("" for none).
@@ -183,16 +183,23 @@ static long number(char **argv, int argc, int i, long otherwise)
     return argc > i ? strtol(argv[i], NULL, 10) : otherwise;
 }
 
+static enum ps_precision precision_of(const char *word)
+{
+    return strcmp(word, "tf32") == 0   ? PS_PRECISION_TF32
+           : strcmp(word, "bf16") == 0 ? PS_PRECISION_BF16
+                                       : PS_PRECISION_FP32;
+}
+
 int main(int argc, char **argv)
 {
     struct run run = {.spec = {.dim = 512, .size = (int)number(argv, argc, 2, 0)},
                       .batch = (size_t)number(argv, argc, 3, 0),
                       .steps = (int)number(argv, argc, 5, 10)};
-    struct ps_backend_config config = {.precision = PS_PRECISION_FP32,
+    struct ps_backend_config config = {.precision = precision_of(argc > 8 ? argv[8] : "fp32"),
                                        .threads = (int)number(argv, argc, 7, 0)};
     if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1) {
         fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] "
-                        "[THREADS]\n");
+                        "[THREADS] [PRECISION]\n");
         return 2;
     }
     run.checkpoint = strcmp(argv[4], "checkpoint") == 0;
