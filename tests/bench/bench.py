@@ -29,6 +29,7 @@ TUNED_PEER = {"OPENBLAS_CORETYPE": "SkylakeX", "MALLOC_MMAP_MAX_": "0",
               "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
 STEPS = [  # backbone, size, steps of a process
     ("resnet18", 64, 10), ("resnet18", 224, 4), ("bninception", 224, 3), ("resnet50", 224, 3)]
+PRECISIONS = ["fp32", "bf16"]
 OURS, OURS_TUNED, DEFAULT, BEST = "ours", "ours --tune", "peer", "peer tuned"
 
 
@@ -85,6 +86,7 @@ def row(component, unit, values, better="less", bound=None, **more):
         return other / ours if better == "less" else ours / other
     return {"component": component, "unit": unit, "values": values, "bound": bound,
             "ratio": ahead(values.get(DEFAULT)), "ratio_tuned": ahead(values.get(BEST)),
+            "fraction_of_library": ahead(more.get("library_bound")),
             "ratio_more": {name: ahead(faster(values[name], values[tuned(name)]))
                            for name in values if tuned(name) in values and name != DEFAULT},
             "fraction_of_bound": ahead(bound), **more}
@@ -100,16 +102,20 @@ def cpu_ratio(r, peer):
     return used[peer] / used[OURS_TUNED] if peer in used else None
 
 
-def bound_ms(report, batch, mode):
-    """Sum over the convolutions of the network of the best time each was measured at."""
+def bound_ms(report, batch, mode, precision, library):
+    """Sum over the convolutions of the network of the best time each was measured at, ours or
+    oneDNN's, or oneDNN's alone."""
     best = {}
-    for path in TUNED.glob("*.tsv"):
+    narrow = "-" + precision if precision != "fp32" else ""
+    for path in TUNED.glob(f"*t{narrow}.tsv"):
         for line in path.read_text().splitlines():
             found = re.match(r"(forward|data|weights)( inference)? n(\d+) (\S+ \S+ k\d+) "
-                             r".*\t([\d.]+) ms$", line)
+                             r".*\t([\d.]+) ms\toneDNN ([\d.]+) ms$", line)
             infer = mode == "infer"  # which takes a large batch in slices
             if found and bool(found[2]) == infer and (infer or int(found[3]) == batch):
-                key, ms = (found[1], found[4]), float(found[5]) * batch / int(found[3])
+                taken, others = float(found[5]), float(found[6])
+                ms = (others if library else min(taken, others)) * batch / int(found[3])
+                key = found[1], found[4]
                 best[key] = min(ms, best.get(key, ms))
     total = 0
     for a, b, k in re.findall(r"^ *\S+ +\S+ +\S+ +\d+ +\d+ +conv (\S+) -> (\S+) (k\d+):",
@@ -129,13 +135,13 @@ def torch_variants(peers, run):
                                                (tuned(peer), "tuned", TUNED_PEER))}
 
 
-def bench_step(name, size, steps, mode, batch, rounds, peers):
+def bench_step(name, size, steps, mode, precision, batch, rounds, peers):
     reports = {}
+    command = [BUILD / "tests/bench-step", name, size, batch, mode]
 
     def ours(cache):
         def run():
-            output, _, peak = execute([BUILD / "tests/bench-step", name, size, batch, mode, steps,
-                                       cache])
+            output, _, peak = execute([*command, steps, cache, 0, precision])
             reports[cache] = output
             first = float(re.search(r"first step ([\d.]+) s", output)[1])
             return {**step_times(output, peak), "first_step_s": first}
@@ -144,17 +150,18 @@ def bench_step(name, size, steps, mode, batch, rounds, peers):
     def peer(python, kind, environment):
         def run():
             output, _, peak = execute([python, PEER / "step.py", name, size, batch, mode, steps,
-                                       kind], environment)
+                                       kind, precision], environment)
             return step_times(output, peak)
         return run
     variants = {OURS: ours(""), OURS_TUNED: ours(TUNED), **torch_variants(peers, peer)}
-    execute([BUILD / "tests/bench-step", name, size, batch, mode, 1, TUNED])  # makes the choices
+    execute([*command, 1, TUNED, 0, precision])  # makes the choices
     result = take_turns(variants, rounds)
-    bound = bound_ms(reports[TUNED], batch, mode)
+    speed = {library: 1e3 * batch / bound_ms(reports[TUNED], batch, mode, precision, library)
+             for library in (True, False)}
     what = "training step" if mode == "train" else "inference"
-    return row(f"{name} {size} {what}, batch {batch}", "images/s",
+    return row(f"{name} {size} {what}, {precision}, batch {batch}", "images/s",
                {key: 1e3 * batch / value["ms"] for key, value in result.items()}, "more",
-               1e3 * batch / bound if bound else None,
+               speed[False], library_bound=speed[True],
                cpu_ms={key: value["cpu_ms"] for key, value in result.items()},
                megabytes={key: value["megabytes"] for key, value in result.items()},
                first_step_s=result[OURS_TUNED]["first_step_s"])
@@ -273,7 +280,8 @@ def print_table(report):
         print("left out:", reason)
     more = report["more_peers"]
     head = ["component", "unit", OURS, OURS_TUNED, DEFAULT, BEST, "ratio", "to tuned",
-            "by CPU time", "to tuned", "bound", "of bound", "MB ours", "MB peer"]
+            "by CPU time", "to tuned", "bound", "of bound", "oneDNN's", "of oneDNN's", "MB ours",
+            "MB peer"]
     for name in more:
         head += [name, tuned(name), "ratio", "by CPU time", "MB"]
     print("\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
@@ -284,6 +292,7 @@ def print_table(report):
         cells += [number(r["ratio"]), number(r["ratio_tuned"])]
         cells += [number(cpu_ratio(r, DEFAULT)), number(cpu_ratio(r, BEST))]
         cells += [number(r["bound"]), number(r["fraction_of_bound"])]
+        cells += [number(r.get("library_bound")), number(r["fraction_of_library"])]
         cells += [number(memory.get(OURS_TUNED, memory.get(OURS))), number(memory.get(DEFAULT))]
         for name in more:
             by_cpu = [ratio for ratio in (cpu_ratio(r, name), cpu_ratio(r, tuned(name))) if ratio]
@@ -329,9 +338,11 @@ def main():
         add("retrieval, large", lambda: [bench_retrieval(60502, 11316, 1, faiss)])
     add("start-up", lambda: bench_startup(3 * rounds, torch, faiss))
     for name, size, steps in STEPS[:1] if args.quick else STEPS:
-        for mode in ("train", "infer"):
-            add(f"{name} {size} {mode}",
-                lambda a=(name, size, steps, mode): [bench_step(*a, args.batch, rounds, peers)])
+        for precision in PRECISIONS:
+            for mode in ("train", "infer"):
+                case = name, size, steps, mode, precision
+                add(" ".join(map(str, case)),
+                    lambda a=case: [bench_step(*a, args.batch, rounds, peers)])
     if args.images:
         add("loader", lambda: bench_loader(args.images, pillow))
     else:

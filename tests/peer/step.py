@@ -1,8 +1,8 @@
 """Median time of a training step or of inference in PyTorch, as tests/bench/step.c measures ours.
 
-step.py BACKBONE SIZE BATCH train|infer STEPS default|tuned
+step.py BACKBONE SIZE BATCH train|infer STEPS default|tuned fp32|bf16
 "tuned" is the fastest, by a trial of each, of what PyTorch offers: channels-last memory or not and,
-for inference, a traced and frozen network, optimised for inference or not.
+for inference, a traced and frozen network, optimised for inference or not. bf16 is autocast.
 """
 import copy
 import os
@@ -15,26 +15,27 @@ from loss import synthesis_loss
 from networks import network
 
 warnings.simplefilter("ignore")  # of ways to tune that will go
-name, size, batch, mode, steps, kind = sys.argv[1:]
+name, size, batch, mode, steps, kind, precision = sys.argv[1:]
 size, batch, steps = int(size), int(batch), int(steps)
 torch.set_num_threads(len(os.sched_getaffinity(0)))  # Debian's takes one
 torch.manual_seed(1)
 plain = network(name, 512).eval()  # frozen batch norm; gamma and beta still train
 pixels = torch.randn(batch, 3, size, size)
+narrow = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 def inference(channels_last, frozen, optimised):
     net, images = copy.deepcopy(plain), pixels
     if channels_last:
         net, images = (v.to(memory_format=torch.channels_last) for v in (net, images))
-    with torch.no_grad():
+    with torch.no_grad(), narrow:
         if frozen:
             net = torch.jit.freeze(torch.jit.trace(net, images))
         if optimised:
             net = torch.jit.optimize_for_inference(net)
 
     def step():
-        with torch.no_grad():
+        with torch.no_grad(), narrow:
             net(images)
     return step
 
@@ -50,7 +51,9 @@ def training(channels_last):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        synthesis_loss(net(images), proxy, labels, 0.3).backward()
+        with narrow:
+            x = net(images)
+        synthesis_loss(x.float(), proxy, labels, 0.3).backward()
         optimizer.step()
     return step
 
