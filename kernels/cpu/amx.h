@@ -88,20 +88,25 @@ static inline __attribute__((always_inline)) void cpu_amx_split(cpu_v16 a, cpu_v
     }
 }
 
+/* How the tiles of a factor lie: bytes from part to part, tile to tile, row to row. */
+struct cpu_amx_steps {
+    size_t part, tile, row;
+};
+
 /*
- * Sums 0 to 3 += the products of two tiles a with two tiles b, which lie side by side; parts are
- * a_part bytes apart in a, two tiles in b. Sum 2 i + j is of a's i-th and b's j-th. Of three parts
- * six products are taken, of two h h, h m and m h, of one h h.
+ * Sums 0 to 3 += the products of two tiles a with two tiles b, whose parts are side by side. Sum
+ * 2 i + j is of a's i-th and b's j-th. Of three parts six products are taken, of two h h, h m and
+ * m h, of one h h.
  */
-static inline __attribute__((always_inline)) void cpu_amx_multiply(int parts, const char *a,
-                                                                   size_t a_part, const char *b)
+static inline __attribute__((always_inline)) void
+cpu_amx_multiply(int parts, const char *a, struct cpu_amx_steps step, const char *b)
 {
-#define CPU_AMX_LOAD_A(part)                                                                       \
-    _tile_loadd(4, a + (part)*a_part, CPU_AMX_ROW);                                                \
-    _tile_loadd(5, a + (part)*a_part + CPU_AMX_TILE, CPU_AMX_ROW)
-#define CPU_AMX_LOAD_B(part)                                                                       \
-    _tile_loadd(6, b + (part)*2 * CPU_AMX_TILE, CPU_AMX_ROW);                                      \
-    _tile_loadd(7, b + ((part)*2 + 1) * CPU_AMX_TILE, CPU_AMX_ROW)
+#define CPU_AMX_LOAD_A(i)                                                                          \
+    _tile_loadd(4, a + (i)*step.part, step.row);                                                   \
+    _tile_loadd(5, a + (i)*step.part + step.tile, step.row)
+#define CPU_AMX_LOAD_B(i)                                                                          \
+    _tile_loadd(6, b + (i)*2 * CPU_AMX_TILE, CPU_AMX_ROW);                                         \
+    _tile_loadd(7, b + ((i)*2 + 1) * CPU_AMX_TILE, CPU_AMX_ROW)
 #define CPU_AMX_PRODUCTS                                                                           \
     _tile_dpbf16ps(0, 4, 6);                                                                       \
     _tile_dpbf16ps(1, 4, 7);                                                                       \

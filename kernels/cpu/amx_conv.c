@@ -210,12 +210,12 @@ static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_
                                                            size_t count, const char *source,
                                                            const char *weights)
 {
+    const struct cpu_amx_steps step = {p->part_bytes, CPU_AMX_TILE, CPU_AMX_ROW};
     cpu_amx_clear();
     for (size_t i = 0; i < count; i++) {
         for (unsigned left = taps; left; left &= left - 1) {
             int t = __builtin_ctz(left);
-            cpu_amx_multiply(parts, source + steps->source[t], p->part_bytes,
-                             weights + steps->weights[t]);
+            cpu_amx_multiply(parts, source + steps->source[t], step, weights + steps->weights[t]);
         }
         source += p->pair_bytes;
         weights += p->area * cpu_amx_factor(parts);

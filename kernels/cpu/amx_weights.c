@@ -301,6 +301,7 @@ static inline __attribute__((always_inline)) void add_steps(const struct plan *p
                                                             size_t output, int i, int j, int first,
                                                             int end)
 {
+    const struct cpu_amx_steps step = {PAIR * CPU_AMX_TILE, CPU_AMX_TILE, CPU_AMX_ROW};
     int from = 0, to = p->out_width, shift = j - p->pad;
     while (from < to && from * p->stride + shift < 0)
         from++;
@@ -314,7 +315,7 @@ static inline __attribute__((always_inline)) void add_steps(const struct plan *p
             input_at(p, task, input, meets) + (size_t)(from * p->stride + shift) * p->step_bytes;
         const char *b = output_at(p, task, output, row - first) + (size_t)from * p->step_bytes;
         for (int c = from; c < to; c++, a += (size_t)p->stride * p->step_bytes, b += p->step_bytes)
-            cpu_amx_multiply(parts, a, PAIR * CPU_AMX_TILE, b);
+            cpu_amx_multiply(parts, a, step, b);
     }
 }
 

@@ -3,6 +3,7 @@
  * (smooth_first) commutes with a convolution of 1 x 1: it is taken of the output, which has fewer
  * channels, before bias and ReLU.
  */
+#include "kernels/cpu/amx_stem.h"
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/fold.h"
 #include "kernels/cpu/own.h"
@@ -189,10 +190,10 @@ static struct cpu_fold fold_of(const ps_node *node)
 
 static bool others_layout(const struct conv_node *conv, enum dn_pass pass)
 {
-    return conv->pass[pass] && conv->layout[pass] == DN_OTHER;
+    return (conv->pass[pass] && conv->layout[pass] == DN_OTHER) || conv->way[pass] == CPU_AMX_STEM;
 }
 
-/* Weights in layouts that only oneDNN knows. */
+/* Weights in layouts that only oneDNN knows, and those that are made of plain ones. */
 static int pack_others(struct cpu *cpu, struct conv_node *conv, const struct cpu_fold *fold,
                        const float *params, const float *state)
 {
@@ -202,8 +203,10 @@ static int pack_others(struct cpu *cpu, struct conv_node *conv, const struct cpu
         plain = cpu->work;
     }
     for (enum dn_pass i = DN_FORWARD; i <= DN_DATA; i++)
-        if (others_layout(conv, i) &&
-            dn_conv_pack(conv->pass[i], plain, conv->weight[i], cpu->scratch))
+        if (conv->way[i] == CPU_AMX_STEM)
+            cpu_amx_stem_pack(&conv->node, plain, conv->weight[i]);
+        else if (others_layout(conv, i) &&
+                 dn_conv_pack(conv->pass[i], plain, conv->weight[i], cpu->scratch))
             return cpu_fail(cpu, "%s: oneDNN refused the weights", conv->node.text);
     return 0;
 }

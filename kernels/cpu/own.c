@@ -1,5 +1,6 @@
 #include "kernels/cpu/own.h"
 #include "kernels/cpu/amx_conv.h"
+#include "kernels/cpu/amx_stem.h"
 #include "kernels/cpu/amx_weights.h"
 #include "kernels/cpu/outer.h"
 #include "kernels/cpu/pointwise.h"
@@ -26,6 +27,8 @@ int cpu_own_ways(const ps_node *node, enum dn_pass pass, enum cpu_way ways[CPU_M
     bool suits = weights ? cpu_amx_weights_suits(node) : cpu_amx_conv_suits(node, pass);
     bool likes = weights ? cpu_amx_weights_likes(node) : cpu_amx_conv_likes(node, pass);
     int count = 0;
+    if (cpu_amx_stem_suits(node, pass))
+        ways[count++] = CPU_AMX_STEM;
     if (suits && likes)
         ways[count++] = CPU_AMX;
     if (vectors != CPU_ONEDNN)
@@ -40,6 +43,7 @@ const char *cpu_way_name(enum cpu_way way)
     return way == CPU_POINTWISE  ? "pointwise"
            : way == CPU_WINOGRAD ? "winograd"
            : way == CPU_AMX      ? "amx"
+           : way == CPU_AMX_STEM ? "amx rows"
            : way == CPU_OUTER    ? "outer products"
            : way == CPU_STEM     ? "rows"
                                  : NULL;
@@ -58,7 +62,7 @@ bool cpu_own_transforms(const ps_node *node, enum cpu_way way)
 
 enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass)
 {
-    if (cpu_own_transforms(node, way))
+    if (cpu_own_transforms(node, way) || way == CPU_AMX_STEM)
         return DN_OTHER;
     return pass == DN_FORWARD       ? DN_TILES_OI_IO
            : node->desc.kernel == 1 ? DN_TILES_IO_OI
@@ -82,6 +86,8 @@ void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, cons
 
 size_t cpu_own_weights(const ps_node *node, enum cpu_way way)
 {
+    if (way == CPU_AMX_STEM)
+        return cpu_amx_stem_weights(node) * sizeof(float);
     size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
     size_t plain = (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * area;
     return (cpu_own_transforms(node, way) ? changed_weights(node, way) : plain) * sizeof(float);
@@ -93,6 +99,8 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
         return cpu_outer_work(node, threads);
     if (way == CPU_STEM)
         return cpu_stem_work(node, threads);
+    if (way == CPU_AMX_STEM)
+        return cpu_amx_stem_work(node, threads);
     if (!changes(way))
         return 0;
     if (pass == DN_WEIGHTS)
@@ -122,6 +130,10 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
             .from_step = forward ? node->desc.stride : 1,
             .to_step = forward ? 1 : node->desc.stride,
         });
+        return;
+    }
+    if (way == CPU_AMX_STEM) {
+        cpu_amx_stem(node, weights, from, to, finish, work);
         return;
     }
     if (!cpu_own_transforms(node, way)) {

@@ -12,6 +12,7 @@ enum cpu_way {
     CPU_POINTWISE,
     CPU_WINOGRAD,
     CPU_AMX,
+    CPU_AMX_STEM,
     CPU_OUTER,
     CPU_STEM
 };
@@ -21,11 +22,11 @@ int cpu_own_ways(const ps_node *node, enum dn_pass pass, enum cpu_way ways[CPU_M
 /* For the profile; NULL for ways that are not our own. */
 const char *cpu_way_name(enum cpu_way way);
 /*
- * Are the weights kept as the way transforms or splits them? In inference they are; in training
+ * Are the weights kept as the way transforms or splits tiles? In inference they are; in training
  * that is done into the work buffer, for each pass anew: they are larger then and used once.
  */
 bool cpu_own_transforms(const ps_node *node, enum cpu_way way);
-/* Of the weights; DN_OTHER where they are kept transformed. */
+/* Of the weights; DN_OTHER where they are kept transformed, or are made of plain ones. */
 enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass);
 /* Bytes of the weights as they are kept, or of their gradient. */
 size_t cpu_own_weights(const ps_node *node, enum cpu_way way);
