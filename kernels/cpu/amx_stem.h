@@ -19,4 +19,10 @@ size_t cpu_amx_stem_work(const ps_node *node, int threads);
 void cpu_amx_stem(const ps_node *node, const float *parts, const ps_act *x, const ps_act *y,
                   const struct cpu_finish *finish, float *work);
 
+/* The gradient of its weights, likewise. */
+bool cpu_amx_stem_gradient_suits(const ps_node *node);
+size_t cpu_amx_stem_gradient_work(const ps_node *node, int threads);
+/* dW (O, I, k, k), db (O) unless NULL. */
+void cpu_amx_stem_gradient(const ps_node *node, float *dweight, float *dbias, float *work);
+
 #endif

@@ -57,8 +57,9 @@ static int make_weights(struct cpu *cpu, struct conv_node *conv, enum dn_pass pa
 {
     bool shared = pass == DN_DATA && conv->layout[DN_FORWARD] == DN_TILES_OI_IO &&
                   conv->layout[DN_DATA] == DN_TILES_OI_IO;
-    size_t bytes = conv->way[pass] == CPU_ONEDNN ? dn_conv_weight_bytes(conv->pass[pass])
-                                                 : cpu_own_weights(&conv->node, conv->way[pass]);
+    size_t bytes = conv->way[pass] == CPU_ONEDNN
+                       ? dn_conv_weight_bytes(conv->pass[pass])
+                       : cpu_own_weights(&conv->node, conv->way[pass], pass);
     conv->weight[pass] = shared ? conv->weight[DN_FORWARD] : cpu_alloc(cpu, bytes);
     return conv->weight[pass] ? 0 : -1;
 }

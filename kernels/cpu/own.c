@@ -27,7 +27,7 @@ int cpu_own_ways(const ps_node *node, enum dn_pass pass, enum cpu_way ways[CPU_M
     bool suits = weights ? cpu_amx_weights_suits(node) : cpu_amx_conv_suits(node, pass);
     bool likes = weights ? cpu_amx_weights_likes(node) : cpu_amx_conv_likes(node, pass);
     int count = 0;
-    if (cpu_amx_stem_suits(node, pass))
+    if (weights ? cpu_amx_stem_gradient_suits(node) : cpu_amx_stem_suits(node, pass))
         ways[count++] = CPU_AMX_STEM;
     if (suits && likes)
         ways[count++] = CPU_AMX;
@@ -84,9 +84,9 @@ void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, cons
         cpu_winograd_fold(node, tiles, weights);
 }
 
-size_t cpu_own_weights(const ps_node *node, enum cpu_way way)
+size_t cpu_own_weights(const ps_node *node, enum cpu_way way, enum dn_pass pass)
 {
-    if (way == CPU_AMX_STEM)
+    if (way == CPU_AMX_STEM && pass != DN_WEIGHTS)
         return cpu_amx_stem_weights(node) * sizeof(float);
     size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
     size_t plain = (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * area;
@@ -100,7 +100,8 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
     if (way == CPU_STEM)
         return cpu_stem_work(node, threads);
     if (way == CPU_AMX_STEM)
-        return cpu_amx_stem_work(node, threads);
+        return pass == DN_WEIGHTS ? cpu_amx_stem_gradient_work(node, threads)
+                                  : cpu_amx_stem_work(node, threads);
     if (!changes(way))
         return 0;
     if (pass == DN_WEIGHTS)
@@ -159,8 +160,8 @@ bool cpu_own_gradient_masks(const ps_node *node, enum cpu_way way)
 enum dn_layout cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dweight, float *dbias,
                                 float *work)
 {
-    if (way == CPU_STEM) {
-        cpu_stem_weights(node, dweight, dbias, work);
+    if (way == CPU_STEM || way == CPU_AMX_STEM) {
+        (way == CPU_STEM ? cpu_stem_weights : cpu_amx_stem_gradient)(node, dweight, dbias, work);
         return DN_OTHER;
     }
     if (way == CPU_WINOGRAD)
@@ -180,7 +181,8 @@ int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buf
     bool forward = trial->pass == DN_FORWARD;
     ps_act x = *node.in[0], y = *node.out;
     if (!trial->weights)
-        trial->weights = cpu_trial_memory(cpu, cpu_own_weights(&node, trial->way) / sizeof(float));
+        trial->weights =
+            cpu_trial_memory(cpu, cpu_own_weights(&node, trial->way, trial->pass) / sizeof(float));
     if (!trial->weights)
         return -1;
     x.data = buffers->x;

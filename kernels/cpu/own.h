@@ -29,7 +29,7 @@ bool cpu_own_transforms(const ps_node *node, enum cpu_way way);
 /* Of the weights; DN_OTHER where they are kept transformed, or are made of plain ones. */
 enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass);
 /* Bytes of the weights as they are kept, or of their gradient. */
-size_t cpu_own_weights(const ps_node *node, enum cpu_way way);
+size_t cpu_own_weights(const ps_node *node, enum cpu_way way, enum dn_pass pass);
 /* From tiles to what is kept of them, where they are transformed. */
 void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *tiles,
                   float *weights);
