@@ -345,6 +345,7 @@ static void test_amx(void **state)
         {conv_case((struct ps_shape){3, 64, 11, 14}, 1, 2, 80), "amx amx amx"},
         {conv_case((struct ps_shape){2, 32, 9, 9}, 2, 2, 32), "amx amx"},
         {conv_case((struct ps_shape){3, 48, 61, 1}, 3, 1, 32), "amx amx"},
+        {conv_case((struct ps_shape){32, 32, 5, 1}, 3, 1, 32), "amx amx amx"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_own(cases[i].c, "amx", cases[i].names);
