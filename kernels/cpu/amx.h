@@ -43,6 +43,16 @@ static inline size_t cpu_amx_ceil(size_t n, size_t each)
     return (n + each - 1) / each;
 }
 
+static inline int cpu_amx_larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static inline int cpu_amx_smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 #ifdef CPU_AMX
 
 /* Between these a thread may use the tiles: 0 to 3 are sums, 4 to 7 are factors. */

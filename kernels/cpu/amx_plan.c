@@ -13,16 +13,6 @@ static int floor_of(int a, int b)
     return a >= 0 ? a / b : -((b - 1 - a) / b);
 }
 
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static int share(int n, int parts)
 {
     return (n + parts - 1) / parts;
@@ -54,15 +44,15 @@ static void find_taps(struct cpu_amx_plan *p, const struct ps_op_desc *d, bool d
             !find_tap(d, data, column, k % d->kernel, &j, &tap.column))
             continue;
         tap.map = data ? 0 : i * d->stride + j;
-        p->maps = larger(p->maps, tap.map + 1);
-        p->top = larger(p->top, -tap.row);
-        p->bottom = larger(p->bottom, tap.row);
-        p->left = larger(p->left, -tap.column);
-        p->right = larger(p->right, tap.column);
+        p->maps = cpu_amx_larger(p->maps, tap.map + 1);
+        p->top = cpu_amx_larger(p->top, -tap.row);
+        p->bottom = cpu_amx_larger(p->bottom, tap.row);
+        p->left = cpu_amx_larger(p->left, -tap.column);
+        p->right = cpu_amx_larger(p->right, tap.column);
         phase->tap[phase->count++] = tap;
     }
-    p->height = larger(p->height, phase->height);
-    p->width = larger(p->width, phase->width);
+    p->height = cpu_amx_larger(p->height, phase->height);
+    p->width = cpu_amx_larger(p->width, phase->width);
 }
 
 /* The sizes that follow from lanes, images and rows. */
@@ -112,7 +102,7 @@ static void try_chunk(struct cpu_amx_plan p, int images, int rows, int threads,
     p.images = images;
     p.rows = p.slot = rows;
     if (images > 1)
-        p.slot = larger(p.height + p.bottom, share(p.from->shape.h, p.from_step) + p.top);
+        p.slot = cpu_amx_larger(p.height + p.bottom, share(p.from->shape.h, p.from_step) + p.top);
     find_sizes(&p);
     bool last = p.run == 1 && rows == 1 && !best->run;
     double time = estimate(&p, threads);
@@ -157,7 +147,7 @@ struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum dn_pass pass, cons
         find_taps(&p, d, data, i / p.to_step, i % p.to_step);
     if (d->kernel > 1 && p.height * p.width <= SMALL_MAP && from->shape.n % CPU_AMX_SIDE == 0)
         p.lanes = from->shape.n % CPU_AMX_BLOCK == 0 ? CPU_AMX_BLOCK : CPU_AMX_SIDE;
-    p.pitch = larger(p.width + p.right, share(from->shape.w, p.from_step) + p.left);
+    p.pitch = cpu_amx_larger(p.width + p.right, share(from->shape.w, p.from_step) + p.left);
     return best_chunk(p, threads);
 }
 
@@ -190,7 +180,7 @@ static void put_pixel(const struct cpu_amx_plan *p, const struct cpu_amx_phase *
     unsigned taps = p->lanes > 1 ? meeting(p, phase, row, column) : (1U << phase->count) - 1;
     size_t pixel = (size_t)(phase->row + row * p->to_step) * (size_t)to->shape.w +
                    (size_t)(phase->column + column * p->to_step);
-    size_t lanes = (size_t)smaller(p->lanes, to->shape.n - image);
+    size_t lanes = (size_t)cpu_amx_smaller(p->lanes, to->shape.n - image);
     for (size_t lane = 0; lane < lanes; lane++, item++) {
         struct cpu_amx_block *block = &blocks[item / CPU_AMX_BLOCK];
         block->taps |= taps;
@@ -211,8 +201,8 @@ size_t cpu_amx_find_blocks(const struct cpu_amx_plan *p, int phase, struct cpu_a
                            struct cpu_amx_block *blocks)
 {
     const struct cpu_amx_phase *of = &p->phase[phase];
-    int rows = smaller(p->rows, of->height - first.row);
-    int images = smaller(p->images, share(p->to->shape.n - first.image, p->lanes));
+    int rows = cpu_amx_smaller(p->rows, of->height - first.row);
+    int images = cpu_amx_smaller(p->images, share(p->to->shape.n - first.image, p->lanes));
     size_t used = 0;
     for (size_t i = 0; i < p->blocks; i++) {
         blocks[i].taps = 0;

@@ -28,16 +28,6 @@ struct plan {
     size_t run;                       /* pairs of inputs at a time */
 };
 
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static size_t pairs_of(const ps_act *act)
 {
     return cpu_amx_ceil(cpu_groups(act), PAIR);
@@ -85,7 +75,7 @@ static struct plan plan_of(const ps_node *node, int threads)
     }
     find_tasks(&p, (size_t)threads);
     size_t row = (size_t)p.in_width * p.step_bytes;
-    p.rows = smaller(p.out_height, larger(1, most / p.out_width));
+    p.rows = cpu_amx_smaller(p.out_height, cpu_amx_larger(1, most / p.out_width));
     while (p.rows > 1 && ((size_t)(p.rows - 1) * p.stride + p.kernel) * row > ROOM)
         p.rows--;
     p.in_rows = (p.rows - 1) * p.stride + p.kernel;
@@ -163,7 +153,7 @@ static struct step step_of_images(const struct plan *p, const ps_act *act, int g
 {
     enum { AHEAD = 4 };
     int first = group * p->lanes;
-    struct step step = {.count = (size_t)smaller(p->lanes, act->shape.n - first),
+    struct step step = {.count = (size_t)cpu_amx_smaller(p->lanes, act->shape.n - first),
                         .ahead = AHEAD * DN_BLOCK};
     for (size_t i = 0; i < step.count; i++)
         step.at[i] = ((size_t)first + i) * cpu_groups(act) * act->plane +
@@ -354,9 +344,9 @@ static void run_task(const struct plan *p, const struct task *task)
     bool begin = true;
     for (int group = 0; group < p->images; group++)
         for (int first = 0, have = 0; first < p->out_height; first += p->rows) {
-            int end = smaller(first + p->rows, p->out_height);
-            int from = larger(have, first * p->stride - p->pad);
-            have = smaller((end - 1) * p->stride - p->pad + p->kernel, p->in_height);
+            int end = cpu_amx_smaller(first + p->rows, p->out_height);
+            int from = cpu_amx_larger(have, first * p->stride - p->pad);
+            have = cpu_amx_smaller((end - 1) * p->stride - p->pad + p->kernel, p->in_height);
             gather_inputs(p, task, group, from, have);
             gather_outputs(p, task, group, first, end);
             add_chunk(p, task, first, end, begin);
