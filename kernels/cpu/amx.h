@@ -98,6 +98,17 @@ static inline __attribute__((always_inline)) void cpu_amx_split(cpu_v16 a, cpu_v
     }
 }
 
+/* Those parts, a row of a tile each, `apart` bytes from part to part. */
+static inline __attribute__((always_inline)) void cpu_amx_put(cpu_v16 a, cpu_v16 b, int parts,
+                                                              char *to, size_t apart)
+{
+    cpu_lanes part[CPU_AMX_PARTS];
+    cpu_amx_split(a, b, parts, part);
+#pragma GCC unroll 3
+    for (int i = 0; i < parts; i++)
+        cpu_store((float *)(to + (size_t)i * apart), (cpu_v16)part[i]);
+}
+
 /* How the tiles of a factor lie: bytes from part to part, tile to tile, row to row. */
 struct cpu_amx_steps {
     size_t part, tile, row;

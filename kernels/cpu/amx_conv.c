@@ -77,17 +77,6 @@ size_t cpu_amx_conv_work(const ps_node *node, enum dn_pass pass, int threads)
     return thread_bytes(&p) / sizeof(float) * (size_t)threads;
 }
 
-/* Rows of parts, which lie part_bytes apart. */
-static inline __attribute__((always_inline)) void put_parts(cpu_v16 a, cpu_v16 b, int parts,
-                                                            char *to, size_t part_bytes)
-{
-    cpu_lanes part[CPU_AMX_PARTS];
-    cpu_amx_split(a, b, parts, part);
-#pragma GCC unroll 3
-    for (int k = 0; k < parts; k++)
-        cpu_store((float *)(to + (size_t)k * part_bytes), (cpu_v16)part[k]);
-}
-
 /* A factor: parts of two tiles of weights, whose rows are pairs of inputs. */
 static void split_weights(const float *tiles[PAIR][PAIR], int parts, char *to)
 {
@@ -96,8 +85,8 @@ static void split_weights(const float *tiles[PAIR][PAIR], int parts, char *to)
         for (size_t row = 0; row < CPU_AMX_SIDE; row++) {
             const float *a = tiles[n][0] ? tiles[n][0] : none,
                         *b = tiles[n][1] ? tiles[n][1] : none;
-            put_parts(cpu_load(a + row * DN_BLOCK), cpu_load(b + row * DN_BLOCK), parts,
-                      to + row * CPU_AMX_ROW, PAIR * CPU_AMX_TILE);
+            cpu_amx_put(cpu_load(a + row * DN_BLOCK), cpu_load(b + row * DN_BLOCK), parts,
+                        to + row * CPU_AMX_ROW, PAIR * CPU_AMX_TILE);
         }
 }
 
@@ -138,8 +127,8 @@ static inline __attribute__((always_inline)) void split_items(const struct cpu_a
                                                               size_t count, char *to)
 {
     for (size_t i = 0; i < count; i++, to += (size_t)p->lanes * CPU_AMX_ROW)
-        put_parts(cpu_load(a + i * step), b ? cpu_load(b + i * step) : (cpu_v16){0}, parts, to,
-                  p->part_bytes);
+        cpu_amx_put(cpu_load(a + i * step), b ? cpu_load(b + i * step) : (cpu_v16){0}, parts, to,
+                    p->part_bytes);
 }
 
 /* `count` pixels of a row of a map, of all lanes. */
@@ -179,7 +168,8 @@ static void split_map(const struct cpu_amx_plan *p, struct cpu_amx_place first, 
         int image = first.image + slot * p->lanes, row = first.row + i - slot * p->slot;
         bool is = row >= 0 && row < height && image < from.n;
         size_t count = !is ? 0 : (size_t)(width < meets ? width : meets);
-        split_row(p, image, pair, row * p->from_step + below, beside, count, to);
+        if (count)
+            split_row(p, image, pair, row * p->from_step + below, beside, count, to);
         clear_items(p, to + count * lanes * CPU_AMX_ROW, (pitch - count) * lanes);
         to += pitch * lanes * CPU_AMX_ROW;
     }

@@ -56,11 +56,8 @@ void cpu_amx_stem_pack(const ps_node *node, const float *plain, float *parts)
         size_t row = i / CPU_AMX_SIDE / PAIR % k, o = i / CPU_AMX_SIDE / PAIR / k;
         char *to = (char *)parts + (o * k + row) * factor + n * CPU_AMX_TILE + pair * CPU_AMX_ROW;
         cpu_v16 a, b;
-        cpu_lanes part[CPU_AMX_PARTS];
         gather_weights(node, plain, o * PAIR + n, row, pair, &a, &b);
-        cpu_amx_split(a, b, node->amx_parts, part);
-        for (int p = 0; p < node->amx_parts; p++, to += PAIR * CPU_AMX_TILE)
-            memcpy(to, &part[p], CPU_AMX_ROW);
+        cpu_amx_put(a, b, node->amx_parts, to, PAIR * CPU_AMX_TILE);
     }
 }
 

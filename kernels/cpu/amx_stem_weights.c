@@ -98,12 +98,9 @@ static void sort_row(const struct sizes *s, const ps_act *x, size_t image, int h
              remainder++, to += (size_t)s->parts * s->sorted)
             for (size_t at = 0; at < s->sorted; at += CPU_AMX_ROW) {
                 int first = ((int)(at / sizeof(uint16_t)) - LEAD) * s->stride + remainder;
-                cpu_lanes part[CPU_AMX_PARTS];
-                cpu_amx_split(every_other(row, width, first, s->stride),
-                              every_other(row, width, first + s->stride, s->stride), s->parts,
-                              part);
-                for (int p = 0; p < s->parts; p++)
-                    memcpy(to + (size_t)p * s->sorted + at, &part[p], CPU_AMX_ROW);
+                cpu_amx_put(every_other(row, width, first, s->stride),
+                            every_other(row, width, first + s->stride, s->stride), s->parts,
+                            to + at, s->sorted);
             }
     }
 }
@@ -135,15 +132,12 @@ static void put_gradients(const struct sizes *s, const ps_act *dy, size_t image,
         const float *from = dy->data + (image * groups + g) * dy->plane + row * width * DN_BLOCK;
         cpu_v16 sum = cpu_load(bias + g * DN_BLOCK);
         for (size_t i = 0; i < s->steps * STEP; i += 2) {
-            cpu_lanes part[CPU_AMX_PARTS];
             cpu_v16 a = i < width ? cpu_load(from + i * DN_BLOCK) : (cpu_v16){0};
             cpu_v16 b = i + 1 < width ? cpu_load(from + (i + 1) * DN_BLOCK) : (cpu_v16){0};
             char *at = to + (g / PAIR * s->steps + i / STEP) * factor + g % PAIR * CPU_AMX_TILE +
                        i % STEP / 2 * CPU_AMX_ROW;
             sum += a + b;
-            cpu_amx_split(a, b, s->parts, part);
-            for (int p = 0; p < s->parts; p++)
-                memcpy(at + (size_t)p * PAIR * CPU_AMX_TILE, &part[p], CPU_AMX_ROW);
+            cpu_amx_put(a, b, s->parts, at, PAIR * CPU_AMX_TILE);
         }
         cpu_store(bias + g * DN_BLOCK, sum);
     }
