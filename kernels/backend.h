@@ -151,6 +151,7 @@ struct ps_backend_ops {
     size_t inference_bytes;
     bool inference_keeps; /* what inference needs of params and state is kept by node_update */
     bool places;          /* dout_masked, din_masks, din_adds and smooth_first are understood */
+    int part_channels;    /* act_part takes multiples of it; 0: there is none */
 
     /* On failure NULL, with the reason in message[0..size). */
     ps_backend *(*open)(const struct ps_backend_config *config, char *message, size_t size);
@@ -182,6 +183,10 @@ struct ps_backend_ops {
     /* Bytes that an activation of this shape takes, a multiple of the alignment. 0 on failure. */
     size_t (*act_bytes)(ps_backend *be, struct ps_shape shape);
     ps_act *(*act_new)(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset);
+    /* Channels `first` to first + channels of another one, in its memory: to be freed before that,
+     * and a node's out and dout only, where that is a window pool, or a CONV or BN without a
+     * residual. So is no copy needed of what is made to be joined. */
+    ps_act *(*act_part)(ps_backend *be, const ps_act *whole, int first, int channels);
     void (*act_free)(ps_backend *be, ps_act *act);
     /* Plain (N, C, H, W) float32 on the host. */
     int (*act_put)(ps_backend *be, ps_act *act, const float *nchw);

@@ -17,7 +17,12 @@ static bool layout(struct ps_shape s, ps_act *act)
         __builtin_mul_overflow((size_t)s.n, (size_t)(s.c / block), &planes) ||
         __builtin_mul_overflow(plane, planes, &count) || count > SIZE_MAX / 16)
         return false;
-    *act = (ps_act){.shape = s, .block = block, .plane = plane, .planes = planes, .count = count};
+    *act = (ps_act){.shape = s,
+                    .block = block,
+                    .plane = plane,
+                    .planes = planes,
+                    .count = count,
+                    .image = count / (size_t)s.n};
     return true;
 }
 
@@ -53,6 +58,28 @@ ps_act *cpu_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t o
     return act;
 }
 
+ps_act *cpu_act_part(ps_backend *be, const ps_act *whole, int first, int channels)
+{
+    struct cpu *cpu = cpu_of(be);
+    if (first < 0 || channels < 1 || channels > whole->shape.c - first || whole->block == 1 ||
+        first % DN_BLOCK || channels % DN_BLOCK) {
+        cpu_fail(cpu, "channels %d to %d of %d are no part", first, first + channels,
+                 whole->shape.c);
+        return NULL;
+    }
+    ps_act *act = calloc(1, sizeof *act);
+    if (!act) {
+        cpu_fail(cpu, "out of memory");
+        return NULL;
+    }
+    *act = *whole;
+    act->shape.c = channels;
+    act->planes = (size_t)act->shape.n * cpu_groups(act);
+    act->count = act->planes * act->plane;
+    act->data += cpu_plane(whole, 0, (size_t)first / DN_BLOCK);
+    return act;
+}
+
 void cpu_act_free(ps_backend *be, ps_act *act)
 {
     (void)be;
@@ -79,7 +106,7 @@ int cpu_act_put(ps_backend *be, ps_act *act, const float *nchw)
     (void)be;
 #pragma omp parallel for
     for (size_t p = 0; p < act->planes; p++)
-        interleave(act->data + p * act->plane, nchw + p * act->plane, act->plane / act->block,
+        interleave(act->data + cpu_plane_at(act, p), nchw + p * act->plane, act->plane / act->block,
                    act->block);
     return 0;
 }
@@ -89,7 +116,7 @@ int cpu_act_get(ps_backend *be, const ps_act *act, float *nchw)
     (void)be;
 #pragma omp parallel for
     for (size_t p = 0; p < act->planes; p++)
-        separate(nchw + p * act->plane, act->data + p * act->plane, act->plane / act->block,
+        separate(nchw + p * act->plane, act->data + cpu_plane_at(act, p), act->plane / act->block,
                  act->block);
     return 0;
 }
@@ -150,6 +177,26 @@ void cpu_copy(float *to, const float *from, size_t n)
 #pragma omp parallel for simd
     for (size_t i = 0; i < n; i++)
         to[i] = from[i];
+}
+
+void cpu_mask_act(const ps_act *gradient, const ps_act *out)
+{
+#pragma omp parallel for
+    for (size_t p = 0; p < out->planes; p++) {
+        float *to = gradient->data + cpu_plane_at(gradient, p);
+        const float *sign = out->data + cpu_plane_at(out, p);
+#pragma omp simd
+        for (size_t i = 0; i < out->plane; i++)
+            to[i] = sign[i] <= 0 ? 0 : to[i];
+    }
+}
+
+void cpu_copy_act(const ps_act *to, const ps_act *from)
+{
+#pragma omp parallel for
+    for (size_t p = 0; p < to->planes; p++)
+        memcpy(to->data + cpu_plane_at(to, p), from->data + cpu_plane_at(from, p),
+               to->plane * sizeof(float));
 }
 
 void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu)

@@ -139,8 +139,7 @@ static void split_row(const struct cpu_amx_plan *p, int image, size_t pair, int 
     size_t groups = cpu_groups(from), step = (size_t)p->from_step * DN_BLOCK;
     size_t at = ((size_t)row * from->shape.w + (size_t)column) * DN_BLOCK;
     for (int lane = 0; lane < p->lanes; lane++, to += CPU_AMX_ROW) {
-        const float *a =
-            from->data + ((size_t)(image + lane) * groups + pair * PAIR) * from->plane + at;
+        const float *a = from->data + cpu_plane(from, (size_t)(image + lane), pair * PAIR) + at;
         const float *b = pair * PAIR + 1 < groups ? a + from->plane : NULL;
         if (p->parts == 3)
             split_items(p, 3, a, b, step, count, to);

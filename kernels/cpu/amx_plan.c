@@ -184,8 +184,7 @@ static void put_pixel(const struct cpu_amx_plan *p, const struct cpu_amx_phase *
     for (size_t lane = 0; lane < lanes; lane++, item++) {
         struct cpu_amx_block *block = &blocks[item / CPU_AMX_BLOCK];
         block->taps |= taps;
-        block->to[item % CPU_AMX_BLOCK] =
-            ((size_t)image + lane) * cpu_groups(to) * to->plane + pixel * DN_BLOCK;
+        block->to[item % CPU_AMX_BLOCK] = cpu_plane(to, (size_t)image + lane, 0) + pixel * DN_BLOCK;
     }
 }
 

@@ -149,9 +149,7 @@ static void put_tile(const struct band *band, size_t tile, size_t group, const f
     size_t count = width - column < CPU_AMX_SIDE ? width - column : CPU_AMX_SIDE;
     if (group < groups && tile < band->rows * band->across)
         put_sums(band->finish, sums, count,
-                 (band->image * groups + group) * band->y->plane +
-                     (row * width + column) * DN_BLOCK,
-                 group);
+                 cpu_plane(band->y, band->image, group) + (row * width + column) * DN_BLOCK, group);
 }
 
 static inline __attribute__((always_inline)) void run_band(const struct band *band, int parts)

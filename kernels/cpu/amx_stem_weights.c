@@ -129,7 +129,7 @@ static void put_gradients(const struct sizes *s, const ps_act *dy, size_t image,
 {
     size_t groups = cpu_groups(dy), width = (size_t)dy->shape.w, factor = cpu_amx_factor(s->parts);
     for (size_t g = 0; g < groups; g++) {
-        const float *from = dy->data + (image * groups + g) * dy->plane + row * width * DN_BLOCK;
+        const float *from = dy->data + cpu_plane(dy, image, g) + row * width * DN_BLOCK;
         cpu_v16 sum = cpu_load(bias + g * DN_BLOCK);
         for (size_t i = 0; i < s->steps * STEP; i += 2) {
             cpu_v16 a = i < width ? cpu_load(from + i * DN_BLOCK) : (cpu_v16){0};

@@ -138,8 +138,8 @@ static struct step step_of_row(const struct plan *p, const ps_act *act, size_t f
     size_t image = first / map, row = first % map / out.w, column = first % out.w;
     struct step step = {.ahead = BLOCK * stride * DN_BLOCK};
     for (; step.count < BLOCK && image < (size_t)out.n; step.count++) {
-        step.at[step.count] = image * cpu_groups(act) * act->plane +
-                              (row * act->shape.w + column) * stride * DN_BLOCK;
+        step.at[step.count] =
+            cpu_plane(act, image, 0) + (row * act->shape.w + column) * stride * DN_BLOCK;
         column = column + 1 < (size_t)out.w ? column + 1 : 0;
         row = column ? row : row + 1 < (size_t)out.h ? row + 1 : 0;
         image += !row && !column;
@@ -156,7 +156,7 @@ static struct step step_of_images(const struct plan *p, const ps_act *act, int g
     struct step step = {.count = (size_t)cpu_amx_smaller(p->lanes, act->shape.n - first),
                         .ahead = AHEAD * DN_BLOCK};
     for (size_t i = 0; i < step.count; i++)
-        step.at[i] = ((size_t)first + i) * cpu_groups(act) * act->plane +
+        step.at[i] = cpu_plane(act, (size_t)first + i, 0) +
                      ((size_t)row * act->shape.w + (size_t)column) * DN_BLOCK;
     return step;
 }

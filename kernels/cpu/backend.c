@@ -205,6 +205,18 @@ static void cpu_node_free(ps_backend *be, ps_node *node)
     free(node);
 }
 
+/* Parts are written by these operators, and read by none. */
+static bool takes_parts_wrongly(const struct ps_node_request *r)
+{
+    enum ps_op op = r->desc->op;
+    bool may = (op == PS_OP_CONV && !r->desc->residual) || (op == PS_OP_BN && !r->desc->residual) ||
+               op == PS_OP_MAXPOOL || op == PS_OP_AVGPOOL;
+    bool wrongly = (cpu_is_part(r->out) || (r->dout && cpu_is_part(r->dout))) && !may;
+    for (int i = 0; i < r->inputs; i++)
+        wrongly |= cpu_is_part(r->in[i]) || (r->din && r->din[i] && cpu_is_part(r->din[i]));
+    return wrongly;
+}
+
 static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode,
                              int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
                              ps_act *const *din)
@@ -214,6 +226,10 @@ static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum
     struct ps_node_facts facts;
     if (ps_node_check(&request, &facts, cpu->error, sizeof cpu->error))
         return NULL;
+    if (takes_parts_wrongly(&request)) {
+        cpu_fail(cpu, "%s: parts are outputs only, without a residual", facts.text);
+        return NULL;
+    }
     const struct cpu_kind *kind = kinds[desc->op];
     ps_node *node = calloc(1, kind->size);
     if (!node) {
@@ -291,6 +307,8 @@ const struct ps_backend_ops ps_backend_cpu = {
     .mem_free = cpu_mem_free,
     .act_bytes = cpu_act_bytes,
     .act_new = cpu_act_new,
+    .part_channels = DN_BLOCK,
+    .act_part = cpu_act_part,
     .act_free = cpu_act_free,
     .act_put = cpu_act_put,
     .act_get = cpu_act_get,

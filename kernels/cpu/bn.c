@@ -118,13 +118,13 @@ static int bn_forward(struct cpu *cpu, ps_node *node, const float *params, float
     size_t hw = x->plane / (size_t)x->block;
 #pragma omp parallel for
     for (size_t p = 0; p < y->planes; p++) {
-        size_t at = p * y->plane, c = p % bn->groups * (size_t)y->block;
+        size_t at = p * x->plane, c = p % bn->groups * (size_t)y->block;
+        float *to = y->data + cpu_plane_at(y, p);
         const float *r = d->residual ? node->in[1]->data + at : NULL;
         if (y->block == DN_BLOCK)
-            plane_affine(y->data + at, x->data + at, r, hw, DN_BLOCK, bn->a + c, bn->b + c,
-                         d->relu);
+            plane_affine(to, x->data + at, r, hw, DN_BLOCK, bn->a + c, bn->b + c, d->relu);
         else
-            plane_affine(y->data + at, x->data + at, r, hw, 1, bn->a + c, bn->b + c, d->relu);
+            plane_affine(to, x->data + at, r, hw, 1, bn->a + c, bn->b + c, d->relu);
     }
     return 0;
 }
@@ -197,13 +197,13 @@ static int bn_backward(struct cpu *cpu, ps_node *node, const float *params, cons
 #pragma omp parallel for
     for (size_t p = 0; p < x->planes; p++) {
         size_t at = p * x->plane, c = p % bn->groups * block;
-        const float *y = node->desc.relu ? node->out->data + at : NULL;
+        float *dy = dout->data + cpu_plane_at(dout, p);
+        const float *y = node->desc.relu ? node->out->data + cpu_plane_at(node->out, p) : NULL;
         if (block == DN_BLOCK)
-            plane_sums(dout->data + at, y, x->data + at, hw, DN_BLOCK, bn->mean + c,
-                       bn->sum + p * block, bn->square + p * block);
+            plane_sums(dy, y, x->data + at, hw, DN_BLOCK, bn->mean + c, bn->sum + p * block,
+                       bn->square + p * block);
         else
-            plane_sums(dout->data + at, y, x->data + at, hw, 1, bn->mean + c, bn->sum + p,
-                       bn->square + p);
+            plane_sums(dy, y, x->data + at, hw, 1, bn->mean + c, bn->sum + p, bn->square + p);
     }
     bn_coefficients(bn, x, params, grads, accumulate);
     if (node->desc.residual)
@@ -214,12 +214,11 @@ static int bn_backward(struct cpu *cpu, ps_node *node, const float *params, cons
 #pragma omp parallel for
     for (size_t p = 0; p < x->planes; p++) {
         size_t at = p * x->plane, c = p % bn->groups * block;
+        const float *dy = dout->data + cpu_plane_at(dout, p);
         if (block == DN_BLOCK)
-            plane_back(dx + at, dout->data + at, x->data + at, hw, DN_BLOCK, bn->a + c, bn->b + c,
-                       bn->c + c);
+            plane_back(dx + at, dy, x->data + at, hw, DN_BLOCK, bn->a + c, bn->b + c, bn->c + c);
         else
-            plane_back(dx + at, dout->data + at, x->data + at, hw, 1, bn->a + c, bn->b + c,
-                       bn->c + c);
+            plane_back(dx + at, dy, x->data + at, hw, 1, bn->a + c, bn->b + c, bn->c + c);
     }
     return 0;
 }

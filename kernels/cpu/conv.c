@@ -1,7 +1,8 @@
 /*
  * Convolution with what follows it, and its two backward passes. An average that comes first
  * (smooth_first) commutes with a convolution of 1 x 1: it is taken of the output, which has fewer
- * channels, before bias and ReLU.
+ * channels, before bias and ReLU. oneDNN knows no parts of activations: where it is the way, such
+ * an output is made aside and copied, and its gradient copied first.
  */
 #include "kernels/cpu/amx_stem.h"
 #include "kernels/cpu/choice.h"
@@ -24,9 +25,8 @@ struct conv_node {
     bool sum_after;   /* so is the sum of din_adds */
 };
 
-/* Parts of the shared work buffer: with smooth_first what is between convolution and average, or
- * its gradient; plain weights (O each), bias (O); packed weights, and what a gradient of our own
- * works on. */
+/* Parts of the shared work buffer: an output, or its gradient, that is not where it belongs; plain
+ * weights (O each), bias (O); packed weights, and what a gradient of our own works on. */
 struct work {
     size_t plain, bias, packed, count;
 };
@@ -36,11 +36,19 @@ static size_t whole_lines(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
+/* Does a pass work on an output, or its gradient, that is not where it belongs? */
+static bool is_aside(const struct conv_node *conv, enum dn_pass pass)
+{
+    return conv->node.desc.smooth_first ||
+           (conv->way[pass] == CPU_ONEDNN && cpu_is_part(conv->node.out));
+}
+
 static struct work work_parts(const struct conv_node *conv, size_t packed_bytes)
 {
     size_t channels = (size_t)conv->node.out->shape.c;
     struct work work;
-    work.plain = conv->node.desc.smooth_first ? whole_lines(conv->node.out->count) : 0;
+    bool aside = conv->node.desc.smooth_first || cpu_is_part(conv->node.out);
+    work.plain = aside ? whole_lines(conv->node.out->count) : 0;
     work.bias = work.plain + whole_lines(conv->each * channels);
     work.packed = work.bias + whole_lines(channels);
     work.count = work.packed + packed_bytes / sizeof(float);
@@ -252,9 +260,10 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
     (void)params, (void)state;
     struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
-    float *y = d->smooth_first ? cpu->work : node->out->data;
+    bool aside = is_aside(conv, DN_FORWARD);
+    ps_act y = aside ? cpu_whole(node->out, cpu->work) : *node->out;
     if (conv->way[DN_FORWARD] != CPU_ONEDNN) {
-        struct cpu_finish finish = {.result = y};
+        struct cpu_finish finish = {.result = y.data};
         if (d->residual)
             finish.added = node->in[1]->data;
         if (!d->smooth_first) {
@@ -262,11 +271,13 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
             finish.relu = d->relu;
         }
         cpu_own_run(node, conv->way[DN_FORWARD], DN_FORWARD, conv->weight[DN_FORWARD], node->in[0],
-                    node->out, &finish, cpu->work + work_parts(conv, 0).plain);
-    } else if (onednn_forward(cpu, conv, y))
+                    &y, &finish, cpu->work + work_parts(conv, 0).plain);
+    } else if (onednn_forward(cpu, conv, y.data))
         return -1;
     if (d->smooth_first)
-        cpu_smooth(node->out, y, node->out->data, conv->bias, d->relu);
+        cpu_smooth(&y, node->out, conv->bias, d->relu);
+    else if (aside)
+        cpu_copy_act(node->out, &y);
     return 0;
 }
 
@@ -281,22 +292,20 @@ static int onednn_data_gradient(struct cpu *cpu, struct conv_node *conv, float *
     return 0;
 }
 
-static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
+static int data_gradient(struct cpu *cpu, struct conv_node *conv, const ps_act *dy)
 {
     const ps_node *node = &conv->node;
     const ps_act *dx = node->din[0];
     const float *sign = node->desc.din_masks ? node->in[0]->data : NULL;
     bool masks = conv->way[DN_DATA] != CPU_ONEDNN && cpu_own_masks(node, conv->way[DN_DATA]);
     if (conv->way[DN_DATA] == CPU_ONEDNN) {
-        if (onednn_data_gradient(cpu, conv, dy))
+        if (onednn_data_gradient(cpu, conv, dy->data))
             return -1;
     } else {
-        ps_act from = *node->out;
-        from.data = dy;
         struct cpu_finish finish = {.result = dx->data,
                                     .added = node->desc.din_adds ? dx->data : NULL,
                                     .sign = masks ? sign : NULL};
-        cpu_own_run(node, conv->way[DN_DATA], DN_DATA, conv->weight[DN_DATA], &from, dx, &finish,
+        cpu_own_run(node, conv->way[DN_DATA], DN_DATA, conv->weight[DN_DATA], dy, dx, &finish,
                     cpu->work + work_parts(conv, 0).plain);
     }
     if (sign && !masks)
@@ -305,7 +314,7 @@ static int data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
 }
 
 /* dW' and db' into the work buffer. */
-static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
+static int weight_gradient(struct cpu *cpu, struct conv_node *conv, const ps_act *dy,
                            const float **dweight, enum dn_layout *layout)
 {
     const ps_node *node = &conv->node;
@@ -321,15 +330,13 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
     }
     if (conv->way[DN_WEIGHTS] != CPU_ONEDNN) {
         ps_node of_dy = *node;
-        ps_act gradient = *node->dout;
-        gradient.data = dy;
-        of_dy.dout = &gradient;
+        of_dy.dout = dy;
         *layout = cpu_own_gradient(&of_dy, conv->way[DN_WEIGHTS], packed, dbias,
                                    packed + conv->each * (size_t)node->out->shape.c);
         *dweight = packed;
         return 0;
     }
-    if (dn_conv_run(pass, node->in[0]->data, packed, dbias, dy, NULL, cpu->scratch))
+    if (dn_conv_run(pass, node->in[0]->data, packed, dbias, dy->data, NULL, cpu->scratch))
         return -1;
     if (dn_conv_layout(pass) != DN_TILES_OI_IO)
         return dn_conv_unpack(pass, packed, plain, cpu->scratch);
@@ -338,7 +345,7 @@ static int weight_gradient(struct cpu *cpu, struct conv_node *conv, float *dy,
     return 0;
 }
 
-static int parameter_gradients(struct cpu *cpu, struct conv_node *conv, float *dy,
+static int parameter_gradients(struct cpu *cpu, struct conv_node *conv, const ps_act *dy,
                                const float *params, const float *state, float *grads,
                                bool accumulate)
 {
@@ -356,19 +363,20 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
                          float *grads, bool accumulate)
 {
     struct conv_node *conv = (struct conv_node *)node;
-    float *dy = node->dout->data;
     bool masks_itself = grads && cpu_own_gradient_masks(node, conv->way[DN_WEIGHTS]);
+    bool aside = is_aside(conv, DN_DATA) || is_aside(conv, DN_WEIGHTS);
+    ps_act dy = aside ? cpu_whole(node->dout, cpu->work) : *node->dout;
     if (node->desc.relu && !node->desc.dout_masked && !masks_itself)
-        cpu_mask(dy, node->out->data, node->dout->count);
-    if (node->desc.smooth_first) {
-        cpu_smooth(node->dout, dy, cpu->work, NULL, false);
-        dy = cpu->work;
-    }
-    if (grads && parameter_gradients(cpu, conv, dy, params, state, grads, accumulate))
+        cpu_mask_act(node->dout, node->out);
+    if (node->desc.smooth_first)
+        cpu_smooth(node->dout, &dy, NULL, false);
+    else if (aside)
+        cpu_copy_act(&dy, node->dout);
+    if (grads && parameter_gradients(cpu, conv, &dy, params, state, grads, accumulate))
         return -1;
     if (node->desc.residual)
         cpu_pass_gradient(node->din[1], node->dout);
-    return conv->way[DN_DATA] == CPU_NOT_NEEDED ? 0 : data_gradient(cpu, conv, dy);
+    return conv->way[DN_DATA] == CPU_NOT_NEEDED ? 0 : data_gradient(cpu, conv, &dy);
 }
 
 static void conv_release(ps_node *node)

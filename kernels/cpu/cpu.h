@@ -30,12 +30,14 @@ struct cpu {
 /*
  * (N, C, H, W) in groups of `block` channels: element (n, c, y, x) is
  * data[(((n * groups + c / block) * H + y) * W + x) * block + c % block]. block is DN_BLOCK, or 1
- * where C is no multiple of that. A plane is one group of one image: H W block floats.
+ * where C is no multiple of that. A plane is one group of one image: H W block floats. Images are
+ * further apart in a part of another activation: some of its groups.
  */
 struct ps_act {
     struct ps_shape shape;
     int block;
     size_t planes, plane, count; /* N groups; floats of a plane and of the whole */
+    size_t image;                /* floats from an image to the next */
     float *data;
 };
 
@@ -84,6 +86,33 @@ static inline size_t cpu_groups(const ps_act *act)
     return (size_t)act->shape.c / DN_BLOCK;
 }
 
+/* Is there more between its images? */
+static inline bool cpu_is_part(const ps_act *act)
+{
+    return act->shape.n > 1 && act->image * (size_t)act->shape.n != act->count;
+}
+
+/* Where a group of an image begins, in floats; where plane p of all does. */
+static inline size_t cpu_plane(const ps_act *act, size_t image, size_t group)
+{
+    return image * act->image + group * act->plane;
+}
+
+static inline size_t cpu_plane_at(const ps_act *act, size_t p)
+{
+    size_t groups = act->planes / (size_t)act->shape.n;
+    return cpu_plane(act, p / groups, p % groups);
+}
+
+/* The same elements with nothing between the images, at `data`. */
+static inline ps_act cpu_whole(const ps_act *act, float *data)
+{
+    ps_act whole = *act;
+    whole.image = act->count / (size_t)act->shape.n;
+    whole.data = data;
+    return whole;
+}
+
 static inline float *cpu_mat(struct ps_mat m)
 {
     return m.v->data + m.offset;
@@ -92,6 +121,9 @@ static inline float *cpu_mat(struct ps_mat m)
 /* Element-wise over activations of one shape, n floats. */
 void cpu_mask(float *gradient, const float *out, size_t n); /* gradient = 0 where out <= 0 */
 void cpu_copy(float *to, const float *from, size_t n);
+/* The same of activations that may be parts. */
+void cpu_mask_act(const ps_act *gradient, const ps_act *out);
+void cpu_copy_act(const ps_act *to, const ps_act *from);
 /* y = x0 + x1, or max(0, that) */
 void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu);
 /* Backward of a residual input: copied unless it is dout itself. */
@@ -102,6 +134,7 @@ void cpu_give(float *to, const float *from, size_t n, bool accumulate);
 /* backend.h, parts of the table */
 size_t cpu_act_bytes(ps_backend *be, struct ps_shape shape);
 ps_act *cpu_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset);
+ps_act *cpu_act_part(ps_backend *be, const ps_act *whole, int first, int channels);
 void cpu_act_free(ps_backend *be, ps_act *act);
 int cpu_act_put(ps_backend *be, ps_act *act, const float *nchw);
 int cpu_act_get(ps_backend *be, const ps_act *act, float *nchw);

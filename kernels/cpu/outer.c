@@ -42,7 +42,7 @@ size_t cpu_outer_work(const ps_node *node, int threads)
 
 static inline float *plane(const ps_act *act, size_t image, size_t group)
 {
-    return act->data + (image * ((size_t)act->shape.c / DN_BLOCK) + group) * act->plane;
+    return act->data + cpu_plane(act, image, group);
 }
 
 /* A gradient of `count` pixels, masked unless `out` is NULL; its sums are added to db. */

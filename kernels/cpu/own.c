@@ -179,14 +179,12 @@ int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buf
     ps_node node = *trial->node;
     const struct ps_op_desc *d = &node.desc;
     bool forward = trial->pass == DN_FORWARD;
-    ps_act x = *node.in[0], y = *node.out;
+    ps_act x = cpu_whole(node.in[0], buffers->x), y = cpu_whole(node.out, buffers->y);
     if (!trial->weights)
         trial->weights =
             cpu_trial_memory(cpu, cpu_own_weights(&node, trial->way, trial->pass) / sizeof(float));
     if (!trial->weights)
         return -1;
-    x.data = buffers->x;
-    y.data = buffers->y;
     node.in[0] = &x;
     node.out = node.dout = &y;
     if (trial->pass == DN_WEIGHTS) {

@@ -48,7 +48,7 @@ static inline size_t pixels_of(const struct cpu_pointwise *p)
 
 static inline size_t begin(const ps_act *act, size_t image, int i, int j)
 {
-    return image * cpu_groups(act) * act->plane + ((size_t)i * act->shape.w + (size_t)j) * LINE;
+    return cpu_plane(act, image, 0) + ((size_t)i * act->shape.w + (size_t)j) * LINE;
 }
 
 static void find_strip(const struct cpu_pointwise *p, size_t index, struct strip *strip)

@@ -129,7 +129,7 @@ static inline void forward_plane(const struct window_node *pool, size_t plane, s
     const ps_act *from = pool->node.in[0], *to = pool->node.out;
     struct ps_shape in = from->shape, out = to->shape;
     const float *x = from->data + plane * from->plane;
-    float *y = to->data + plane * to->plane;
+    float *y = to->data + cpu_plane_at(to, plane);
     uint8_t *index = pool->index ? pool->index + plane * to->plane : NULL;
     bool max = pool->node.desc.op == PS_OP_MAXPOOL;
     for (int i = 0; i < out.h; i++)
@@ -167,7 +167,7 @@ static inline cpu_v16 gradient_at(const struct window_node *pool, const float *d
 static inline void backward_plane(const struct window_node *pool, size_t plane, struct windows s)
 {
     const ps_act *from = pool->node.dout, *to = pool->node.din[0];
-    const float *dy = from->data + plane * from->plane;
+    const float *dy = from->data + cpu_plane_at(from, plane);
     float *dx = to->data + plane * to->plane;
     const uint8_t *index = pool->index ? pool->index + plane * from->plane : NULL;
     for (int a = 0; a < to->shape.h; a++)
@@ -188,15 +188,17 @@ static void backward_steps_of_2(const struct window_node *pool, size_t plane)
     const struct windows s = {3, 2, pool->node.desc.pad, DN_BLOCK};
     const ps_act *from = pool->node.dout, *to = pool->node.din[0];
     int width = to->shape.w, count = from->shape.w;
+    const float *plane_of_dy = from->data + cpu_plane_at(from, plane);
+    const uint8_t *plane_of_index = pool->index + plane * from->plane;
     for (int a = 0; a < to->shape.h; a++) {
         float *dx = to->data + plane * to->plane + (size_t)a * width * DN_BLOCK;
         struct range rows = covering(a, s, from->shape.h);
         for (int j = 0, b = -s.pad; b < width; j++, b += 2) {
             cpu_v16 even = {0}, odd = {0};
             for (int i = rows.first; i < rows.end; i++) {
-                size_t at = plane * from->plane + ((size_t)i * count + j) * DN_BLOCK;
-                const float *dy = from->data + at;
-                const uint8_t *index = pool->index + at;
+                size_t at = ((size_t)i * count + j) * DN_BLOCK;
+                const float *dy = plane_of_dy + at;
+                const uint8_t *index = plane_of_index + at;
                 int row = (a - i * 2 + s.pad) * 3;
                 if (j > 0 && j <= count)
                     even += share_of(dy - DN_BLOCK, index - DN_BLOCK, row + 2);

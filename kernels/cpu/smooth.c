@@ -36,17 +36,17 @@ static inline void smooth_plane(const float *x, struct map map, float *y, cpu_v1
     }
 }
 
-void cpu_smooth(const ps_act *act, const float *from, float *to, const float *bias, bool relu)
+void cpu_smooth(const ps_act *from, const ps_act *to, const float *bias, bool relu)
 {
-    struct map map = {act->shape.h, act->shape.w, act->block};
-    size_t groups = act->planes / (size_t)act->shape.n, block = (size_t)act->block;
+    struct map map = {to->shape.h, to->shape.w, to->block};
+    size_t groups = to->planes / (size_t)to->shape.n, block = (size_t)to->block;
 #pragma omp parallel for
-    for (size_t p = 0; p < act->planes; p++) {
-        const float *x = from + p * act->plane;
-        float *y = to + p * act->plane;
+    for (size_t p = 0; p < to->planes; p++) {
+        const float *x = from->data + cpu_plane_at(from, p);
+        float *y = to->data + cpu_plane_at(to, p);
         cpu_v16 shift = {0};
         if (bias)
-            shift = cpu_load_block(bias + p % groups * block, act->block);
+            shift = cpu_load_block(bias + p % groups * block, to->block);
         if (block == DN_BLOCK)
             smooth_plane(x, (struct map){map.h, map.w, DN_BLOCK}, y, shift, relu);
         else
@@ -63,7 +63,7 @@ void cpu_channel_sums(const ps_act *act, float *sums)
         for (size_t p = g; p < act->planes; p += groups) {
             cpu_v16 part = {0};
             for (size_t i = 0; i < act->plane; i += block)
-                part += cpu_load_block(act->data + p * act->plane + i, act->block);
+                part += cpu_load_block(act->data + cpu_plane_at(act, p) + i, act->block);
             for (size_t c = 0; c < block; c++)
                 sum[c] += part[c];
         }

@@ -4,9 +4,9 @@
 
 #include "kernels/cpu/cpu.h"
 
-/* to = [relu](average of from + bias): both as an activation like `act`; bias (C), NULL for none.
- * Without them it is its own transpose, and so its own backward pass. */
-void cpu_smooth(const ps_act *act, const float *from, float *to, const float *bias, bool relu);
+/* to = [relu](average of from + bias), of one shape; bias (C), NULL for none. Without them it is
+ * its own transpose, and so its own backward pass. */
+void cpu_smooth(const ps_act *from, const ps_act *to, const float *bias, bool relu);
 /* sums (C): of each channel. */
 void cpu_channel_sums(const ps_act *act, float *sums);
 

@@ -152,7 +152,7 @@ static void add_output_row(const ps_node *node, const struct sizes *sizes, const
                       .stride = (size_t)node->desc.stride};
     gather_rows(node, image, i, sizes->width, own->x);
     for (size_t o = 0; o < sizes->groups; o += PAIR) {
-        row.dy = dy->data + (image * sizes->groups + o) * dy->plane + (size_t)i * row.count * LINE;
+        row.dy = dy->data + cpu_plane(dy, image, o) + (size_t)i * row.count * LINE;
         if (o % QUAD == 0)
             add_bias(&row, own->bias + o * LINE);
         for (size_t r = 0; r < sizes->rows; r += 2)

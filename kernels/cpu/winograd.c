@@ -189,7 +189,7 @@ static void run_chunk(const struct cpu_winograd *conv, size_t first, size_t end,
         tile[t] = wino_tile_at(y, first + t);
     for (size_t g = 0; g < inputs; g++)
         for (size_t t = 0; t < count; t++)
-            wino_gather(conv->from->data + (tile[t].image * inputs + g) * conv->from->plane,
+            wino_gather(conv->from->data + cpu_plane(conv->from, tile[t].image, g),
                         conv->from->shape, tile + t, points + (g * tiles + t) * DN_BLOCK, step);
     for (size_t o = 0; o < outputs; o += BLOCK) {
         size_t block = outputs - o < BLOCK ? outputs - o : BLOCK;
@@ -214,7 +214,7 @@ static void run_chunk(const struct cpu_winograd *conv, size_t first, size_t end,
             cpu_v16 bias = cpu_finish_bias(&conv->finish, (o + b) * DN_BLOCK);
             for (size_t t = 0; t < count; t++)
                 put_tile(&conv->finish, products + (b * tiles + t) * DN_BLOCK, product_step, y,
-                         tile + t, bias, (tile[t].image * outputs + o + b) * conv->to->plane);
+                         tile + t, bias, cpu_plane(conv->to, tile[t].image, o + b));
         }
     }
 }

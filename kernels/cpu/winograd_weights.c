@@ -171,12 +171,12 @@ static void transform_chunk(const ps_node *node, const struct team *team, size_t
         for (size_t t = 0; t < count; t++) {
             const struct wino_tile *tile = tiles + t;
             if (g < inputs) {
-                wino_gather(x->data + (tile->image * inputs + g) * x->plane, x->shape, tile,
+                wino_gather(x->data + cpu_plane(x, tile->image, g), x->shape, tile,
                             team->work + g * plane + t * DN_BLOCK, inputs * plane);
                 continue;
             }
             size_t o = g - inputs;
-            gather_gradient(dy->data + (tile->image * outputs + o) * dy->plane, dy->shape, tile,
+            gather_gradient(dy->data + cpu_plane(dy, tile->image, o), dy->shape, tile,
                             team->work + parts.gradients + o * plane + t * DN_BLOCK,
                             outputs * plane, team->work + parts.bias + o * DN_BLOCK);
         }

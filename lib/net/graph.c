@@ -82,7 +82,8 @@ static int add_node(struct ps_graph *graph, const struct ps_op_desc *desc, const
     if (graph->rc)
         return PS_GRAPH_IMAGE;
     struct ps_graph_node *node = &graph->nodes[graph->node_count++];
-    *node = (struct ps_graph_node){.desc = *desc, .inputs = inputs, .out = out};
+    *node =
+        (struct ps_graph_node){.desc = *desc, .inputs = inputs, .out = out, .channels = shape.c};
     memcpy(node->in, in, (size_t)inputs * sizeof *in);
     return out;
 }

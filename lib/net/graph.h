@@ -16,7 +16,8 @@ enum { PS_GRAPH_INPUTS = 4, PS_GRAPH_IMAGE = 0 };
 struct ps_graph_node {
     struct ps_op_desc desc;
     int inputs, in[PS_GRAPH_INPUTS]; /* values */
-    int out;                         /* value */
+    int out;                         /* value, of which it makes `channels` from `first` on */
+    int first, channels;             /* all of it, but in a simplified graph */
 };
 
 struct ps_graph {

@@ -240,7 +240,7 @@ int ps_onnx_export(FILE *stream, const struct ps_model *model)
     struct ps_graph graph, simple = {0};
     int rc = ps_backbone_network(&graph, &params, &model->spec, 0);
     if (!rc)
-        rc = ps_graph_simplify(&simple, &graph, false, false);
+        rc = ps_graph_simplify(&simple, &graph, false, NULL);
     struct translation t = {.model = model, .params = &params, .graph = &simple};
     if (!rc)
         rc = translate(&t, stream);

@@ -61,8 +61,7 @@ static int prepare(ps_net *net, struct ps_prepared *prepared, enum ps_mode mode,
 {
     struct ps_graph graph;
     bool batch_statistics = mode == PS_TRAIN && !net->spec.freeze_bn;
-    bool smooth = net->backend->ops->places;
-    int rc = ps_graph_simplify(&graph, &net->graph, batch_statistics, smooth);
+    int rc = ps_graph_simplify(&graph, &net->graph, batch_statistics, net->backend->ops);
     if (rc)
         return rc;
     *prepared = (struct ps_prepared){.mode = mode, .batch = batch};
@@ -196,7 +195,7 @@ static int find_slice(ps_net *net, enum ps_mode mode, size_t batch, size_t *slic
         return PS_OK;
     if (!net->image_bytes) {
         struct ps_graph graph;
-        int rc = ps_graph_simplify(&graph, &net->graph, false, net->backend->ops->places);
+        int rc = ps_graph_simplify(&graph, &net->graph, false, net->backend->ops);
         if (rc)
             return rc;
         ps_plan *plan = ps_plan_new(net->backend, &graph, PS_INFER, 1, false);

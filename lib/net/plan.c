@@ -23,6 +23,7 @@ struct step {
     int back;                 /* when it runs backward */
     int again;                /* when it runs forward a second time; NONE */
     int replay;               /* first node of those that run again before it goes backward; NONE */
+    ps_act *part, *part_gradient; /* the output and its gradient, if they are parts of a value */
 };
 
 struct ps_plan {
@@ -105,6 +106,23 @@ static struct readers readers_of(const struct ps_graph *graph, int value)
     return readers;
 }
 
+/* Is its gradient of no use where it is not positive? So it is behind a convolution with ReLU, and
+ * behind the maximum of such; all parts must be. */
+static bool is_clipped(const struct ps_graph *graph, int value)
+{
+    bool made = false;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct ps_graph_node *node = &graph->nodes[i];
+        if (node->out != value)
+            continue;
+        made = true;
+        if (!(node->desc.op == PS_OP_CONV && node->desc.relu) &&
+            !(node->desc.op == PS_OP_MAXPOOL && is_clipped(graph, node->in[0])))
+            return false;
+    }
+    return made;
+}
+
 /*
  * What is the last to write the gradient of a convolution with ReLU masks it for that ReLU: the
  * first reader of the output. Convolutions can, as they add to what others wrote; pools and
@@ -118,7 +136,7 @@ static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
         return;
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct ps_graph_node *node = &graph->nodes[i];
-        if (node->desc.op != PS_OP_CONV || !node->desc.relu)
+        if (node->desc.op != PS_OP_CONV || !node->desc.relu || !is_clipped(graph, node->out))
             continue;
         struct readers readers = readers_of(graph, node->out);
         if (readers.first == NONE)
@@ -149,10 +167,14 @@ static void draft_values(ps_plan *plan, const struct ps_graph *graph)
         const struct ps_graph_node *node = &graph->nodes[i];
         const struct step *step = &plan->steps[i];
         bool kept = train && step->again == NONE && !step->desc.dout_masked;
-        int out = plan->value[node->out] = add_buffer(plan, node->out, i, kept ? step->back : i);
-        if (train && step->again != NONE) {
-            plan->buffers[out].again = step->again;
-            plan->buffers[out].end = step->back;
+        int *out = &plan->value[node->out];
+        bool begins = *out == NONE;
+        if (begins)
+            *out = add_buffer(plan, node->out, i, i);
+        extend(plan, *out, kept ? step->back : i);
+        if (begins && train && step->again != NONE) {
+            plan->buffers[*out].again = step->again;
+            plan->buffers[*out].end = step->back;
         }
         for (int k = 0; k < node->inputs; k++) {
             int in = plan->value[node->in[k]];
@@ -313,6 +335,11 @@ ps_plan *ps_plan_new(ps_backend *backend, const struct ps_graph *graph, enum ps_
     return NULL;
 }
 
+static ps_act *part_of(const ps_plan *plan, const struct ps_graph_node *node, const ps_act *whole)
+{
+    return plan->backend->ops->act_part(plan->backend, whole, node->first, node->channels);
+}
+
 static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
 {
     const struct ps_graph_node *node = &graph->nodes[i];
@@ -325,6 +352,13 @@ static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
     }
     ps_act *out = plan->acts[plan->value[node->out]];
     ps_act *dout = train ? plan->acts[plan->gradient[node->out]] : NULL;
+    if (node->channels < graph->values[node->out].c) {
+        out = step->part = part_of(plan, node, out);
+        if (train)
+            dout = step->part_gradient = part_of(plan, node, dout);
+        if (!out || (train && !dout))
+            return ps_device_fail(plan->backend);
+    }
     step->node = plan->backend->ops->node_new(plan->backend, &step->desc, plan->mode, node->inputs,
                                               in, out, dout, train ? din : NULL);
     return step->node ? PS_OK : ps_device_fail(plan->backend);
@@ -350,9 +384,15 @@ void ps_plan_free(ps_plan *plan)
     if (!plan)
         return;
     const struct ps_backend_ops *ops = plan->backend->ops;
-    for (size_t i = 0; i < plan->step_count; i++)
-        if (plan->steps[i].node)
-            ops->node_free(plan->backend, plan->steps[i].node);
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct step *step = &plan->steps[i];
+        if (step->node)
+            ops->node_free(plan->backend, step->node);
+        if (step->part)
+            ops->act_free(plan->backend, step->part);
+        if (step->part_gradient)
+            ops->act_free(plan->backend, step->part_gradient);
+    }
     for (size_t i = 0; i < plan->buffer_count; i++)
         if (plan->acts[i])
             ops->act_free(plan->backend, plan->acts[i]);

@@ -15,37 +15,49 @@ struct border {
     int from;    /* the cut before it */
 };
 
-/* The node that reads each value last. */
-static void find_last_readers(const struct ps_graph *graph, int *last)
+/* The nodes that make a value, or its last part, and that read it last. */
+struct life {
+    int made, read;
+};
+
+static void find_lives(const struct ps_graph *graph, struct life *lives)
 {
     int nodes = (int)graph->node_count;
     for (size_t v = 0; v < graph->value_count; v++)
-        last[v] = NONE;
-    for (int i = 0; i < nodes; i++)
+        lives[v] = (struct life){NONE, NONE};
+    for (int i = 0; i < nodes; i++) {
+        lives[graph->nodes[i].out].made = i;
         for (int k = 0; k < graph->nodes[i].inputs; k++)
-            last[graph->nodes[i].in[k]] = i;
-    last[graph->pooled] = last[graph->output] = nodes;
-    last[PS_GRAPH_IMAGE] = NONE;
+            lives[graph->nodes[i].in[k]].read = i;
+    }
+    lives[graph->pooled].read = lives[graph->output].read = nodes;
+    lives[PS_GRAPH_IMAGE].read = NONE;
 }
 
-static void find_borders(const struct ps_graph *graph, const int *last, struct border *border)
+/* No border is within what has been made of a value in part only. */
+static void find_borders(const struct ps_graph *graph, const struct life *lives,
+                         struct border *border)
 {
     int nodes = (int)graph->node_count;
     for (int p = 1; p < nodes; p++) {
         int passing = 0;
-        for (int i = 0; i < p; i++)
-            if (last[graph->nodes[i].out] >= p) {
-                border[p].value = graph->nodes[i].out;
-                passing++;
-            }
-        if (passing != 1)
+        bool in_part = false;
+        for (int i = 0; i < p; i++) {
+            int value = graph->nodes[i].out;
+            in_part |= lives[value].made >= p;
+            if (lives[value].made != i || lives[value].read < p)
+                continue;
+            border[p].value = value;
+            passing++;
+        }
+        if (passing != 1 || in_part)
             border[p].value = NONE;
     }
 }
 
 /* The cheapest way to each border, over segments that are small enough or cannot be cut. */
-static void find_ways(const struct ps_graph *graph, const size_t *bytes, size_t most,
-                      struct border *border)
+static void find_ways(const struct ps_graph *graph, const struct life *lives, const size_t *bytes,
+                      size_t most, struct border *border)
 {
     int nodes = (int)graph->node_count;
     for (int p = 1; p <= nodes; p++) {
@@ -55,8 +67,9 @@ static void find_ways(const struct ps_graph *graph, const size_t *bytes, size_t 
         size_t own = end ? 0 : bytes[border[p].value], inside = 0;
         border[p].cost = SIZE_MAX;
         for (int q = p - 1; q >= 0; q--) {
-            if (graph->nodes[q].out != border[p].value || end)
-                inside += bytes[graph->nodes[q].out];
+            int value = graph->nodes[q].out;
+            if (lives[value].made == q && (value != border[p].value || end))
+                inside += bytes[value];
             if (q && border[q].value == NONE)
                 continue;
             if (inside > most && found)
@@ -74,19 +87,19 @@ int ps_graph_segments(const struct ps_graph *graph, const size_t *bytes, size_t 
 {
     int nodes = (int)graph->node_count, count = 0;
     struct border *border = ps_calloc((size_t)nodes + 1, sizeof *border);
-    int *last = ps_calloc(graph->value_count, sizeof *last);
-    if (border && last) {
-        find_last_readers(graph, last);
-        find_borders(graph, last, border);
-        find_ways(graph, bytes, most, border);
+    struct life *lives = ps_calloc(graph->value_count, sizeof *lives);
+    if (border && lives) {
+        find_lives(graph, lives);
+        find_borders(graph, lives, border);
+        find_ways(graph, lives, bytes, most, border);
         for (int p = nodes; p > 0; p = border[p].from)
             count++;
         for (int p = nodes, s = count; p > 0; p = border[p].from)
             for (int i = border[p].from, number = --s; i < p; i++)
                 segment[i] = number;
     }
-    bool failed = !border || !last;
+    bool failed = !border || !lives;
     free(border);
-    free(last);
+    free(lives);
     return failed ? PS_ENOMEM : count;
 }

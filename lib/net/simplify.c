@@ -86,11 +86,36 @@ static void fuse_average(const struct use *uses, struct ps_graph_node *conv)
     pool->inputs = 0;
 }
 
+/* Can the node that makes `value` make it as a part of a whole? */
+static bool can_join(const struct use *uses, int value, int part_channels)
+{
+    const struct ps_graph_node *node = uses[value].producer;
+    if (!node || uses[value].readers != 1 || node->channels % part_channels)
+        return false;
+    const struct ps_op_desc *d = &node->desc;
+    return d->op == PS_OP_MAXPOOL || d->op == PS_OP_AVGPOOL ||
+           ((d->op == PS_OP_CONV || d->op == PS_OP_BN) && !d->residual);
+}
+
+static void join(const struct use *uses, struct ps_graph_node *concat, int part_channels)
+{
+    for (int i = 0; i < concat->inputs; i++)
+        if (!can_join(uses, concat->in[i], part_channels))
+            return;
+    for (int i = 0, first = 0; i < concat->inputs; i++) {
+        struct ps_graph_node *node = uses[concat->in[i]].producer;
+        node->out = concat->out;
+        node->first = first;
+        first += node->channels;
+    }
+    concat->inputs = 0;
+}
+
 static void fuse(struct ps_graph_node *nodes, size_t count, struct use *uses, bool batch_statistics,
-                 bool smooth)
+                 const struct ps_backend_ops *ops)
 {
     for (size_t i = 0; i < count; i++) {
-        if (nodes[i].desc.op == PS_OP_CONV && smooth)
+        if (nodes[i].desc.op == PS_OP_CONV && ops && ops->places)
             fuse_average(uses, &nodes[i]);
         if (nodes[i].desc.op == PS_OP_BN && !batch_statistics)
             fold_bn(uses, &nodes[i]);
@@ -98,7 +123,10 @@ static void fuse(struct ps_graph_node *nodes, size_t count, struct use *uses, bo
             fuse_add(uses, &nodes[i]);
         else if (nodes[i].desc.op == PS_OP_RELU)
             fuse_relu(uses, &nodes[i]);
-        uses[nodes[i].out].producer = &nodes[i];
+        else if (nodes[i].desc.op == PS_OP_CONCAT && ops && ops->part_channels)
+            join(uses, &nodes[i], ops->part_channels);
+        if (nodes[i].inputs > 0)
+            uses[nodes[i].out].producer = &nodes[i];
     }
 }
 
@@ -112,7 +140,7 @@ static void count_readers(const struct ps_graph *graph, struct use *uses)
 }
 
 int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics,
-                      bool smooth)
+                      const struct ps_backend_ops *ops)
 {
     struct use *uses = ps_calloc(from->value_count, sizeof *uses);
     if (!uses)
@@ -123,7 +151,7 @@ int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool 
     count_readers(from, uses);
     for (size_t i = 0; i < from->node_count; i++)
         graph->nodes[i] = from->nodes[i];
-    fuse(graph->nodes, from->node_count, uses, batch_statistics, smooth);
+    fuse(graph->nodes, from->node_count, uses, batch_statistics, ops);
     for (size_t i = 0; i < from->node_count; i++) {
         if (graph->nodes[i].inputs > 0)
             graph->nodes[graph->node_count++] = graph->nodes[i];

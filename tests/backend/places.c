@@ -254,12 +254,139 @@ static void test_smooth_first(void **state)
     check_smooth(c, &rng);
 }
 
+/* The same operator on parts of wider activations, whose other channels stay as they are. */
+static void check_part(struct op_case c, struct ps_rng *rng)
+{
+    enum { BEFORE = 32, AFTER = 16 };
+    const bool wanted[CASE_INPUTS] = {true};
+    struct op_values v = case_values(rng, &c);
+    struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
+    run_forward(&plain);
+    run_backward(&plain, v.dout, plain.grads, false);
+
+    struct op_run part = run_new(be, &c, PS_TRAIN, &v, wanted);
+    struct ps_shape shape = c.out;
+    shape.c += BEFORE + AFTER;
+    size_t bytes = be->ops->act_bytes(be, shape), count = shape_count(shape);
+    ps_mem *mem = be->ops->mem_new(be, 2 * bytes);
+    need(mem != NULL, be, "mem_new");
+    ps_act *wide[] = {be->ops->act_new(be, shape, mem, 0), be->ops->act_new(be, shape, mem, bytes)};
+    float *around = random_floats(rng, count, 0, 1);
+    be->ops->node_free(be, part.node);
+    ps_act **own[] = {&part.out, &part.dout};
+    for (int i = 0; i < 2; i++) {
+        put(wide[i], around);
+        be->ops->act_free(be, *own[i]);
+        *own[i] = be->ops->act_part(be, wide[i], BEFORE, c.out.c);
+        need(*own[i] != NULL, be, "act_part");
+    }
+    part.node =
+        be->ops->node_new(be, &c.desc, PS_TRAIN, c.inputs, part.in, part.out, part.dout, part.din);
+    need(part.node != NULL, be, "node_new");
+    run_forward(&part);
+    run_backward(&part, v.dout, part.grads, false);
+
+    float *expected[] = {act_values(plain.out, c.out), act_values(plain.din[0], c.in[0]),
+                         gradients(&plain, &c)};
+    float *found[] = {act_values(part.out, c.out), act_values(part.din[0], c.in[0]),
+                      gradients(&part, &c)};
+    const size_t counts[] = {shape_count(c.out), shape_count(c.in[0]), c.params};
+    for (int i = 0; i < 3; i++) {
+        assert_close(&c, expected[i], found[i], counts[i], 0);
+        free(expected[i]);
+        free(found[i]);
+    }
+    size_t map = (size_t)shape.h * (size_t)shape.w, image = count / (size_t)shape.n;
+    for (int i = 0; i < 2; i++) {
+        float *after = act_values(wide[i], shape);
+        for (size_t k = 0; k < count; k++) {
+            size_t channel = k % image / map;
+            if (channel < BEFORE || channel >= BEFORE + (size_t)c.out.c)
+                assert_true(after[k] == around[k]);
+        }
+        free(after);
+    }
+    free(around);
+    run_free(&part, &c);
+    run_free(&plain, &c);
+    be->ops->act_free(be, wide[0]);
+    be->ops->act_free(be, wide[1]);
+    be->ops->mem_free(be, mem);
+    values_free(&v);
+}
+
+static struct op_case part_case(struct ps_rng *rng, enum ps_op op, int i)
+{
+    struct op_case c = case_random(rng, op, 9, 40);
+    c.inputs = 1;
+    c.desc.residual = false;
+    c.desc.bias = i % 3 ? 0 : PS_ABSENT;
+    c.desc.out_channels = (c.desc.out_channels + 15) / 16 * 16;
+    if (op != PS_OP_CONV || i % 2)
+        c.in[0].c = (c.in[0].c + 15) / 16 * 16;
+    case_finish(&c);
+    return c;
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    static const enum ps_op ops[] = {PS_OP_CONV, PS_OP_BN, PS_OP_MAXPOOL, PS_OP_AVGPOOL};
+    for (int i = 0; i < 3 * CASES; i++) {
+        struct ps_rng rng = ps_rng_stream(9, PS_RNG_TEST, 0, (uint64_t)i);
+        check_part(part_case(&rng, ops[i % 4], i / 4), &rng);
+    }
+    /* large enough for all ways: k, stride and padding, averaged */
+    static const int ways[][4] = {{1, 1, 0, 0}, {1, 1, 0, 1}, {1, 2, 0, 0}, {3, 1, 1, 0},
+                                  {3, 2, 1, 0}, {5, 1, 2, 0}, {7, 2, 3, 0}};
+    for (size_t i = 0; i < 2 * sizeof ways / sizeof *ways; i++) {
+        const int *way = ways[i / 2];
+        struct ps_rng rng = ps_rng_stream(9, PS_RNG_TEST, 1, (uint64_t)i);
+        struct op_case c = {.desc = {.op = PS_OP_CONV,
+                                     .bias = 0,
+                                     .kernel = way[0],
+                                     .stride = way[1],
+                                     .pad = way[2],
+                                     .smooth_first = way[3],
+                                     .relu = true,
+                                     .out_channels = 64},
+                            .inputs = 1,
+                            .in = {{i % 2 ? 16 : 2, way[0] == 7 ? 3 : 96, 29, 28}}};
+        case_finish(&c);
+        check_part(c, &rng);
+    }
+}
+
+/* What is no part, or has no place for one. */
+static void test_wrong_parts(void **state)
+{
+    (void)state;
+    struct ps_shape shape = {2, 64, 3, 3};
+    size_t bytes = be->ops->act_bytes(be, shape);
+    ps_mem *mem = be->ops->mem_new(be, 2 * bytes);
+    ps_act *whole = be->ops->act_new(be, shape, mem, 0),
+           *other = be->ops->act_new(be, (struct ps_shape){2, 32, 3, 3}, mem, bytes);
+    static const int wrong[][2] = {{8, 16}, {0, 24}, {32, 48}, {-16, 16}, {0, 0}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_null(be->ops->act_part(be, whole, wrong[i][0], wrong[i][1]));
+    ps_act *part = be->ops->act_part(be, whole, 16, 32);
+    assert_non_null(part);
+    struct ps_op_desc relu = {.op = PS_OP_RELU};
+    assert_null(be->ops->node_new(be, &relu, PS_INFER, 1, &part, other, NULL, NULL));
+    assert_null(be->ops->node_new(be, &relu, PS_INFER, 1, &other, part, NULL, NULL));
+    assert_non_null(strstr(be->ops->error(be), "parts are outputs only"));
+    be->ops->act_free(be, part);
+    be->ops->act_free(be, other);
+    be->ops->act_free(be, whole);
+    be->ops->mem_free(be, mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_convolutions),
-        cmocka_unit_test(test_smooth_first),
+        cmocka_unit_test(test_masks),        cmocka_unit_test(test_convolutions),
+        cmocka_unit_test(test_smooth_first), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_wrong_parts),
     };
     return cmocka_run_group_tests(tests, open_cpu, close_cpu);
 }

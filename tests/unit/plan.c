@@ -113,6 +113,36 @@ static void tiny(struct ps_graph *g, struct ps_params *params)
     assert_int_equal(g->rc, PS_OK);
 }
 
+static int conv_relu(struct ps_graph *g, int x, const char *name, int channels, int kernel)
+{
+    return ps_graph_relu(g, conv_bn(g, x, name, channels, kernel));
+}
+
+/* Branches of whole blocks of channels, which the cpu backend makes in the places where they are
+ * joined: behind a ReLU or not, masked by a convolution, by a maximum or by nobody. */
+static void branches(struct ps_graph *g, struct ps_params *params)
+{
+    ps_graph_init(g, params, 3, HEIGHT, WIDTH);
+    int a = conv_relu(g, PS_GRAPH_IMAGE, "a", 16, 3);
+    int b = conv_relu(g, conv_relu(g, a, "b", 16, 1), "c", 32, 3);
+    int d = conv_relu(g, ps_graph_pool(g, PS_OP_AVGPOOL, a, 3, 1, 1, false), "d", 16, 1);
+    int m = ps_graph_pool(g, PS_OP_MAXPOOL, a, 3, 1, 1, false);
+    int x = ps_graph_concat(g, (int[]){conv_relu(g, a, "e", 16, 1), b, m, d}, 4);
+    int y = ps_graph_concat(g,
+                            (int[]){conv_relu(g, x, "f", 16, 1),
+                                    ps_graph_pool(g, PS_OP_AVGPOOL, x, 3, 1, 1, false),
+                                    conv_bn(g, x, "g", 32, 1)},
+                            3);
+    y = conv_relu(g, y, "h", 16, 1);
+    int z =
+        ps_graph_concat(g, (int[]){conv_relu(g, y, "i", 16, 1), conv_relu(g, y, "j", 16, 3)}, 2);
+    z = ps_graph_pool(g, PS_OP_MAXPOOL, z, 3, 2, 1, false);
+    g->pooled = ps_graph_global(g, z, PS_POOL_SUM);
+    g->group = PS_GROUP_EMBEDDING;
+    g->output = ps_graph_linear(g, g->pooled, "embedding", 5);
+    assert_int_equal(g->rc, PS_OK);
+}
+
 enum { OUT = BATCH * 5, IMAGE = BATCH * 3 * HEIGHT * WIDTH };
 
 struct fixture {
@@ -147,14 +177,17 @@ static void put_initial(struct fixture *f)
     }
 }
 
-static void begin(struct fixture *f, bool batch_statistics, bool checkpoint, size_t nodes)
+typedef void network(struct ps_graph *g, struct ps_params *params);
+
+static void begin_with(struct fixture *f, const char *backend, network *build,
+                       bool batch_statistics, bool checkpoint, size_t nodes)
 {
     *f = (struct fixture){0};
     struct ps_graph graph, simple;
-    f->be = ps_device_open("ref", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
+    f->be = ps_device_open(backend, &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
     assert_non_null(f->be);
-    tiny(&graph, &f->params);
-    assert_int_equal(ps_graph_simplify(&simple, &graph, batch_statistics, false), PS_OK);
+    build(&graph, &f->params);
+    assert_int_equal(ps_graph_simplify(&simple, &graph, batch_statistics, f->be->ops), PS_OK);
     assert_int_equal(simple.node_count, nodes);
     f->plan = ps_plan_new(f->be, &simple, PS_TRAIN, BATCH, checkpoint);
     assert_non_null(f->plan);
@@ -171,6 +204,11 @@ static void begin(struct fixture *f, bool batch_statistics, bool checkpoint, siz
     fill(f->image, IMAGE, 1);
     fill(f->cotangent, OUT, 2);
     assert_false(f->be->ops->vec_put(f->be, f->seed, 0, f->cotangent, OUT));
+}
+
+static void begin(struct fixture *f, bool batch_statistics, bool checkpoint, size_t nodes)
+{
+    begin_with(f, "ref", tiny, batch_statistics, checkpoint, nodes);
 }
 
 static void end(struct fixture *f)
@@ -293,6 +331,32 @@ static void test_checkpointing(void **state)
     }
 }
 
+/* Parts of values give the gradients that concatenations give, kept or made again. */
+static void test_parts(void **state)
+{
+    (void)state;
+    for (int batch_statistics = 0; batch_statistics < 2; batch_statistics++) {
+        struct fixture f;
+        size_t nodes = batch_statistics ? 29 : 19;
+        begin_with(&f, "ref", branches, batch_statistics, false, nodes);
+        float *expected = gradients_of(&f);
+        end(&f);
+        for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+            begin_with(&f, "cpu", branches, batch_statistics, checkpoint, nodes - 4);
+            float *found = gradients_of(&f);
+            float largest = 0, difference = 0;
+            for (size_t i = 0; i < f.params.size; i++) {
+                largest = fmaxf(largest, fabsf(expected[i]));
+                difference = fmaxf(difference, fabsf(expected[i] - found[i]));
+            }
+            assert_true(difference <= 1e-5F * largest);
+            free(found);
+            end(&f);
+        }
+        free(expected);
+    }
+}
+
 /* A node whose value nothing reads has no gradient to go back with. */
 static void test_useless_node(void **state)
 {
@@ -349,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_gradients_frozen),
         cmocka_unit_test(test_gradients_batch),
         cmocka_unit_test(test_checkpointing),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_useless_node),
         cmocka_unit_test(test_graph_errors),
     };
