@@ -60,7 +60,7 @@ static size_t source_bytes(const struct cpu_amx_plan *p)
 
 static size_t kept_bytes(const struct cpu_amx_plan *p)
 {
-    return p->run < p->pairs ? cpu_amx_pairs(p->to) * p->blocks * CPU_AMX_SUMS * sizeof(float) : 0;
+    return p->run < p->pairs ? p->outputs * p->blocks * CPU_AMX_SUMS * sizeof(float) : 0;
 }
 
 static size_t thread_bytes(const struct cpu_amx_plan *p)
@@ -69,11 +69,15 @@ static size_t thread_bytes(const struct cpu_amx_plan *p)
     return cpu_amx_ceil(source_bytes(p) + (size_t)p->phases * phase, CPU_AMX_ROW) * CPU_AMX_ROW;
 }
 
-size_t cpu_amx_conv_work(const ps_node *node, enum dn_pass pass, int threads)
+static struct cpu_amx_plan plan_of(const struct cpu_amx_conv *conv, int threads)
 {
-    const ps_act *x = node->in[0], *y = node->out;
-    struct cpu_amx_plan p = pass == DN_FORWARD ? cpu_amx_plan_of(node, pass, x, y, threads)
-                                               : cpu_amx_plan_of(node, pass, y, x, threads);
+    return cpu_amx_plan_of(conv->node, conv->pass, cpu_amx_pairs(conv->from),
+                           cpu_amx_pairs(conv->to), threads);
+}
+
+size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)
+{
+    struct cpu_amx_plan p = plan_of(conv, threads);
     return thread_bytes(&p) / sizeof(float) * (size_t)threads;
 }
 
@@ -131,30 +135,58 @@ static inline __attribute__((always_inline)) void split_items(const struct cpu_a
                     p->part_bytes);
 }
 
-/* `count` pixels of a row of a map, of all lanes. */
-static void split_row(const struct cpu_amx_plan *p, int image, size_t pair, int row, int column,
-                      size_t count, char *to)
+/* Where the pixels of a pair of groups begin, in an image; *b is NULL where there is one group. */
+static const float *find_pixels(const ps_act *from, int image, size_t pair, size_t pixel,
+                                const float **b)
 {
-    const ps_act *from = p->from;
-    size_t groups = cpu_groups(from), step = (size_t)p->from_step * DN_BLOCK;
-    size_t at = ((size_t)row * from->shape.w + (size_t)column) * DN_BLOCK;
+    const float *a =
+        from->data + cpu_plane(from, (size_t)image, pair * PAIR) + pixel * DN_BLOCK;
+    *b = pair * PAIR + 1 < cpu_groups(from) ? a + from->plane : NULL;
+    return a;
+}
+
+static void split_pixels(const struct cpu_amx_plan *p, const float *a, const float *b, size_t count,
+                         char *to)
+{
+    size_t step = (size_t)p->from_step * DN_BLOCK;
+    if (p->parts == 3)
+        split_items(p, 3, a, b, step, count, to);
+    else if (p->parts == 2)
+        split_items(p, 2, a, b, step, count, to);
+    else
+        split_items(p, 1, a, b, step, count, to);
+}
+
+/* `count` pixels of a row of a map, of all lanes. */
+static void split_row(const struct cpu_amx_plan *p, const ps_act *from, int image, size_t pair,
+                      int row, int column, size_t count, char *to)
+{
+    size_t pixel = (size_t)row * from->shape.w + (size_t)column;
     for (int lane = 0; lane < p->lanes; lane++, to += CPU_AMX_ROW) {
-        const float *a = from->data + cpu_plane(from, (size_t)(image + lane), pair * PAIR) + at;
-        const float *b = pair * PAIR + 1 < groups ? a + from->plane : NULL;
-        if (p->parts == 3)
-            split_items(p, 3, a, b, step, count, to);
-        else if (p->parts == 2)
-            split_items(p, 2, a, b, step, count, to);
-        else
-            split_items(p, 1, a, b, step, count, to);
+        const float *b, *a = find_pixels(from, image + lane, pair, pixel, &b);
+        split_pixels(p, a, b, count, to);
     }
 }
 
-/* A map of a pair of groups, of a chunk, with its padding. */
-static void split_map(const struct cpu_amx_plan *p, struct cpu_amx_place first, size_t pair,
-                      int map, char *to)
+/* A row of a flat map; returns how many pixels it has. */
+static size_t split_flat_row(const struct cpu_amx_plan *p, const ps_act *from, size_t pair, int row,
+                             char *to)
 {
-    struct ps_shape from = p->from->shape;
+    int map = p->image.h * p->image.w, pixel = row * CPU_AMX_BLOCK;
+    int end = cpu_amx_smaller(p->image.n * map, pixel + CPU_AMX_BLOCK);
+    for (int count; pixel < end; pixel += count, to += (size_t)count * CPU_AMX_ROW) {
+        const float *b, *a = find_pixels(from, pixel / map, pair, (size_t)(pixel % map), &b);
+        count = cpu_amx_smaller(map - pixel % map, end - pixel);
+        split_pixels(p, a, b, (size_t)count, to);
+    }
+    return (size_t)(end - row * CPU_AMX_BLOCK);
+}
+
+/* A map of a pair of groups, of a chunk, with its padding. */
+static void split_map(const struct cpu_amx_plan *p, const ps_act *act, struct cpu_amx_place first,
+                      size_t pair, int map, char *to)
+{
+    struct ps_shape from = p->source;
     size_t lanes = (size_t)p->lanes, pitch = (size_t)p->pitch;
     int below = map / p->from_step, beside = map % p->from_step;
     int height = cpu_amx_side(from.h, below, p->from_step);
@@ -167,12 +199,15 @@ static void split_map(const struct cpu_amx_plan *p, struct cpu_amx_place first, 
         int image = first.image + slot * p->lanes, row = first.row + i - slot * p->slot;
         bool is = row >= 0 && row < height && image < from.n;
         size_t count = !is ? 0 : (size_t)(width < meets ? width : meets);
-        if (count)
-            split_row(p, image, pair, row * p->from_step + below, beside, count, to);
+        if (is && p->flat)
+            count = split_flat_row(p, act, pair, row, to);
+        else if (count)
+            split_row(p, act, image, pair, row * p->from_step + below, beside, count, to);
         clear_items(p, to + count * lanes * CPU_AMX_ROW, (pitch - count) * lanes);
         to += pitch * lanes * CPU_AMX_ROW;
     }
-    clear_items(p, to, (size_t)p->right * lanes + CPU_AMX_BLOCK);
+    if (!p->flat)
+        clear_items(p, to, (size_t)p->right * lanes + CPU_AMX_BLOCK);
 }
 
 /* Where a phase's taps are, in bytes, in the source and in the weights of a pair. */
@@ -193,46 +228,66 @@ static struct steps steps_of(const struct cpu_amx_plan *p, const struct cpu_amx_
     return steps;
 }
 
-/* The sums of two tiles of items, over `count` pairs of groups. */
-static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_plan *p, int parts,
-                                                           const struct steps *steps, unsigned taps,
-                                                           size_t count, const char *source,
-                                                           const char *weights)
+/*
+ * The sums of a block for a pair of groups, of which there may be one only, on their way to the
+ * results, or to those that are kept between runs. Row by row, while the matrix unit makes the next
+ * ones.
+ */
+struct sums {
+    const float *from; /* two by two tiles */
+    size_t row, rows;  /* the next of them; how many there are in all */
+    const struct cpu_amx_block *block;
+    size_t group, groups;   /* the first of the pair; all of the result */
+    float *kept;            /* NULL: there was no run before, and there is none after */
+    bool first, last;       /* of the runs */
+    const ps_act *to;
+    const struct cpu_finish *finish;
+};
+
+static inline void put_row(const struct sums *s, size_t row)
+{
+    size_t tile = row / CPU_AMX_SIDE, group = s->group + tile % PAIR;
+    size_t item = tile / PAIR * CPU_AMX_SIDE + row % CPU_AMX_SIDE;
+    cpu_v16 v = cpu_load(s->from + row * CPU_AMX_SIDE);
+    if (s->kept && !s->first)
+        v += cpu_load(s->kept + row * CPU_AMX_SIDE);
+    if (!s->last) {
+        cpu_store(s->kept + row * CPU_AMX_SIDE, v);
+        return;
+    }
+    if (group >= s->groups || s->block->image[item] == CPU_AMX_NOWHERE)
+        return;
+    v += cpu_finish_bias(s->finish, group * DN_BLOCK);
+    size_t at = cpu_plane(s->to, (size_t)s->block->image[item], group) +
+                (size_t)s->block->pixel[item] * DN_BLOCK;
+    cpu_finish_sums(s->finish, &v, &at, 1);
+}
+
+static inline void put_rows(struct sums *s, size_t count)
+{
+    size_t end = s->rows - s->row < count ? s->rows : s->row + count;
+    for (; s->row < end; s->row++)
+        put_row(s, s->row);
+}
+
+/* The sums of two tiles of items, over `count` pairs of groups; `before` are put meanwhile. */
+static inline __attribute__((always_inline)) void
+multiply(const struct cpu_amx_plan *p, int parts, const struct steps *steps, unsigned taps,
+         size_t count, const char *source, const char *weights, struct sums *before)
 {
     const struct cpu_amx_steps step = {p->part_bytes, CPU_AMX_TILE, CPU_AMX_ROW};
+    size_t products = count * (size_t)__builtin_popcount(taps);
+    size_t rows = products ? cpu_amx_ceil(before->rows, products) : 0;
     cpu_amx_clear();
     for (size_t i = 0; i < count; i++) {
         for (unsigned left = taps; left; left &= left - 1) {
             int t = __builtin_ctz(left);
             cpu_amx_multiply(parts, source + steps->source[t], step, weights + steps->weights[t]);
+            put_rows(before, rows);
         }
         source += p->pair_bytes;
         weights += p->area * cpu_amx_factor(parts);
     }
-}
-
-/* Sixteen sums of a group of results. */
-static inline void put_sums(const struct cpu_finish *finish, const float *sums, const size_t *to,
-                            size_t plane, size_t group)
-{
-    cpu_v16 bias = cpu_finish_bias(finish, group * DN_BLOCK);
-    for (size_t i = 0; i < CPU_AMX_SIDE; i++) {
-        if (to[i] == CPU_AMX_NOWHERE)
-            continue;
-        cpu_v16 v = cpu_load(sums + i * CPU_AMX_SIDE) + bias;
-        size_t at = to[i] + group * plane;
-        cpu_finish_sums(finish, &v, &at, 1);
-    }
-}
-
-/* The results of a block for a pair of groups, of which there may be one only. */
-static void put_block(const struct cpu_amx_plan *p, const struct cpu_amx_block *block,
-                      const float *sums, size_t group, const struct cpu_finish *finish)
-{
-    for (size_t n = 0; n < PAIR * PAIR; n++)
-        if (group + n % PAIR < cpu_groups(p->to))
-            put_sums(finish, sums + n * CPU_AMX_SUM, block->to + n / PAIR * CPU_AMX_SIDE,
-                     p->to->plane, group + n % PAIR);
 }
 
 /* Blocks of a phase of a chunk, and the sums of all results that are kept between runs. */
@@ -243,37 +298,45 @@ struct blocks {
 };
 
 /* A run of inputs, from `first` to `end`. */
-static void run_phase(const struct cpu_amx_plan *p, int phase, const char *weights,
-                      const char *source, const struct blocks *blocks, size_t first, size_t end,
-                      const struct cpu_finish *finish)
+static void run_phase(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv, int phase,
+                      const char *source, const struct blocks *blocks, size_t first, size_t end)
 {
     struct steps steps = steps_of(p, &p->phase[phase]);
-    float sums[CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
-    size_t each = p->area * cpu_amx_factor(p->parts), count = end - first;
-    weights += first * each;
-    for (size_t o = 0; o < cpu_groups(p->to); o += PAIR, weights += p->pairs * each)
-        for (size_t b = 0; b < blocks->count; b++) {
+    float sums[2][CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
+    size_t each = p->area * cpu_amx_factor(p->parts), count = end - first, turn = 0;
+    const char *weights = (const char *)conv->weights + first * each;
+    struct sums put = {.rows = 0};
+    for (size_t o = 0; o < cpu_groups(conv->to); o += PAIR, weights += p->pairs * each)
+        for (size_t b = 0; b < blocks->count; b++, turn ^= 1) {
             const struct cpu_amx_block *block = &blocks->at[b];
             const char *at = source + block->index * CPU_AMX_BLOCK * CPU_AMX_ROW;
             if (p->parts == 3)
-                multiply(p, 3, &steps, block->taps, count, at, weights);
+                multiply(p, 3, &steps, block->taps, count, at, weights, &put);
             else if (p->parts == 2)
-                multiply(p, 2, &steps, block->taps, count, at, weights);
+                multiply(p, 2, &steps, block->taps, count, at, weights, &put);
             else
-                multiply(p, 1, &steps, block->taps, count, at, weights);
-            cpu_amx_store(sums);
-            float *whole = sums;
+                multiply(p, 1, &steps, block->taps, count, at, weights, &put);
+            put_rows(&put, put.rows);
+            cpu_amx_store(sums[turn]);
+            put = (struct sums){.from = sums[turn],
+                                .rows = CPU_AMX_SUMS / CPU_AMX_SIDE,
+                                .block = block,
+                                .group = o,
+                                .groups = cpu_groups(conv->to),
+                                .first = first == 0,
+                                .last = end == p->pairs,
+                                .to = conv->to,
+                                .finish = &conv->finish};
             if (count < p->pairs) {
-                cpu_amx_add(whole = kept, sums, CPU_AMX_SUMS, first > 0);
+                put.kept = kept;
                 kept += CPU_AMX_SUMS;
             }
-            if (end == p->pairs)
-                put_block(p, block, whole, o, finish);
         }
+    put_rows(&put, put.rows);
 }
 
-static void run_chunk(const struct cpu_amx_plan *p, struct cpu_amx_place place, const char *weights,
-                      char *memory, const struct cpu_finish *finish)
+static void run_chunk(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv,
+                      struct cpu_amx_place place, char *memory)
 {
     struct blocks blocks[CPU_AMX_MOST_PHASES];
     char *source = memory;
@@ -288,26 +351,25 @@ static void run_chunk(const struct cpu_amx_plan *p, struct cpu_amx_place place, 
         size_t end = first + p->run < p->pairs ? first + p->run : p->pairs;
         for (size_t i = first; i < end; i++)
             for (int map = 0; map < p->maps; map++)
-                split_map(p, place, i, map,
+                split_map(p, conv->from, place, i, map,
                           source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
         for (int k = 0; k < p->phases; k++)
-            run_phase(p, k, weights, source, &blocks[k], first, end, finish);
+            run_phase(p, conv, k, source, &blocks[k], first, end);
     }
 }
 
-void cpu_amx_conv(const ps_node *node, enum dn_pass pass, const float *parts, const ps_act *from,
-                  const ps_act *to, const struct cpu_finish *finish, float *work)
+void cpu_amx_conv(const struct cpu_amx_conv *given, float *work)
 {
-    struct cpu_amx_plan p = cpu_amx_plan_of(node, pass, from, to, omp_get_max_threads());
-    struct cpu_finish end = *finish;
-    end.stream = !end.added && to->count >= LARGE_RESULT;
+    struct cpu_amx_conv conv = *given;
+    struct cpu_amx_plan p = plan_of(given, omp_get_max_threads());
+    conv.finish.stream = !conv.finish.added && conv.to->count >= LARGE_RESULT;
 #pragma omp parallel
     {
         char *own = (char *)work + (size_t)omp_get_thread_num() * thread_bytes(&p);
         cpu_amx_begin();
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < p.chunks; i++)
-            run_chunk(&p, cpu_amx_place_of(&p, i), (const char *)parts, own, &end);
+            run_chunk(&p, &conv, cpu_amx_place_of(&p, i), own);
         cpu_amx_end();
         cpu_stream_end();
     }
@@ -338,16 +400,15 @@ void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *til
     (void)node, (void)pass, (void)tiles, (void)parts;
 }
 
-size_t cpu_amx_conv_work(const ps_node *node, enum dn_pass pass, int threads)
+size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)
 {
-    (void)node, (void)pass, (void)threads;
+    (void)conv, (void)threads;
     return 0;
 }
 
-void cpu_amx_conv(const ps_node *node, enum dn_pass pass, const float *parts, const ps_act *from,
-                  const ps_act *to, const struct cpu_finish *finish, float *work)
+void cpu_amx_conv(const struct cpu_amx_conv *conv, float *work)
 {
-    (void)node, (void)pass, (void)parts, (void)from, (void)to, (void)finish, (void)work;
+    (void)conv, (void)work;
 }
 
 #endif

@@ -16,11 +16,17 @@ size_t cpu_amx_conv_weights(const ps_node *node);
 /* From tiles: DN_TILES_OI_IO forward, by data DN_TILES_IO_OI or, beyond 1 x 1,
  * DN_TILES_IO_OI_TURNED. */
 void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, float *parts);
-/* Floats of the work buffer. */
-size_t cpu_amx_conv_work(const ps_node *node, enum dn_pass pass, int threads);
 
-/* From x to y, or from dy to dx; weights in parts. */
-void cpu_amx_conv(const ps_node *node, enum dn_pass pass, const float *parts, const ps_act *from,
-                  const ps_act *to, const struct cpu_finish *finish, float *work);
+/* From x to y, or from dy to dx. */
+struct cpu_amx_conv {
+    const ps_node *node;
+    enum dn_pass pass;
+    const ps_act *from, *to;
+    const float *weights; /* in parts */
+    struct cpu_finish finish;
+};
+/* Floats of the work buffer: of node, pass, from and to. */
+size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads);
+void cpu_amx_conv(const struct cpu_amx_conv *conv, float *work);
 
 #endif

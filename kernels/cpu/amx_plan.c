@@ -31,7 +31,7 @@ static bool find_tap(const struct ps_op_desc *d, bool data, int remainder, int k
 static void find_taps(struct cpu_amx_plan *p, const struct ps_op_desc *d, bool data, int row,
                       int column)
 {
-    struct ps_shape to = p->to->shape;
+    struct ps_shape to = p->result;
     struct cpu_amx_phase *phase = &p->phase[p->phases++];
     *phase = (struct cpu_amx_phase){.row = row,
                                     .column = column,
@@ -61,12 +61,13 @@ static void find_sizes(struct cpu_amx_plan *p)
     size_t lanes = (size_t)p->lanes, slots = (size_t)p->images * p->slot;
     size_t rows = (size_t)(p->top + p->bottom) + slots;
     p->blocks = cpu_amx_ceil(slots * p->pitch * lanes, CPU_AMX_BLOCK);
-    p->items = ((size_t)(p->left + p->right) + rows * p->pitch) * lanes + CPU_AMX_BLOCK;
+    p->items = ((size_t)(p->left + p->right) + rows * p->pitch) * lanes;
+    p->items += p->flat ? 0 : CPU_AMX_BLOCK;
     p->part_bytes = p->items * CPU_AMX_ROW;
     p->map_bytes = p->part_bytes * (size_t)p->parts;
     p->pair_bytes = p->map_bytes * (size_t)p->maps;
     p->bands = (size_t)share(p->height, p->rows);
-    p->chunks = (size_t)share(p->from->shape.n, p->images * p->lanes) * p->bands;
+    p->chunks = (size_t)share(p->source.n, p->images * p->lanes) * p->bands;
 }
 
 /*
@@ -76,21 +77,21 @@ static void find_sizes(struct cpu_amx_plan *p)
  */
 static double estimate(const struct cpu_amx_plan *p, int threads)
 {
-    size_t outputs = cpu_amx_pairs(p->to), factor = cpu_amx_factor(p->parts);
+    size_t factor = cpu_amx_factor(p->parts);
     double blocks = (double)p->blocks, each = 0, step = 10.0 * p->parts * (p->parts + 1);
-    if (outputs * p->pairs * p->area * factor > FAR_WEIGHTS)
+    if (p->outputs * p->pairs * p->area * factor > FAR_WEIGHTS)
         step += 140.0 * p->parts / blocks;
     for (int k = 0; k < p->phases; k++)
         each +=
             blocks * (p->phase[k].count * step + (p->run < p->pairs ? 270.0 / (double)p->run : 0));
-    each = each * (double)outputs + (double)p->items * p->maps * 20;
+    each = each * (double)p->outputs + (double)p->items * p->maps * 20;
     return each * (double)(p->pairs * cpu_amx_ceil(p->chunks, (size_t)threads));
 }
 
 /* What a thread keeps at once: the source of a run, the sums between runs. */
 static bool fits(const struct cpu_amx_plan *p)
 {
-    size_t sums = cpu_amx_pairs(p->to) * (size_t)p->phases * p->blocks * CPU_AMX_SUMS;
+    size_t sums = p->outputs * (size_t)p->phases * p->blocks * CPU_AMX_SUMS;
     return p->run * p->pair_bytes <= SOURCE_ROOM &&
            (p->run == p->pairs || sums * sizeof(float) <= SUMS_ROOM);
 }
@@ -102,7 +103,7 @@ static void try_chunk(struct cpu_amx_plan p, int images, int rows, int threads,
     p.images = images;
     p.rows = p.slot = rows;
     if (images > 1)
-        p.slot = cpu_amx_larger(p.height + p.bottom, share(p.from->shape.h, p.from_step) + p.top);
+        p.slot = cpu_amx_larger(p.height + p.bottom, share(p.source.h, p.from_step) + p.top);
     find_sizes(&p);
     bool last = p.run == 1 && rows == 1 && !best->run;
     double time = estimate(&p, threads);
@@ -117,7 +118,7 @@ static struct cpu_amx_plan best_chunk(struct cpu_amx_plan p, int threads)
 {
     struct cpu_amx_plan best = {.run = 0};
     double least = 0;
-    int images = share(p.from->shape.n, p.lanes);
+    int images = share(p.source.n, p.lanes);
     for (p.run = p.pairs;; p.run = (p.run + 1) / 2) {
         for (int n = 1, size = 0; size != 1; n++)
             if (share(images, n) != size)
@@ -130,24 +131,36 @@ static struct cpu_amx_plan best_chunk(struct cpu_amx_plan p, int threads)
     }
 }
 
-struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum dn_pass pass, const ps_act *from,
-                                    const ps_act *to, int threads)
+/* All pixels as rows of a block; the last may be of fewer. */
+static struct ps_shape flat_shape(struct ps_shape s)
+{
+    return (struct ps_shape){1, s.c, share(s.n * s.h * s.w, CPU_AMX_BLOCK), CPU_AMX_BLOCK};
+}
+
+struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum dn_pass pass, size_t pairs,
+                                    size_t outputs, int threads)
 {
     const struct ps_op_desc *d = &node->desc;
     bool data = pass == DN_DATA;
-    struct cpu_amx_plan p = {.from = from,
-                             .to = to,
+    struct ps_shape x = node->in[0]->shape, y = node->out->shape;
+    struct cpu_amx_plan p = {.source = data ? y : x,
+                             .result = data ? x : y,
+                             .image = y,
+                             .flat = d->kernel == 1 && d->stride == 1 && d->pad == 0,
                              .parts = node->amx_parts,
                              .from_step = data ? 1 : d->stride,
                              .to_step = data ? d->stride : 1,
                              .area = (size_t)(d->kernel * d->kernel),
-                             .pairs = cpu_amx_pairs(from),
+                             .pairs = pairs,
+                             .outputs = outputs,
                              .lanes = 1};
+    if (p.flat)
+        p.source = p.result = flat_shape(y);
     for (int i = 0; i < p.to_step * p.to_step; i++)
         find_taps(&p, d, data, i / p.to_step, i % p.to_step);
-    if (d->kernel > 1 && p.height * p.width <= SMALL_MAP && from->shape.n % CPU_AMX_SIDE == 0)
-        p.lanes = from->shape.n % CPU_AMX_BLOCK == 0 ? CPU_AMX_BLOCK : CPU_AMX_SIDE;
-    p.pitch = cpu_amx_larger(p.width + p.right, share(from->shape.w, p.from_step) + p.left);
+    if (d->kernel > 1 && p.height * p.width <= SMALL_MAP && p.source.n % CPU_AMX_SIDE == 0)
+        p.lanes = p.source.n % CPU_AMX_BLOCK == 0 ? CPU_AMX_BLOCK : CPU_AMX_SIDE;
+    p.pitch = cpu_amx_larger(p.width + p.right, share(p.source.w, p.from_step) + p.left);
     return best_chunk(p, threads);
 }
 
@@ -165,8 +178,8 @@ static unsigned meeting(const struct cpu_amx_plan *p, const struct cpu_amx_phase
     for (int t = 0; t < phase->count; t++) {
         const struct cpu_amx_tap *tap = &phase->tap[t];
         int i = row + tap->row, j = column + tap->column;
-        if (i >= 0 && i < cpu_amx_side(p->from->shape.h, tap->map / p->from_step, p->from_step) &&
-            j >= 0 && j < cpu_amx_side(p->from->shape.w, tap->map % p->from_step, p->from_step))
+        if (i >= 0 && i < cpu_amx_side(p->source.h, tap->map / p->from_step, p->from_step) &&
+            j >= 0 && j < cpu_amx_side(p->source.w, tap->map % p->from_step, p->from_step))
             taps |= 1U << t;
     }
     return taps;
@@ -176,22 +189,26 @@ static unsigned meeting(const struct cpu_amx_plan *p, const struct cpu_amx_phase
 static void put_pixel(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase, int image,
                       int row, int column, size_t item, struct cpu_amx_block *blocks)
 {
-    const ps_act *to = p->to;
     unsigned taps = p->lanes > 1 ? meeting(p, phase, row, column) : (1U << phase->count) - 1;
-    size_t pixel = (size_t)(phase->row + row * p->to_step) * (size_t)to->shape.w +
-                   (size_t)(phase->column + column * p->to_step);
-    size_t lanes = (size_t)cpu_amx_smaller(p->lanes, to->shape.n - image);
-    for (size_t lane = 0; lane < lanes; lane++, item++) {
+    int pixel = (phase->row + row * p->to_step) * p->result.w + phase->column + column * p->to_step;
+    int lanes = cpu_amx_smaller(p->lanes, p->result.n - image), map = p->image.h * p->image.w;
+    if (p->flat) {
+        image = pixel / map;
+        pixel %= map;
+        lanes = image < p->image.n;
+    }
+    for (int lane = 0; lane < lanes; lane++, item++) {
         struct cpu_amx_block *block = &blocks[item / CPU_AMX_BLOCK];
         block->taps |= taps;
-        block->to[item % CPU_AMX_BLOCK] = cpu_plane(to, (size_t)image + lane, 0) + pixel * DN_BLOCK;
+        block->image[item % CPU_AMX_BLOCK] = image + lane;
+        block->pixel[item % CPU_AMX_BLOCK] = pixel;
     }
 }
 
 static bool has_results(const struct cpu_amx_block *block)
 {
     for (size_t i = 0; i < CPU_AMX_BLOCK; i++)
-        if (block->to[i] != CPU_AMX_NOWHERE)
+        if (block->image[i] != CPU_AMX_NOWHERE)
             return true;
     return false;
 }
@@ -201,11 +218,11 @@ size_t cpu_amx_find_blocks(const struct cpu_amx_plan *p, int phase, struct cpu_a
 {
     const struct cpu_amx_phase *of = &p->phase[phase];
     int rows = cpu_amx_smaller(p->rows, of->height - first.row);
-    int images = cpu_amx_smaller(p->images, share(p->to->shape.n - first.image, p->lanes));
+    int images = cpu_amx_smaller(p->images, share(p->result.n - first.image, p->lanes));
     size_t used = 0;
     for (size_t i = 0; i < p->blocks; i++) {
         blocks[i].taps = 0;
-        memset(blocks[i].to, 0xff, sizeof blocks[i].to);
+        memset(blocks[i].image, 0xff, sizeof blocks[i].image);
     }
     for (int image = 0; image < images; image++)
         for (int i = 0; i < rows; i++)

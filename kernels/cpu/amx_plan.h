@@ -2,7 +2,8 @@
  * How a convolution on the matrix unit goes through its source (amx_conv.h). A chunk of it is split
  * into parts once, with its padding, as pixels one after the other, so that an element of the
  * kernel is a step in memory. Steps of a convolution sort the pixels of the source into maps, one
- * for each remainder; by data, those of the result into phases.
+ * for each remainder; by data, those of the result into phases. For a kernel of 1 x 1 by steps of 1
+ * (`flat`) the pixels of all images are the rows of a single map, as long as two tiles.
  */
 #ifndef PS_CPU_AMX_PLAN_H
 #define PS_CPU_AMX_PLAN_H
@@ -28,7 +29,9 @@ struct cpu_amx_phase {
 };
 
 struct cpu_amx_plan {
-    const ps_act *from, *to;
+    struct ps_shape source, result; /* maps, whatever their channels */
+    struct ps_shape image;          /* of the source, where that is flat */
+    bool flat;
     int parts;
     int from_step, to_step;
     size_t area; /* elements of the kernel */
@@ -39,16 +42,17 @@ struct cpu_amx_plan {
     int lanes;                    /* images side by side, pixel by pixel */
     int images, rows;             /* of a chunk: images one after the other, rows of a phase */
     int slot, pitch;              /* rows of an image, pixels of a row, padding included */
-    size_t pairs, run;            /* of groups of the source; of a chunk split at a time */
+    size_t outputs, pairs, run;   /* pairs of groups of the results, of the sources; of these those
+                                     that are split at a time */
     size_t blocks;                /* of a phase of a chunk, at most */
     size_t items;                 /* of a map of a chunk: pixels times lanes */
     size_t part_bytes, map_bytes, pair_bytes;
     size_t chunks, bands; /* in all; in an image */
 };
 
-/* The fastest plan, as far as can be told. */
-struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum dn_pass pass, const ps_act *from,
-                                    const ps_act *to, int threads);
+/* The fastest plan, as far as can be told, for so many pairs of groups of sources and of results. */
+struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum dn_pass pass, size_t pairs,
+                                    size_t outputs, int threads);
 
 /* Of `act`'s groups. */
 static inline size_t cpu_amx_pairs(const ps_act *act)
@@ -68,13 +72,13 @@ struct cpu_amx_place {
 };
 struct cpu_amx_place cpu_amx_place_of(const struct cpu_amx_plan *plan, size_t chunk);
 
-/* Two tiles of items: where their results begin in the first group. */
+/* Two tiles of items, and the image and pixel of their results. */
 struct cpu_amx_block {
     size_t index;
     unsigned taps; /* a bit for each that meets the map */
-    size_t to[CPU_AMX_BLOCK];
+    int32_t image[CPU_AMX_BLOCK], pixel[CPU_AMX_BLOCK];
 };
-#define CPU_AMX_NOWHERE SIZE_MAX
+#define CPU_AMX_NOWHERE (-1) /* image without a result */
 
 /* Those of a phase of a chunk that have results; returns how many. */
 size_t cpu_amx_find_blocks(const struct cpu_amx_plan *plan, int phase, struct cpu_amx_place first,

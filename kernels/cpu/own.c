@@ -107,8 +107,13 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
     if (pass == DN_WEIGHTS)
         return way == CPU_AMX ? cpu_amx_weights_work(node, threads)
                               : cpu_winograd_gradient_work(node, threads);
+    bool forward = pass == DN_FORWARD;
+    struct cpu_amx_conv amx = {.node = node,
+                               .pass = pass,
+                               .from = forward ? node->in[0] : node->out,
+                               .to = forward ? node->out : node->in[0]};
     size_t work =
-        way == CPU_AMX ? cpu_amx_conv_work(node, pass, threads) : cpu_winograd_work(node, threads);
+        way == CPU_AMX ? cpu_amx_conv_work(&amx, threads) : cpu_winograd_work(node, threads);
     return work + (cpu_own_transforms(node, way) ? 0 : changed_weights(node, way));
 }
 
@@ -143,7 +148,7 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
         work += changed_weights(node, way);
     }
     if (way == CPU_AMX) {
-        cpu_amx_conv(node, pass, weights, from, to, finish, work);
+        cpu_amx_conv(&(struct cpu_amx_conv){node, pass, from, to, weights, *finish}, work);
         return;
     }
     /* masks of the ReLU behind a large map are many: rounding would turn some over */
