@@ -139,8 +139,7 @@ static inline __attribute__((always_inline)) void split_items(const struct cpu_a
 static const float *find_pixels(const ps_act *from, int image, size_t pair, size_t pixel,
                                 const float **b)
 {
-    const float *a =
-        from->data + cpu_plane(from, (size_t)image, pair * PAIR) + pixel * DN_BLOCK;
+    const float *a = from->data + cpu_plane(from, (size_t)image, pair * PAIR) + pixel * DN_BLOCK;
     *b = pair * PAIR + 1 < cpu_groups(from) ? a + from->plane : NULL;
     return a;
 }
@@ -237,9 +236,9 @@ struct sums {
     const float *from; /* two by two tiles */
     size_t row, rows;  /* the next of them; how many there are in all */
     const struct cpu_amx_block *block;
-    size_t group, groups;   /* the first of the pair; all of the result */
-    float *kept;            /* NULL: there was no run before, and there is none after */
-    bool first, last;       /* of the runs */
+    size_t group, groups; /* the first of the pair; all of the result */
+    float *kept;          /* NULL: there was no run before, and there is none after */
+    bool first, last;     /* of the runs */
     const ps_act *to;
     const struct cpu_finish *finish;
 };
@@ -271,9 +270,10 @@ static inline void put_rows(struct sums *s, size_t count)
 }
 
 /* The sums of two tiles of items, over `count` pairs of groups; `before` are put meanwhile. */
-static inline __attribute__((always_inline)) void
-multiply(const struct cpu_amx_plan *p, int parts, const struct steps *steps, unsigned taps,
-         size_t count, const char *source, const char *weights, struct sums *before)
+static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_plan *p, int parts,
+                                                           const struct steps *steps, unsigned taps,
+                                                           size_t count, const char *source,
+                                                           const char *weights, struct sums *before)
 {
     const struct cpu_amx_steps step = {p->part_bytes, CPU_AMX_TILE, CPU_AMX_ROW};
     size_t products = count * (size_t)__builtin_popcount(taps);

@@ -50,7 +50,8 @@ struct cpu_amx_plan {
     size_t chunks, bands; /* in all; in an image */
 };
 
-/* The fastest plan, as far as can be told, for so many pairs of groups of sources and of results. */
+/* The fastest plan, as far as can be told, for so many pairs of groups of sources and of results.
+ */
 struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum dn_pass pass, size_t pairs,
                                     size_t outputs, int threads);
 

@@ -6,8 +6,15 @@
 #include <string.h>
 
 enum { PAIR = CPU_AMX_PAIR, BLOCK = CPU_AMX_BLOCK };
-/* Bytes of inputs that stay in the second cache; steps between visits of a sum. */
-enum { ROOM = 700 * 1024, FEW_STEPS = 16, MANY_STEPS = 64 };
+/* Bytes of inputs that stay in the second cache, and of inputs and outputs for kernels of 1 x 1;
+ * steps between visits of a sum. */
+enum {
+    ROOM = 700 * 1024,
+    BOTH_ROOM = 950 * 1024,
+    LEAST_STEPS = 6,
+    FEW_STEPS = 16,
+    MANY_STEPS = 64
+};
 
 /*
  * The maps in steps of 32 pixels: a pixel of `lanes` images, or, where lanes is 1, rows of one step
@@ -67,14 +74,17 @@ static struct plan plan_of(const ps_node *node, int threads)
                      .out_width = out.w,
                      .inputs = pairs_of(x),
                      .outputs = pairs_of(node->out)};
-    int most = MANY_STEPS;
     if (d->kernel == 1) {
         p.stride = p.images = p.lanes = p.in_width = p.out_width = 1;
         p.in_height = p.out_height = (int)cpu_amx_ceil((size_t)out.n * out.h * out.w, BLOCK);
-        most = FEW_STEPS;
     }
     find_tasks(&p, (size_t)threads);
     size_t row = (size_t)p.in_width * p.step_bytes;
+    int most = MANY_STEPS;
+    if (d->kernel == 1) {
+        int fit = (int)(BOTH_ROOM / ((p.task_inputs + p.task_outputs) * p.step_bytes));
+        most = cpu_amx_smaller(FEW_STEPS, cpu_amx_larger(LEAST_STEPS, fit));
+    }
     p.rows = cpu_amx_smaller(p.out_height, cpu_amx_larger(1, most / p.out_width));
     while (p.rows > 1 && ((size_t)(p.rows - 1) * p.stride + p.kernel) * row > ROOM)
         p.rows--;
@@ -167,38 +177,43 @@ static struct step step_of(const struct plan *p, const ps_act *act, int group, i
                          : step_of_images(p, act, group, row, column);
 }
 
-static inline cpu_v16 pixel(const float *plane, const struct step *step, size_t i)
+static inline cpu_v16 pixel(const float *plane, const struct step *step, size_t i, bool whole)
 {
-    if (i >= step->count)
+    if (!whole && i >= step->count)
         return (cpu_v16){0};
     _mm_prefetch(plane + step->at[i] + step->ahead, _MM_HINT_T1);
     return cpu_load(plane + step->at[i]);
 }
 
 /* A group of a step in parts, PAIR tiles apart: rows are pairs of pixels, or, turned, channels.
- * Returns the sum of the pixels. */
-static inline __attribute__((always_inline)) cpu_v16
-split_group(const float *plane, const struct step *step, int parts, bool turned, char *to)
+ * `whole`: of all its pixels. Returns their sum. */
+static inline __attribute__((always_inline)) cpu_v16 split_group(const float *plane,
+                                                                 const struct step *step, int parts,
+                                                                 bool turned, bool whole, char *to)
 {
-    cpu_v16 rows[CPU_AMX_PARTS][CPU_AMX_SIDE], sum = {0};
+    cpu_v16 rows[CPU_AMX_PARTS][CPU_AMX_SIDE], sum[2] = {{0}, {0}};
     for (size_t i = 0; i < CPU_AMX_SIDE; i++) {
         cpu_lanes part[CPU_AMX_PARTS];
-        cpu_v16 a = pixel(plane, step, 2 * i), b = pixel(plane, step, 2 * i + 1);
+        cpu_v16 a = pixel(plane, step, 2 * i, whole), b = pixel(plane, step, 2 * i + 1, whole);
         cpu_amx_split(a, b, parts, part);
-        sum += a + b;
+        sum[0] += a;
+        sum[1] += b;
 #pragma GCC unroll 3
         for (int k = 0; k < parts; k++)
-            rows[k][i] = (cpu_v16)part[k];
+            if (turned)
+                rows[k][i] = (cpu_v16)part[k];
+            else
+                cpu_store((float *)(to + (size_t)k * PAIR * CPU_AMX_TILE + i * CPU_AMX_ROW),
+                          (cpu_v16)part[k]);
     }
 #pragma GCC unroll 3
-    for (int k = 0; k < parts; k++, to += PAIR * CPU_AMX_TILE) {
-        if (turned)
-            cpu_transpose(rows[k]);
+    for (int k = 0; k < parts && turned; k++, to += PAIR * CPU_AMX_TILE) {
+        cpu_transpose(rows[k]);
 #pragma GCC unroll 16
         for (size_t i = 0; i < CPU_AMX_SIDE; i++)
             cpu_store((float *)(to + i * CPU_AMX_ROW), rows[k][i]);
     }
-    return sum;
+    return sum[0] + sum[1];
 }
 
 /* A step of a pair of groups of x, turned, or of dy, whose sums are added to dbias unless NULL. */
@@ -213,7 +228,9 @@ static inline __attribute__((always_inline)) void split_pair(const ps_act *act,
                 memset(to + (size_t)k * PAIR * CPU_AMX_TILE, 0, CPU_AMX_TILE);
             continue;
         }
-        cpu_v16 sum = split_group(act->data + g * act->plane, step, parts, turned, to);
+        const float *plane = act->data + g * act->plane;
+        cpu_v16 sum = step->count == BLOCK ? split_group(plane, step, parts, turned, true, to)
+                                           : split_group(plane, step, parts, turned, false, to);
         if (dbias)
             cpu_store(dbias + g * DN_BLOCK, cpu_load(dbias + g * DN_BLOCK) + sum);
     }
@@ -284,12 +301,32 @@ static void gather_outputs(const struct plan *p, const struct task *task, int gr
         }
 }
 
-/* The products of rows from `first` to `end` of the outputs, for an element (i, j) of the kernel.
- */
+/* Sums, two by two tiles, on their way to the weights: row by row, while the matrix unit makes the
+ * next ones. */
+struct sums {
+    const float *from;
+    float *to[PAIR * PAIR]; /* NULL: there is no such group */
+    size_t row, rows;       /* the next of them; how many there are in all */
+    bool begin;
+};
+
+static inline void put_rows(struct sums *s, size_t count)
+{
+    size_t end = s->rows - s->row < count ? s->rows : s->row + count;
+    for (; s->row < end; s->row++) {
+        float *tile = s->to[s->row / CPU_AMX_SIDE];
+        if (tile)
+            cpu_amx_add(tile + s->row % CPU_AMX_SIDE * CPU_AMX_SIDE,
+                        s->from + s->row * CPU_AMX_SIDE, CPU_AMX_SIDE, !s->begin);
+    }
+}
+
+/* The products of rows from `first` to `end` of the outputs, for an element (i, j) of the kernel;
+ * `before` are put meanwhile. */
 static inline __attribute__((always_inline)) void add_steps(const struct plan *p, int parts,
                                                             const struct task *task, size_t input,
                                                             size_t output, int i, int j, int first,
-                                                            int end)
+                                                            int end, struct sums *before)
 {
     const struct cpu_amx_steps step = {PAIR * CPU_AMX_TILE, CPU_AMX_TILE, CPU_AMX_ROW};
     int from = 0, to = p->out_width, shift = j - p->pad;
@@ -297,6 +334,8 @@ static inline __attribute__((always_inline)) void add_steps(const struct plan *p
         from++;
     while (to > from && (to - 1) * p->stride + shift >= p->in_width)
         to--;
+    size_t most = (size_t)(end - first) * (size_t)(to - from);
+    size_t rows = most ? cpu_amx_ceil(before->rows, most) : 0;
     for (int row = first; row < end; row++) {
         int meets = row * p->stride + i - p->pad;
         if (meets < 0 || meets >= p->in_height)
@@ -304,38 +343,52 @@ static inline __attribute__((always_inline)) void add_steps(const struct plan *p
         const char *a =
             input_at(p, task, input, meets) + (size_t)(from * p->stride + shift) * p->step_bytes;
         const char *b = output_at(p, task, output, row - first) + (size_t)from * p->step_bytes;
-        for (int c = from; c < to; c++, a += (size_t)p->stride * p->step_bytes, b += p->step_bytes)
+        for (int c = from; c < to;
+             c++, a += (size_t)p->stride * p->step_bytes, b += p->step_bytes) {
             cpu_amx_multiply(parts, a, step, b);
+            put_rows(before, rows);
+        }
     }
+}
+
+/* The sums of a pair of groups of inputs and one of outputs, for element k of the kernel. */
+static struct sums sums_of(const struct plan *p, const struct task *task, size_t i, size_t o,
+                           size_t k, const float *from, bool begin)
+{
+    size_t inputs = cpu_groups(p->x), outputs = cpu_groups(p->dy);
+    size_t area = (size_t)(p->kernel * p->kernel);
+    struct sums sums = {.from = from, .rows = CPU_AMX_SUMS / CPU_AMX_SIDE, .begin = begin};
+    for (size_t n = 0; n < PAIR * PAIR; n++) {
+        size_t input = (task->input + i) * PAIR + n / PAIR,
+               output = (task->output + o) * PAIR + n % PAIR;
+        if (input < inputs && output < outputs)
+            sums.to[n] = task->dweight + ((output * inputs + input) * area + k) * CPU_AMX_SUM;
+    }
+    return sums;
 }
 
 /* Adds a chunk to the weights of a task; the first begins them. */
 static void add_chunk(const struct plan *p, const struct task *task, int first, int end, bool begin)
 {
-    size_t inputs = cpu_groups(p->x), outputs = cpu_groups(p->dy);
-    size_t area = (size_t)(p->kernel * p->kernel);
-    float sums[CPU_AMX_SUMS] __attribute__((aligned(64)));
+    float made[2][CPU_AMX_SUMS] __attribute__((aligned(64)));
+    struct sums sums = {.rows = 0};
+    size_t turn = 0;
     for (size_t o = 0; o < task->outputs; o++)
         for (size_t i = 0; i < task->inputs; i++)
-            for (int k = 0; k < p->kernel * p->kernel; k++) {
+            for (int k = 0; k < p->kernel * p->kernel; k++, turn ^= 1) {
                 int row = k / p->kernel, column = k % p->kernel;
                 cpu_amx_clear();
                 if (p->parts == 3)
-                    add_steps(p, 3, task, i, o, row, column, first, end);
+                    add_steps(p, 3, task, i, o, row, column, first, end, &sums);
                 else if (p->parts == 2)
-                    add_steps(p, 2, task, i, o, row, column, first, end);
+                    add_steps(p, 2, task, i, o, row, column, first, end, &sums);
                 else
-                    add_steps(p, 1, task, i, o, row, column, first, end);
-                cpu_amx_store(sums);
-                for (size_t n = 0; n < PAIR * PAIR; n++) {
-                    size_t input = (task->input + i) * PAIR + n / PAIR,
-                           output = (task->output + o) * PAIR + n % PAIR;
-                    float *tile = task->dweight +
-                                  ((output * inputs + input) * area + (size_t)k) * CPU_AMX_SUM;
-                    if (input < inputs && output < outputs)
-                        cpu_amx_add(tile, sums + n * CPU_AMX_SUM, CPU_AMX_SUM, !begin);
-                }
+                    add_steps(p, 1, task, i, o, row, column, first, end, &sums);
+                put_rows(&sums, sums.rows);
+                cpu_amx_store(made[turn]);
+                sums = sums_of(p, task, i, o, (size_t)k, made[turn], begin);
             }
+    put_rows(&sums, sums.rows);
 }
 
 /* All pixels for a run of inputs. */
