@@ -59,7 +59,7 @@ enum ps_bn {
 
 #define PS_ABSENT SIZE_MAX
 
-enum { PS_NEAREST_MOST = 1024 };
+enum { PS_NEAREST_MOST = 1024, PS_MOST_JOINED = 4 };
 
 struct ps_op_desc {
     enum ps_op op;
@@ -214,6 +214,14 @@ struct ps_backend_ops {
                          int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
                          ps_act *const *din);
     void (*node_free)(ps_backend *be, ps_node *node);
+    /*
+     * CONVs of one input, 2 to PS_MOST_JOINED, that run one after the other, forward from the first
+     * to the last and backward the other way; their outputs and gradients are there all the time.
+     * Makes them one where that is faster, and returns 1: update, forward and backward of the first
+     * are then those of all, and are not called for others. 0: nothing has changed; -1: failed.
+     * NULL: never.
+     */
+    int (*node_join)(ps_backend *be, ps_node *const *nodes, int count);
     /* Parameters or statistics changed: derive again what is kept of them (folded, reordered).
      * NULL in a backend that keeps nothing. */
     int (*node_update)(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state);

@@ -1,6 +1,6 @@
 #include "kernels/cpu/amx.h"
 
-#ifdef CPU_AMX
+#ifdef CPU_HAS_AMX
 
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 #if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512F__)
-#define CPU_AMX 1
+#define CPU_HAS_AMX 1
 #endif
 
 /* Asks the system for the matrix unit. False: this processor or kernel has none. */
@@ -53,7 +53,7 @@ static inline int cpu_amx_smaller(int a, int b)
     return a < b ? a : b;
 }
 
-#ifdef CPU_AMX
+#ifdef CPU_HAS_AMX
 
 /* Between these a thread may use the tiles: 0 to 3 are sums, 4 to 7 are factors. */
 static inline void cpu_amx_begin(void)

@@ -1,7 +1,7 @@
 #include "kernels/cpu/amx_conv.h"
 #include "kernels/cpu/amx_plan.h"
 
-#ifdef CPU_AMX
+#ifdef CPU_HAS_AMX
 
 #include <string.h>
 
@@ -69,10 +69,18 @@ static size_t thread_bytes(const struct cpu_amx_plan *p)
     return cpu_amx_ceil(source_bytes(p) + (size_t)p->phases * phase, CPU_AMX_ROW) * CPU_AMX_ROW;
 }
 
+static size_t pairs_of(const ps_act *const *acts, int count)
+{
+    size_t pairs = 0;
+    for (int i = 0; i < count; i++)
+        pairs += cpu_amx_pairs(acts[i]);
+    return pairs;
+}
+
 static struct cpu_amx_plan plan_of(const struct cpu_amx_conv *conv, int threads)
 {
-    return cpu_amx_plan_of(conv->node, conv->pass, cpu_amx_pairs(conv->from),
-                           cpu_amx_pairs(conv->to), threads);
+    return cpu_amx_plan_of(conv->node, conv->pass, pairs_of(conv->from, conv->sources),
+                           pairs_of(conv->to, conv->results), threads);
 }
 
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)
@@ -94,16 +102,17 @@ static void split_weights(const float *tiles[PAIR][PAIR], int parts, char *to)
         }
 }
 
-void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, float *parts)
+void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, size_t first,
+                        size_t pairs, float *parts)
 {
     bool forward = pass == DN_FORWARD;
     const ps_act *from = forward ? node->in[0] : node->out, *to = forward ? node->out : node->in[0];
-    size_t inputs = cpu_groups(from), outputs = cpu_groups(to), pairs = cpu_amx_pairs(from);
+    size_t inputs = cpu_groups(from), outputs = cpu_groups(to), own = cpu_amx_pairs(from);
     size_t blocks = cpu_amx_pairs(to), area = area_of(node);
     size_t factor = cpu_amx_factor(node->amx_parts);
 #pragma omp parallel for collapse(2)
     for (size_t o = 0; o < blocks; o++)
-        for (size_t i = 0; i < pairs; i++)
+        for (size_t i = 0; i < own; i++)
             for (size_t k = 0; k < area; k++) {
                 const float *at[PAIR][PAIR];
                 for (size_t n = 0; n < PAIR * PAIR; n++) {
@@ -113,7 +122,7 @@ void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *til
                         is ? tiles + ((output * inputs + input) * area + k) * CPU_AMX_SUM : NULL;
                 }
                 split_weights(at, node->amx_parts,
-                              (char *)parts + ((o * pairs + i) * area + k) * factor);
+                              (char *)parts + ((o * pairs + first + i) * area + k) * factor);
             }
 }
 
@@ -182,9 +191,12 @@ static size_t split_flat_row(const struct cpu_amx_plan *p, const ps_act *from, s
 }
 
 /* A map of a pair of groups, of a chunk, with its padding. */
-static void split_map(const struct cpu_amx_plan *p, const ps_act *act, struct cpu_amx_place first,
-                      size_t pair, int map, char *to)
+static void split_map(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv,
+                      struct cpu_amx_place first, size_t pair, int map, char *to)
 {
+    const ps_act *const *act = conv->from;
+    for (; pair >= cpu_amx_pairs(*act); act++)
+        pair -= cpu_amx_pairs(*act);
     struct ps_shape from = p->source;
     size_t lanes = (size_t)p->lanes, pitch = (size_t)p->pitch;
     int below = map / p->from_step, beside = map % p->from_step;
@@ -199,9 +211,9 @@ static void split_map(const struct cpu_amx_plan *p, const ps_act *act, struct cp
         bool is = row >= 0 && row < height && image < from.n;
         size_t count = !is ? 0 : (size_t)(width < meets ? width : meets);
         if (is && p->flat)
-            count = split_flat_row(p, act, pair, row, to);
+            count = split_flat_row(p, *act, pair, row, to);
         else if (count)
-            split_row(p, act, image, pair, row * p->from_step + below, beside, count, to);
+            split_row(p, *act, image, pair, row * p->from_step + below, beside, count, to);
         clear_items(p, to + count * lanes * CPU_AMX_ROW, (pitch - count) * lanes);
         to += pitch * lanes * CPU_AMX_ROW;
     }
@@ -297,42 +309,52 @@ struct blocks {
     float *kept;
 };
 
+/* The sums of a block for a run of inputs and a pair of outputs, of all parts of the products. */
+static void make_sums(const struct cpu_amx_plan *p, const struct steps *steps,
+                      const struct cpu_amx_block *block, size_t count, const char *source,
+                      const char *weights, struct sums *before)
+{
+    source += block->index * CPU_AMX_BLOCK * CPU_AMX_ROW;
+    if (p->parts == 3)
+        multiply(p, 3, steps, block->taps, count, source, weights, before);
+    else if (p->parts == 2)
+        multiply(p, 2, steps, block->taps, count, source, weights, before);
+    else
+        multiply(p, 1, steps, block->taps, count, source, weights, before);
+    put_rows(before, before->rows);
+}
+
 /* A run of inputs, from `first` to `end`. */
 static void run_phase(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv, int phase,
                       const char *source, const struct blocks *blocks, size_t first, size_t end)
 {
     struct steps steps = steps_of(p, &p->phase[phase]);
-    float sums[2][CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
-    size_t each = p->area * cpu_amx_factor(p->parts), count = end - first, turn = 0;
-    const char *weights = (const char *)conv->weights + first * each;
-    struct sums put = {.rows = 0};
-    for (size_t o = 0; o < cpu_groups(conv->to); o += PAIR, weights += p->pairs * each)
-        for (size_t b = 0; b < blocks->count; b++, turn ^= 1) {
-            const struct cpu_amx_block *block = &blocks->at[b];
-            const char *at = source + block->index * CPU_AMX_BLOCK * CPU_AMX_ROW;
-            if (p->parts == 3)
-                multiply(p, 3, &steps, block->taps, count, at, weights, &put);
-            else if (p->parts == 2)
-                multiply(p, 2, &steps, block->taps, count, at, weights, &put);
-            else
-                multiply(p, 1, &steps, block->taps, count, at, weights, &put);
-            put_rows(&put, put.rows);
-            cpu_amx_store(sums[turn]);
-            put = (struct sums){.from = sums[turn],
-                                .rows = CPU_AMX_SUMS / CPU_AMX_SIDE,
-                                .block = block,
-                                .group = o,
-                                .groups = cpu_groups(conv->to),
-                                .first = first == 0,
-                                .last = end == p->pairs,
-                                .to = conv->to,
-                                .finish = &conv->finish};
-            if (count < p->pairs) {
-                put.kept = kept;
-                kept += CPU_AMX_SUMS;
+    float made[2][CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
+    size_t each = p->area * cpu_amx_factor(p->parts), turn = 0;
+    struct sums sums = {.rows = 0};
+    for (int r = 0; r < conv->results; r++) {
+        const char *weights = (const char *)conv->weights[r] + first * each;
+        size_t groups = cpu_groups(conv->to[r]);
+        for (size_t o = 0; o < groups; o += PAIR, weights += p->pairs * each)
+            for (size_t b = 0; b < blocks->count; b++, turn ^= 1) {
+                make_sums(p, &steps, &blocks->at[b], end - first, source, weights, &sums);
+                cpu_amx_store(made[turn]);
+                sums = (struct sums){.from = made[turn],
+                                     .rows = CPU_AMX_SUMS / CPU_AMX_SIDE,
+                                     .block = &blocks->at[b],
+                                     .group = o,
+                                     .groups = groups,
+                                     .first = first == 0,
+                                     .last = end == p->pairs,
+                                     .to = conv->to[r],
+                                     .finish = &conv->finish[r]};
+                if (p->run < p->pairs) {
+                    sums.kept = kept;
+                    kept += CPU_AMX_SUMS;
+                }
             }
-        }
-    put_rows(&put, put.rows);
+    }
+    put_rows(&sums, sums.rows);
 }
 
 static void run_chunk(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv,
@@ -351,7 +373,7 @@ static void run_chunk(const struct cpu_amx_plan *p, const struct cpu_amx_conv *c
         size_t end = first + p->run < p->pairs ? first + p->run : p->pairs;
         for (size_t i = first; i < end; i++)
             for (int map = 0; map < p->maps; map++)
-                split_map(p, conv->from, place, i, map,
+                split_map(p, conv, place, i, map,
                           source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
         for (int k = 0; k < p->phases; k++)
             run_phase(p, conv, k, source, &blocks[k], first, end);
@@ -362,7 +384,8 @@ void cpu_amx_conv(const struct cpu_amx_conv *given, float *work)
 {
     struct cpu_amx_conv conv = *given;
     struct cpu_amx_plan p = plan_of(given, omp_get_max_threads());
-    conv.finish.stream = !conv.finish.added && conv.to->count >= LARGE_RESULT;
+    for (int i = 0; i < conv.results; i++)
+        conv.finish[i].stream = !conv.finish[i].added && conv.to[i]->count >= LARGE_RESULT;
 #pragma omp parallel
     {
         char *own = (char *)work + (size_t)omp_get_thread_num() * thread_bytes(&p);
@@ -395,9 +418,10 @@ size_t cpu_amx_conv_weights(const ps_node *node)
     return 0;
 }
 
-void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, float *parts)
+void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, size_t first,
+                        size_t pairs, float *parts)
 {
-    (void)node, (void)pass, (void)tiles, (void)parts;
+    (void)node, (void)pass, (void)tiles, (void)first, (void)pairs, (void)parts;
 }
 
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)

@@ -14,18 +14,24 @@ bool cpu_amx_conv_likes(const ps_node *node, enum dn_pass pass);
 /* Floats that the weights take in parts. */
 size_t cpu_amx_conv_weights(const ps_node *node);
 /* From tiles: DN_TILES_OI_IO forward, by data DN_TILES_IO_OI or, beyond 1 x 1,
- * DN_TILES_IO_OI_TURNED. */
-void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, float *parts);
+ * DN_TILES_IO_OI_TURNED. By data the groups of the source may be those from pair `first` on of
+ * `pairs`. */
+void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, size_t first,
+                        size_t pairs, float *parts);
 
-/* From x to y, or from dy to dx. */
+/*
+ * From x to y, or from dy to dx. Several nodes with the same x are one: with several results
+ * forward, and by data with several sources, whose groups in pairs are one after the other.
+ */
 struct cpu_amx_conv {
-    const ps_node *node;
+    const ps_node *node; /* one of them */
     enum dn_pass pass;
-    const ps_act *from, *to;
-    const float *weights; /* in parts */
-    struct cpu_finish finish;
+    int sources, results;
+    const ps_act *from[PS_MOST_JOINED], *to[PS_MOST_JOINED];
+    const float *weights[PS_MOST_JOINED]; /* of each result, in parts */
+    struct cpu_finish finish[PS_MOST_JOINED];
 };
-/* Floats of the work buffer: of node, pass, from and to. */
+/* Floats of the work buffer: of what is from and to. */
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads);
 void cpu_amx_conv(const struct cpu_amx_conv *conv, float *work);
 

@@ -1,6 +1,6 @@
 #include "kernels/cpu/amx_plan.h"
 
-#ifdef CPU_AMX
+#ifdef CPU_HAS_AMX
 
 #include <string.h>
 

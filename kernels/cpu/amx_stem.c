@@ -1,7 +1,7 @@
 #include "kernels/cpu/amx_stem.h"
 #include "kernels/cpu/amx.h"
 
-#ifdef CPU_AMX
+#ifdef CPU_HAS_AMX
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #include "kernels/cpu/amx_weights.h"
 #include "kernels/cpu/amx.h"
 
-#ifdef CPU_AMX
+#ifdef CPU_HAS_AMX
 
 #include <string.h>
 
@@ -21,7 +21,8 @@ enum {
  * each of pixels one after the other.
  */
 struct plan {
-    const ps_act *x, *dy;
+    const struct cpu_amx_gradients *of;
+    const ps_act *x;
     int parts;
     size_t step_bytes; /* of a pair of groups */
     int kernel, stride, pad, pixel_stride;
@@ -53,13 +54,14 @@ static void find_tasks(struct plan *p, size_t threads)
     p->task_outputs = cpu_amx_ceil(p->outputs, p->tasks_across);
 }
 
-static struct plan plan_of(const ps_node *node, int threads)
+static struct plan plan_of(const struct cpu_amx_gradients *of, int threads)
 {
+    const ps_node *node = of->node;
     const struct ps_op_desc *d = &node->desc;
-    const ps_act *x = node->in[0], *dy = node->dout;
+    const ps_act *x = node->in[0];
     struct ps_shape in = x->shape, out = node->out->shape;
-    struct plan p = {.x = x,
-                     .dy = dy,
+    struct plan p = {.of = of,
+                     .x = x,
                      .parts = node->amx_parts,
                      .step_bytes = cpu_amx_factor(node->amx_parts),
                      .kernel = d->kernel,
@@ -72,8 +74,9 @@ static struct plan plan_of(const ps_node *node, int threads)
                      .in_width = in.w,
                      .out_height = out.h,
                      .out_width = out.w,
-                     .inputs = pairs_of(x),
-                     .outputs = pairs_of(node->out)};
+                     .inputs = pairs_of(x)};
+    for (int i = 0; i < of->count; i++)
+        p.outputs += pairs_of(of->dy[i]);
     if (d->kernel == 1) {
         p.stride = p.images = p.lanes = p.in_width = p.out_width = 1;
         p.in_height = p.out_height = (int)cpu_amx_ceil((size_t)out.n * out.h * out.w, BLOCK);
@@ -125,11 +128,9 @@ static size_t task_bytes(const struct plan *p)
     return source_bytes(p) + p->task_outputs * (size_t)(p->rows * p->out_width) * p->step_bytes;
 }
 
-size_t cpu_amx_weights_work(const ps_node *node, int threads)
+size_t cpu_amx_weights_work(const struct cpu_amx_gradients *of, int threads)
 {
-    ps_node with = *node;
-    with.dout = node->out;
-    struct plan p = plan_of(&with, threads);
+    struct plan p = plan_of(of, threads);
     return p.tasks_down * p.tasks_across * task_bytes(&p) / sizeof(float);
 }
 
@@ -143,7 +144,7 @@ struct step {
 /* Pixels one after the other, of the output; those of the input are `stride` times as far. */
 static struct step step_of_row(const struct plan *p, const ps_act *act, size_t first)
 {
-    struct ps_shape out = p->dy->shape;
+    struct ps_shape out = p->of->dy[0]->shape;
     size_t stride = act == p->x ? (size_t)p->pixel_stride : 1, map = (size_t)(out.h * out.w);
     size_t image = first / map, row = first % map / out.w, column = first % out.w;
     struct step step = {.ahead = BLOCK * stride * DN_BLOCK};
@@ -246,22 +247,36 @@ static void split_inputs(const struct plan *p, const struct step *step, size_t p
         split_pair(p->x, step, 1, true, pair, NULL, to);
 }
 
-static void split_outputs(const struct plan *p, const struct step *step, size_t pair, float *dbias,
-                          char *to)
+static void split_outputs(const struct plan *p, const ps_act *dy, const struct step *step,
+                          size_t pair, float *dbias, char *to)
 {
     if (p->parts == 3)
-        split_pair(p->dy, step, 3, false, pair, dbias, to);
+        split_pair(dy, step, 3, false, pair, dbias, to);
     else if (p->parts == 2)
-        split_pair(p->dy, step, 2, false, pair, dbias, to);
+        split_pair(dy, step, 2, false, pair, dbias, to);
     else
-        split_pair(p->dy, step, 1, false, pair, dbias, to);
+        split_pair(dy, step, 1, false, pair, dbias, to);
+}
+
+/* Which of the gradients a pair of outputs is of, and which of its pairs. */
+struct output {
+    int of;
+    size_t pair;
+};
+
+static struct output output_of(const struct plan *p, size_t pair)
+{
+    struct output output = {.pair = pair};
+    for (; output.pair >= pairs_of(p->of->dy[output.of]); output.of++)
+        output.pair -= pairs_of(p->of->dy[output.of]);
+    return output;
 }
 
 /* Pairs of inputs and of outputs, of which a thread makes the weights. */
 struct task {
     size_t input, inputs, output, outputs;
     char *x, *dy; /* (pairs, rows in a ring, columns) steps; (pairs, rows, columns) */
-    float *dweight, *dbias;
+    bool bias;    /* is its to make, too */
 };
 
 static char *input_at(const struct plan *p, const struct task *task, size_t pair, int row)
@@ -292,12 +307,18 @@ static void gather_inputs(const struct plan *p, const struct task *task, int gro
 static void gather_outputs(const struct plan *p, const struct task *task, int group, int first,
                            int end)
 {
+    const struct cpu_amx_gradients *of = p->of;
     for (int i = first; i < end; i++)
         for (int j = 0; j < p->out_width; j++) {
-            struct step step = step_of(p, p->dy, group, i, j);
-            for (size_t k = 0; k < task->outputs; k++)
-                split_outputs(p, &step, task->output + k, task->dbias,
+            struct step step[PS_MOST_JOINED];
+            for (int n = 0; n < of->count; n++)
+                step[n] = step_of(p, of->dy[n], group, i, j);
+            for (size_t k = 0; k < task->outputs; k++) {
+                struct output output = output_of(p, task->output + k);
+                split_outputs(p, of->dy[output.of], &step[output.of], output.pair,
+                              task->bias ? of->dbias[output.of] : NULL,
                               output_at(p, task, k, i - first) + (size_t)j * p->step_bytes);
+            }
         }
 }
 
@@ -355,14 +376,15 @@ static inline __attribute__((always_inline)) void add_steps(const struct plan *p
 static struct sums sums_of(const struct plan *p, const struct task *task, size_t i, size_t o,
                            size_t k, const float *from, bool begin)
 {
-    size_t inputs = cpu_groups(p->x), outputs = cpu_groups(p->dy);
+    struct output of = output_of(p, task->output + o);
+    size_t inputs = cpu_groups(p->x), outputs = cpu_groups(p->of->dy[of.of]);
     size_t area = (size_t)(p->kernel * p->kernel);
     struct sums sums = {.from = from, .rows = CPU_AMX_SUMS / CPU_AMX_SIDE, .begin = begin};
     for (size_t n = 0; n < PAIR * PAIR; n++) {
-        size_t input = (task->input + i) * PAIR + n / PAIR,
-               output = (task->output + o) * PAIR + n % PAIR;
+        size_t input = (task->input + i) * PAIR + n / PAIR, output = of.pair * PAIR + n % PAIR;
         if (input < inputs && output < outputs)
-            sums.to[n] = task->dweight + ((output * inputs + input) * area + k) * CPU_AMX_SUM;
+            sums.to[n] =
+                p->of->dweight[of.of] + ((output * inputs + input) * area + k) * CPU_AMX_SUM;
     }
     return sums;
 }
@@ -407,11 +429,12 @@ static void run_task(const struct plan *p, const struct task *task)
         }
 }
 
-void cpu_amx_weights(const ps_node *node, float *dweight, float *dbias, float *work)
+void cpu_amx_weights(const struct cpu_amx_gradients *of, float *work)
 {
-    struct plan p = plan_of(node, omp_get_max_threads());
-    if (dbias)
-        memset(dbias, 0, (size_t)node->out->shape.c * sizeof *dbias);
+    struct plan p = plan_of(of, omp_get_max_threads());
+    for (int i = 0; i < of->count; i++)
+        if (of->dbias[i])
+            memset(of->dbias[i], 0, (size_t)of->dy[i]->shape.c * sizeof(float));
 #pragma omp parallel
     {
         cpu_amx_begin();
@@ -422,12 +445,11 @@ void cpu_amx_weights(const ps_node *node, float *dweight, float *dbias, float *w
                 size_t end = p.inputs * (i + 1) / p.tasks_down;
                 struct task task = {.x = own,
                                     .dy = own + source_bytes(&p),
-                                    .dweight = dweight,
-                                    .dbias = i ? NULL : dbias,
+                                    .bias = i == 0,
                                     .output = p.outputs * j / p.tasks_across};
                 task.outputs = p.outputs * (j + 1) / p.tasks_across - task.output;
                 for (task.input = p.inputs * i / p.tasks_down; task.input < end;
-                     task.input += p.run, task.dbias = NULL) {
+                     task.input += p.run, task.bias = false) {
                     task.inputs = end - task.input < p.run ? end - task.input : p.run;
                     run_task(&p, &task);
                 }
@@ -450,15 +472,15 @@ bool cpu_amx_weights_likes(const ps_node *node)
     return false;
 }
 
-size_t cpu_amx_weights_work(const ps_node *node, int threads)
+size_t cpu_amx_weights_work(const struct cpu_amx_gradients *gradients, int threads)
 {
-    (void)node, (void)threads;
+    (void)gradients, (void)threads;
     return 0;
 }
 
-void cpu_amx_weights(const ps_node *node, float *dweight, float *dbias, float *work)
+void cpu_amx_weights(const struct cpu_amx_gradients *gradients, float *work)
 {
-    (void)node, (void)dweight, (void)dbias, (void)work;
+    (void)gradients, (void)work;
 }
 
 #endif

@@ -318,6 +318,7 @@ const struct ps_backend_ops ps_backend_cpu = {
     .act_from_mat = cpu_act_from_mat,
     .node_new = cpu_node_new,
     .node_free = cpu_node_free,
+    .node_join = cpu_node_join,
     .node_update = cpu_node_update,
     .node_forward = cpu_node_forward,
     .node_backward = cpu_node_backward,

@@ -6,35 +6,17 @@
  */
 #include "kernels/cpu/amx_stem.h"
 #include "kernels/cpu/choice.h"
-#include "kernels/cpu/fold.h"
-#include "kernels/cpu/own.h"
+#include "kernels/cpu/conv.h"
 #include "kernels/cpu/smooth.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-struct conv_node {
-    ps_node node;
-    enum cpu_way way[3];     /* by enum dn_pass */
-    struct dn_conv *pass[3]; /* NULL where the way is not oneDNN */
-    enum dn_layout layout[2];
-    float *weight[2]; /* in this layout, of FORWARD and DATA; they may be one */
-    float *bias;      /* (O), NULL if there is none */
-    size_t each;      /* weights of one output channel */
-    bool add_after;   /* the sum with the residual and its ReLU are a pass of their own */
-    bool sum_after;   /* so is the sum of din_adds */
-};
 
 /* Parts of the shared work buffer: an output, or its gradient, that is not where it belongs; plain
  * weights (O each), bias (O); packed weights, and what a gradient of our own works on. */
 struct work {
     size_t plain, bias, packed, count;
 };
-
-static size_t whole_lines(size_t floats)
-{
-    return (floats + 15) / 16 * 16;
-}
 
 /* Does a pass work on an output, or its gradient, that is not where it belongs? */
 static bool is_aside(const struct conv_node *conv, enum dn_pass pass)
@@ -48,9 +30,9 @@ static struct work work_parts(const struct conv_node *conv, size_t packed_bytes)
     size_t channels = (size_t)conv->node.out->shape.c;
     struct work work;
     bool aside = conv->node.desc.smooth_first || cpu_is_part(conv->node.out);
-    work.plain = aside ? whole_lines(conv->node.out->count) : 0;
-    work.bias = work.plain + whole_lines(conv->each * channels);
-    work.packed = work.bias + whole_lines(channels);
+    work.plain = aside ? cpu_whole_lines(conv->node.out->count) : 0;
+    work.bias = work.plain + cpu_whole_lines(conv->each * channels);
+    work.packed = work.bias + cpu_whole_lines(channels);
     work.count = work.packed + packed_bytes / sizeof(float);
     return work;
 }
@@ -141,12 +123,9 @@ static int choose(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
     return cpu_need_scratch(cpu, dn_conv_scratch_bytes(choice.conv));
 }
 
-static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+/* What a pass needs once its way is chosen. */
+static int settle(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
 {
-    if (!needed(&conv->node, pass))
-        return 0;
-    if (choose(cpu, conv, pass))
-        return -1;
     if (pass != DN_WEIGHTS) {
         conv->layout[pass] = conv->pass[pass] ? dn_conv_layout(conv->pass[pass])
                                               : cpu_own_layout(&conv->node, conv->way[pass], pass);
@@ -154,6 +133,28 @@ static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
             return -1;
     }
     return cpu_need_work(cpu, work_of(cpu, conv, pass));
+}
+
+static int add_pass(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+{
+    if (!needed(&conv->node, pass))
+        return 0;
+    return choose(cpu, conv, pass) ? -1 : settle(cpu, conv, pass);
+}
+
+int cpu_conv_take_amx(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass)
+{
+    if (conv->way[pass] == CPU_AMX)
+        return 0;
+    dn_conv_free(conv->pass[pass]);
+    conv->pass[pass] = NULL;
+    conv->way[pass] = CPU_AMX;
+    *(pass == DN_FORWARD ? &conv->add_after : &conv->sum_after) = false;
+    if (pass != DN_WEIGHTS && conv->weight[DN_FORWARD] != conv->weight[DN_DATA])
+        free(conv->weight[pass]);
+    if (pass != DN_WEIGHTS)
+        conv->weight[pass] = NULL;
+    return settle(cpu, conv, pass);
 }
 
 static void describe(struct conv_node *conv)
@@ -189,14 +190,6 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
     return 0;
 }
 
-static struct cpu_fold fold_of(const ps_node *node)
-{
-    return (struct cpu_fold){.desc = &node->desc,
-                             .outputs = node->out->shape.c,
-                             .inputs = node->in[0]->shape.c,
-                             .area = node->desc.kernel * node->desc.kernel};
-}
-
 static bool others_layout(const struct conv_node *conv, enum dn_pass pass)
 {
     return (conv->pass[pass] && conv->layout[pass] == DN_OTHER) || conv->way[pass] == CPU_AMX_STEM;
@@ -220,10 +213,10 @@ static int pack_others(struct cpu *cpu, struct conv_node *conv, const struct cpu
     return 0;
 }
 
-static int conv_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
+static int update(struct cpu *cpu, struct conv_node *conv, const float *params, const float *state)
 {
-    struct conv_node *conv = (struct conv_node *)node;
-    struct cpu_fold fold = fold_of(node);
+    const ps_node *node = &conv->node;
+    struct cpu_fold fold = cpu_conv_fold(node);
     enum dn_layout forward = conv->layout[DN_FORWARD], data = conv->layout[DN_DATA];
     if (conv->bias)
         cpu_fold_bias(&fold, params, state, conv->bias);
@@ -243,6 +236,15 @@ static int conv_update(struct cpu *cpu, ps_node *node, const float *params, cons
     return 0;
 }
 
+static int conv_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
+{
+    struct conv_node *conv = (struct conv_node *)node;
+    int rc = conv->joined_count ? 0 : update(cpu, conv, params, state);
+    for (int i = 0; i < conv->joined_count && !rc; i++)
+        rc = update(cpu, conv->joined[i], params, state);
+    return rc;
+}
+
 static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
 {
     const ps_node *node = &conv->node;
@@ -255,10 +257,9 @@ static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
     return 0;
 }
 
-static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
+static int forward_alone(struct cpu *cpu, struct conv_node *conv)
 {
-    (void)params, (void)state;
-    struct conv_node *conv = (struct conv_node *)node;
+    const ps_node *node = &conv->node;
     const struct ps_op_desc *d = &node->desc;
     bool aside = is_aside(conv, DN_FORWARD);
     ps_act y = aside ? cpu_whole(node->out, cpu->work) : *node->out;
@@ -279,6 +280,18 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
     else if (aside)
         cpu_copy_act(node->out, &y);
     return 0;
+}
+
+static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
+{
+    (void)params, (void)state;
+    struct conv_node *conv = (struct conv_node *)node;
+    if (conv->joined_forward)
+        return cpu_joined_forward(cpu, conv);
+    int rc = conv->joined_count ? 0 : forward_alone(cpu, conv);
+    for (int i = 0; i < conv->joined_count && !rc; i++)
+        rc = forward_alone(cpu, conv->joined[i]);
+    return rc;
 }
 
 static int onednn_data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
@@ -350,7 +363,7 @@ static int parameter_gradients(struct cpu *cpu, struct conv_node *conv, const ps
                                bool accumulate)
 {
     const ps_node *node = &conv->node;
-    struct cpu_fold fold = fold_of(node);
+    struct cpu_fold fold = cpu_conv_fold(node);
     const float *dbias = conv->bias ? cpu->work + work_parts(conv, 0).bias : NULL, *dweight;
     enum dn_layout layout;
     if (weight_gradient(cpu, conv, dy, &dweight, &layout))
@@ -363,6 +376,8 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
                          float *grads, bool accumulate)
 {
     struct conv_node *conv = (struct conv_node *)node;
+    if (conv->joined_count)
+        return cpu_joined_backward(cpu, conv, params, state, grads, accumulate);
     bool masks_itself = grads && cpu_own_gradient_masks(node, conv->way[DN_WEIGHTS]);
     bool aside = is_aside(conv, DN_DATA) || is_aside(conv, DN_WEIGHTS);
     ps_act dy = aside ? cpu_whole(node->dout, cpu->work) : *node->dout;

@@ -144,6 +144,9 @@ int cpu_act_add(ps_backend *be, ps_act *dst, const ps_act *src);
 int cpu_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out);
 int cpu_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in);
 
+/* Of convolutions of 1 x 1, on the matrix unit. */
+int cpu_node_join(ps_backend *be, ps_node *const *nodes, int count);
+
 int cpu_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a, struct ps_mat b,
              double beta, struct ps_mat c);
 int cpu_normalize(ps_backend *be, struct ps_mat x, struct ps_mat y, struct ps_mat norm);

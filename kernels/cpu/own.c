@@ -1,5 +1,6 @@
 #include "kernels/cpu/own.h"
 #include "kernels/cpu/amx_conv.h"
+#include "kernels/cpu/amx_plan.h"
 #include "kernels/cpu/amx_stem.h"
 #include "kernels/cpu/amx_weights.h"
 #include "kernels/cpu/outer.h"
@@ -79,7 +80,8 @@ void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, cons
                   float *weights)
 {
     if (way == CPU_AMX)
-        cpu_amx_conv_split(node, pass, tiles, weights);
+        cpu_amx_conv_split(node, pass, tiles, 0,
+                           cpu_amx_pairs(pass == DN_FORWARD ? node->in[0] : node->out), weights);
     else
         cpu_winograd_fold(node, tiles, weights);
 }
@@ -105,13 +107,18 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
     if (!changes(way))
         return 0;
     if (pass == DN_WEIGHTS)
-        return way == CPU_AMX ? cpu_amx_weights_work(node, threads)
-                              : cpu_winograd_gradient_work(node, threads);
+        return way == CPU_AMX
+                   ? cpu_amx_weights_work(
+                         &(struct cpu_amx_gradients){.node = node, .count = 1, .dy = {node->out}},
+                         threads)
+                   : cpu_winograd_gradient_work(node, threads);
     bool forward = pass == DN_FORWARD;
     struct cpu_amx_conv amx = {.node = node,
                                .pass = pass,
-                               .from = forward ? node->in[0] : node->out,
-                               .to = forward ? node->out : node->in[0]};
+                               .sources = 1,
+                               .results = 1,
+                               .from = {forward ? node->in[0] : node->out},
+                               .to = {forward ? node->out : node->in[0]}};
     size_t work =
         way == CPU_AMX ? cpu_amx_conv_work(&amx, threads) : cpu_winograd_work(node, threads);
     return work + (cpu_own_transforms(node, way) ? 0 : changed_weights(node, way));
@@ -148,7 +155,8 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
         work += changed_weights(node, way);
     }
     if (way == CPU_AMX) {
-        cpu_amx_conv(&(struct cpu_amx_conv){node, pass, from, to, weights, *finish}, work);
+        struct cpu_amx_conv amx = {node, pass, 1, 1, {from}, {to}, {weights}, {*finish}};
+        cpu_amx_conv(&amx, work);
         return;
     }
     /* masks of the ReLU behind a large map are many: rounding would turn some over */
@@ -172,7 +180,8 @@ enum dn_layout cpu_own_gradient(const ps_node *node, enum cpu_way way, float *dw
     if (way == CPU_WINOGRAD)
         cpu_winograd_gradient(node, dweight, dbias, work);
     else if (way == CPU_AMX)
-        cpu_amx_weights(node, dweight, dbias, work);
+        cpu_amx_weights(&(struct cpu_amx_gradients){node, 1, {node->dout}, {dweight}, {dbias}},
+                        work);
     else
         cpu_outer_weights(node, cpu_own_gradient_masks(node, way), dweight, dbias, work);
     return DN_TILES_OI_IO;

@@ -18,6 +18,7 @@ struct ps_graph_node {
     int inputs, in[PS_GRAPH_INPUTS]; /* values */
     int out;                         /* value, of which it makes `channels` from `first` on */
     int first, channels;             /* all of it, but in a simplified graph */
+    int joins;                       /* nodes behind it that may be made one with it (node_join) */
 };
 
 struct ps_graph {

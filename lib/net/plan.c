@@ -1,236 +1,10 @@
 #include "net/plan.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/arena.h"
 #include "net/device.h"
-#include "net/segments.h"
+#include "net/draft.h"
 
-#include <stdint.h>
 #include <stdlib.h>
-
-enum { NONE = -1 };
-
-/* After its backward, a node adds what it wrote aside to a gradient that others wrote before. */
-struct sum {
-    int from, to; /* buffers, NONE: nothing to add */
-};
-
-struct step {
-    ps_node *node;
-    struct sum sums[PS_GRAPH_INPUTS];
-    int din[PS_GRAPH_INPUTS]; /* buffers that the gradients of the inputs are written to */
-    struct ps_op_desc desc;   /* the graph's, and what is known of the node's place */
-    int back;                 /* when it runs backward */
-    int again;                /* when it runs forward a second time; NONE */
-    int replay;               /* first node of those that run again before it goes backward; NONE */
-    ps_act *part, *part_gradient; /* the output and its gradient, if they are parts of a value */
-};
-
-struct ps_plan {
-    ps_backend *backend;
-    enum ps_mode mode;
-    int batch;
-    struct step *steps; /* of the nodes */
-    size_t step_count;
-    struct ps_buffer *buffers;
-    ps_act **acts; /* beside buffers */
-    int *made_for; /* beside buffers: the value that it, or whose gradient it, holds */
-    size_t buffer_count;
-    size_t value_count;
-    size_t *value_bytes; /* of each value */
-    int *value;          /* buffer of each value */
-    int *gradient;       /* buffer of each value's gradient */
-    int *segment;        /* of each node */
-    size_t bytes;
-    int image, pooled, output, output_gradient; /* buffers */
-};
-
-static int add_buffer(ps_plan *plan, int value, int first, int last)
-{
-    int buffer = (int)plan->buffer_count++;
-    plan->made_for[buffer] = value;
-    plan->buffers[buffer] =
-        (struct ps_buffer){.bytes = plan->value_bytes[value], .first = first, .last = last};
-    return buffer;
-}
-
-static void extend(ps_plan *plan, int buffer, int step)
-{
-    if (plan->buffers[buffer].last < step)
-        plan->buffers[buffer].last = step;
-}
-
-/* Does a node of another segment, or the caller, read what node i makes? */
-static bool passes(const ps_plan *plan, const struct ps_graph *graph, int i)
-{
-    int value = graph->nodes[i].out;
-    bool out = value == graph->pooled || value == graph->output;
-    for (int j = i + 1; j < (int)graph->node_count && !out; j++)
-        for (int k = 0; k < graph->nodes[j].inputs; k++)
-            out |= graph->nodes[j].in[k] == value && plan->segment[j] != plan->segment[i];
-    return out;
-}
-
-/* When everything runs. Of each segment but the last, what was not kept is made again before the
- * segment runs backward. */
-static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
-{
-    int now = (int)graph->node_count;
-    for (int end = now - 1, begin; end >= 0; end = begin - 1) {
-        begin = end;
-        while (begin > 0 && plan->segment[begin - 1] == plan->segment[end])
-            begin--;
-        bool last = end == (int)graph->node_count - 1;
-        for (int i = begin; i <= end; i++)
-            plan->steps[i].again = last || passes(plan, graph, i) ? NONE : now++;
-        for (int i = end; i >= begin; i--) {
-            plan->steps[i].replay = NONE;
-            plan->steps[i].back = now++;
-        }
-        if (!last)
-            plan->steps[end].replay = begin;
-    }
-}
-
-struct readers {
-    int count, first, input; /* the first node that reads a value (or NONE), as which input */
-};
-
-static struct readers readers_of(const struct ps_graph *graph, int value)
-{
-    struct readers readers = {(value == graph->pooled) + (value == graph->output), NONE, NONE};
-    for (int i = (int)graph->node_count - 1; i >= 0; i--)
-        for (int k = 0; k < graph->nodes[i].inputs; k++)
-            if (graph->nodes[i].in[k] == value)
-                readers = (struct readers){readers.count + 1, i, k};
-    return readers;
-}
-
-/* Is its gradient of no use where it is not positive? So it is behind a convolution with ReLU, and
- * behind the maximum of such; all parts must be. */
-static bool is_clipped(const struct ps_graph *graph, int value)
-{
-    bool made = false;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const struct ps_graph_node *node = &graph->nodes[i];
-        if (node->out != value)
-            continue;
-        made = true;
-        if (!(node->desc.op == PS_OP_CONV && node->desc.relu) &&
-            !(node->desc.op == PS_OP_MAXPOOL && is_clipped(graph, node->in[0])))
-            return false;
-    }
-    return made;
-}
-
-/*
- * What is the last to write the gradient of a convolution with ReLU masks it for that ReLU: the
- * first reader of the output. Convolutions can, as they add to what others wrote; pools and
- * concatenations, if they are the only ones.
- */
-static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
-{
-    for (size_t i = 0; i < graph->node_count; i++)
-        plan->steps[i].desc = graph->nodes[i].desc;
-    if (plan->mode != PS_TRAIN || !plan->backend->ops->places)
-        return;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const struct ps_graph_node *node = &graph->nodes[i];
-        if (node->desc.op != PS_OP_CONV || !node->desc.relu || !is_clipped(graph, node->out))
-            continue;
-        struct readers readers = readers_of(graph, node->out);
-        if (readers.first == NONE)
-            continue;
-        enum ps_op op = graph->nodes[readers.first].desc.op;
-        bool alone = (op == PS_OP_MAXPOOL || op == PS_OP_CONCAT) && readers.count == 1;
-        if (!alone && (op != PS_OP_CONV || readers.input != 0))
-            continue;
-        plan->steps[i].desc.dout_masked = true;
-        plan->steps[readers.first].desc.din_masks |= 1U << readers.input;
-    }
-}
-
-/* The last step that reads input k of node i. */
-static int last_reading(const ps_plan *plan, const struct ps_graph *graph, int i, int k)
-{
-    const struct step *step = &plan->steps[i];
-    bool by_out = graph->nodes[i].desc.op != PS_OP_CONV && step->desc.din_masks >> k & 1;
-    return !by_out ? step->back : step->again == NONE ? i : step->again;
-}
-
-static void draft_values(ps_plan *plan, const struct ps_graph *graph)
-{
-    bool train = plan->mode == PS_TRAIN;
-    int last_step = (int)graph->node_count - 1;
-    plan->image = plan->value[PS_GRAPH_IMAGE] = add_buffer(plan, PS_GRAPH_IMAGE, 0, 0);
-    for (int i = 0; i < (int)graph->node_count; i++) {
-        const struct ps_graph_node *node = &graph->nodes[i];
-        const struct step *step = &plan->steps[i];
-        bool kept = train && step->again == NONE && !step->desc.dout_masked;
-        int *out = &plan->value[node->out];
-        bool begins = *out == NONE;
-        if (begins)
-            *out = add_buffer(plan, node->out, i, i);
-        extend(plan, *out, kept ? step->back : i);
-        if (begins && train && step->again != NONE) {
-            plan->buffers[*out].again = step->again;
-            plan->buffers[*out].end = step->back;
-        }
-        for (int k = 0; k < node->inputs; k++) {
-            int in = plan->value[node->in[k]];
-            bool kept_in = train && !plan->buffers[in].again;
-            extend(plan, in, kept_in ? last_reading(plan, graph, i, k) : i);
-        }
-        if (train && step->back > last_step)
-            last_step = step->back;
-    }
-    plan->pooled = plan->value[graph->pooled];
-    plan->output = plan->value[graph->output];
-    extend(plan, plan->pooled, last_step);
-    extend(plan, plan->output, last_step);
-}
-
-/*
- * Where the gradient of input k of node i goes. The first writer of a value's gradient writes it in
- * place; later ones add to it, if they can, or write aside. What passes through to a residual stays
- * in the node's own gradient, which becomes the value's if it is the first.
- */
-static void draft_gradient(ps_plan *plan, const struct ps_graph_node *node, struct step *step,
-                           int k)
-{
-    int own = plan->gradient[node->out];
-    int *gradient = &plan->gradient[node->in[k]], *din = &step->din[k];
-    bool residual = node->desc.residual && k == node->inputs - 1;
-    if (node->in[k] == PS_GRAPH_IMAGE)
-        return;
-    if (*gradient != NONE && plan->backend->ops->places && node->desc.op == PS_OP_CONV && k == 0) {
-        *din = *gradient;
-        step->desc.din_adds = true;
-        return;
-    }
-    *din = residual ? own : add_buffer(plan, node->in[k], step->back, step->back);
-    if (*gradient == NONE)
-        *gradient = *din;
-    else
-        step->sums[k] = (struct sum){.from = *din, .to = *gradient};
-}
-
-static int draft_gradients(ps_plan *plan, const struct ps_graph *graph)
-{
-    int count = (int)graph->node_count;
-    plan->gradient[graph->output] = plan->output_gradient =
-        add_buffer(plan, graph->output, count, count);
-    for (int i = count - 1; i >= 0; i--) {
-        const struct ps_graph_node *node = &graph->nodes[i];
-        int own = plan->gradient[node->out];
-        if (own == NONE)
-            return ps_fail(PS_EINVAL, "node %d of the network is of no use to its output", i);
-        extend(plan, own, plan->steps[i].back);
-        for (int k = 0; k < node->inputs; k++)
-            draft_gradient(plan, node, &plan->steps[i], k);
-    }
-    return PS_OK;
-}
 
 /* Statistics of a batch need more than one value. */
 static int check_batch(const ps_plan *plan, const struct ps_graph *graph)
@@ -242,46 +16,6 @@ static int check_batch(const ps_plan *plan, const struct ps_graph *graph)
                                       "1 x 1: use a larger batch or input, or freeze it");
     }
     return PS_OK;
-}
-
-/* Buffers and their places, for segments that make at most `most` bytes. */
-static int draft(ps_plan *plan, const struct ps_graph *graph, size_t most)
-{
-    plan->buffer_count = 0;
-    for (size_t i = 0; i < graph->value_count; i++)
-        plan->value[i] = plan->gradient[i] = NONE;
-    for (size_t i = 0; i < graph->node_count; i++)
-        for (int k = 0; k < PS_GRAPH_INPUTS; k++) {
-            plan->steps[i].din[k] = NONE;
-            plan->steps[i].sums[k] = (struct sum){NONE, NONE};
-        }
-    int rc = ps_graph_segments(graph, plan->value_bytes, most, plan->segment);
-    if (rc < 0)
-        return rc;
-    draft_steps(plan, graph);
-    draft_masks(plan, graph);
-    draft_values(plan, graph);
-    rc = plan->mode == PS_TRAIN ? draft_gradients(plan, graph) : PS_OK;
-    return rc ? rc : ps_arena_place(plan->buffers, plan->buffer_count, &plan->bytes);
-}
-
-/* The segments for which the arena is smallest. */
-static int draft_smallest(ps_plan *plan, const struct ps_graph *graph)
-{
-    enum { TRIES = 32 };
-    size_t most = 0, least = SIZE_MAX, best = SIZE_MAX;
-    for (size_t i = 0; i < graph->value_count; i++)
-        most += plan->value_bytes[i];
-    for (int i = 0; i < TRIES; i++, most -= most / 6) {
-        int rc = draft(plan, graph, most);
-        if (rc)
-            return rc;
-        if (plan->bytes < least) {
-            least = plan->bytes;
-            best = most;
-        }
-    }
-    return draft(plan, graph, best);
 }
 
 static struct ps_shape shape_of(const ps_plan *plan, const struct ps_graph *graph, int value)
@@ -316,8 +50,7 @@ static int build(ps_plan *plan, const struct ps_graph *graph, bool checkpoint)
     int rc = check_batch(plan, graph);
     if (rc)
         return rc;
-    return checkpoint && plan->mode == PS_TRAIN ? draft_smallest(plan, graph)
-                                                : draft(plan, graph, SIZE_MAX);
+    return ps_plan_draft(plan, graph, checkpoint && plan->mode == PS_TRAIN);
 }
 
 ps_plan *ps_plan_new(ps_backend *backend, const struct ps_graph *graph, enum ps_mode mode,
@@ -343,12 +76,12 @@ static ps_act *part_of(const ps_plan *plan, const struct ps_graph_node *node, co
 static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
 {
     const struct ps_graph_node *node = &graph->nodes[i];
-    struct step *step = &plan->steps[i];
+    struct ps_plan_step *step = &plan->steps[i];
     bool train = plan->mode == PS_TRAIN;
     ps_act *in[PS_GRAPH_INPUTS], *din[PS_GRAPH_INPUTS];
     for (int k = 0; k < node->inputs; k++) {
         in[k] = plan->acts[plan->value[node->in[k]]];
-        din[k] = step->din[k] == NONE ? NULL : plan->acts[step->din[k]];
+        din[k] = step->din[k] == PS_NONE ? NULL : plan->acts[step->din[k]];
     }
     ps_act *out = plan->acts[plan->value[node->out]];
     ps_act *dout = train ? plan->acts[plan->gradient[node->out]] : NULL;
@@ -364,6 +97,19 @@ static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
     return step->node ? PS_OK : ps_device_fail(plan->backend);
 }
 
+/* Makes nodes one that may be, where the backend does. */
+static int join(ps_plan *plan, const struct ps_graph *graph, size_t i)
+{
+    int count = graph->nodes[i].joins + 1;
+    ps_node *nodes[PS_MOST_JOINED];
+    for (int k = 0; k < count; k++)
+        nodes[k] = plan->steps[i + (size_t)k].node;
+    int rc = count > 1 ? plan->backend->ops->node_join(plan->backend, nodes, count) : 0;
+    for (int k = 1; k < count; k++)
+        plan->steps[i + (size_t)k].joined = rc == 1;
+    return rc < 0 ? ps_device_fail(plan->backend) : PS_OK;
+}
+
 int ps_plan_place(ps_plan *plan, const struct ps_graph *graph, ps_mem *memory)
 {
     for (size_t i = 0; i < plan->buffer_count; i++) {
@@ -376,6 +122,8 @@ int ps_plan_place(ps_plan *plan, const struct ps_graph *graph, ps_mem *memory)
     int rc = PS_OK;
     for (size_t i = 0; i < plan->step_count && !rc; i++)
         rc = prepare(plan, graph, i);
+    for (size_t i = 0; i < plan->step_count && !rc; i++)
+        rc = join(plan, graph, i);
     return rc;
 }
 
@@ -385,7 +133,7 @@ void ps_plan_free(ps_plan *plan)
         return;
     const struct ps_backend_ops *ops = plan->backend->ops;
     for (size_t i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
+        const struct ps_plan_step *step = &plan->steps[i];
         if (step->node)
             ops->node_free(plan->backend, step->node);
         if (step->part)
@@ -436,13 +184,16 @@ int ps_plan_update(ps_plan *plan, const ps_vec *params, const ps_vec *state)
 {
     const struct ps_backend_ops *ops = plan->backend->ops;
     for (size_t i = 0; i < plan->step_count && ops->node_update; i++)
-        if (ops->node_update(plan->backend, plan->steps[i].node, params, state))
+        if (!plan->steps[i].joined &&
+            ops->node_update(plan->backend, plan->steps[i].node, params, state))
             return ps_device_fail(plan->backend);
     return PS_OK;
 }
 
 static int run_forward(ps_plan *plan, size_t i, const ps_vec *params, ps_vec *state)
 {
+    if (plan->steps[i].joined)
+        return PS_OK;
     int failed =
         plan->backend->ops->node_forward(plan->backend, plan->steps[i].node, params, state);
     return failed ? ps_device_fail(plan->backend) : PS_OK;
@@ -466,7 +217,7 @@ static int replay(ps_plan *plan, size_t i, const ps_vec *params, ps_vec *state)
 {
     int rc = PS_OK;
     for (size_t k = (size_t)plan->steps[i].replay; k <= i && !rc; k++)
-        if (plan->steps[k].again != NONE)
+        if (plan->steps[k].again != PS_NONE)
             rc = run_forward(plan, k, params, state);
     return rc;
 }
@@ -477,14 +228,15 @@ int ps_plan_backward(ps_plan *plan, const ps_vec *params, ps_vec *state, ps_vec 
     const struct ps_backend_ops *ops = plan->backend->ops;
     size_t stop = head_only ? plan->step_count - 1 : 0;
     for (size_t i = plan->step_count; i-- > stop;) {
-        struct step *step = &plan->steps[i];
-        int rc = step->replay == NONE ? PS_OK : replay(plan, i, params, state);
+        struct ps_plan_step *step = &plan->steps[i];
+        int rc = step->replay == PS_NONE ? PS_OK : replay(plan, i, params, state);
         if (rc)
             return rc;
-        if (ops->node_backward(plan->backend, step->node, params, state, grads, accumulate))
+        if (!step->joined &&
+            ops->node_backward(plan->backend, step->node, params, state, grads, accumulate))
             return ps_device_fail(plan->backend);
         for (int k = 0; k < PS_GRAPH_INPUTS; k++)
-            if (step->sums[k].from != NONE &&
+            if (step->sums[k].from != PS_NONE &&
                 ops->act_add(plan->backend, plan->acts[step->sums[k].to],
                              plan->acts[step->sums[k].from]))
                 return ps_device_fail(plan->backend);

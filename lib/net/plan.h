@@ -5,6 +5,8 @@
  * run, in training backward; a gradient from its first writer to the backward of the node that made
  * the value.
  *
+ * Nodes that may be made one (ps_graph_node.joins) run when the first of them does.
+ *
  * With activation checkpointing the nodes are cut into segments. Only what passes a cut is kept
  * until backward; the rest of a segment is made again, by the same operators in the same places and
  * so to the bit, just before it goes backward.

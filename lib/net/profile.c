@@ -53,6 +53,17 @@ static void node_free(ps_backend *be, ps_node *node)
     profile.real->node_free(be, node);
 }
 
+/* The first is called something else when it is all of them. */
+static int node_join(ps_backend *be, ps_node *const *nodes, int count)
+{
+    int rc = profile.real->node_join(be, nodes, count);
+    for (size_t i = 0; i < profile.count && rc == 1; i++)
+        if (profile.nodes[i].node == nodes[0])
+            snprintf(profile.nodes[i].text, sizeof profile.nodes[i].text, "%s",
+                     profile.real->node_describe(be, nodes[0]));
+    return rc;
+}
+
 static int node_update(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state)
 {
     double start = ps_seconds();
@@ -89,6 +100,8 @@ int ps_profile_start(ps_backend *backend)
     profile.ops.node_free = node_free;
     profile.ops.node_forward = node_forward;
     profile.ops.node_backward = node_backward;
+    if (profile.real->node_join)
+        profile.ops.node_join = node_join;
     if (profile.real->node_update)
         profile.ops.node_update = node_update;
     backend->ops = &profile.ops;

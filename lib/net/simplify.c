@@ -139,28 +139,48 @@ static void count_readers(const struct ps_graph *graph, struct use *uses)
     uses[graph->output].readers++;
 }
 
+/* Adds node i of `count` to the graph, and behind it what may be joined with it. */
+static void emit(struct ps_graph *graph, struct ps_graph_node *nodes, size_t i, size_t count,
+                 bool joins)
+{
+    struct ps_graph_node *first = &graph->nodes[graph->node_count++];
+    *first = nodes[i];
+    if (!joins || !is_window(&first->desc, PS_OP_CONV, 1) || first->inputs > 1)
+        return;
+    for (size_t k = i + 1; k < count && first->joins < PS_MOST_JOINED - 1; k++) {
+        if (!is_window(&nodes[k].desc, PS_OP_CONV, 1) || nodes[k].inputs != 1 ||
+            nodes[k].in[0] != first->in[0])
+            continue;
+        graph->nodes[graph->node_count++] = nodes[k];
+        nodes[k].inputs = 0;
+        first->joins++;
+    }
+}
+
 int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool batch_statistics,
                       const struct ps_backend_ops *ops)
 {
+    size_t count = from->node_count;
     struct use *uses = ps_calloc(from->value_count, sizeof *uses);
-    if (!uses)
-        return PS_ENOMEM;
-    int rc = ps_graph_derive(graph, from);
+    struct ps_graph_node *nodes = ps_calloc(count, sizeof *nodes);
+    int rc = uses && nodes ? ps_graph_derive(graph, from) : PS_ENOMEM;
     if (rc)
         goto done;
     count_readers(from, uses);
-    for (size_t i = 0; i < from->node_count; i++)
-        graph->nodes[i] = from->nodes[i];
-    fuse(graph->nodes, from->node_count, uses, batch_statistics, ops);
-    for (size_t i = 0; i < from->node_count; i++) {
-        if (graph->nodes[i].inputs > 0)
-            graph->nodes[graph->node_count++] = graph->nodes[i];
-        if (graph->nodes[i].inputs > 0 && graph->nodes[i].desc.op == PS_OP_BN && !batch_statistics)
+    for (size_t i = 0; i < count; i++)
+        nodes[i] = from->nodes[i];
+    fuse(nodes, count, uses, batch_statistics, ops);
+    for (size_t i = 0; i < count; i++) {
+        if (nodes[i].inputs == 0)
+            continue;
+        emit(graph, nodes, i, count, ops && ops->node_join);
+        if (nodes[i].desc.op == PS_OP_BN && !batch_statistics)
             rc = ps_fail(PS_ENOTSUP, "frozen batch normalisation must follow a convolution");
     }
     if (rc)
         ps_graph_free(graph);
 done:
     free(uses);
+    free(nodes);
     return rc;
 }

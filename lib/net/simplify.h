@@ -6,6 +6,8 @@
  *   3 x 3 average + 1 x 1 convolution  one CONV with smooth_first, where ops->places
  *   operators + concatenation          these operators, each of which makes its channels of the
  *                                      whole, where ops->act_part can
+ * and moves 1 x 1 convolutions of one value behind the first of them, where ops->node_join may make
+ * them one.
  */
 #ifndef PS_NET_SIMPLIFY_H
 #define PS_NET_SIMPLIFY_H

@@ -126,16 +126,16 @@ static void branches(struct ps_graph *g, struct ps_params *params)
     int a = conv_relu(g, PS_GRAPH_IMAGE, "a", 16, 3);
     int b = conv_relu(g, conv_relu(g, a, "b", 16, 1), "c", 32, 3);
     int d = conv_relu(g, ps_graph_pool(g, PS_OP_AVGPOOL, a, 3, 1, 1, false), "d", 16, 1);
-    int m = ps_graph_pool(g, PS_OP_MAXPOOL, a, 3, 1, 1, false);
-    int x = ps_graph_concat(g, (int[]){conv_relu(g, a, "e", 16, 1), b, m, d}, 4);
+    int x = ps_graph_concat(g, (int[]){conv_relu(g, a, "e", 16, 1), b, d}, 3);
     int y = ps_graph_concat(g,
                             (int[]){conv_relu(g, x, "f", 16, 1),
                                     ps_graph_pool(g, PS_OP_AVGPOOL, x, 3, 1, 1, false),
                                     conv_bn(g, x, "g", 32, 1)},
                             3);
     y = conv_relu(g, y, "h", 16, 1);
+    int m = ps_graph_pool(g, PS_OP_MAXPOOL, y, 3, 1, 1, false);
     int z =
-        ps_graph_concat(g, (int[]){conv_relu(g, y, "i", 16, 1), conv_relu(g, y, "j", 16, 3)}, 2);
+        ps_graph_concat(g, (int[]){conv_relu(g, y, "i", 16, 1), m, conv_relu(g, y, "j", 16, 3)}, 3);
     z = ps_graph_pool(g, PS_OP_MAXPOOL, z, 3, 2, 1, false);
     g->pooled = ps_graph_global(g, z, PS_POOL_SUM);
     g->group = PS_GROUP_EMBEDDING;

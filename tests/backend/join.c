@@ -1,0 +1,271 @@
+/* Convolutions that the cpu backend makes one (node_join): the results of each by itself. */
+#include "tests/backend/case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static ps_backend *be;
+
+static int open_cpu(void **state)
+{
+    (void)state;
+    char message[200];
+    be = ps_backend_cpu.open(&(struct ps_backend_config){.threads = 2}, message, sizeof message);
+    return be ? 0 : -1;
+}
+
+static int close_cpu(void **state)
+{
+    (void)state;
+    be->ops->close(be);
+    return 0;
+}
+
+/* Several convolutions of one input, with parameters in one vector. */
+struct trial {
+    int count;
+    enum ps_mode mode;
+    struct op_case cases[PS_MOST_JOINED];
+    size_t params, state;
+    float *in, *there, *dout[PS_MOST_JOINED], *values, *statistics;
+};
+
+/* What they give. */
+struct result {
+    float *out[PS_MOST_JOINED], *din, *gradients;
+};
+
+static void shift(struct ps_op_desc *d, size_t params, size_t state)
+{
+    size_t *of_params[] = {&d->weight, &d->bias, &d->gamma, &d->beta};
+    for (size_t i = 0; i < sizeof of_params / sizeof *of_params; i++)
+        *of_params[i] += *of_params[i] == PS_ABSENT ? 0 : params;
+    d->mean += d->mean == PS_ABSENT ? 0 : state;
+    d->var += d->var == PS_ABSENT ? 0 : state;
+}
+
+static struct trial trial_new(struct ps_rng *rng, int count, enum ps_mode mode, struct ps_shape in)
+{
+    struct trial t = {.count = count, .mode = mode};
+    t.in = random_floats(rng, shape_count(in), 0, 1);
+    t.there = random_floats(rng, shape_count(in), 0, 1);
+    bool adds = chance(rng), masks = chance(rng);
+    for (int k = 0; k < count; k++) {
+        struct op_case *c = &t.cases[k];
+        *c = (struct op_case){.desc = {.op = PS_OP_CONV,
+                                       .kernel = 1,
+                                       .stride = 1,
+                                       .eps = 1e-5F,
+                                       .bias = chance(rng) ? 0 : PS_ABSENT,
+                                       .bn = chance(rng) ? PS_BN_FROZEN : PS_BN_NONE,
+                                       .relu = chance(rng),
+                                       .smooth_first = chance(rng),
+                                       .out_channels = 16 * between(rng, 1, 7),
+                                       .din_masks = masks && k == 0,
+                                       .din_adds = adds || k < count - 1},
+                              .inputs = 1,
+                              .in = {in}};
+        case_finish(c);
+        struct op_values v = case_values(rng, c);
+        t.values = realloc(t.values, (t.params + c->params) * sizeof *t.values);
+        t.statistics = realloc(t.statistics, (t.state + c->state + 1) * sizeof *t.statistics);
+        memcpy(t.values + t.params, v.params, c->params * sizeof *t.values);
+        memcpy(t.statistics + t.state, v.state, c->state * sizeof *t.statistics);
+        shift(&c->desc, t.params, t.state);
+        t.params += c->params;
+        t.state += c->state;
+        t.dout[k] = v.dout;
+        v.dout = NULL;
+        values_free(&v);
+    }
+    return t;
+}
+
+static void trial_free(struct trial *t)
+{
+    for (int k = 0; k < t->count; k++)
+        free(t->dout[k]);
+    free(t->in);
+    free(t->there);
+    free(t->values);
+    free(t->statistics);
+}
+
+static ps_act *act_new(struct ps_shape shape, ps_mem *mem, size_t *offset)
+{
+    ps_act *act = be->ops->act_new(be, shape, mem, *offset);
+    need(act != NULL, be, "act_new");
+    *offset += be->ops->act_bytes(be, shape);
+    return act;
+}
+
+static float *act_values(const ps_act *act, struct ps_shape shape)
+{
+    float *x = need_memory(shape_count(shape), sizeof *x);
+    need(!be->ops->act_get(be, act, x), be, "act_get");
+    return x;
+}
+
+/* False: the backend does not join them. */
+static bool run(const struct trial *t, bool join, struct result *result)
+{
+    const struct ps_backend_ops *ops = be->ops;
+    struct ps_shape in_shape = t->cases[0].in[0];
+    bool train = t->mode == PS_TRAIN;
+    size_t bytes = 2 * ops->act_bytes(be, in_shape), offset = 0;
+    for (int k = 0; k < t->count; k++)
+        bytes += 2 * ops->act_bytes(be, t->cases[k].out);
+    ps_mem *mem = ops->mem_new(be, bytes);
+    ps_vec *params = ops->vec_new(be, t->params), *state = ops->vec_new(be, t->state + 1),
+           *grads = ops->vec_new(be, t->params);
+    need(mem && params && state && grads, be, "memory");
+    need(!ops->vec_put(be, params, 0, t->values, t->params), be, "vec_put");
+    need(!ops->vec_put(be, state, 0, t->statistics, t->state), be, "vec_put");
+    ps_act *in = act_new(in_shape, mem, &offset), *din = act_new(in_shape, mem, &offset);
+    ps_act *out[PS_MOST_JOINED], *dout[PS_MOST_JOINED];
+    ps_node *nodes[PS_MOST_JOINED];
+    for (int k = 0; k < t->count; k++) {
+        out[k] = act_new(t->cases[k].out, mem, &offset);
+        dout[k] = act_new(t->cases[k].out, mem, &offset);
+        nodes[k] = ops->node_new(be, &t->cases[k].desc, t->mode, 1, &in, out[k],
+                                 train ? dout[k] : NULL, train ? &din : NULL);
+        need(nodes[k] != NULL, be, "node_new");
+        need(!ops->act_put(be, dout[k], t->dout[k]), be, "act_put");
+    }
+    need(!ops->act_put(be, in, t->in) && !ops->act_put(be, din, t->there), be, "act_put");
+    int joined = join ? ops->node_join(be, nodes, t->count) : 0, runs = joined == 1 ? 1 : t->count;
+    need(joined >= 0, be, "node_join");
+    for (int k = 0; k < runs; k++) {
+        need(!ops->node_update(be, nodes[k], params, state), be, "node_update");
+        need(!ops->node_forward(be, nodes[k], params, state), be, "node_forward");
+    }
+    for (int k = runs - 1; k >= 0 && train; k--)
+        need(!ops->node_backward(be, nodes[k], params, state, grads, false), be, "node_backward");
+    for (int k = 0; k < t->count; k++)
+        result->out[k] = act_values(out[k], t->cases[k].out);
+    result->din = act_values(din, in_shape);
+    result->gradients = need_memory(t->params, sizeof *result->gradients);
+    need(!ops->vec_get(be, grads, 0, result->gradients, t->params), be, "vec_get");
+    for (int k = 0; k < t->count; k++) {
+        ops->node_free(be, nodes[k]);
+        ops->act_free(be, out[k]);
+        ops->act_free(be, dout[k]);
+    }
+    ops->act_free(be, in);
+    ops->act_free(be, din);
+    ops->vec_free(be, params);
+    ops->vec_free(be, state);
+    ops->vec_free(be, grads);
+    ops->mem_free(be, mem);
+    return joined == 1 || !join;
+}
+
+static void result_free(struct result *r, int count)
+{
+    for (int k = 0; k < count; k++)
+        free(r->out[k]);
+    free(r->din);
+    free(r->gradients);
+}
+
+static void assert_close(const struct trial *t, const char *what, const float *expected,
+                         const float *found, size_t n)
+{
+    char text[CASE_TEXT];
+    double largest = 0, difference = 0;
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)expected[i]));
+        difference = fmax(difference, fabs((double)expected[i] - found[i]));
+    }
+    if (!(difference <= 1e-5 * largest))
+        fail_msg("%s of %d like %s: differs by %g of %g", what, t->count,
+                 case_text(&t->cases[0], text), difference, largest);
+}
+
+/* False: the backend does not join them. */
+static bool check(struct ps_rng *rng, enum ps_mode mode, struct ps_shape in)
+{
+    struct trial t = trial_new(rng, between(rng, 2, PS_MOST_JOINED), mode, in);
+    struct result alone, joined;
+    run(&t, false, &alone);
+    bool is = run(&t, true, &joined);
+    for (int k = 0; k < t.count; k++)
+        assert_close(&t, "outputs", alone.out[k], joined.out[k], shape_count(t.cases[k].out));
+    assert_close(&t, "gradients of the input", alone.din, joined.din, shape_count(in));
+    assert_close(&t, "gradients", alone.gradients, joined.gradients, t.params);
+    result_free(&alone, t.count);
+    result_free(&joined, t.count);
+    trial_free(&t);
+    return is;
+}
+
+static void check_some(enum ps_mode mode)
+{
+    enum { CASES = 40, LARGE = 4 };
+    int joined = 0;
+    for (int i = 0; i < CASES; i++) {
+        struct ps_rng rng = ps_rng_stream(12, PS_RNG_TEST, (uint64_t)mode, (uint64_t)i);
+        struct ps_shape in = {between(&rng, 1, 5), 16 * between(&rng, 1, 7), between(&rng, 1, 9),
+                              between(&rng, 1, 9)};
+        if (i < LARGE)
+            in = (struct ps_shape){i % 2 ? 17 : 2, 16 * between(&rng, 9, 20), 23, 14};
+        joined += check(&rng, mode, in);
+    }
+    if (!joined)
+        skip();
+    assert_int_equal(joined, CASES);
+}
+
+static void test_training(void **state)
+{
+    (void)state;
+    check_some(PS_TRAIN);
+}
+
+static void test_inference(void **state)
+{
+    (void)state;
+    check_some(PS_INFER);
+}
+
+/* Of other inputs, or larger kernels, or with channels in no whole blocks: nothing changes. */
+static void test_not_joined(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct ps_rng rng = ps_rng_stream(13, PS_RNG_TEST, 0, (uint64_t)i);
+        struct op_case c = {.desc = {.op = PS_OP_CONV,
+                                     .bias = PS_ABSENT,
+                                     .kernel = i == 1 ? 3 : 1,
+                                     .stride = 1,
+                                     .pad = i == 1,
+                                     .out_channels = i == 2 ? 24 : 32},
+                            .inputs = 1,
+                            .in = {{2, 32, 5, 5}}};
+        const bool wanted[CASE_INPUTS] = {true};
+        case_finish(&c);
+        struct op_values v = case_values(&rng, &c);
+        struct op_run a = run_new(be, &c, PS_TRAIN, &v, wanted),
+                      b = run_new(be, &c, PS_TRAIN, &v, wanted);
+        ps_act *in = i == 0 ? b.in[0] : a.in[0];
+        ps_node *node = be->ops->node_new(be, &c.desc, PS_TRAIN, 1, &in, b.out, b.dout, a.din);
+        need(node != NULL, be, "node_new");
+        assert_int_equal(be->ops->node_join(be, (ps_node *[]){a.node, node}, 2), 0);
+        be->ops->node_free(be, node);
+        run_free(&a, &c);
+        run_free(&b, &c);
+        values_free(&v);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_training),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_not_joined),
+    };
+    return cmocka_run_group_tests(tests, open_cpu, close_cpu);
+}
