@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { PAIR = CPU_AMX_PAIR, LARGE_RESULT = 1 << 21 };
+enum { PAIR = CPU_AMX_PAIR };
 
 /*
  * In training, sums that round otherwise turn over masks of the ReLU, though they be closer to the
@@ -380,19 +380,16 @@ static void run_chunk(const struct cpu_amx_plan *p, const struct cpu_amx_conv *c
     }
 }
 
-void cpu_amx_conv(const struct cpu_amx_conv *given, float *work)
+void cpu_amx_conv(const struct cpu_amx_conv *conv, float *work)
 {
-    struct cpu_amx_conv conv = *given;
-    struct cpu_amx_plan p = plan_of(given, omp_get_max_threads());
-    for (int i = 0; i < conv.results; i++)
-        conv.finish[i].stream = !conv.finish[i].added && conv.to[i]->count >= LARGE_RESULT;
+    struct cpu_amx_plan p = plan_of(conv, omp_get_max_threads());
 #pragma omp parallel
     {
         char *own = (char *)work + (size_t)omp_get_thread_num() * thread_bytes(&p);
         cpu_amx_begin();
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < p.chunks; i++)
-            run_chunk(&p, &conv, cpu_amx_place_of(&p, i), own);
+            run_chunk(&p, conv, cpu_amx_place_of(&p, i), own);
         cpu_amx_end();
         cpu_stream_end();
     }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { PAIR = CPU_AMX_PAIR, CHANNELS = 4, COLUMNS = CPU_AMX_BLOCK / CHANNELS };
-enum { PIXEL = CHANNELS * 2, BAND = 8, LARGE_RESULT = 1 << 21 }; /* bytes; rows of the output */
+enum { PIXEL = CHANNELS * 2, BAND = 8 }; /* bytes; rows of the output */
 
 bool cpu_amx_stem_suits(const ps_node *node, enum dn_pass pass)
 {
@@ -176,8 +176,6 @@ void cpu_amx_stem(const ps_node *node, const float *parts, const ps_act *x, cons
                   const struct cpu_finish *finish, float *work)
 {
     const struct ps_op_desc *d = &node->desc;
-    struct cpu_finish end = *finish;
-    end.stream = !end.added && y->count >= LARGE_RESULT;
     size_t bands = cpu_amx_ceil((size_t)y->shape.h, BAND), each = row_bytes(node);
 #pragma omp parallel
     {
@@ -187,7 +185,7 @@ void cpu_amx_stem(const ps_node *node, const float *parts, const ps_act *x, cons
         for (size_t i = 0; i < (size_t)y->shape.n * bands; i++) {
             struct band band = {.node = node,
                                 .y = y,
-                                .finish = &end,
+                                .finish = finish,
                                 .source = own,
                                 .weights = (const char *)parts,
                                 .image = i / bands,

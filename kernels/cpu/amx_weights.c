@@ -112,10 +112,13 @@ bool cpu_amx_weights_suits(const ps_node *node)
 
 bool cpu_amx_weights_likes(const ps_node *node)
 {
-    enum { FEW_PIXELS = 36, LARGE_MAP = 28 * 28 };
+    enum { FEW_PIXELS = 36, LARGE_MAP = 28 * 28, MANY_WEIGHTS = 128 * 256 };
     int map = node->out->shape.h * node->out->shape.w;
-    return node->amx_parts < CPU_AMX_PARTS ||
-           map <= (node->desc.kernel > 1 ? FEW_PIXELS : LARGE_MAP);
+    if (node->amx_parts < CPU_AMX_PARTS)
+        return true;
+    return node->desc.kernel > 1
+               ? map <= FEW_PIXELS
+               : map <= LARGE_MAP || node->in[0]->shape.c * node->out->shape.c >= MANY_WEIGHTS;
 }
 
 static size_t source_bytes(const struct plan *p)

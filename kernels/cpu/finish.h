@@ -2,9 +2,8 @@
 #ifndef PS_CPU_FINISH_H
 #define PS_CPU_FINISH_H
 
+#include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
-
-#include <stdbool.h>
 
 /* result = sign > 0 ? [relu](sum + bias + added) : 0 */
 struct cpu_finish {
@@ -13,8 +12,17 @@ struct cpu_finish {
     const float *sign;  /* laid out as the result; NULL: no mask */
     float *result;
     bool relu;
-    bool stream; /* past the caches: set by those who end with cpu_stream_end */
+    bool stream; /* past the caches; who can ends with cpu_stream_end */
 };
+
+/* Should results go past the caches? Training has more than these hold; in inference the next
+ * operator finds them there, and so is what is added to in place. */
+static inline bool cpu_finish_streams(const struct cpu_finish *finish, const ps_node *node,
+                                      const ps_act *to)
+{
+    enum { LARGE = 1 << 21 };
+    return node->mode == PS_TRAIN && finish->added != finish->result && to->count >= LARGE;
+}
 
 static inline cpu_v16 cpu_finish_bias(const struct cpu_finish *finish, size_t channel)
 {

@@ -136,6 +136,7 @@ int cpu_joined_forward(struct cpu *cpu, struct conv_node *first)
         all.finish[i] = (struct cpu_finish){.result = made[i].data,
                                             .bias = smooth ? NULL : conv->bias,
                                             .relu = node->desc.relu && !smooth};
+        all.finish[i].stream = cpu_finish_streams(&all.finish[i], node, &made[i]);
         if (cpu_own_transforms(node, CPU_AMX))
             continue;
         float *parts = take(&work, cpu_amx_conv_weights(node));
@@ -194,6 +195,7 @@ static void data_gradient(const struct conv_node *first, const ps_act *dy, float
         (struct cpu_finish){.result = dx,
                             .added = last->desc.din_adds ? dx : NULL,
                             .sign = first->node.desc.din_masks ? first->node.in[0]->data : NULL};
+    all.finish[0].stream = cpu_finish_streams(&all.finish[0], &first->node, first->node.din[0]);
     cpu_amx_conv(&all, work);
 }
 

@@ -145,8 +145,10 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
         });
         return;
     }
+    struct cpu_finish end = *finish;
+    end.stream = cpu_finish_streams(finish, node, to);
     if (way == CPU_AMX_STEM) {
-        cpu_amx_stem(node, weights, from, to, finish, work);
+        cpu_amx_stem(node, weights, from, to, &end, work);
         return;
     }
     if (!cpu_own_transforms(node, way)) {
@@ -155,13 +157,13 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
         work += changed_weights(node, way);
     }
     if (way == CPU_AMX) {
-        struct cpu_amx_conv amx = {node, pass, 1, 1, {from}, {to}, {weights}, {*finish}};
+        struct cpu_amx_conv amx = {node, pass, 1, 1, {from}, {to}, {weights}, {end}};
         cpu_amx_conv(&amx, work);
         return;
     }
     /* masks of the ReLU behind a large map are many: rounding would turn some over */
     bool exact = forward && node->mode == PS_TRAIN && to->shape.h * to->shape.w >= LARGE_MAP;
-    cpu_winograd(&(struct cpu_winograd){from, to, weights, *finish, exact}, work);
+    cpu_winograd(&(struct cpu_winograd){from, to, weights, end, exact}, work);
 }
 
 bool cpu_own_gradient_masks(const ps_node *node, enum cpu_way way)

@@ -12,7 +12,7 @@
  * transformed back.
  */
 enum { STRIP = 14, PAIR = 2, BLOCK = 2 * PAIR };
-enum { MOST_TILES = 5 * STRIP, LARGE_RESULT = 1 << 21, TILE = DN_BLOCK * DN_BLOCK };
+enum { MOST_TILES = 5 * STRIP, TILE = DN_BLOCK * DN_BLOCK };
 enum { EXACT_RUN = 2, FEW_TILES = 90, FEW_IN_INFERENCE = 24 };
 
 bool cpu_winograd_suits(const ps_node *node, enum dn_pass pass)
@@ -219,10 +219,8 @@ static void run_chunk(const struct cpu_winograd *conv, size_t first, size_t end,
     }
 }
 
-void cpu_winograd(const struct cpu_winograd *given, float *work)
+void cpu_winograd(const struct cpu_winograd *conv, float *work)
 {
-    struct cpu_winograd own = *given, *conv = &own;
-    conv->finish.stream = !conv->finish.added && conv->to->count >= LARGE_RESULT;
     struct ps_shape y = conv->to->shape;
     size_t tiles = (size_t)y.n * (size_t)((y.w + WINO_OUTS - 1) / WINO_OUTS) *
                    (size_t)((y.h + WINO_OUTS - 1) / WINO_OUTS);
