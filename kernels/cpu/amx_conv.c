@@ -89,41 +89,41 @@ size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)
     return thread_bytes(&p) / sizeof(float) * (size_t)threads;
 }
 
-/* A factor: parts of two tiles of weights, whose rows are pairs of inputs. */
-static void split_weights(const float *tiles[PAIR][PAIR], int parts, char *to)
+/* A factor: parts of two tiles of weights, whose rows are pairs of inputs, of element k. */
+static void split_weights(const float *tiles[PAIR][PAIR], size_t k, int parts, char *to)
 {
     static const float none[CPU_AMX_SUM];
     for (size_t n = 0; n < PAIR; n++, to += CPU_AMX_TILE)
         for (size_t row = 0; row < CPU_AMX_SIDE; row++) {
-            const float *a = tiles[n][0] ? tiles[n][0] : none,
-                        *b = tiles[n][1] ? tiles[n][1] : none;
+            const float *a = tiles[n][0] ? tiles[n][0] + k * CPU_AMX_SUM : none,
+                        *b = tiles[n][1] ? tiles[n][1] + k * CPU_AMX_SUM : none;
             cpu_amx_put(cpu_load(a + row * DN_BLOCK), cpu_load(b + row * DN_BLOCK), parts,
                         to + row * CPU_AMX_ROW, PAIR * CPU_AMX_TILE);
         }
 }
 
-void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, size_t first,
+void cpu_amx_conv_split(const ps_node *node, const struct cpu_tiles *tiles, size_t first,
                         size_t pairs, float *parts)
 {
-    bool forward = pass == DN_FORWARD;
-    const ps_act *from = forward ? node->in[0] : node->out, *to = forward ? node->out : node->in[0];
+    const ps_act *from = tiles->data ? node->out : node->in[0],
+                 *to = tiles->data ? node->in[0] : node->out;
     size_t inputs = cpu_groups(from), outputs = cpu_groups(to), own = cpu_amx_pairs(from);
     size_t blocks = cpu_amx_pairs(to), area = area_of(node);
     size_t factor = cpu_amx_factor(node->amx_parts);
 #pragma omp parallel for collapse(2)
     for (size_t o = 0; o < blocks; o++)
-        for (size_t i = 0; i < own; i++)
-            for (size_t k = 0; k < area; k++) {
-                const float *at[PAIR][PAIR];
-                for (size_t n = 0; n < PAIR * PAIR; n++) {
-                    size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
-                    bool is = output < outputs && input < inputs;
-                    at[n / PAIR][n % PAIR] =
-                        is ? tiles + ((output * inputs + input) * area + k) * CPU_AMX_SUM : NULL;
-                }
-                split_weights(at, node->amx_parts,
-                              (char *)parts + ((o * pairs + first + i) * area + k) * factor);
+        for (size_t i = 0; i < own; i++) {
+            float room[PAIR * PAIR][CPU_TILE_ROOM] __attribute__((aligned(64)));
+            const float *tile[PAIR][PAIR] = {{NULL}};
+            for (size_t n = 0; n < PAIR * PAIR; n++) {
+                size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
+                if (output < outputs && input < inputs)
+                    tile[n / PAIR][n % PAIR] = cpu_tile(tiles, output, input, room[n]);
             }
+            char *at = (char *)parts + (o * pairs + first + i) * area * factor;
+            for (size_t k = 0; k < area; k++, at += factor)
+                split_weights(tile, k, node->amx_parts, at);
+        }
 }
 
 /* Zeros in all parts of `count` items. */
@@ -415,10 +415,10 @@ size_t cpu_amx_conv_weights(const ps_node *node)
     return 0;
 }
 
-void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, size_t first,
+void cpu_amx_conv_split(const ps_node *node, const struct cpu_tiles *tiles, size_t first,
                         size_t pairs, float *parts)
 {
-    (void)node, (void)pass, (void)tiles, (void)first, (void)pairs, (void)parts;
+    (void)node, (void)tiles, (void)first, (void)pairs, (void)parts;
 }
 
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)

@@ -7,16 +7,15 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/finish.h"
+#include "kernels/cpu/fold.h"
 
 bool cpu_amx_conv_suits(const ps_node *node, enum dn_pass pass);
 /* Is it faster than pointwise.h or winograd.h, where they suit? (Measured on Emerald Rapids.) */
 bool cpu_amx_conv_likes(const ps_node *node, enum dn_pass pass);
 /* Floats that the weights take in parts. */
 size_t cpu_amx_conv_weights(const ps_node *node);
-/* From tiles: DN_TILES_OI_IO forward, by data DN_TILES_IO_OI or, beyond 1 x 1,
- * DN_TILES_IO_OI_TURNED. By data the groups of the source may be those from pair `first` on of
- * `pairs`. */
-void cpu_amx_conv_split(const ps_node *node, enum dn_pass pass, const float *tiles, size_t first,
+/* The groups of the source may be those from pair `first` on of `pairs`. */
+void cpu_amx_conv_split(const ps_node *node, const struct cpu_tiles *tiles, size_t first,
                         size_t pairs, float *parts);
 
 /*

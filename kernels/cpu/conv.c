@@ -50,8 +50,9 @@ static int make_weights(struct cpu *cpu, struct conv_node *conv, enum dn_pass pa
     size_t bytes = conv->way[pass] == CPU_ONEDNN
                        ? dn_conv_weight_bytes(conv->pass[pass])
                        : cpu_own_weights(&conv->node, conv->way[pass], pass);
-    conv->weight[pass] = shared ? conv->weight[DN_FORWARD] : cpu_alloc(cpu, bytes);
-    return conv->weight[pass] ? 0 : -1;
+    if (bytes)
+        conv->weight[pass] = shared ? conv->weight[DN_FORWARD] : cpu_alloc(cpu, bytes);
+    return !bytes || conv->weight[pass] ? 0 : -1;
 }
 
 /* Floats of the work buffer. */
@@ -178,6 +179,9 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
     struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
     conv->each = (size_t)node->in[0]->shape.c * d->kernel * d->kernel;
+    conv->factors = cpu_alloc(cpu, sizeof(float) * (size_t)node->out->shape.c);
+    if (!conv->factors)
+        return -1;
     if (d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT) {
         conv->bias = cpu_alloc(cpu, sizeof(float) * (size_t)node->out->shape.c);
         if (!conv->bias)
@@ -218,21 +222,24 @@ static int update(struct cpu *cpu, struct conv_node *conv, const float *params, 
     const ps_node *node = &conv->node;
     struct cpu_fold fold = cpu_conv_fold(node);
     enum dn_layout forward = conv->layout[DN_FORWARD], data = conv->layout[DN_DATA];
+    cpu_fold_factors(&fold, params, state, conv->factors);
     if (conv->bias)
         cpu_fold_bias(&fold, params, state, conv->bias);
     if ((others_layout(conv, DN_FORWARD) || others_layout(conv, DN_DATA)) &&
         pack_others(cpu, conv, &fold, params, state))
         return -1;
     bool turned = data != DN_OTHER && data != DN_TILES_OI_IO;
-    bool transformed = cpu_own_transforms(node, conv->way[DN_FORWARD]);
     float *tiles = forward == DN_TILES_OI_IO ? conv->weight[DN_FORWARD]
                    : data == DN_TILES_OI_IO  ? conv->weight[DN_DATA]
-                   : turned || transformed   ? cpu->work
+                   : turned                  ? cpu->work
                                              : NULL;
     if (tiles)
         cpu_fold_tiles(&fold, params, state, tiles, turned ? conv->weight[DN_DATA] : NULL, data);
-    if (transformed)
-        cpu_own_fold(node, conv->way[DN_FORWARD], DN_FORWARD, tiles, conv->weight[DN_FORWARD]);
+    enum cpu_way way = conv->way[DN_FORWARD];
+    if (cpu_own_transforms(way) && conv->weight[DN_FORWARD]) {
+        struct cpu_tiles made = cpu_conv_tiles(conv, DN_FORWARD, params);
+        cpu_own_fold(node, way, &made, conv->weight[DN_FORWARD]);
+    }
     return 0;
 }
 
@@ -257,7 +264,7 @@ static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
     return 0;
 }
 
-static int forward_alone(struct cpu *cpu, struct conv_node *conv)
+static int forward_alone(struct cpu *cpu, struct conv_node *conv, const float *params)
 {
     const ps_node *node = &conv->node;
     const struct ps_op_desc *d = &node->desc;
@@ -271,8 +278,9 @@ static int forward_alone(struct cpu *cpu, struct conv_node *conv)
             finish.bias = conv->bias;
             finish.relu = d->relu;
         }
-        cpu_own_run(node, conv->way[DN_FORWARD], DN_FORWARD, conv->weight[DN_FORWARD], node->in[0],
-                    &y, &finish, cpu->work + work_parts(conv, 0).plain);
+        struct cpu_tiles tiles = cpu_conv_tiles(conv, DN_FORWARD, params);
+        cpu_own_run(node, conv->way[DN_FORWARD], DN_FORWARD, conv->weight[DN_FORWARD], &tiles,
+                    node->in[0], &y, &finish, cpu->work + work_parts(conv, 0).plain);
     } else if (onednn_forward(cpu, conv, y.data))
         return -1;
     if (d->smooth_first)
@@ -284,13 +292,13 @@ static int forward_alone(struct cpu *cpu, struct conv_node *conv)
 
 static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
 {
-    (void)params, (void)state;
+    (void)state;
     struct conv_node *conv = (struct conv_node *)node;
     if (conv->joined_forward)
-        return cpu_joined_forward(cpu, conv);
-    int rc = conv->joined_count ? 0 : forward_alone(cpu, conv);
+        return cpu_joined_forward(cpu, conv, params);
+    int rc = conv->joined_count ? 0 : forward_alone(cpu, conv, params);
     for (int i = 0; i < conv->joined_count && !rc; i++)
-        rc = forward_alone(cpu, conv->joined[i]);
+        rc = forward_alone(cpu, conv->joined[i], params);
     return rc;
 }
 
@@ -305,7 +313,8 @@ static int onednn_data_gradient(struct cpu *cpu, struct conv_node *conv, float *
     return 0;
 }
 
-static int data_gradient(struct cpu *cpu, struct conv_node *conv, const ps_act *dy)
+static int data_gradient(struct cpu *cpu, struct conv_node *conv, const ps_act *dy,
+                         const float *params)
 {
     const ps_node *node = &conv->node;
     const ps_act *dx = node->din[0];
@@ -318,8 +327,9 @@ static int data_gradient(struct cpu *cpu, struct conv_node *conv, const ps_act *
         struct cpu_finish finish = {.result = dx->data,
                                     .added = node->desc.din_adds ? dx->data : NULL,
                                     .sign = masks ? sign : NULL};
-        cpu_own_run(node, conv->way[DN_DATA], DN_DATA, conv->weight[DN_DATA], dy, dx, &finish,
-                    cpu->work + work_parts(conv, 0).plain);
+        struct cpu_tiles tiles = cpu_conv_tiles(conv, DN_DATA, params);
+        cpu_own_run(node, conv->way[DN_DATA], DN_DATA, conv->weight[DN_DATA], &tiles, dy, dx,
+                    &finish, cpu->work + work_parts(conv, 0).plain);
     }
     if (sign && !masks)
         cpu_mask(dx->data, sign, dx->count);
@@ -391,7 +401,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         return -1;
     if (node->desc.residual)
         cpu_pass_gradient(node->din[1], node->dout);
-    return conv->way[DN_DATA] == CPU_NOT_NEEDED ? 0 : data_gradient(cpu, conv, &dy);
+    return conv->way[DN_DATA] == CPU_NOT_NEEDED ? 0 : data_gradient(cpu, conv, &dy, params);
 }
 
 static void conv_release(ps_node *node)
@@ -403,6 +413,7 @@ static void conv_release(ps_node *node)
         free(conv->weight[DN_DATA]);
     free(conv->weight[DN_FORWARD]);
     free(conv->bias);
+    free(conv->factors);
 }
 
 const struct cpu_kind cpu_conv = {.size = sizeof(struct conv_node),

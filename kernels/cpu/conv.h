@@ -10,7 +10,8 @@ struct conv_node {
     enum cpu_way way[3];     /* by enum dn_pass */
     struct dn_conv *pass[3]; /* NULL where the way is not oneDNN */
     enum dn_layout layout[2];
-    float *weight[2]; /* in this layout, of FORWARD and DATA; they may be one */
+    float *weight[2]; /* in this layout, of FORWARD and DATA; they may be one; NULL: not kept */
+    float *factors;   /* (O), of cpu_fold_factors */
     float *bias;      /* (O), NULL if there is none */
     size_t each;      /* weights of one output channel */
     bool add_after;   /* the sum with the residual and its ReLU are a pass of their own */
@@ -28,16 +29,22 @@ static inline size_t cpu_whole_lines(size_t floats)
 
 static inline struct cpu_fold cpu_conv_fold(const ps_node *node)
 {
-    return (struct cpu_fold){.desc = &node->desc,
-                             .outputs = node->out->shape.c,
-                             .inputs = node->in[0]->shape.c,
-                             .area = node->desc.kernel * node->desc.kernel};
+    return cpu_fold_of(&node->desc, node->in[0]->shape.c, node->out->shape.c);
+}
+
+static inline struct cpu_tiles cpu_conv_tiles(const struct conv_node *conv, enum dn_pass pass,
+                                              const float *params)
+{
+    return (struct cpu_tiles){.fold = cpu_conv_fold(&conv->node),
+                              .data = pass == DN_DATA,
+                              .params = params,
+                              .factors = conv->factors};
 }
 
 /* Makes AMX the way of a pass that was prepared; 0 or -1. */
 int cpu_conv_take_amx(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass);
 
-int cpu_joined_forward(struct cpu *cpu, struct conv_node *first);
+int cpu_joined_forward(struct cpu *cpu, struct conv_node *first, const float *params);
 int cpu_joined_backward(struct cpu *cpu, struct conv_node *first, const float *params,
                         const float *state, float *grads, bool accumulate);
 

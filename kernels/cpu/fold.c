@@ -34,6 +34,13 @@ static double factor(const struct ps_op_desc *desc, const float *params, const f
     return gamma * inverse_deviation(desc, state, c);
 }
 
+void cpu_fold_factors(const struct cpu_fold *fold, const float *params, const float *state,
+                      float *factors)
+{
+    for (size_t c = 0; c < (size_t)fold->outputs; c++)
+        factors[c] = (float)factor(fold->desc, params, state, c);
+}
+
 void cpu_fold_bias(const struct cpu_fold *fold, const float *params, const float *state,
                    float *bias)
 {
@@ -84,7 +91,7 @@ static void put_tile(float *tile, const float *w, size_t each, size_t area, cons
 }
 
 /* From (k, i, o) to (k, o, i), k from the last to the first if `reverse`. */
-static void turn_tile(float *to, const float *from, size_t area, bool reverse)
+static inline void turn_tile(float *to, const float *from, size_t area, bool reverse, bool stream)
 {
     for (size_t k = 0; k < area; k++, from += TILE) {
         cpu_v16 row[DN_BLOCK];
@@ -93,8 +100,28 @@ static void turn_tile(float *to, const float *from, size_t area, bool reverse)
             row[i] = cpu_load(from + i * DN_BLOCK);
         cpu_transpose(row);
         for (size_t o = 0; o < DN_BLOCK; o++)
-            cpu_stream(at + o * DN_BLOCK, row[o]);
+            if (stream)
+                cpu_stream(at + o * DN_BLOCK, row[o]);
+            else
+                cpu_store(at + o * DN_BLOCK, row[o]);
     }
+}
+
+const float *cpu_tile(const struct cpu_tiles *tiles, size_t to, size_t from, float *room)
+{
+    const struct cpu_fold *fold = &tiles->fold;
+    size_t area = (size_t)fold->area, each = (size_t)fold->inputs * area;
+    size_t sources = (size_t)(tiles->data ? fold->outputs : fold->inputs) / DN_BLOCK;
+    if (tiles->made)
+        return tiles->made + (to * sources + from) * area * TILE;
+    size_t output = tiles->data ? from : to, input = tiles->data ? to : from;
+    const float *w =
+        tiles->params + fold->desc->weight + output * DN_BLOCK * each + input * DN_BLOCK * area;
+    float near[CPU_TILE_ROOM] __attribute__((aligned(64)));
+    put_tile(tiles->data ? near : room, w, each, area, tiles->factors + output * DN_BLOCK);
+    if (tiles->data)
+        turn_tile(room, near, area, area > 1, false);
+    return room;
 }
 
 void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const float *state,
@@ -116,8 +143,8 @@ void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const floa
                 cpu_stream_all(to, near, TILE * area);
             size_t at = data_layout == DN_TILES_OI_OI ? o * inputs + i : i * outputs + o;
             if (data)
-                turn_tile(data + at * TILE * area, tile, area,
-                          data_layout == DN_TILES_IO_OI_TURNED);
+                turn_tile(data + at * TILE * area, tile, area, data_layout == DN_TILES_IO_OI_TURNED,
+                          true);
         }
         cpu_stream_end();
     }

@@ -121,7 +121,7 @@ int cpu_node_join(ps_backend *be, ps_node *const *nodes, int count)
     return cpu_need_work(cpu, work_of(cpu, first)) ? -1 : 1;
 }
 
-int cpu_joined_forward(struct cpu *cpu, struct conv_node *first)
+int cpu_joined_forward(struct cpu *cpu, struct conv_node *first, const float *params)
 {
     struct cpu_amx_conv all = pass_of(first, DN_FORWARD);
     ps_act made[PS_MOST_JOINED];
@@ -137,10 +137,11 @@ int cpu_joined_forward(struct cpu *cpu, struct conv_node *first)
                                             .bias = smooth ? NULL : conv->bias,
                                             .relu = node->desc.relu && !smooth};
         all.finish[i].stream = cpu_finish_streams(&all.finish[i], node, &made[i]);
-        if (cpu_own_transforms(node, CPU_AMX))
+        if (conv->weight[DN_FORWARD])
             continue;
         float *parts = take(&work, cpu_amx_conv_weights(node));
-        cpu_own_fold(node, CPU_AMX, DN_FORWARD, conv->weight[DN_FORWARD], parts);
+        struct cpu_tiles tiles = cpu_conv_tiles(conv, DN_FORWARD, params);
+        cpu_own_fold(node, CPU_AMX, &tiles, parts);
         all.weights[i] = parts;
     }
     cpu_amx_conv(&all, work);
@@ -175,7 +176,8 @@ static void weight_gradients(const struct conv_node *first, const ps_act *dy, co
     }
 }
 
-static void data_gradient(const struct conv_node *first, const ps_act *dy, float *work)
+static void data_gradient(const struct conv_node *first, const ps_act *dy, const float *params,
+                          float *work)
 {
     struct cpu_amx_conv all = pass_of(first, DN_DATA);
     const ps_node *last = &first->joined[first->joined_count - 1]->node;
@@ -187,9 +189,10 @@ static void data_gradient(const struct conv_node *first, const ps_act *dy, float
         count += cpu_amx_conv_weights(&first->joined[i]->node);
     }
     float *parts = take(&work, count);
-    for (int i = 0; i < first->joined_count; before += cpu_amx_pairs(&dy[i++]))
-        cpu_amx_conv_split(&first->joined[i]->node, DN_DATA, first->joined[i]->weight[DN_DATA],
-                           before, pairs, parts);
+    for (int i = 0; i < first->joined_count; before += cpu_amx_pairs(&dy[i++])) {
+        struct cpu_tiles tiles = cpu_conv_tiles(first->joined[i], DN_DATA, params);
+        cpu_amx_conv_split(&first->joined[i]->node, &tiles, before, pairs, parts);
+    }
     all.weights[0] = parts;
     all.finish[0] =
         (struct cpu_finish){.result = dx,
@@ -217,6 +220,6 @@ int cpu_joined_backward(struct cpu *cpu, struct conv_node *first, const float *p
     if (grads)
         weight_gradients(first, dy, params, state, grads, accumulate, work);
     if (first->node.din[0])
-        data_gradient(first, dy, work);
+        data_gradient(first, dy, params, work);
     return 0;
 }

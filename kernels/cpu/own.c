@@ -50,49 +50,49 @@ const char *cpu_way_name(enum cpu_way way)
                                  : NULL;
 }
 
-/* Are there weights that are not tiles? */
-static bool changes(enum cpu_way way)
+bool cpu_own_transforms(enum cpu_way way)
 {
     return way == CPU_WINOGRAD || way == CPU_AMX;
 }
 
-bool cpu_own_transforms(const ps_node *node, enum cpu_way way)
-{
-    return changes(way) && node->mode == PS_INFER;
-}
-
 enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass)
 {
-    if (cpu_own_transforms(node, way) || way == CPU_AMX_STEM)
+    if (cpu_own_transforms(way) || way == CPU_AMX_STEM)
         return DN_OTHER;
     return pass == DN_FORWARD       ? DN_TILES_OI_IO
            : node->desc.kernel == 1 ? DN_TILES_IO_OI
                                     : DN_TILES_IO_OI_TURNED;
 }
 
-/* Floats. */
-static size_t changed_weights(const ps_node *node, enum cpu_way way)
+size_t cpu_own_folded(const ps_node *node, enum cpu_way way)
 {
     return way == CPU_AMX ? cpu_amx_conv_weights(node) : cpu_winograd_weights(node);
 }
 
-void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *tiles,
+void cpu_own_fold(const ps_node *node, enum cpu_way way, const struct cpu_tiles *tiles,
                   float *weights)
 {
     if (way == CPU_AMX)
-        cpu_amx_conv_split(node, pass, tiles, 0,
-                           cpu_amx_pairs(pass == DN_FORWARD ? node->in[0] : node->out), weights);
+        cpu_amx_conv_split(node, tiles, 0, cpu_amx_pairs(tiles->data ? node->out : node->in[0]),
+                           weights);
     else
         cpu_winograd_fold(node, tiles, weights);
 }
 
+static size_t plain_weights(const ps_node *node)
+{
+    size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
+    return (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * area;
+}
+
 size_t cpu_own_weights(const ps_node *node, enum cpu_way way, enum dn_pass pass)
 {
+    size_t floats = plain_weights(node);
     if (way == CPU_AMX_STEM && pass != DN_WEIGHTS)
-        return cpu_amx_stem_weights(node) * sizeof(float);
-    size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
-    size_t plain = (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * area;
-    return (cpu_own_transforms(node, way) ? changed_weights(node, way) : plain) * sizeof(float);
+        floats = cpu_amx_stem_weights(node);
+    else if (cpu_own_transforms(way) && pass != DN_WEIGHTS)
+        floats = node->mode == PS_INFER ? cpu_own_folded(node, way) : 0;
+    return floats * sizeof(float);
 }
 
 size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, int threads)
@@ -104,7 +104,7 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
     if (way == CPU_AMX_STEM)
         return pass == DN_WEIGHTS ? cpu_amx_stem_gradient_work(node, threads)
                                   : cpu_amx_stem_work(node, threads);
-    if (!changes(way))
+    if (!cpu_own_transforms(way))
         return 0;
     if (pass == DN_WEIGHTS)
         return way == CPU_AMX
@@ -121,7 +121,7 @@ size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, in
                                .to = {forward ? node->out : node->in[0]}};
     size_t work =
         way == CPU_AMX ? cpu_amx_conv_work(&amx, threads) : cpu_winograd_work(node, threads);
-    return work + (cpu_own_transforms(node, way) ? 0 : changed_weights(node, way));
+    return work + (node->mode == PS_INFER ? 0 : cpu_own_folded(node, way));
 }
 
 bool cpu_own_masks(const ps_node *node, enum cpu_way way)
@@ -130,7 +130,8 @@ bool cpu_own_masks(const ps_node *node, enum cpu_way way)
 }
 
 void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *weights,
-                 const ps_act *from, const ps_act *to, const struct cpu_finish *finish, float *work)
+                 const struct cpu_tiles *tiles, const ps_act *from, const ps_act *to,
+                 const struct cpu_finish *finish, float *work)
 {
     enum { LARGE_MAP = 28 * 28 };
     bool forward = pass == DN_FORWARD;
@@ -151,10 +152,10 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
         cpu_amx_stem(node, weights, from, to, &end, work);
         return;
     }
-    if (!cpu_own_transforms(node, way)) {
-        cpu_own_fold(node, way, pass, weights, work);
+    if (!weights) {
+        cpu_own_fold(node, way, tiles, work);
         weights = work;
-        work += changed_weights(node, way);
+        work += cpu_own_folded(node, way);
     }
     if (way == CPU_AMX) {
         struct cpu_amx_conv amx = {node, pass, 1, 1, {from}, {to}, {weights}, {end}};
@@ -196,9 +197,9 @@ int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buf
     const struct ps_op_desc *d = &node.desc;
     bool forward = trial->pass == DN_FORWARD;
     ps_act x = cpu_whole(node.in[0], buffers->x), y = cpu_whole(node.out, buffers->y);
+    size_t kept = cpu_own_weights(&node, trial->way, trial->pass) / sizeof(float);
     if (!trial->weights)
-        trial->weights =
-            cpu_trial_memory(cpu, cpu_own_weights(&node, trial->way, trial->pass) / sizeof(float));
+        trial->weights = cpu_trial_memory(cpu, kept ? kept : plain_weights(&node));
     if (!trial->weights)
         return -1;
     node.in[0] = &x;
@@ -216,7 +217,10 @@ int cpu_own_try(struct cpu *cpu, void *what, const struct cpu_trial_buffers *buf
         finish.added = d->din_adds ? x.data : NULL;
         finish.sign = cpu_own_masks(&node, trial->way) ? buffers->added : NULL;
     }
-    cpu_own_run(&node, trial->way, trial->pass, trial->weights, forward ? &x : &y,
-                forward ? &y : &x, &finish, cpu->work);
+    struct cpu_tiles tiles = {.fold = cpu_fold_of(&node.desc, x.shape.c, y.shape.c),
+                              .data = !forward,
+                              .made = trial->weights};
+    cpu_own_run(&node, trial->way, trial->pass, kept ? trial->weights : NULL, &tiles,
+                forward ? &x : &y, forward ? &y : &x, &finish, cpu->work);
     return 0;
 }

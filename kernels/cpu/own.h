@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/choice.h"
 #include "kernels/cpu/finish.h"
+#include "kernels/cpu/fold.h"
 
 enum cpu_way {
     CPU_NOT_NEEDED,
@@ -22,26 +23,28 @@ int cpu_own_ways(const ps_node *node, enum dn_pass pass, enum cpu_way ways[CPU_M
 /* For the profile; NULL for ways that are not our own. */
 const char *cpu_way_name(enum cpu_way way);
 /*
- * Are the weights kept as the way transforms or splits tiles? In inference they are; in training
- * that is done into the work buffer, for each pass anew: they are larger then and used once.
+ * Does the way transform or split tiles? In inference the weights are kept so; in training they are
+ * made of the parameters into the work buffer, for each pass anew: they are larger and used once.
  */
-bool cpu_own_transforms(const ps_node *node, enum cpu_way way);
+bool cpu_own_transforms(enum cpu_way way);
 /* Of the weights; DN_OTHER where they are kept transformed, or are made of plain ones. */
 enum dn_layout cpu_own_layout(const ps_node *node, enum cpu_way way, enum dn_pass pass);
-/* Bytes of the weights as they are kept, or of their gradient. */
+/* Bytes of the weights as they are kept, 0 where they are not, or of their gradient. */
 size_t cpu_own_weights(const ps_node *node, enum cpu_way way, enum dn_pass pass);
-/* From tiles to what is kept of them, where they are transformed. */
-void cpu_own_fold(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *tiles,
+/* Where tiles are transformed or split: how many floats that gives, and them. */
+size_t cpu_own_folded(const ps_node *node, enum cpu_way way);
+void cpu_own_fold(const ps_node *node, enum cpu_way way, const struct cpu_tiles *tiles,
                   float *weights);
 /* Floats that cpu_own_run or cpu_own_gradient work on. */
 size_t cpu_own_work(const ps_node *node, enum cpu_way way, enum dn_pass pass, int threads);
 /* Is the mask of din_masks part of a data pass of our own? */
 bool cpu_own_masks(const ps_node *node, enum cpu_way way);
 
-/* The forward or data pass of a node, from and to the activations given. */
+/* The forward or data pass of a node, from and to the activations given, with weights as they are
+ * kept or, NULL, made of tiles. */
 void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const float *weights,
-                 const ps_act *from, const ps_act *to, const struct cpu_finish *finish,
-                 float *work);
+                 const struct cpu_tiles *tiles, const ps_act *from, const ps_act *to,
+                 const struct cpu_finish *finish, float *work);
 /* Does a gradient of our own begin with the mask of the node's ReLU? */
 bool cpu_own_gradient_masks(const ps_node *node, enum cpu_way way);
 /* dW' in the layout that is returned, db' (O) unless NULL. */

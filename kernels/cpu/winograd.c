@@ -56,16 +56,18 @@ static inline void transform_weights(doubles *to, const doubles *from, int to_st
     to[5 * to_step] = c;
 }
 
-void cpu_winograd_fold(const ps_node *node, const float *tiles, float *weights)
+void cpu_winograd_fold(const ps_node *node, const struct cpu_tiles *tiles, float *weights)
 {
     size_t count = cpu_groups(node->in[0]) * cpu_groups(node->out);
+    size_t sources = cpu_groups(tiles->data ? node->out : node->in[0]);
 #pragma omp parallel for
-    for (size_t t = 0; t < count; t++)
+    for (size_t t = 0; t < count; t++) {
+        float room[CPU_TILE_ROOM] __attribute__((aligned(64)));
+        const float *tile = cpu_tile(tiles, t / sources, t % sources, room);
         for (size_t i = 0; i < TILE; i += DN_BLOCK) {
             doubles from[9], half[WINO_SIDE * 3], to[WINO_SIDE];
             for (size_t k = 0; k < 9; k++)
-                from[k] =
-                    __builtin_convertvector(cpu_load(tiles + (t * 9 + k) * TILE + i), doubles);
+                from[k] = __builtin_convertvector(cpu_load(tile + k * TILE + i), doubles);
             for (int k = 0; k < 3; k++)
                 transform_weights(half + k, from + k, 3, 3);
             for (size_t k = 0; k < WINO_SIDE; k++) {
@@ -75,6 +77,7 @@ void cpu_winograd_fold(const ps_node *node, const float *tiles, float *weights)
                               __builtin_convertvector(to[j], cpu_v16));
             }
         }
+    }
 }
 
 /* A point of a chunk, for a pair of output groups. */
@@ -261,7 +264,7 @@ size_t cpu_winograd_work(const ps_node *node, int threads)
     return 0;
 }
 
-void cpu_winograd_fold(const ps_node *node, const float *tiles, float *weights)
+void cpu_winograd_fold(const ps_node *node, const struct cpu_tiles *tiles, float *weights)
 {
     (void)node, (void)tiles, (void)weights;
 }

@@ -12,13 +12,13 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/finish.h"
+#include "kernels/cpu/fold.h"
 
 /* Can a pass be computed so, and is it faster than what oneDNN 2.6 has? (Measured on AVX-512.) */
 bool cpu_winograd_suits(const ps_node *node, enum dn_pass pass);
 /* Floats of the transformed weights. */
 size_t cpu_winograd_weights(const ps_node *node);
-/* Transforms weights in tiles: DN_TILES_OI_IO for forward, DN_TILES_IO_OI_TURNED by data. */
-void cpu_winograd_fold(const ps_node *node, const float *tiles, float *weights);
+void cpu_winograd_fold(const ps_node *node, const struct cpu_tiles *tiles, float *weights);
 /* Floats of the work buffer. */
 size_t cpu_winograd_work(const ps_node *node, int threads);
 
