@@ -88,15 +88,16 @@ static void describe(struct conv_node *first)
 {
     ps_node *node = &first->node;
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
-    size_t channels = 0;
+    char outputs[64];
+    int used = 0;
     for (int i = 0; i < first->joined_count; i++)
-        channels += outputs_of(first->joined[i]);
-    snprintf(node->text, sizeof node->text, "conv %dx%dx%d -> %zux%dx%d k1: %s%s, %d in one", x.c,
-             x.h, x.w, channels, y.h, y.w, first->joined_forward ? "amx" : "each",
+        used += snprintf(outputs + used, sizeof outputs - (size_t)used, "%s%zu", i ? "+" : "",
+                         outputs_of(first->joined[i]));
+    snprintf(node->text, sizeof node->text, "conv %dx%dx%d -> %sx%dx%d k1: %s%s, in one", x.c, x.h,
+             x.w, outputs, y.h, y.w, first->joined_forward ? "amx" : "each",
              node->mode == PS_INFER ? ""
              : node->din[0]         ? " amx amx"
-                                    : " amx",
-             first->joined_count);
+                                    : " amx");
 }
 
 int cpu_node_join(ps_backend *be, ps_node *const *nodes, int count)

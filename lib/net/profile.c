@@ -134,7 +134,7 @@ static int slower(const void *a, const void *b)
 }
 
 /* Operations of a convolution's forward pass for one image, from its description ("conv 64x56x56 ->
- * 128x28x28 k3: ..."); else 0. */
+ * 128x28x28 k3: ...", with "64+32+32" for several that are one); else 0. */
 static double operations(const char *text)
 {
     enum { IC, IH, IW, OC, OH, OW, K, NUMBERS };
@@ -145,6 +145,8 @@ static double operations(const char *text)
         char *end;
         text += strcspn(text, "0123456789");
         number[i] = strtol(text, &end, 10);
+        while (*end == '+')
+            number[i] += strtol(end + 1, &end, 10);
         text = end;
     }
     return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K]) *

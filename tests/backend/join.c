@@ -137,6 +137,7 @@ static bool run(const struct trial *t, bool join, struct result *result)
     need(!ops->act_put(be, in, t->in) && !ops->act_put(be, din, t->there), be, "act_put");
     int joined = join ? ops->node_join(be, nodes, t->count) : 0, runs = joined == 1 ? 1 : t->count;
     need(joined >= 0, be, "node_join");
+    assert_int_equal(strstr(ops->node_describe(be, nodes[0]), "in one") != NULL, joined);
     for (int k = 0; k < runs; k++) {
         need(!ops->node_update(be, nodes[k], params, state), be, "node_update");
         need(!ops->node_forward(be, nodes[k], params, state), be, "node_forward");

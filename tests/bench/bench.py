@@ -120,10 +120,12 @@ def bound_ms(report, batch, mode, precision, library):
     total = 0
     for a, b, k in re.findall(r"^ *\S+ +\S+ +\S+ +\d+ +\d+ +conv (\S+) -> (\S+) (k\d+):",
                               report, re.M):
-        shape = f"{a} {b} {k}"
-        total += best[("forward", shape)]
-        if mode == "train":  # the first has no gradient of its input
-            total += best.get(("data", shape), 0) + best[("weights", shape)]
+        channels, side = b.split("x", 1)
+        for c in channels.split("+"):  # several that are one
+            shape = f"{a} {c}x{side} {k}"
+            total += best[("forward", shape)]
+            if mode == "train":  # the first has no gradient of its input
+                total += best.get(("data", shape), 0) + best[("weights", shape)]
     return total
 
 
