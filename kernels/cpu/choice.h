@@ -4,7 +4,8 @@
  * one kind: our own where there is one. With a folder, all candidates are timed the first time a
  * convolution is met, and the fastest is kept in a file there that belongs to this processor,
  * library version and number of threads. Results of different implementations differ in the last
- * bits: who wants a run repeated exactly keeps its file.
+ * bits: who wants a run repeated exactly keeps its file. Several convolutions that are one
+ * (joined.c) are on the matrix unit whatever was measured of each.
  */
 #ifndef PS_CPU_CHOICE_H
 #define PS_CPU_CHOICE_H

@@ -217,9 +217,9 @@ static int pack_others(struct cpu *cpu, struct conv_node *conv, const struct cpu
     return 0;
 }
 
-static int update(struct cpu *cpu, struct conv_node *conv, const float *params, const float *state)
+static int conv_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
 {
-    const ps_node *node = &conv->node;
+    struct conv_node *conv = (struct conv_node *)node;
     struct cpu_fold fold = cpu_conv_fold(node);
     enum dn_layout forward = conv->layout[DN_FORWARD], data = conv->layout[DN_DATA];
     cpu_fold_factors(&fold, params, state, conv->factors);
@@ -243,15 +243,6 @@ static int update(struct cpu *cpu, struct conv_node *conv, const float *params, 
     return 0;
 }
 
-static int conv_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
-{
-    struct conv_node *conv = (struct conv_node *)node;
-    int rc = conv->joined_count ? 0 : update(cpu, conv, params, state);
-    for (int i = 0; i < conv->joined_count && !rc; i++)
-        rc = update(cpu, conv->joined[i], params, state);
-    return rc;
-}
-
 static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
 {
     const ps_node *node = &conv->node;
@@ -264,9 +255,10 @@ static int onednn_forward(struct cpu *cpu, struct conv_node *conv, float *y)
     return 0;
 }
 
-static int forward_alone(struct cpu *cpu, struct conv_node *conv, const float *params)
+static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
 {
-    const ps_node *node = &conv->node;
+    (void)state;
+    struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
     bool aside = is_aside(conv, DN_FORWARD);
     ps_act y = aside ? cpu_whole(node->out, cpu->work) : *node->out;
@@ -288,18 +280,6 @@ static int forward_alone(struct cpu *cpu, struct conv_node *conv, const float *p
     else if (aside)
         cpu_copy_act(node->out, &y);
     return 0;
-}
-
-static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
-{
-    (void)state;
-    struct conv_node *conv = (struct conv_node *)node;
-    if (conv->joined_forward)
-        return cpu_joined_forward(cpu, conv, params);
-    int rc = conv->joined_count ? 0 : forward_alone(cpu, conv, params);
-    for (int i = 0; i < conv->joined_count && !rc; i++)
-        rc = forward_alone(cpu, conv->joined[i], params);
-    return rc;
 }
 
 static int onednn_data_gradient(struct cpu *cpu, struct conv_node *conv, float *dy)
@@ -386,8 +366,6 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
                          float *grads, bool accumulate)
 {
     struct conv_node *conv = (struct conv_node *)node;
-    if (conv->joined_count)
-        return cpu_joined_backward(cpu, conv, params, state, grads, accumulate);
     bool masks_itself = grads && cpu_own_gradient_masks(node, conv->way[DN_WEIGHTS]);
     bool aside = is_aside(conv, DN_DATA) || is_aside(conv, DN_WEIGHTS);
     ps_act dy = aside ? cpu_whole(node->dout, cpu->work) : *node->dout;

@@ -1,4 +1,4 @@
-/* A convolution's node (conv.c), and several with the same input that are one (joined.c). */
+/* A convolution's node (conv.c), for itself and for several that are one (joined.c). */
 #ifndef PS_CPU_CONV_H
 #define PS_CPU_CONV_H
 
@@ -43,9 +43,5 @@ static inline struct cpu_tiles cpu_conv_tiles(const struct conv_node *conv, enum
 
 /* Makes AMX the way of a pass that was prepared; 0 or -1. */
 int cpu_conv_take_amx(struct cpu *cpu, struct conv_node *conv, enum dn_pass pass);
-
-int cpu_joined_forward(struct cpu *cpu, struct conv_node *first, const float *params);
-int cpu_joined_backward(struct cpu *cpu, struct conv_node *first, const float *params,
-                        const float *state, float *grads, bool accumulate);
 
 #endif

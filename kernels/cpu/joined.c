@@ -100,30 +100,29 @@ static void describe(struct conv_node *first)
                                     : " amx");
 }
 
-int cpu_node_join(ps_backend *be, ps_node *const *nodes, int count)
+static int joined_update(struct cpu *cpu, ps_node *node, const float *params, const float *state)
 {
-    struct cpu *cpu = cpu_of(be);
-    struct conv_node *first = (struct conv_node *)nodes[0];
-    for (int i = 0; i < count; i++)
-        if (!goes_with(first, (struct conv_node *)nodes[i], i == 0))
-            return 0;
-    bool train = first->node.mode == PS_TRAIN, forward = cpu_amx_conv_suits(nodes[0], DN_FORWARD);
-    for (int i = 0; i < count; i++) {
-        struct conv_node *conv = (struct conv_node *)nodes[i];
-        if ((forward && cpu_conv_take_amx(cpu, conv, DN_FORWARD)) ||
-            (train && cpu_conv_take_amx(cpu, conv, DN_WEIGHTS)) ||
-            (train && first->node.din[0] && cpu_conv_take_amx(cpu, conv, DN_DATA)))
-            return -1;
-        first->joined[i] = conv;
-    }
-    first->joined_count = count;
-    first->joined_forward = forward;
-    describe(first);
-    return cpu_need_work(cpu, work_of(cpu, first)) ? -1 : 1;
+    const struct conv_node *first = (const struct conv_node *)node;
+    int rc = 0;
+    for (int i = 0; i < first->joined_count && !rc; i++)
+        rc = cpu_conv.update(cpu, &first->joined[i]->node, params, state);
+    return rc;
 }
 
-int cpu_joined_forward(struct cpu *cpu, struct conv_node *first, const float *params)
+static int each_forward(struct cpu *cpu, const struct conv_node *first, const float *params,
+                        float *state)
 {
+    int rc = 0;
+    for (int i = 0; i < first->joined_count && !rc; i++)
+        rc = cpu_conv.forward(cpu, &first->joined[i]->node, params, state);
+    return rc;
+}
+
+static int joined_forward(struct cpu *cpu, ps_node *leader, const float *params, float *state)
+{
+    const struct conv_node *first = (const struct conv_node *)leader;
+    if (!first->joined_forward)
+        return each_forward(cpu, first, params, state);
     struct cpu_amx_conv all = pass_of(first, DN_FORWARD);
     ps_act made[PS_MOST_JOINED];
     float *work = cpu->work;
@@ -203,9 +202,10 @@ static void data_gradient(const struct conv_node *first, const ps_act *dy, const
     cpu_amx_conv(&all, work);
 }
 
-int cpu_joined_backward(struct cpu *cpu, struct conv_node *first, const float *params,
-                        const float *state, float *grads, bool accumulate)
+static int joined_backward(struct cpu *cpu, ps_node *leader, const float *params,
+                           const float *state, float *grads, bool accumulate)
 {
+    const struct conv_node *first = (const struct conv_node *)leader;
     ps_act dy[PS_MOST_JOINED] = {0};
     float *work = cpu->work;
     for (int i = 0; i < first->joined_count; i++) {
@@ -223,4 +223,38 @@ int cpu_joined_backward(struct cpu *cpu, struct conv_node *first, const float *p
     if (first->node.din[0])
         data_gradient(first, dy, params, work);
     return 0;
+}
+
+static void joined_release(ps_node *node)
+{
+    cpu_conv.release(node);
+}
+
+static const struct cpu_kind joined = {.size = sizeof(struct conv_node),
+                                       .update = joined_update,
+                                       .forward = joined_forward,
+                                       .backward = joined_backward,
+                                       .release = joined_release};
+
+int cpu_node_join(ps_backend *be, ps_node *const *nodes, int count)
+{
+    struct cpu *cpu = cpu_of(be);
+    struct conv_node *first = (struct conv_node *)nodes[0];
+    for (int i = 0; i < count; i++)
+        if (!goes_with(first, (struct conv_node *)nodes[i], i == 0))
+            return 0;
+    bool train = first->node.mode == PS_TRAIN, forward = cpu_amx_conv_suits(nodes[0], DN_FORWARD);
+    for (int i = 0; i < count; i++) {
+        struct conv_node *conv = (struct conv_node *)nodes[i];
+        if ((forward && cpu_conv_take_amx(cpu, conv, DN_FORWARD)) ||
+            (train && cpu_conv_take_amx(cpu, conv, DN_WEIGHTS)) ||
+            (train && first->node.din[0] && cpu_conv_take_amx(cpu, conv, DN_DATA)))
+            return -1;
+        first->joined[i] = conv;
+    }
+    first->joined_count = count;
+    first->joined_forward = forward;
+    describe(first);
+    first->node.kind = &joined;
+    return cpu_need_work(cpu, work_of(cpu, first)) ? -1 : 1;
 }
