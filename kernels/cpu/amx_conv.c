@@ -63,10 +63,18 @@ static size_t kept_bytes(const struct cpu_amx_plan *p)
     return p->run < p->pairs ? p->outputs * p->blocks * CPU_AMX_SUMS * sizeof(float) : 0;
 }
 
+/* Of a pair of results and a run: room for weights that are split when they are needed. */
+static size_t weights_bytes(const struct cpu_amx_plan *p)
+{
+    return p->run * p->area * cpu_amx_factor(p->parts);
+}
+
 static size_t thread_bytes(const struct cpu_amx_plan *p)
 {
     size_t phase = kept_bytes(p) + p->blocks * sizeof(struct cpu_amx_block);
-    return cpu_amx_ceil(source_bytes(p) + (size_t)p->phases * phase, CPU_AMX_ROW) * CPU_AMX_ROW;
+    return cpu_amx_ceil(source_bytes(p) + weights_bytes(p) + (size_t)p->phases * phase,
+                        CPU_AMX_ROW) *
+           CPU_AMX_ROW;
 }
 
 static size_t pairs_of(const ps_act *const *acts, int count)
@@ -83,9 +91,17 @@ static struct cpu_amx_plan plan_of(const struct cpu_amx_conv *conv, int threads)
                            pairs_of(conv->to, conv->results), threads);
 }
 
+bool cpu_amx_conv_few_pixels(const struct cpu_amx_conv *conv)
+{
+    enum { FEW_BLOCKS = 24, LEAST_PAIRS = 8 };
+    struct cpu_amx_plan p = plan_of(conv, 1);
+    return conv->node->mode == PS_TRAIN && p.chunks == 1 && p.phases == 1 &&
+           p.blocks <= FEW_BLOCKS && p.outputs >= LEAST_PAIRS;
+}
+
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)
 {
-    struct cpu_amx_plan p = plan_of(conv, threads);
+    struct cpu_amx_plan p = plan_of(conv, cpu_amx_conv_few_pixels(conv) ? 1 : threads);
     return thread_bytes(&p) / sizeof(float) * (size_t)threads;
 }
 
@@ -102,28 +118,33 @@ static void split_weights(const float *tiles[PAIR][PAIR], size_t k, int parts, c
         }
 }
 
+/* The factors of all elements of the kernel, for a pair of results and one of sources. */
+static void split_pair(const ps_node *node, const struct cpu_tiles *tiles, size_t o, size_t i,
+                       char *to)
+{
+    size_t inputs = cpu_groups(tiles->data ? node->out : node->in[0]);
+    size_t outputs = cpu_groups(tiles->data ? node->in[0] : node->out);
+    float room[PAIR * PAIR][CPU_TILE_ROOM] __attribute__((aligned(64)));
+    const float *tile[PAIR][PAIR] = {{NULL}};
+    for (size_t n = 0; n < PAIR * PAIR; n++) {
+        size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
+        if (output < outputs && input < inputs)
+            tile[n / PAIR][n % PAIR] = cpu_tile(tiles, output, input, room[n]);
+    }
+    for (size_t k = 0; k < area_of(node); k++, to += cpu_amx_factor(node->amx_parts))
+        split_weights(tile, k, node->amx_parts, to);
+}
+
 void cpu_amx_conv_split(const ps_node *node, const struct cpu_tiles *tiles, size_t first,
                         size_t pairs, float *parts)
 {
-    const ps_act *from = tiles->data ? node->out : node->in[0],
-                 *to = tiles->data ? node->in[0] : node->out;
-    size_t inputs = cpu_groups(from), outputs = cpu_groups(to), own = cpu_amx_pairs(from);
-    size_t blocks = cpu_amx_pairs(to), area = area_of(node);
-    size_t factor = cpu_amx_factor(node->amx_parts);
+    size_t blocks = cpu_amx_pairs(tiles->data ? node->in[0] : node->out);
+    size_t own = cpu_amx_pairs(tiles->data ? node->out : node->in[0]);
+    size_t each = area_of(node) * cpu_amx_factor(node->amx_parts);
 #pragma omp parallel for collapse(2)
     for (size_t o = 0; o < blocks; o++)
-        for (size_t i = 0; i < own; i++) {
-            float room[PAIR * PAIR][CPU_TILE_ROOM] __attribute__((aligned(64)));
-            const float *tile[PAIR][PAIR] = {{NULL}};
-            for (size_t n = 0; n < PAIR * PAIR; n++) {
-                size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
-                if (output < outputs && input < inputs)
-                    tile[n / PAIR][n % PAIR] = cpu_tile(tiles, output, input, room[n]);
-            }
-            char *at = (char *)parts + (o * pairs + first + i) * area * factor;
-            for (size_t k = 0; k < area; k++, at += factor)
-                split_weights(tile, k, node->amx_parts, at);
-        }
+        for (size_t i = 0; i < own; i++)
+            split_pair(node, tiles, o, i, (char *)parts + (o * pairs + first + i) * each);
 }
 
 /* Zeros in all parts of `count` items. */
@@ -309,6 +330,12 @@ struct blocks {
     float *kept;
 };
 
+/* Pairs of groups that a thread makes of each result, and room for weights of one. */
+struct share {
+    size_t first, end;
+    char *weights;
+};
+
 /* The sums of a block for a run of inputs and a pair of outputs, of all parts of the products. */
 static void make_sums(const struct cpu_amx_plan *p, const struct steps *steps,
                       const struct cpu_amx_block *block, size_t count, const char *source,
@@ -324,25 +351,38 @@ static void make_sums(const struct cpu_amx_plan *p, const struct steps *steps,
     put_rows(before, before->rows);
 }
 
+/* The weights of pair o of result r, for a run of inputs. */
+static const char *weights_of(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv, int r,
+                              size_t o, size_t first, size_t end, char *room)
+{
+    size_t each = p->area * cpu_amx_factor(p->parts);
+    if (conv->weights[r])
+        return (const char *)conv->weights[r] + (o * p->pairs + first) * each;
+    for (size_t i = first; i < end; i++)
+        split_pair(conv->node, conv->tiles, o, i, room + (i - first) * each);
+    return room;
+}
+
 /* A run of inputs, from `first` to `end`. */
 static void run_phase(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv, int phase,
-                      const char *source, const struct blocks *blocks, size_t first, size_t end)
+                      const struct share *share, const char *source, const struct blocks *blocks,
+                      size_t first, size_t end)
 {
     struct steps steps = steps_of(p, &p->phase[phase]);
     float made[2][CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
-    size_t each = p->area * cpu_amx_factor(p->parts), turn = 0;
+    size_t turn = 0;
     struct sums sums = {.rows = 0};
     for (int r = 0; r < conv->results; r++) {
-        const char *weights = (const char *)conv->weights[r] + first * each;
-        size_t groups = cpu_groups(conv->to[r]);
-        for (size_t o = 0; o < groups; o += PAIR, weights += p->pairs * each)
+        size_t groups = cpu_groups(conv->to[r]), pairs = cpu_amx_pairs(conv->to[r]);
+        for (size_t o = share->first; o < share->end && o < pairs; o++) {
+            const char *weights = weights_of(p, conv, r, o, first, end, share->weights);
             for (size_t b = 0; b < blocks->count; b++, turn ^= 1) {
                 make_sums(p, &steps, &blocks->at[b], end - first, source, weights, &sums);
                 cpu_amx_store(made[turn]);
                 sums = (struct sums){.from = made[turn],
                                      .rows = CPU_AMX_SUMS / CPU_AMX_SIDE,
                                      .block = &blocks->at[b],
-                                     .group = o,
+                                     .group = o * PAIR,
                                      .groups = groups,
                                      .first = first == 0,
                                      .last = end == p->pairs,
@@ -353,16 +393,19 @@ static void run_phase(const struct cpu_amx_plan *p, const struct cpu_amx_conv *c
                     kept += CPU_AMX_SUMS;
                 }
             }
+        }
     }
     put_rows(&sums, sums.rows);
 }
 
 static void run_chunk(const struct cpu_amx_plan *p, const struct cpu_amx_conv *conv,
-                      struct cpu_amx_place place, char *memory)
+                      struct cpu_amx_place place, size_t first_pair, size_t end_pair, char *memory)
 {
     struct blocks blocks[CPU_AMX_MOST_PHASES];
     char *source = memory;
     memory += source_bytes(p);
+    struct share share = {first_pair, end_pair, memory};
+    memory += weights_bytes(p);
     for (int k = 0; k < p->phases; k++, memory += kept_bytes(p))
         blocks[k].kept = (float *)memory;
     for (int k = 0; k < p->phases; k++, memory += p->blocks * sizeof(struct cpu_amx_block)) {
@@ -376,20 +419,26 @@ static void run_chunk(const struct cpu_amx_plan *p, const struct cpu_amx_conv *c
                 split_map(p, conv, place, i, map,
                           source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
         for (int k = 0; k < p->phases; k++)
-            run_phase(p, conv, k, source, &blocks[k], first, end);
+            run_phase(p, conv, k, &share, source, &blocks[k], first, end);
     }
 }
 
 void cpu_amx_conv(const struct cpu_amx_conv *conv, float *work)
 {
-    struct cpu_amx_plan p = plan_of(conv, omp_get_max_threads());
+    bool by_results = !conv->weights[0];
+    struct cpu_amx_plan p = plan_of(conv, by_results ? 1 : omp_get_max_threads());
 #pragma omp parallel
     {
-        char *own = (char *)work + (size_t)omp_get_thread_num() * thread_bytes(&p);
+        size_t thread = (size_t)omp_get_thread_num(), threads = (size_t)omp_get_num_threads();
+        char *own = (char *)work + thread * thread_bytes(&p);
         cpu_amx_begin();
+        if (by_results)
+            run_chunk(&p, conv, cpu_amx_place_of(&p, 0), p.outputs * thread / threads,
+                      p.outputs * (thread + 1) / threads, own);
+        else
 #pragma omp for schedule(dynamic)
-        for (size_t i = 0; i < p.chunks; i++)
-            run_chunk(&p, conv, cpu_amx_place_of(&p, i), own);
+            for (size_t i = 0; i < p.chunks; i++)
+                run_chunk(&p, conv, cpu_amx_place_of(&p, i), 0, p.outputs, own);
         cpu_amx_end();
         cpu_stream_end();
     }
@@ -419,6 +468,12 @@ void cpu_amx_conv_split(const ps_node *node, const struct cpu_tiles *tiles, size
                         size_t pairs, float *parts)
 {
     (void)node, (void)tiles, (void)first, (void)pairs, (void)parts;
+}
+
+bool cpu_amx_conv_few_pixels(const struct cpu_amx_conv *conv)
+{
+    (void)conv;
+    return false;
 }
 
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)

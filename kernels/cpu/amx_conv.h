@@ -27,9 +27,13 @@ struct cpu_amx_conv {
     enum dn_pass pass;
     int sources, results;
     const ps_act *from[PS_MOST_JOINED], *to[PS_MOST_JOINED];
-    const float *weights[PS_MOST_JOINED]; /* of each result, in parts */
+    const float *weights[PS_MOST_JOINED]; /* of each result, in parts; NULL: of `tiles` */
+    const struct cpu_tiles *tiles;        /* of the only result, where there are few pixels */
     struct cpu_finish finish[PS_MOST_JOINED];
 };
+/* Are there so few pixels that each thread had better split the weights of its own results, as it
+ * needs them? Of what is from and to; of one node. */
+bool cpu_amx_conv_few_pixels(const struct cpu_amx_conv *conv);
 /* Floats of the work buffer: of what is from and to. */
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads);
 void cpu_amx_conv(const struct cpu_amx_conv *conv, float *work);

@@ -152,13 +152,21 @@ void cpu_own_run(const ps_node *node, enum cpu_way way, enum dn_pass pass, const
         cpu_amx_stem(node, weights, from, to, &end, work);
         return;
     }
-    if (!weights) {
+    struct cpu_amx_conv amx = {.node = node,
+                               .pass = pass,
+                               .sources = 1,
+                               .results = 1,
+                               .from = {from},
+                               .to = {to},
+                               .tiles = tiles,
+                               .finish = {end}};
+    if (!weights && !(way == CPU_AMX && cpu_amx_conv_few_pixels(&amx))) {
         cpu_own_fold(node, way, tiles, work);
         weights = work;
         work += cpu_own_folded(node, way);
     }
     if (way == CPU_AMX) {
-        struct cpu_amx_conv amx = {node, pass, 1, 1, {from}, {to}, {weights}, {end}};
+        amx.weights[0] = weights;
         cpu_amx_conv(&amx, work);
         return;
     }
