@@ -94,9 +94,11 @@ static struct cpu_amx_plan plan_of(const struct cpu_amx_conv *conv, int threads)
 bool cpu_amx_conv_few_pixels(const struct cpu_amx_conv *conv)
 {
     enum { FEW_BLOCKS = 24, LEAST_PAIRS = 8 };
+    if (conv->node->mode != PS_TRAIN || conv->sources > 1 || conv->results > 1 ||
+        cpu_amx_pairs(conv->to[0]) < LEAST_PAIRS)
+        return false;
     struct cpu_amx_plan p = plan_of(conv, 1);
-    return conv->node->mode == PS_TRAIN && p.chunks == 1 && p.phases == 1 &&
-           p.blocks <= FEW_BLOCKS && p.outputs >= LEAST_PAIRS;
+    return p.chunks == 1 && p.phases == 1 && p.blocks <= FEW_BLOCKS;
 }
 
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads)

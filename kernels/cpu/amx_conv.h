@@ -32,7 +32,7 @@ struct cpu_amx_conv {
     struct cpu_finish finish[PS_MOST_JOINED];
 };
 /* Are there so few pixels that each thread had better split the weights of its own results, as it
- * needs them? Of what is from and to; of one node. */
+ * needs them? Of what is from and to; not of several nodes. */
 bool cpu_amx_conv_few_pixels(const struct cpu_amx_conv *conv);
 /* Floats of the work buffer: of what is from and to. */
 size_t cpu_amx_conv_work(const struct cpu_amx_conv *conv, int threads);

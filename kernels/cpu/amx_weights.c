@@ -1,5 +1,5 @@
 #include "kernels/cpu/amx_weights.h"
-#include "kernels/cpu/amx.h"
+#include "kernels/cpu/amx_plan.h"
 
 #ifdef CPU_HAS_AMX
 
@@ -36,11 +36,6 @@ struct plan {
     size_t run;                       /* pairs of inputs at a time */
 };
 
-static size_t pairs_of(const ps_act *act)
-{
-    return cpu_amx_ceil(cpu_groups(act), PAIR);
-}
-
 /* Threads share the side with more pairs, and the other where that is not enough. */
 static void find_tasks(struct plan *p, size_t threads)
 {
@@ -74,9 +69,9 @@ static struct plan plan_of(const struct cpu_amx_gradients *of, int threads)
                      .in_width = in.w,
                      .out_height = out.h,
                      .out_width = out.w,
-                     .inputs = pairs_of(x)};
+                     .inputs = cpu_amx_pairs(x)};
     for (int i = 0; i < of->count; i++)
-        p.outputs += pairs_of(of->dy[i]);
+        p.outputs += cpu_amx_pairs(of->dy[i]);
     if (d->kernel == 1) {
         p.stride = p.images = p.lanes = p.in_width = p.out_width = 1;
         p.in_height = p.out_height = (int)cpu_amx_ceil((size_t)out.n * out.h * out.w, BLOCK);
@@ -270,8 +265,8 @@ struct output {
 static struct output output_of(const struct plan *p, size_t pair)
 {
     struct output output = {.pair = pair};
-    for (; output.pair >= pairs_of(p->of->dy[output.of]); output.of++)
-        output.pair -= pairs_of(p->of->dy[output.of]);
+    for (; output.pair >= cpu_amx_pairs(p->of->dy[output.of]); output.of++)
+        output.pair -= cpu_amx_pairs(p->of->dy[output.of]);
     return output;
 }
 

@@ -65,6 +65,17 @@ static void assert_close(const struct op_case *c, const float *expected, const f
         fail_msg("%s: differs by %g of %g", case_text(c, text), difference, largest);
 }
 
+/* The output, the gradient of the input and those of the parameters, which are freed. */
+static void assert_all_close(const struct op_case *c, float *const expected[3],
+                             float *const found[3], const size_t counts[3], double tolerance)
+{
+    for (int i = 0; i < 3; i++) {
+        assert_close(c, expected[i], found[i], counts[i], tolerance);
+        free(expected[i]);
+        free(found[i]);
+    }
+}
+
 static void mask(float *x, const float *sign, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -213,11 +224,7 @@ static void check_smooth(struct op_case c, struct ps_rng *rng)
     float *expected[] = {act_values(conv.out, c.out), act_values(pool.din[0], c.in[0]),
                          gradients(&conv, &c)};
     const size_t counts[] = {outputs, inputs, c.params};
-    for (int i = 0; i < 3; i++) {
-        assert_close(&c, expected[i], found[i], counts[i], 1e-5);
-        free(expected[i]);
-        free(found[i]);
-    }
+    assert_all_close(&c, expected, found, counts, 1e-5);
     free(between);
     free(smooth.in[0]);
     run_free(&told, &c);
@@ -291,11 +298,7 @@ static void check_part(struct op_case c, struct ps_rng *rng)
     float *found[] = {act_values(part.out, c.out), act_values(part.din[0], c.in[0]),
                       gradients(&part, &c)};
     const size_t counts[] = {shape_count(c.out), shape_count(c.in[0]), c.params};
-    for (int i = 0; i < 3; i++) {
-        assert_close(&c, expected[i], found[i], counts[i], 0);
-        free(expected[i]);
-        free(found[i]);
-    }
+    assert_all_close(&c, expected, found, counts, 0);
     size_t map = (size_t)shape.h * (size_t)shape.w, image = count / (size_t)shape.n;
     for (int i = 0; i < 2; i++) {
         float *after = act_values(wide[i], shape);
