@@ -194,15 +194,16 @@ static inline struct op_case case_random(struct ps_rng *rng, enum ps_op op, int 
     return c;
 }
 
+static const char *const operator_names[] = {"conv",    "bn",      "relu",   "add",   "concat",
+                                             "maxpool", "avgpool", "global", "linear"};
+
 static inline const char *case_text(const struct op_case *c, char text[CASE_TEXT])
 {
-    static const char *const names[] = {"conv",    "bn",      "relu",   "add",   "concat",
-                                        "maxpool", "avgpool", "global", "linear"};
     static const char *const bn[] = {"", " frozen-bn", " batch-bn"};
     const struct ps_op_desc *d = &c->desc;
     snprintf(text, CASE_TEXT, "%s %d inputs %dx%dx%dx%d -> %dx%dx%d k%d s%d p%d%s%s%s%s%s%s",
-             names[d->op], c->inputs, c->in[0].n, c->in[0].c, c->in[0].h, c->in[0].w, c->out.c,
-             c->out.h, c->out.w, d->kernel, d->stride, d->pad, d->ceil ? " ceil" : "",
+             operator_names[d->op], c->inputs, c->in[0].n, c->in[0].c, c->in[0].h, c->in[0].w,
+             c->out.c, c->out.h, c->out.w, d->kernel, d->stride, d->pad, d->ceil ? " ceil" : "",
              d->bias != PS_ABSENT ? " bias" : "", bn[d->bn], d->relu ? " relu" : "",
              d->residual ? " residual" : "", d->residual && c->alias_residual ? "=dout" : "");
     return text;
@@ -256,6 +257,20 @@ static inline ps_act *run_act(struct op_run *r, struct ps_shape shape, size_t *o
     need(act != NULL, r->be, "act_new");
     *offset += r->be->ops->act_bytes(r->be, shape);
     return act;
+}
+
+static inline float *act_values(ps_backend *be, const ps_act *act, struct ps_shape shape)
+{
+    float *x = need_memory(shape_count(shape), sizeof *x);
+    need(!be->ops->act_get(be, act, x), be, "act_get");
+    return x;
+}
+
+static inline float *vec_values(ps_backend *be, const ps_vec *v, size_t n)
+{
+    float *x = need_memory(n, sizeof *x);
+    need(!be->ops->vec_get(be, v, 0, x, n), be, "vec_get");
+    return x;
 }
 
 static inline void run_put(struct op_run *r, const struct op_case *c, const struct op_values *v)

@@ -2,35 +2,25 @@
  * The cpu backend's choice of implementations: each against ref, the same bits in every run, and
  * the file in which measured choices are kept.
  */
-#include "tests/backend/case.h"
+#include "tests/backend/asserts.h"
 
 #include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static char folder[64], path[400];
 static enum ps_precision precision = PS_PRECISION_FP32; /* of the cpu */
 
 static ps_backend *open_cpu(const char *cache)
 {
-    char message[400];
-    const struct ps_backend_config config = {.threads = 2, .precision = precision, .cache = cache};
-    ps_backend *be = ps_backend_cpu.open(&config, message, sizeof message);
-    if (!be)
-        fail_msg("%s", message);
+    ps_backend *be = open_backend(&ps_backend_cpu, precision, cache);
+    assert_non_null(be);
     return be;
 }
 
 static ps_backend *open_ref(void)
 {
-    char message[200];
-    ps_backend *be = ps_backend_ref.open(
-        &(struct ps_backend_config){.threads = 2, .precision = PS_PRECISION_FP32}, message,
-        sizeof message);
+    ps_backend *be = open_backend(&ps_backend_ref, PS_PRECISION_FP32, NULL);
     assert_non_null(be);
     return be;
 }
@@ -93,13 +83,6 @@ struct results {
     float *out, *din, *residual, *grads;
 };
 
-static float *read_act(ps_backend *be, const ps_act *act, struct ps_shape shape)
-{
-    float *x = need_memory(shape_count(shape), sizeof *x);
-    need(!be->ops->act_get(be, act, x), be, "act_get");
-    return x;
-}
-
 static struct results run_case(ps_backend *be, const struct op_case *c, const struct op_values *v)
 {
     const bool wanted[CASE_INPUTS] = {true, true};
@@ -108,11 +91,10 @@ static struct results run_case(ps_backend *be, const struct op_case *c, const st
     run_forward(&run);
     run_backward(&run, v->dout, run.grads, false);
     snprintf(r.text, sizeof r.text, "%s", be->ops->node_describe(be, run.node));
-    r.out = read_act(be, run.out, c->out);
-    r.din = read_act(be, run.din[0], c->in[0]);
-    r.residual = read_act(be, run.din[1], c->in[1]);
-    r.grads = need_memory(c->params, sizeof *r.grads);
-    need(!be->ops->vec_get(be, run.grads, 0, r.grads, c->params), be, "vec_get");
+    r.out = act_values(be, run.out, c->out);
+    r.din = act_values(be, run.din[0], c->in[0]);
+    r.residual = act_values(be, run.din[1], c->in[1]);
+    r.grads = vec_values(be, run.grads, c->params);
     run_free(&run, c);
     return r;
 }
@@ -125,25 +107,17 @@ static void results_free(struct results *r)
     free(r->grads);
 }
 
-static void assert_close(const float *x, const float *y, size_t n, double tolerance)
-{
-    double largest = 0, difference = 0;
-    for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabsf(x[i]));
-        difference = fmax(difference, fabs((double)x[i] - y[i]));
-    }
-    if (!(difference <= tolerance * largest))
-        fail_msg("differs by %g of %g", difference, largest);
-}
-
 static void assert_results_close(const struct op_case *c, const struct results *a,
                                  const struct results *b)
 {
     double slack = precision == PS_PRECISION_FP32 ? 1 : 10;
-    assert_close(a->out, b->out, shape_count(c->out), 1e-5 * slack);
-    assert_close(a->din, b->din, shape_count(c->in[0]), 1e-4 * slack);
-    assert_close(a->residual, b->residual, shape_count(c->in[1]), 1e-4 * slack);
-    assert_close(a->grads, b->grads, c->params, 1e-4 * slack);
+    const char *text = b->text;
+    assert_close(text, "output", a->out, b->out, shape_count(c->out), 1e-5 * slack);
+    assert_close(text, "gradient of the input", a->din, b->din, shape_count(c->in[0]),
+                 1e-4 * slack);
+    assert_close(text, "gradient of the residual", a->residual, b->residual, shape_count(c->in[1]),
+                 1e-4 * slack);
+    assert_close(text, "gradients of the parameters", a->grads, b->grads, c->params, 1e-4 * slack);
 }
 
 static void assert_results_equal(const struct op_case *c, const struct results *a,
@@ -356,10 +330,8 @@ static void test_amx(void **state)
 static void test_amx_rows(void **state)
 {
     (void)state;
-    char message[400];
     precision = PS_PRECISION_TF32;
-    ps_backend *be = ps_backend_cpu.open(&(struct ps_backend_config){.precision = precision},
-                                         message, sizeof message);
+    ps_backend *be = open_backend(&ps_backend_cpu, precision, NULL);
     const struct op_case cases[] = {conv_case((struct ps_shape){3, 3, 23, 19}, 7, 2, 64),
                                     conv_case((struct ps_shape){2, 4, 9, 8}, 7, 1, 48),
                                     conv_case((struct ps_shape){4, 3, 37, 70}, 7, 2, 32),
@@ -416,7 +388,8 @@ static void test_own_cache(void **state)
         ps_backend *by_rule = open_cpu(NULL);
         struct results rule = run_case(by_rule, &cases[i], &v);
         by_rule->ops->close(by_rule);
-        assert_close(rule.out, measured.out, shape_count(cases[i].out), 1e-5);
+        assert_close(measured.text, "output", rule.out, measured.out, shape_count(cases[i].out),
+                     1e-5);
         results_free(&measured);
         results_free(&rule);
         values_free(&v);

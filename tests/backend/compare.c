@@ -9,16 +9,6 @@
 #include "tests/backend/stack.h"
 #include "tests/backend/vectors.h"
 
-static const char *const operator_names[] = {"conv",    "bn",      "relu",   "add",   "concat",
-                                             "maxpool", "avgpool", "global", "linear"};
-
-static float *act_values(ps_backend *be, const ps_act *act, struct ps_shape shape)
-{
-    float *x = need_memory(shape_count(shape), sizeof *x);
-    need(!be->ops->act_get(be, act, x), be, "act_get");
-    return x;
-}
-
 /* At a kink of ReLU rounding decides which side an element is on: no gradient is sent there. */
 static void avoid_kinks(const struct op_case *c, const float *a, const float *b, float *dout)
 {

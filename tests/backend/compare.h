@@ -50,13 +50,6 @@ static inline void compare_numbers(struct outcome *o, const char *what, double e
     compare(o, what, &a, &b, 1, tolerance);
 }
 
-static inline float *vec_values(ps_backend *be, const ps_vec *v, size_t n)
-{
-    float *x = need_memory(n, sizeof *x);
-    need(!be->ops->vec_get(be, v, 0, x, n), be, "vec_get");
-    return x;
-}
-
 static inline void compare_vecs(struct outcome *o, const char *what, ps_backend *const be[2],
                                 const ps_vec *a, const ps_vec *b, size_t n, double tolerance)
 {

@@ -1,25 +1,19 @@
 /* Gradients of every operator and loss kernel of ref against central differences in float64. */
 #include "kernels/ref/ref.h"
-#include "tests/backend/case.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
+#include "tests/backend/asserts.h"
 
 enum { CASES = 40, SAMPLES = 64, ROWS = 5, CLASSES = 7, DIM = 6, CENTERS = 3 };
 
 static ps_backend *be;
 
-static int open_ref(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    char message[200];
-    be = ps_backend_ref.open(&(struct ps_backend_config){.threads = 2}, message, sizeof message);
+    be = open_backend(&ps_backend_ref, PS_PRECISION_FP32, NULL);
     return be ? 0 : -1;
 }
 
-static int close_ref(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     be->ops->close(be);
@@ -426,5 +420,5 @@ int main(void)
         cmocka_unit_test(softmax_margins), cmocka_unit_test(soft_triple),
         cmocka_unit_test(proxy_anchor),    cmocka_unit_test(composition),
     };
-    return cmocka_run_group_tests(tests, open_ref, close_ref);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

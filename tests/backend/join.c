@@ -1,19 +1,7 @@
 /* Convolutions that the cpu backend makes one (node_join): the results of each by itself. */
-#include "tests/backend/case.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
+#include "tests/backend/asserts.h"
 
 static ps_backend *be;
-
-static ps_backend *open_cpu(enum ps_precision precision)
-{
-    char message[200];
-    const struct ps_backend_config config = {.threads = 2, .precision = precision};
-    return ps_backend_cpu.open(&config, message, sizeof message);
-}
 
 /* Several convolutions of one input, with parameters in one vector. */
 struct trial {
@@ -93,13 +81,6 @@ static ps_act *act_new(struct ps_shape shape, ps_mem *mem, size_t *offset)
     return act;
 }
 
-static float *act_values(const ps_act *act, struct ps_shape shape)
-{
-    float *x = need_memory(shape_count(shape), sizeof *x);
-    need(!be->ops->act_get(be, act, x), be, "act_get");
-    return x;
-}
-
 /* False: the backend does not join them. */
 static bool run(const struct trial *t, bool join, struct result *result)
 {
@@ -137,10 +118,9 @@ static bool run(const struct trial *t, bool join, struct result *result)
     for (int k = runs - 1; k >= 0 && train; k--)
         need(!ops->node_backward(be, nodes[k], params, state, grads, false), be, "node_backward");
     for (int k = 0; k < t->count; k++)
-        result->out[k] = act_values(out[k], t->cases[k].out);
-    result->din = act_values(din, in_shape);
-    result->gradients = need_memory(t->params, sizeof *result->gradients);
-    need(!ops->vec_get(be, grads, 0, result->gradients, t->params), be, "vec_get");
+        result->out[k] = act_values(be, out[k], t->cases[k].out);
+    result->din = act_values(be, din, in_shape);
+    result->gradients = vec_values(be, grads, t->params);
     for (int k = 0; k < t->count; k++) {
         ops->node_free(be, nodes[k]);
         ops->act_free(be, out[k]);
@@ -163,20 +143,6 @@ static void result_free(struct result *r, int count)
     free(r->gradients);
 }
 
-static void assert_close(const struct trial *t, const char *what, const float *expected,
-                         const float *found, size_t n)
-{
-    char text[CASE_TEXT];
-    double largest = 0, difference = 0;
-    for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs((double)expected[i]));
-        difference = fmax(difference, fabs((double)expected[i] - found[i]));
-    }
-    if (!(difference <= 1e-5 * largest))
-        fail_msg("%s of %d like %s: differs by %g of %g", what, t->count,
-                 case_text(&t->cases[0], text), difference, largest);
-}
-
 /* False: the backend does not join them. */
 static bool check(struct ps_rng *rng, enum ps_mode mode, struct ps_shape in)
 {
@@ -184,10 +150,14 @@ static bool check(struct ps_rng *rng, enum ps_mode mode, struct ps_shape in)
     struct result alone, joined;
     run(&t, false, &alone);
     bool is = run(&t, true, &joined);
+    char first[CASE_TEXT], text[CASE_TEXT + 20];
+    snprintf(text, sizeof text, "%d like %s", t.count, case_text(&t.cases[0], first));
     for (int k = 0; k < t.count; k++)
-        assert_close(&t, "outputs", alone.out[k], joined.out[k], shape_count(t.cases[k].out));
-    assert_close(&t, "gradients of the input", alone.din, joined.din, shape_count(in));
-    assert_close(&t, "gradients", alone.gradients, joined.gradients, t.params);
+        assert_close(text, "output", alone.out[k], joined.out[k], shape_count(t.cases[k].out),
+                     1e-5);
+    assert_close(text, "gradient of the input", alone.din, joined.din, shape_count(in), 1e-5);
+    assert_close(text, "gradients of the parameters", alone.gradients, joined.gradients, t.params,
+                 1e-5);
     result_free(&alone, t.count);
     result_free(&joined, t.count);
     trial_free(&t);
@@ -202,7 +172,7 @@ static void check_some(enum ps_mode mode)
     enum { CASES = 30, LARGE = 4 };
     int joined = 0, expected = 0;
     for (size_t p = 0; p < sizeof precisions / sizeof *precisions; p++) {
-        be = open_cpu(precisions[p]);
+        be = open_backend(&ps_backend_cpu, precisions[p], NULL);
         for (int i = 0; i < CASES && be; i++) {
             struct ps_rng rng = ps_rng_stream(12, PS_RNG_TEST, (uint64_t)mode, (uint64_t)i);
             struct ps_shape in = {between(&rng, 1, 5), 16 * between(&rng, 1, 7),
@@ -237,7 +207,7 @@ static void test_inference(void **state)
 static void test_not_joined(void **state)
 {
     (void)state;
-    be = open_cpu(PS_PRECISION_FP32);
+    be = open_backend(&ps_backend_cpu, PS_PRECISION_FP32, NULL);
     for (int i = 0; i < 3; i++) {
         struct ps_rng rng = ps_rng_stream(13, PS_RNG_TEST, 0, (uint64_t)i);
         struct op_case c = {.desc = {.op = PS_OP_CONV,

@@ -2,28 +2,22 @@
  * Loss kernels of ref where they could overflow or divide by zero, values worked out by hand, and
  * trajectories of the optimisers written down from the formulas of PyTorch's documentation.
  */
-#include "tests/backend/case.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
+#include "tests/backend/asserts.h"
 
 enum { LONGEST = 64 };
 
 static ps_backend *be;
 static const struct ps_backend_ops *ops;
 
-static int open_ref(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    char message[200];
-    be = ps_backend_ref.open(&(struct ps_backend_config){.threads = 2}, message, sizeof message);
+    be = open_backend(&ps_backend_ref, PS_PRECISION_FP32, NULL);
     ops = &ps_backend_ref;
     return be ? 0 : -1;
 }
 
-static int close_ref(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     ops->close(be);
@@ -397,5 +391,5 @@ int main(void)
         cmocka_unit_test(anchor_values),    cmocka_unit_test(optimizers),
         cmocka_unit_test(nan_survives),     cmocka_unit_test(pool_values),
     };
-    return cmocka_run_group_tests(tests, open_ref, close_ref);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

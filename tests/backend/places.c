@@ -1,24 +1,18 @@
 /* What the cpu backend makes of a node's place in a network (backend.h): the same gradients. */
-#include "tests/backend/case.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
+#include "tests/backend/asserts.h"
 
 enum { CASES = 40 };
 
 static ps_backend *be;
 
-static int open_cpu(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    char message[200];
-    be = ps_backend_cpu.open(&(struct ps_backend_config){.threads = 2}, message, sizeof message);
+    be = open_backend(&ps_backend_cpu, PS_PRECISION_FP32, NULL);
     return be && be->ops->places ? 0 : -1;
 }
 
-static int close_cpu(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     be->ops->close(be);
@@ -40,37 +34,21 @@ static struct op_case some_case(struct ps_rng *rng, enum ps_op op, int i)
     return c;
 }
 
-static float *act_values(const ps_act *act, struct ps_shape shape)
-{
-    float *x = need_memory(shape_count(shape), sizeof *x);
-    need(!be->ops->act_get(be, act, x), be, "act_get");
-    return x;
-}
-
 static void put(ps_act *act, const float *values)
 {
     need(!be->ops->act_put(be, act, values), be, "act_put");
-}
-
-static void assert_close(const struct op_case *c, const float *expected, const float *found,
-                         size_t n, double tolerance)
-{
-    char text[CASE_TEXT];
-    double largest = 0, difference = 0;
-    for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs((double)expected[i]));
-        difference = fmax(difference, fabs((double)expected[i] - found[i]));
-    }
-    if (!(difference <= tolerance * largest))
-        fail_msg("%s: differs by %g of %g", case_text(c, text), difference, largest);
 }
 
 /* The output, the gradient of the input and those of the parameters, which are freed. */
 static void assert_all_close(const struct op_case *c, float *const expected[3],
                              float *const found[3], const size_t counts[3], double tolerance)
 {
+    static const char *const what[] = {"output", "gradient of the input",
+                                       "gradients of the parameters"};
+    char text[CASE_TEXT];
+    case_text(c, text);
     for (int i = 0; i < 3; i++) {
-        assert_close(c, expected[i], found[i], counts[i], tolerance);
+        assert_close(text, what[i], expected[i], found[i], counts[i], tolerance);
         free(expected[i]);
         free(found[i]);
     }
@@ -87,6 +65,7 @@ static void mask(float *x, const float *sign, size_t n)
 static void check_masks(struct op_case c, struct ps_rng *rng)
 {
     const bool wanted[CASE_INPUTS] = {true, true, true, true};
+    char text[CASE_TEXT];
     struct op_values v = case_values(rng, &c);
     struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
     c.desc.din_masks = (1U << c.inputs) - 1;
@@ -101,10 +80,11 @@ static void check_masks(struct op_case c, struct ps_rng *rng)
     }
     run_backward(&told, v.dout, NULL, false);
     for (int i = 0; i < c.inputs; i++) {
-        float *expected = act_values(plain.din[i], c.in[i]);
-        float *found = act_values(told.din[i], c.in[i]);
+        float *expected = act_values(be, plain.din[i], c.in[i]);
+        float *found = act_values(be, told.din[i], c.in[i]);
         mask(expected, v.in[i], shape_count(c.in[i]));
-        assert_close(&c, expected, found, shape_count(c.in[i]), 0);
+        assert_close(case_text(&c, text), "gradient of an input", expected, found,
+                     shape_count(c.in[i]), 0);
         free(expected);
         free(found);
     }
@@ -122,18 +102,12 @@ static void test_masks(void **state)
     }
 }
 
-static float *gradients(const struct op_run *run, const struct op_case *c)
-{
-    float *x = need_memory(c->params, sizeof *x);
-    need(!be->ops->vec_get(be, run->grads, 0, x, c->params), be, "vec_get");
-    return x;
-}
-
 /* The gradient is added to what there is and then masked; that of the output is masked and the
  * output gone. */
 static void check_conv(struct op_case c, bool adds, bool masks, struct ps_rng *rng)
 {
     const bool wanted[CASE_INPUTS] = {true, true};
+    char text[CASE_TEXT];
     size_t inputs = shape_count(c.in[0]), outputs = shape_count(c.out);
     struct op_values v = case_values(rng, &c);
     float *there = random_floats(rng, inputs, 0, 1);
@@ -147,21 +121,23 @@ static void check_conv(struct op_case c, bool adds, bool masks, struct ps_rng *r
     run_forward(&told);
     put(told.din[0], there);
     if (c.desc.relu) {
-        float *out = act_values(told.out, c.out);
+        float *out = act_values(be, told.out, c.out);
         mask(v.dout, out, outputs);
         memset(out, 0, outputs * sizeof *out);
         put(told.out, out);
         free(out);
     }
     run_backward(&told, v.dout, told.grads, false);
-    float *expected = act_values(plain.din[0], c.in[0]), *found = act_values(told.din[0], c.in[0]);
+    float *expected = act_values(be, plain.din[0], c.in[0]),
+          *found = act_values(be, told.din[0], c.in[0]);
     for (size_t i = 0; i < inputs && adds; i++)
         expected[i] += there[i];
     if (masks)
         mask(expected, v.in[0], inputs);
-    assert_close(&c, expected, found, inputs, 1e-5);
-    float *a = gradients(&plain, &c), *b = gradients(&told, &c);
-    assert_close(&c, a, b, c.params, 0);
+    case_text(&c, text);
+    assert_close(text, "gradient of the input", expected, found, inputs, 1e-5);
+    float *a = vec_values(be, plain.grads, c.params), *b = vec_values(be, told.grads, c.params);
+    assert_close(text, "gradients of the parameters", a, b, c.params, 0);
     free(a);
     free(b);
     free(expected);
@@ -206,11 +182,11 @@ static void check_smooth(struct op_case c, struct ps_rng *rng)
     struct op_run pool = run_new(be, &average, PS_TRAIN, &first, wanted);
     run_forward(&pool);
     struct op_values smooth = v;
-    smooth.in[0] = act_values(pool.out, average.out);
+    smooth.in[0] = act_values(be, pool.out, average.out);
     struct op_run conv = run_new(be, &c, PS_TRAIN, &smooth, wanted);
     run_forward(&conv);
     run_backward(&conv, v.dout, conv.grads, false);
-    float *between = act_values(conv.din[0], c.in[0]);
+    float *between = act_values(be, conv.din[0], c.in[0]);
     run_backward(&pool, between, NULL, false);
 
     c.desc.smooth_first = true;
@@ -219,10 +195,10 @@ static void check_smooth(struct op_case c, struct ps_rng *rng)
     struct op_run told = run_new(be, &c, PS_TRAIN, &same, wanted);
     run_forward(&told);
     run_backward(&told, v.dout, told.grads, false);
-    float *found[] = {act_values(told.out, c.out), act_values(told.din[0], c.in[0]),
-                      gradients(&told, &c)};
-    float *expected[] = {act_values(conv.out, c.out), act_values(pool.din[0], c.in[0]),
-                         gradients(&conv, &c)};
+    float *found[] = {act_values(be, told.out, c.out), act_values(be, told.din[0], c.in[0]),
+                      vec_values(be, told.grads, c.params)};
+    float *expected[] = {act_values(be, conv.out, c.out), act_values(be, pool.din[0], c.in[0]),
+                         vec_values(be, conv.grads, c.params)};
     const size_t counts[] = {outputs, inputs, c.params};
     assert_all_close(&c, expected, found, counts, 1e-5);
     free(between);
@@ -293,15 +269,15 @@ static void check_part(struct op_case c, struct ps_rng *rng)
     run_forward(&part);
     run_backward(&part, v.dout, part.grads, false);
 
-    float *expected[] = {act_values(plain.out, c.out), act_values(plain.din[0], c.in[0]),
-                         gradients(&plain, &c)};
-    float *found[] = {act_values(part.out, c.out), act_values(part.din[0], c.in[0]),
-                      gradients(&part, &c)};
+    float *expected[] = {act_values(be, plain.out, c.out), act_values(be, plain.din[0], c.in[0]),
+                         vec_values(be, plain.grads, c.params)};
+    float *found[] = {act_values(be, part.out, c.out), act_values(be, part.din[0], c.in[0]),
+                      vec_values(be, part.grads, c.params)};
     const size_t counts[] = {shape_count(c.out), shape_count(c.in[0]), c.params};
     assert_all_close(&c, expected, found, counts, 0);
     size_t map = (size_t)shape.h * (size_t)shape.w, image = count / (size_t)shape.n;
     for (int i = 0; i < 2; i++) {
-        float *after = act_values(wide[i], shape);
+        float *after = act_values(be, wide[i], shape);
         for (size_t k = 0; k < count; k++) {
             size_t channel = k % image / map;
             if (channel < BEFORE || channel >= BEFORE + (size_t)c.out.c)
@@ -391,5 +367,5 @@ int main(void)
         cmocka_unit_test(test_smooth_first), cmocka_unit_test(test_parts),
         cmocka_unit_test(test_wrong_parts),
     };
-    return cmocka_run_group_tests(tests, open_cpu, close_cpu);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

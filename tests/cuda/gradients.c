@@ -6,8 +6,6 @@
 #include "net/device.h"
 #include "tests/backend/case.h"
 
-static const char *const names[] = {"conv",    "bn",      "relu",   "add",   "concat",
-                                    "maxpool", "avgpool", "global", "linear"};
 static const double step = 1e-3;
 static double worst;
 
@@ -22,12 +20,10 @@ static double product(const float *a, const float *b, size_t n)
 /* The output's product with dout. */
 static double project(struct op_run *r, const struct op_case *c, const struct op_values *v)
 {
-    size_t n = shape_count(c->out);
-    float *out = need_memory(n, sizeof *out);
     run_put(r, c, v);
     run_forward(r);
-    need(!r->be->ops->act_get(r->be, r->out, out), r->be, "act_get");
-    double sum = product(out, v->dout, n);
+    float *out = act_values(r->be, r->out, c->out);
+    double sum = product(out, v->dout, shape_count(c->out));
     free(out);
     return sum;
 }
@@ -59,16 +55,14 @@ static bool check_case(ps_backend *be, enum ps_op op, struct ps_rng *rng)
     struct op_case c = case_random(rng, op, 9, 6);
     struct op_values v = case_values(rng, &c);
     struct op_run r = run_new(be, &c, PS_TRAIN, &v, all);
-    float *din[CASE_INPUTS], *grads = need_memory(c.params, sizeof *grads);
+    float *din[CASE_INPUTS];
     bool passed = true;
     char text[CASE_TEXT];
     project(&r, &c, &v);
     run_backward(&r, v.dout, r.grads, false);
-    need(!be->ops->vec_get(be, r.grads, 0, grads, c.params), be, "vec_get");
-    for (int i = 0; i < c.inputs; i++) {
-        din[i] = need_memory(shape_count(c.in[i]), sizeof **din);
-        need(!be->ops->act_get(be, r.din[i], din[i]), be, "act_get");
-    }
+    float *grads = vec_values(be, r.grads, c.params);
+    for (int i = 0; i < c.inputs; i++)
+        din[i] = act_values(be, r.din[i], c.in[i]);
     for (int i = 0; i < c.inputs; i++) {
         passed &= check_slope(&r, &c, &v, v.in[i], din[i], shape_count(c.in[i]), rng);
         free(din[i]);
@@ -103,7 +97,7 @@ int main(int argc, char **argv)
         }
         failed += wrong > 0;
         printf("%sok %d - %s: gradients against slopes, worst error %.1e\n", wrong ? "not " : "",
-               op + 1, names[op], worst);
+               op + 1, operator_names[op], worst);
     }
     be->ops->close(be);
     return failed != 0;
