@@ -11,7 +11,6 @@
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
-ARCH ?= native
 
 BUILD ?= build
 ifneq ($(filter asan,$(MAKECMDGOALS)),)
@@ -38,12 +37,18 @@ PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 INCLUDE := -I. -Ilib -I$(BUILD)/gen
 # NaN and infinity keep their meaning; errno and traps of the mathematics are not looked at.
 MATH := -fno-math-errno -fno-trapping-math
-COMMON = -march=$(ARCH) $(MATH) -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
+# The processor that everything runs on. kernels/cpu is compiled for better ones, too (LEVELS).
+MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+BASELINE := $(if $(filter x86_64,$(MACHINE)),-march=x86-64-v2)
+COMMON = $(BASELINE) $(MATH) -ffp-contract=off -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) \
+  $(VARIANT)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
 LDLIBS = -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
 
-LIB_SRC := $(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
+include kernels/cpu/levels.mk
+
+LIB_SRC := $(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c)
 # Where the system has FAISS's own C library, it is linked and our few functions are left out.
 FAISS_C := $(if $(wildcard $(foreach d,/usr/lib /usr/lib/$(shell $(CC) -print-multiarch) \
   /usr/local/lib,$d/libfaiss_c.so $d/libfaiss_c.a)),-lfaiss_c)
@@ -51,7 +56,8 @@ LIB_CXX := $(filter-out $(if $(FAISS_C),lib/eval/faiss_c.cc),$(wildcard lib/*/*.
 # Messages of protocol buffers become C under $(BUILD)/gen.
 PROTO := $(wildcard lib/*/*.proto)
 GEN := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.c)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o) $(GEN:%.c=%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o) $(GEN:%.c=%.o) \
+  $(LEVELS:%=$(BUILD)/cpu-%.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
@@ -70,11 +76,17 @@ asan: all
 include tools/setup.mk
 include kernels/cuda/cuda.mk
 
-$(BUILD)/%.o: %.c
+# Objects depend on the flags they were made with: a file that changes when they do.
+FLAGS := $(BUILD)/flags
+$(shell mkdir -p $(BUILD))
+$(file >$(FLAGS).new,$(CC) $(CXX) $(ALL_CFLAGS) $(ALL_CXXFLAGS) $(LEVEL_FLAGS))
+$(shell cmp -s $(FLAGS).new $(FLAGS) || cp $(FLAGS).new $(FLAGS); rm -f $(FLAGS).new)
+
+$(BUILD)/%.o: %.c $(FLAGS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/%.o: %.cc
+$(BUILD)/%.o: %.cc $(FLAGS)
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c $< -o $@
 
@@ -103,7 +115,13 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -lcmocka -o $@
 
-$(BUILD)/tests/%: $(BUILD)/tests/backend/%.o $(BUILD)/libps.a
+# These also run on the emulated level: PS_CPU_ISA=emulated.
+EMULATED := $(BUILD)/tests/levels.o $(BUILD)/cpu-emulated.o
+$(BUILD)/tests/levels.o: kernels/levels.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DPS_WITH_EMULATED -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/backend/%.o $(EMULATED) $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -lcmocka -o $@
 

@@ -298,7 +298,8 @@ static inline int ps_backend_wait(ps_backend *be)
     (sizeof(struct ps_backend_ops) << 32 | sizeof(struct ps_op_desc) << 16 |                       \
      sizeof(struct ps_update_desc) << 8 | sizeof(struct ps_backend_config))
 
-/* Linked in. The cuda backend is a plugin that exports `ps_backend_ops_cuda`. */
-extern const struct ps_backend_ops ps_backend_ref, ps_backend_cpu;
+/* The truth, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that exports
+ * `ps_backend_ops_cuda`. */
+extern const struct ps_backend_ops ps_backend_ref;
 
 #endif

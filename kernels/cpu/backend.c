@@ -1,13 +1,19 @@
-/* The CPU backend: oneDNN for convolutions and products, OpenMP loops for the rest. */
+/*
+ * The CPU backend: oneDNN and algorithms of its own for convolutions, oneDNN for products, OpenMP
+ * loops for the rest. It is compiled once for each level of kernels/levels.h, CPU_LEVEL, and is all
+ * but its table, CPU_OPS, local to that.
+ */
 #include "kernels/choices.h"
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/choice.h"
+#include "kernels/cpu/conv/algorithm.h"
+#include "kernels/cpu/conv/onednn.h"
 #include "kernels/cpu/cpu.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+extern const struct ps_backend_ops CPU_OPS;
 
 static void cpu_close(ps_backend *be)
 {
@@ -16,28 +22,29 @@ static void cpu_close(ps_backend *be)
     struct cpu *cpu = cpu_of(be);
     ps_choices_close(cpu->choices);
     dn_close(cpu->dn);
-    free(cpu->scratch);
     free(cpu->work);
     free(cpu);
 }
 
-/* Of a float32 on the matrix unit, 0 where there is none; -1: such a precision needs it, or a GPU.
- */
-static int parts_of(enum ps_precision precision)
+/* bf16 terms of a float32 on the matrix unit, 0 where there is none; -1: such a precision needs it,
+ * or a GPU. */
+static int terms_of(enum ps_precision precision)
 {
-    static const int parts[] = {[PS_PRECISION_FP32] = CPU_AMX_PARTS,
+#if CPU_HAS_AMX
+    static const int terms[] = {[PS_PRECISION_FP32] = 3,
                                 [PS_PRECISION_TF32] = 2,
                                 [PS_PRECISION_BF16] = 1,
                                 [PS_PRECISION_FP16] = -1};
-    if (cpu_amx_allowed())
-        return parts[precision];
+    return terms[precision];
+#else
     return precision == PS_PRECISION_FP32 ? 0 : -1;
+#endif
 }
 
 static ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size_t size)
 {
-    int parts = parts_of(config->precision);
-    if (parts < 0) {
+    int terms = terms_of(config->precision);
+    if (terms < 0) {
         snprintf(message, size, "%s (use --precision fp32, or a GPU by --device cuda)",
                  config->precision == PS_PRECISION_FP16 ? "does not compute in float16"
                                                         : "computes in float32 only, without AMX");
@@ -49,8 +56,8 @@ static ps_backend *cpu_open(const struct ps_backend_config *config, char *messag
         cpu_close(&cpu->base);
         return NULL;
     }
-    cpu->base.ops = &ps_backend_cpu;
-    cpu->amx_parts = parts;
+    cpu->base.ops = &CPU_OPS;
+    cpu->bf16_terms = terms;
     cpu->threads = config->threads > 0 ? config->threads : omp_get_num_procs();
     omp_set_num_threads(cpu->threads);
     if (config->cache && !(cpu->choices = cpu_choices_open(cpu, config->cache))) {
@@ -60,9 +67,8 @@ static ps_backend *cpu_open(const struct ps_backend_config *config, char *messag
     }
     char version[32];
     dn_version(version, sizeof version);
-    snprintf(cpu->text, sizeof cpu->text, "oneDNN %s, %s%s, %d threads, implementations %s",
-             version, dn_isa(), cpu->amx_parts ? ", amx" : "", cpu->threads,
-             cpu->choices ? "by measurement" : "by rule");
+    snprintf(cpu->text, sizeof cpu->text, "%s, oneDNN %s, %d threads, algorithms %s", CPU_LEVEL,
+             version, cpu->threads, cpu->choices ? "by measurement" : "by rule");
     return &cpu->base;
 }
 
@@ -241,7 +247,7 @@ static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum
     node->desc = *desc;
     node->mode = mode;
     node->inputs = inputs;
-    node->amx_parts = cpu->amx_parts;
+    node->bf16_terms = cpu->bf16_terms;
     node->out = out;
     node->dout = dout;
     for (int i = 0; i < inputs; i++) {
@@ -285,7 +291,7 @@ static const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
     return node->text;
 }
 
-const struct ps_backend_ops ps_backend_cpu = {
+const struct ps_backend_ops CPU_OPS = {
     .interface = PS_BACKEND_INTERFACE,
     .name = "cpu",
     .inference_bytes = 128000000,
@@ -307,7 +313,7 @@ const struct ps_backend_ops ps_backend_cpu = {
     .mem_free = cpu_mem_free,
     .act_bytes = cpu_act_bytes,
     .act_new = cpu_act_new,
-    .part_channels = DN_BLOCK,
+    .part_channels = CPU_BLOCK,
     .act_part = cpu_act_part,
     .act_free = cpu_act_free,
     .act_put = cpu_act_put,

@@ -3,7 +3,7 @@
 #define PS_CPU_CPU_H
 
 #include "kernels/backend.h"
-#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/vector.h"
 #include "kernels/flat.h"
 #include "kernels/node_check.h"
 
@@ -11,16 +11,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct dn;
 struct ps_choices;
 
 struct cpu {
     ps_backend base;
     struct dn *dn;
     int threads;
-    int amx_parts; /* of a float32 on the matrix unit (amx.h); 0: there is none */
-    void *scratch; /* what oneDNN asks for, shared by all nodes */
-    size_t scratch_bytes;
-    float *work; /* our own, likewise */
+    int bf16_terms; /* of a float32 on the matrix unit (amx/tile.h); 0: there is none */
+    float *work;    /* workspace shared by all nodes */
     size_t work_count;
     struct ps_choices *choices; /* NULL: by a fixed rule */
     bool no_memory;             /* was why the last call failed */
@@ -29,7 +28,7 @@ struct cpu {
 
 /*
  * (N, C, H, W) in groups of `block` channels: element (n, c, y, x) is
- * data[(((n * groups + c / block) * H + y) * W + x) * block + c % block]. block is DN_BLOCK, or 1
+ * data[(((n * groups + c / block) * H + y) * W + x) * block + c % block]. block is CPU_BLOCK, or 1
  * where C is no multiple of that. A plane is one group of one image: H W block floats. Images are
  * further apart in a part of another activation: some of its groups.
  */
@@ -47,7 +46,7 @@ struct ps_node {
     struct ps_op_desc desc;
     enum ps_mode mode;
     int inputs;
-    int amx_parts; /* the backend's */
+    int bf16_terms; /* the backend's */
     const ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS], *out, *dout;
     char text[240];
 };
@@ -71,8 +70,7 @@ int cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(pri
 void *cpu_alloc(struct cpu *cpu, size_t bytes);
 /* Of any content; a page takes room only once it is used. */
 void *cpu_alloc_untouched(struct cpu *cpu, size_t bytes);
-/* Makes the shared buffers at least that large. */
-int cpu_need_scratch(struct cpu *cpu, size_t bytes);
+/* Makes the workspace at least that large. */
 int cpu_need_work(struct cpu *cpu, size_t count);
 
 static inline struct cpu *cpu_of(ps_backend *be)
@@ -80,10 +78,10 @@ static inline struct cpu *cpu_of(ps_backend *be)
     return (struct cpu *)be;
 }
 
-/* Groups of DN_BLOCK channels. */
+/* Blocks of CPU_BLOCK channels. */
 static inline size_t cpu_groups(const ps_act *act)
 {
-    return (size_t)act->shape.c / DN_BLOCK;
+    return (size_t)act->shape.c / CPU_BLOCK;
 }
 
 /* Is there more between its images? */
@@ -117,6 +115,10 @@ static inline float *cpu_mat(struct ps_mat m)
 {
     return m.v->data + m.offset;
 }
+
+/* Between an activation and plain (N, C, H, W). */
+void cpu_act_from_plain(const ps_act *act, const float *nchw);
+void cpu_act_to_plain(const ps_act *act, float *nchw);
 
 /* Element-wise over activations of one shape, n floats. */
 void cpu_mask(float *gradient, const float *out, size_t n); /* gradient = 0 where out <= 0 */

@@ -44,16 +44,6 @@ void *cpu_alloc(struct cpu *cpu, size_t bytes)
     return memory;
 }
 
-int cpu_need_scratch(struct cpu *cpu, size_t bytes)
-{
-    if (bytes <= cpu->scratch_bytes)
-        return 0;
-    free(cpu->scratch);
-    cpu->scratch = cpu_alloc_untouched(cpu, bytes);
-    cpu->scratch_bytes = cpu->scratch ? bytes : 0;
-    return cpu->scratch ? 0 : -1;
-}
-
 int cpu_need_work(struct cpu *cpu, size_t count)
 {
     if (count <= cpu->work_count)

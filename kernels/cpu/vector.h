@@ -1,96 +1,178 @@
-/* Sixteen floats side by side, in the vectors of GCC and Clang. */
+/*
+ * Vectors of CPU_LANES floats, as wide as the registers of the instruction set that this file is
+ * compiled for, in the vector extensions of GCC and Clang. CPU_BLOCK is how many channels an
+ * activation keeps side by side at that level (struct ps_act): one vector, or 1 where oneDNN has
+ * no kernels for blocks.
+ */
 #ifndef PS_CPU_VECTOR_H
 #define PS_CPU_VECTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __AVX512F__
+#ifdef __SSE2__
 #include <immintrin.h>
 #endif
 
-typedef float cpu_v16 __attribute__((vector_size(64)));
-typedef int32_t cpu_lanes __attribute__((vector_size(64))); /* of a comparison: all ones or zero */
+/* CPU_EMULATED compiles all algorithms for a machine without AVX-512 and AMX, for tests alone. */
+#define CPU_HAS_AVX512 (__AVX512F__ || CPU_EMULATED)
+#define CPU_HAS_AMX (__AMX_BF16__ && __AMX_TILE__ && __AVX512F__ || CPU_EMULATED)
 
-/* Functions of vectors are inlined, here and in the files that include this: none is passed or
- * returned, whatever the calling convention says. */
-#pragma GCC diagnostic ignored "-Wpsabi"
+#if CPU_HAS_AVX512
+#define CPU_LANES 16
+#define CPU_BLOCK 16
+typedef float cpu_vec __attribute__((vector_size(64)));
+typedef int32_t cpu_ivec __attribute__((vector_size(64)));
+#elif defined __AVX2__
+#define CPU_LANES 8
+#define CPU_BLOCK 8
+typedef float cpu_vec __attribute__((vector_size(32)));
+typedef int32_t cpu_ivec __attribute__((vector_size(32)));
+#else
+#define CPU_LANES 4
+#define CPU_BLOCK 1
+typedef float cpu_vec __attribute__((vector_size(16)));
+typedef int32_t cpu_ivec __attribute__((vector_size(16))); /* a comparison gives -1 or 0 */
+#endif
 
-static inline cpu_v16 cpu_load(const float *from)
+static inline cpu_vec cpu_load(const float *from)
 {
-    cpu_v16 v;
+    cpu_vec v;
     memcpy(&v, from, sizeof v);
     return v;
 }
 
-static inline void cpu_store(float *to, cpu_v16 v)
+static inline void cpu_store(float *to, cpu_vec v)
 {
     memcpy(to, &v, sizeof v);
 }
 
 /* a x + y, rounded once where the processor can, whatever the compiler may contract */
-static inline cpu_v16 cpu_axpy(float a, cpu_v16 x, cpu_v16 y)
+static inline cpu_vec cpu_fma(cpu_vec a, cpu_vec x, cpu_vec y)
 {
 #ifdef __AVX512F__
-    return (cpu_v16)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)x, (__m512)y);
+    return (cpu_vec)_mm512_fmadd_ps((__m512)a, (__m512)x, (__m512)y);
+#elif defined __FMA__
+    for (int i = 0; i < CPU_LANES; i++)
+        y[i] = __builtin_fmaf(a[i], x[i], y[i]);
+    return y;
 #else
     return a * x + y;
 #endif
 }
 
-/* The channels of a block side by side; where blocks are of one channel, the first lane alone. */
-static inline cpu_v16 cpu_load_block(const float *from, int block)
+static inline cpu_vec cpu_broadcast(float x)
 {
-    return block == 16 ? cpu_load(from) : (cpu_v16){*from};
+#ifdef __AVX512F__
+    return (cpu_vec)_mm512_set1_ps(x);
+#else
+    return x - (cpu_vec){0};
+#endif
 }
 
-static inline void cpu_store_block(float *to, cpu_v16 v, int block)
+/* The first `count` lanes, zeros after them; nothing else is read. */
+static inline cpu_vec cpu_load_first(const float *from, int count)
 {
-    if (block == 16)
+#ifdef __AVX512F__
+    return (cpu_vec)_mm512_maskz_loadu_ps((__mmask16)((1U << count) - 1), from);
+#else
+    cpu_vec v = {0};
+    memcpy(&v, from, (size_t)count * sizeof *from);
+    return v;
+#endif
+}
+
+static inline cpu_vec cpu_axpy(float a, cpu_vec x, cpu_vec y)
+{
+    return cpu_fma(cpu_broadcast(a), x, y);
+}
+
+/* Keeps v where `where` is -1, else 0. */
+static inline cpu_vec cpu_keep(cpu_ivec where, cpu_vec v)
+{
+    return (cpu_vec)(where & (cpu_ivec)v);
+}
+
+/* max(0, v); NaN stays. */
+static inline cpu_vec cpu_relu_of(cpu_vec v)
+{
+    return cpu_keep(~(v < 0), v);
+}
+
+/* The channels of a block; where blocks are of one channel, the first lane alone. */
+static inline cpu_vec cpu_load_block(const float *from, int block)
+{
+    return block == CPU_LANES ? cpu_load(from) : (cpu_vec){*from};
+}
+
+static inline void cpu_store_block(float *to, cpu_vec v, int block)
+{
+    if (block == CPU_LANES)
         cpu_store(to, v);
     else
         *to = v[0];
 }
 
 /*
- * Stores past the caches, for what is next read after much else: a line that is written whole need
- * not be fetched first. `to` is aligned to 64 bytes. cpu_stream_end comes before others read.
+ * A non-temporal store, for what is next read after much else: a line that is written whole is not
+ * fetched first. `to` is aligned to the vector. cpu_stream_end comes before other threads read.
  */
-static inline void cpu_stream(float *to, cpu_v16 v)
+static inline void cpu_stream(float *to, cpu_vec v)
 {
 #ifdef __AVX512F__
     _mm512_stream_ps(to, (__m512)v);
+#elif defined __AVX2__ && !defined CPU_EMULATED
+    _mm256_stream_ps(to, (__m256)v);
 #else
     cpu_store(to, v);
 #endif
 }
 
-/* n floats, a multiple of 16. */
+/* from[0..CPU_LANES) or, unless `inside`, zeros without reading. */
+static inline cpu_vec cpu_load_if(bool inside, const float *from)
+{
+#ifdef __AVX512F__
+    return (cpu_vec)_mm512_maskz_loadu_ps(inside ? 0xffff : 0, from);
+#else
+    return inside ? cpu_load(from) : (cpu_vec){0};
+#endif
+}
+
+/* n floats, a multiple of CPU_LANES. */
 static inline void cpu_stream_all(float *to, const float *from, size_t n)
 {
-    for (size_t i = 0; i < n; i += 16)
+    for (size_t i = 0; i < n; i += CPU_LANES)
         cpu_stream(to + i, cpu_load(from + i));
 }
 
 static inline void cpu_stream_end(void)
 {
-#ifdef __AVX512F__
+#ifdef __SSE2__
     _mm_sfence();
 #endif
 }
 
-/* Swaps the off-diagonal parts of rows i and i + step. */
+/* Lanes of a and b, in that order: 0 to CPU_LANES - 1 are a's. */
+#if defined __clang__ || __GNUC__ >= 12
+#define CPU_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define CPU_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (cpu_ivec){__VA_ARGS__})
+#endif
+
+/* Exchanges the off-diagonal quarters of rows i and i + step. */
 #define CPU_TURN(row, step)                                                                        \
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++)                                          \
+    _Pragma("GCC unroll 16") for (int i = 0; i < CPU_LANES; i++)                                   \
     {                                                                                              \
         if (i & (step))                                                                            \
             continue;                                                                              \
-        cpu_v16 a = (row)[i], b = (row)[i + (step)];                                               \
-        (row)[i] = __builtin_shufflevector(a, b, CPU_LOW_##step);                                  \
-        (row)[i + (step)] = __builtin_shufflevector(a, b, CPU_HIGH_##step);                        \
+        cpu_vec a = (row)[i], b = (row)[i + (step)];                                               \
+        (row)[i] = CPU_SHUFFLE(a, b, CPU_LOW_##step);                                              \
+        (row)[i + (step)] = CPU_SHUFFLE(a, b, CPU_HIGH_##step);                                    \
     }
 
+#if CPU_HAS_AVX512
 #define CPU_LOW_1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
 #define CPU_HIGH_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
 #define CPU_LOW_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
@@ -99,14 +181,31 @@ static inline void cpu_stream_end(void)
 #define CPU_HIGH_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
 #define CPU_LOW_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
 #define CPU_HIGH_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#elif defined __AVX2__
+#define CPU_LOW_1 0, 8, 2, 10, 4, 12, 6, 14
+#define CPU_HIGH_1 1, 9, 3, 11, 5, 13, 7, 15
+#define CPU_LOW_2 0, 1, 8, 9, 4, 5, 12, 13
+#define CPU_HIGH_2 2, 3, 10, 11, 6, 7, 14, 15
+#define CPU_LOW_4 0, 1, 2, 3, 8, 9, 10, 11
+#define CPU_HIGH_4 4, 5, 6, 7, 12, 13, 14, 15
+#else
+#define CPU_LOW_1 0, 4, 2, 6
+#define CPU_HIGH_1 1, 5, 3, 7
+#define CPU_LOW_2 0, 1, 4, 5
+#define CPU_HIGH_2 2, 3, 6, 7
+#endif
 
-/* A block of 16 x 16 turned over. */
-static inline void cpu_transpose(cpu_v16 row[16])
+/* Transposes CPU_LANES x CPU_LANES floats. */
+static inline void cpu_transpose(cpu_vec row[CPU_LANES])
 {
     CPU_TURN(row, 1)
     CPU_TURN(row, 2)
+#ifdef CPU_LOW_4
     CPU_TURN(row, 4)
+#endif
+#ifdef CPU_LOW_8
     CPU_TURN(row, 8)
+#endif
 }
 
 #endif

@@ -8,7 +8,7 @@ CUDA_ARCHS ?= $(shell $(NVCC) --list-gpu-code | sed -n 's/^sm_//p' | sort -n | a
 CUDA_GENCODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
   -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
 CUDA_FLAGS = -std=c++17 -O3 -Werror all-warnings -Xcompiler -fPIC,-Wall,-Wextra,-Werror -I.
-CUDA_HOST := $(wildcard kernels/*.c kernels/cuda/*.c)
+CUDA_HOST := kernels/choices.c kernels/node_check.c $(wildcard kernels/cuda/*.c)
 CUDA_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) -Werror $(CFLAGS) -fPIC -fvisibility=hidden \
   -I. -isystem $(CUDA_HOME)/include
 CUDA_LIBS = -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcudart

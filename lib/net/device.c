@@ -3,15 +3,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kernels/levels.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { LINKED = 2 };
-/* The first is what "auto" takes where there is no usable GPU. */
-static const struct ps_backend_ops *const linked[LINKED] = {&ps_backend_cpu, &ps_backend_ref};
 
 static ps_backend *open_with(const struct ps_backend_ops *ops,
                              const struct ps_backend_config *config)
@@ -78,7 +75,7 @@ static ps_backend *open_auto(const struct ps_backend_config *config)
     ps_backend *backend = open_cuda(NULL, config);
     if (!backend) {
         ps_debug("%s", ps_error());
-        backend = open_with(linked[0], config);
+        backend = open_with(ps_backend_cpu(), config);
     }
     if (backend)
         ps_info("device %s: %s", backend->ops->name, backend->ops->describe(backend));
@@ -89,9 +86,10 @@ ps_backend *ps_device_open(const char *name, const struct ps_backend_config *con
 {
     if (!strcmp(name, "auto"))
         return open_auto(config);
-    for (size_t i = 0; i < LINKED; i++)
-        if (!strcmp(name, linked[i]->name))
-            return open_with(linked[i], config);
+    if (!strcmp(name, "cpu"))
+        return open_with(ps_backend_cpu(), config);
+    if (!strcmp(name, "ref"))
+        return open_with(&ps_backend_ref, config);
     if (!strcmp(name, "cuda"))
         return open_cuda(NULL, config);
     if (!strncmp(name, "cuda:", 5) && name[5] && strspn(name + 5, "0123456789") == strlen(name + 5))

@@ -2,6 +2,7 @@
  * The cpu backend's choice of implementations: each against ref, the same bits in every run, and
  * the file in which measured choices are kept.
  */
+#include "kernels/levels.h"
 #include "tests/backend/asserts.h"
 
 #include <dirent.h>
@@ -13,7 +14,7 @@ static enum ps_precision precision = PS_PRECISION_FP32; /* of the cpu */
 
 static ps_backend *open_cpu(const char *cache)
 {
-    ps_backend *be = open_backend(&ps_backend_cpu, precision, cache);
+    ps_backend *be = open_backend(ps_backend_cpu(), precision, cache);
     assert_non_null(be);
     return be;
 }
@@ -140,8 +141,10 @@ static struct op_values values_of(const struct op_case *c, const float *out)
     return v;
 }
 
-/* Makes the folder's file choose `what` ("own\t0\tfused\tNAME") for the passes of a case. */
-static void force(const struct op_case *c, const struct op_values *v, const char *what)
+/* Makes the folder's file choose an algorithm for the passes of a case, given as the file has it:
+ * "NAME\tFAMILY\tVARIANT\tIMPLEMENTATION". */
+static void force(const struct op_case *c, const struct op_values *v, const char *convolution,
+                  const char *weights)
 {
     ps_backend *be = open_cpu(folder);
     struct results r = run_case(be, c, v);
@@ -154,7 +157,8 @@ static void force(const struct op_case *c, const struct op_values *v, const char
     assert_non_null(file);
     while (fgets(line, sizeof line, file)) {
         line[strcspn(line, "\t")] = 0;
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s\t%s\t0 ms\n", line, what);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s\t%s\t0 ms\n", line,
+                                 strncmp(line, "weights", 7) == 0 ? weights : convolution);
         assert_true(used < sizeof text);
     }
     fclose(file);
@@ -164,9 +168,23 @@ static void force(const struct op_case *c, const struct op_values *v, const char
     fclose(file);
 }
 
-/* The cpu by the implementation that `what` says against ref, and twice the same bits; `names` are
- * how the node then calls its passes, where the processor has `unit`. */
-static void check_case(struct op_case c, const char *what, const char *names, const char *unit)
+/* Is the backend compiled with the algorithms for AVX-512, for AMX? */
+static bool has_avx512(const ps_backend *be)
+{
+    const char *machine = be->ops->describe(be);
+    return strncmp(machine, "v2", 2) != 0 && strncmp(machine, "v3", 2) != 0 &&
+           strncmp(machine, "generic", 7) != 0;
+}
+
+static bool has_amx(const ps_backend *be)
+{
+    return has_avx512(be) && strncmp(be->ops->describe(be), "v4", 2) != 0;
+}
+
+/* The cpu by the algorithms that force() is given against ref, and twice the same bits; `names` are
+ * how the node then calls its passes, where the backend `has` them. */
+static void check_case(struct op_case c, const char *convolution, const char *weights,
+                       const char *names, bool (*has)(const ps_backend *))
 {
     ps_backend *ref = open_ref();
     struct op_values v = values_of(&c, NULL);
@@ -174,13 +192,11 @@ static void check_case(struct op_case c, const char *what, const char *names, co
     values_free(&v);
     v = values_of(&c, first.out);
     results_free(&first);
-    force(&c, &v, what);
+    force(&c, &v, convolution, weights);
     ps_backend *cpu = open_cpu(folder);
     struct results truth = run_case(ref, &c, &v), found = run_case(cpu, &c, &v),
                    again = run_case(cpu, &c, &v);
-    /* 3.x has no Winograd for this processor. */
-    const char *machine = cpu->ops->describe(cpu);
-    if (strstr(machine, "oneDNN 2.") && strstr(machine, unit) && !strstr(found.text, names))
+    if (has(cpu) && !strstr(found.text, names))
         fail_msg("%s: not by %s", found.text, names);
     assert_results_close(&c, &truth, &found);
     assert_results_equal(&c, &found, &again);
@@ -193,19 +209,22 @@ static void check_case(struct op_case c, const char *what, const char *names, co
     unlink(path);
 }
 
-static void check_own(struct op_case c, const char *way, const char *names)
+/* By our own algorithm `name` forward and backward-data, `weights` backward-weights. */
+static void check_own(struct op_case c, const char *name, const char *weights, const char *names)
 {
-    char what[64];
-    snprintf(what, sizeof what, "own\t0\tfused\t%s", way);
-    check_case(c, what, names, strncmp(way, "amx", 3) == 0 ? ", amx" : "avx512_core");
+    char forced[2][80];
+    snprintf(forced[0], sizeof forced[0], "%s\t0\t0\t%s", name, name);
+    snprintf(forced[1], sizeof forced[1], "%s\t0\t0\t%s", weights, weights);
+    check_case(c, forced[0], forced[1], names, strncmp(name, "amx", 3) == 0 ? has_amx : has_avx512);
 }
 
-/* The largest error of the output, of its largest element; `what` is for force(), or NULL. */
-static double forward_error(struct op_case c, const char *what)
+/* The largest error of the output, of its largest element; `what` is for force(), or NULL. The
+ * node's text goes to `text`. */
+static double forward_error(struct op_case c, const char *what, char text[200])
 {
     struct op_values v = values_of(&c, NULL);
     if (what)
-        force(&c, &v, what);
+        force(&c, &v, what, what);
     ps_backend *ref = open_ref(), *cpu = open_cpu(what ? folder : NULL);
     struct results truth = run_case(ref, &c, &v), found = run_case(cpu, &c, &v);
     double largest = 0, error = 0;
@@ -213,6 +232,7 @@ static double forward_error(struct op_case c, const char *what)
         largest = fmax(largest, fabsf(truth.out[i]));
         error = fmax(error, fabs((double)truth.out[i] - found.out[i]));
     }
+    snprintf(text, 200, "%s", found.text);
     results_free(&truth);
     results_free(&found);
     values_free(&v);
@@ -221,38 +241,50 @@ static double forward_error(struct op_case c, const char *what)
     return error / largest;
 }
 
-/* On large maps sums are in short runs: without, the error is 1.8e-6 here. */
+/* On large maps Winograd's sums are in short runs: without, the error is 1.8e-6 here. Sums of 2,304
+ * products one after the other are off by 2.1e-6. */
 static void test_exactness(void **state)
 {
     (void)state;
-    double error = forward_error(conv_case((struct ps_shape){2, 256, 31, 27}, 3, 1, 64), NULL);
-    if (error > 1e-6)
-        fail_msg("off by %g", error);
+    char text[200];
+    double error =
+        forward_error(conv_case((struct ps_shape){2, 256, 31, 27}, 3, 1, 64), NULL, text);
+    if (error > (strstr(text, "winograd") ? 1e-6 : 3e-6))
+        fail_msg("%s: off by %g", text, error);
 }
 
-/* Without the product of the middle parts the error is 2.1e-6 here. */
+/* Without the product of the middle terms the error is 2.1e-6 here. */
 static void test_amx_exactness(void **state)
 {
     (void)state;
     ps_backend *be = open_cpu(NULL);
-    bool has_amx = strstr(be->ops->describe(be), ", amx") != NULL;
+    bool amx = has_amx(be);
     be->ops->close(be);
-    if (!has_amx)
+    if (!amx)
         skip();
-    double error =
-        forward_error(conv_case((struct ps_shape){16, 576, 7, 7}, 1, 1, 64), "own\t0\tfused\tamx");
+    char text[200];
+    double error = forward_error(conv_case((struct ps_shape){16, 576, 7, 7}, 1, 1, 64),
+                                 "amx igemm\t0\t0\tamx igemm", text);
     if (error > 5e-7)
-        fail_msg("off by %g", error);
+        fail_msg("%s: off by %g", text, error);
+}
+
+/* 3.x has no Winograd, and an emulated level's oneDNN has none either. */
+static bool has_onednn_winograd(const ps_backend *be)
+{
+    return has_avx512(be) && strstr(be->ops->describe(be), "oneDNN 2.") &&
+           strncmp(be->ops->describe(be), "emulated", 8) != 0;
 }
 
 static void test_winograd(void **state)
 {
     (void)state;
-    check_case(winograd_case(), "winograd\t0\tfused\tjit_wino_4x3:avx512_core",
-               "jit_wino_4x3:avx512_core jit_wino_4x3:avx512_core jit_wino", "avx512_core");
+    const char *forced = "oneDNN\t2\t0\tjit_wino_4x3:avx512_core";
+    check_case(winograd_case(), forced, forced,
+               "jit_wino_4x3:avx512_core jit_wino_4x3:avx512_core jit_wino", has_onednn_winograd);
 }
 
-#define ALL_WINOGRAD "winograd winograd winograd"
+#define ALL_WINOGRAD "winograd winograd winograd weights"
 
 /* Maps with odd sides, the last chunk of tiles not full: large, where sums are in runs, and small,
  * with blocks of outputs that are not full; few weights, of which each thread has sums, and many.
@@ -260,8 +292,10 @@ static void test_winograd(void **state)
 static void test_own_winograd(void **state)
 {
     (void)state;
-    check_own(conv_case((struct ps_shape){2, 64, 31, 27}, 3, 1, 96), "winograd", ALL_WINOGRAD);
-    check_own(conv_case((struct ps_shape){80, 128, 7, 6}, 3, 1, 160), "winograd", ALL_WINOGRAD);
+    const struct op_case cases[] = {conv_case((struct ps_shape){2, 64, 31, 27}, 3, 1, 96),
+                                    conv_case((struct ps_shape){80, 128, 7, 6}, 3, 1, 160)};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_own(cases[i], "winograd", "winograd weights", ALL_WINOGRAD);
 }
 
 /* A large map, whose last chunk of pixels is not full, and small ones. */
@@ -272,18 +306,18 @@ static void test_outer_products(void **state)
                                     conv_case((struct ps_shape){3, 64, 3, 4}, 3, 2, 96),
                                     conv_case((struct ps_shape){2, 80, 3, 5}, 3, 1, 64)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "outer products", "outer products");
+        check_own(cases[i], "none", "outer products", "outer products");
 }
 
-/* Strips of pixels within an image and over several, more inputs than a run, and steps of two. */
-static void test_pointwise(void **state)
+/* Strips of pixels within an image and over several, more inputs than a run, and stride 2. */
+static void test_direct_1x1(void **state)
 {
     (void)state;
     const struct op_case cases[] = {conv_case((struct ps_shape){2, 32, 28, 28}, 1, 1, 64),
                                     conv_case((struct ps_shape){3, 288, 7, 7}, 1, 1, 160),
                                     conv_case((struct ps_shape){3, 64, 9, 12}, 1, 2, 96)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "pointwise", "pointwise pointwise");
+        check_own(cases[i], "direct 1x1", "none", "direct 1x1 direct 1x1");
 }
 
 /* Rows of the kernel in pairs with one left over, and without; maps that the kernel overhangs. */
@@ -294,51 +328,53 @@ static void test_stem(void **state)
                                     conv_case((struct ps_shape){2, 4, 9, 8}, 7, 1, 128),
                                     conv_case((struct ps_shape){2, 1, 3, 2}, 7, 3, 64)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "rows", "rows");
+        check_own(cases[i], "none", "stem rows", "stem rows");
 }
 
 /*
- * Groups that are not in pairs, images side by side (16, and 32) and one after the other, bands of
- * an image with a last one that is not full, sums over several runs of inputs, steps of one and two
- * on even and odd maps, kernels that overhang the map.
+ * Blocks that are not in pairs, images side by side (16, and 32) and one after the other, bands of
+ * an image with a last one that is not full, sums over several runs of inputs, strides of one and
+ * two on even and odd maps, kernels that overhang the map.
  */
 static void test_amx(void **state)
 {
     (void)state;
+#define TWO "amx igemm amx igemm"
+#define THREE TWO " amx igemm weights"
     const struct {
         struct op_case c;
         const char *names;
     } cases[] = {
-        {conv_case((struct ps_shape){5, 48, 9, 7}, 3, 1, 80), "amx amx"},
-        {conv_case((struct ps_shape){16, 48, 5, 4}, 3, 1, 64), "amx amx"},
-        {conv_case((struct ps_shape){32, 64, 4, 3}, 3, 1, 48), "amx amx amx"},
-        {conv_case((struct ps_shape){27, 32, 6, 5}, 3, 2, 48), "amx amx amx"},
-        {conv_case((struct ps_shape){33, 16, 2, 2}, 3, 1, 16), "amx amx"},
-        {conv_case((struct ps_shape){1, 288, 25, 27}, 3, 2, 32), "amx amx"},
-        {conv_case((struct ps_shape){4, 1056, 7, 7}, 1, 1, 96), "amx amx amx"},
-        {conv_case((struct ps_shape){3, 64, 11, 14}, 1, 2, 80), "amx amx amx"},
-        {conv_case((struct ps_shape){2, 32, 9, 9}, 2, 2, 32), "amx amx"},
-        {conv_case((struct ps_shape){3, 48, 61, 1}, 3, 1, 32), "amx amx"},
-        {conv_case((struct ps_shape){32, 32, 5, 1}, 3, 1, 32), "amx amx amx"},
+        {conv_case((struct ps_shape){5, 48, 9, 7}, 3, 1, 80), TWO},
+        {conv_case((struct ps_shape){16, 48, 5, 4}, 3, 1, 64), TWO},
+        {conv_case((struct ps_shape){32, 64, 4, 3}, 3, 1, 48), THREE},
+        {conv_case((struct ps_shape){27, 32, 6, 5}, 3, 2, 48), THREE},
+        {conv_case((struct ps_shape){33, 16, 2, 2}, 3, 1, 16), TWO},
+        {conv_case((struct ps_shape){1, 288, 25, 27}, 3, 2, 32), TWO},
+        {conv_case((struct ps_shape){4, 1056, 7, 7}, 1, 1, 96), THREE},
+        {conv_case((struct ps_shape){3, 64, 11, 14}, 1, 2, 80), THREE},
+        {conv_case((struct ps_shape){2, 32, 9, 9}, 2, 2, 32), TWO},
+        {conv_case((struct ps_shape){3, 48, 61, 1}, 3, 1, 32), TWO},
+        {conv_case((struct ps_shape){32, 32, 5, 1}, 3, 1, 32), THREE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i].c, "amx", cases[i].names);
+        check_own(cases[i].c, "amx igemm", "amx igemm weights", cases[i].names);
 }
 
-/* In two parts. Rows whose last tile is not full, bands that are not, a block of outputs without
+/* In two terms. Rows whose last tile is not full, bands that are not, a block of outputs without
  * its neighbour, one to four channels, kernels of 3 to 8. */
-static void test_amx_rows(void **state)
+static void test_amx_stem(void **state)
 {
     (void)state;
     precision = PS_PRECISION_TF32;
-    ps_backend *be = open_backend(&ps_backend_cpu, precision, NULL);
+    ps_backend *be = open_backend(ps_backend_cpu(), precision, NULL);
     const struct op_case cases[] = {conv_case((struct ps_shape){3, 3, 23, 19}, 7, 2, 64),
                                     conv_case((struct ps_shape){2, 4, 9, 8}, 7, 1, 48),
                                     conv_case((struct ps_shape){4, 3, 37, 70}, 7, 2, 32),
                                     conv_case((struct ps_shape){2, 1, 13, 12}, 3, 1, 16),
                                     conv_case((struct ps_shape){2, 2, 20, 9}, 8, 3, 32)};
     for (size_t i = 0; be && i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "amx rows", "amx rows");
+        check_own(cases[i], "amx stem", "amx stem weights", "amx stem");
     precision = PS_PRECISION_FP32;
     if (be)
         be->ops->close(be);
@@ -409,8 +445,8 @@ static void test_cache(void **state)
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs("\n\t\t\nforward\twinograd\nforward n6 48x17x15 48x17x15 k3 s1 p1 bias add "
-          "relu\tdirect\t7\t"
-          "fused\tno such\nweights n6 48x17x15 48x17x15 k3 s1 p1 bias\tdirect\t-3\tfused\tjit",
+          "relu\toneDNN\t1\t7\t"
+          "no such\nweights n6 48x17x15 48x17x15 k3 s1 p1 bias\toneDNN\t1\t-3\tjit",
           file);
     fclose(file);
     ps_backend *third = open_cpu(folder);
@@ -427,10 +463,10 @@ static void test_bad_folder(void **state)
     char message[400];
     const struct ps_backend_config config = {.precision = PS_PRECISION_FP32,
                                              .cache = "/nonexistent/folder"};
-    assert_null(ps_backend_cpu.open(&config, message, sizeof message));
+    assert_null(ps_backend_cpu()->open(&config, message, sizeof message));
     assert_non_null(strstr(message, "/nonexistent/folder"));
     const struct ps_backend_config half = {.precision = PS_PRECISION_FP16};
-    assert_null(ps_backend_cpu.open(&half, message, sizeof message));
+    assert_null(ps_backend_cpu()->open(&half, message, sizeof message));
     assert_non_null(strstr(message, "--precision fp32"));
 }
 
@@ -442,10 +478,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_winograd, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_own_winograd, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_outer_products, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_pointwise, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_direct_1x1, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_stem, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_amx, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_amx_rows, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_amx_stem, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_own_cache, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),

@@ -1,4 +1,5 @@
 /* Convolutions that the cpu backend makes one (node_join): the results of each by itself. */
+#include "kernels/levels.h"
 #include "tests/backend/asserts.h"
 
 static ps_backend *be;
@@ -110,7 +111,7 @@ static bool run(const struct trial *t, bool join, struct result *result)
     need(!ops->act_put(be, in, t->in) && !ops->act_put(be, din, t->there), be, "act_put");
     int joined = join ? ops->node_join(be, nodes, t->count) : 0, runs = joined == 1 ? 1 : t->count;
     need(joined >= 0, be, "node_join");
-    assert_int_equal(strstr(ops->node_describe(be, nodes[0]), "in one") != NULL, joined);
+    assert_int_equal(strstr(ops->node_describe(be, nodes[0]), ", fused") != NULL, joined);
     for (int k = 0; k < runs; k++) {
         need(!ops->node_update(be, nodes[k], params, state), be, "node_update");
         need(!ops->node_forward(be, nodes[k], params, state), be, "node_forward");
@@ -172,7 +173,7 @@ static void check_some(enum ps_mode mode)
     enum { CASES = 30, LARGE = 4 };
     int joined = 0, expected = 0;
     for (size_t p = 0; p < sizeof precisions / sizeof *precisions; p++) {
-        be = open_backend(&ps_backend_cpu, precisions[p], NULL);
+        be = open_backend(ps_backend_cpu(), precisions[p], NULL);
         for (int i = 0; i < CASES && be; i++) {
             struct ps_rng rng = ps_rng_stream(12, PS_RNG_TEST, (uint64_t)mode, (uint64_t)i);
             struct ps_shape in = {between(&rng, 1, 5), 16 * between(&rng, 1, 7),
@@ -207,7 +208,7 @@ static void test_inference(void **state)
 static void test_not_joined(void **state)
 {
     (void)state;
-    be = open_backend(&ps_backend_cpu, PS_PRECISION_FP32, NULL);
+    be = open_backend(ps_backend_cpu(), PS_PRECISION_FP32, NULL);
     for (int i = 0; i < 3; i++) {
         struct ps_rng rng = ps_rng_stream(13, PS_RNG_TEST, 0, (uint64_t)i);
         struct op_case c = {.desc = {.op = PS_OP_CONV,

@@ -5,6 +5,7 @@
 #include "net/safetensors.h"
 #include "train/loss.h"
 #include "train/synthesis.h"
+#include "kernels/levels.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -179,7 +180,7 @@ static void test_golden_ref(void **state)
 static void test_golden_cpu(void **state)
 {
     (void)state;
-    check_all_golden(&ps_backend_cpu);
+    check_all_golden(ps_backend_cpu());
 }
 
 enum { B = 5, C = 4, D = 6, K = 3 };

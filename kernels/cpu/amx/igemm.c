@@ -1,0 +1,539 @@
+/*
+ * Convolutions of 1x1 to 3x3 on the matrix unit, forward and backward-data, as an implicit matrix
+ * product (tile.h, igemm_plan.h), with as many bf16 terms of a float32 as the node says.
+ */
+#include "kernels/cpu/amx/igemm_plan.h"
+#include "kernels/cpu/conv/algorithm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAIR = CPU_AMX_PAIR };
+
+/*
+ * In training, sums that round otherwise flip ReLU masks, even where they are closer to the exact
+ * ones. In a batch of two a mask of a 14x14 map is 2e-3 of a gradient (BN-Inception at 224x224), so
+ * small batches keep the rounding that they have without the matrix unit. In batches of 16 and 32,
+ * gradients with and without it differ by 3e-3 and 1.4e-3 at most, those by oneDNN alone and by the
+ * other algorithms here by 6e-3 and 3e-3.
+ */
+static bool keeps_masks(const ps_node *node, enum cpu_pass pass)
+{
+    enum { MANY_IMAGES = 16, SMALL_MAP = 14 * 14 };
+    struct ps_shape out = node->out->shape;
+    return pass != CPU_FORWARD || node->mode == PS_INFER || node->bf16_terms < CPU_AMX_TERMS ||
+           out.n >= MANY_IMAGES || out.h * out.w < SMALL_MAP;
+}
+
+static bool supported(const ps_node *node, enum cpu_pass pass)
+{
+    const struct ps_op_desc *d = &node->desc;
+    return node->bf16_terms && d->kernel <= CPU_AMX_MOST_KERNEL && d->stride <= CPU_AMX_MOST_STEP &&
+           node->in[0]->block == CPU_BLOCK && node->out->block == CPU_BLOCK &&
+           keeps_masks(node, pass);
+}
+
+/* Is it faster than the direct 1x1 and Winograd? (Measured on Emerald Rapids.) */
+static int rank(const ps_node *node, enum cpu_pass pass)
+{
+    enum { FEW_PIXELS = 36, FEW_CHANNELS = 64, PREFERRED = 30, NOT_PREFERRED = 10 };
+    const ps_act *to = pass == CPU_FORWARD ? node->out : node->in[0];
+    bool preferred = node->bf16_terms < CPU_AMX_TERMS ||
+                     (node->desc.kernel > 1 ? to->shape.h * to->shape.w <= FEW_PIXELS
+                                            : to->shape.c > FEW_CHANNELS);
+    return preferred ? PREFERRED : NOT_PREFERRED;
+}
+
+/* Several nodes with the same x are one pass: with several results forward, and backward-data with
+ * several sources, whose blocks in pairs are one after the other. */
+struct igemm {
+    const ps_node *node; /* one of them */
+    enum cpu_pass pass;
+    int sources, results;
+    const ps_act *from[PS_MOST_JOINED], *to[PS_MOST_JOINED];
+    const float *weights[PS_MOST_JOINED]; /* of each result, in terms; NULL: of `tiles` */
+    const struct cpu_tiles *tiles;        /* of the only result, where there are few pixels */
+    const struct cpu_epilogue *epilogue;  /* of each result */
+};
+
+struct igemm_plan {
+    struct cpu_conv_plan base;
+    struct cpu_amx_plan chunks;
+    /* So few pixels that each thread packs the weights of its own results, as it needs them. */
+    bool few_pixels;
+    size_t weights; /* floats of the workspace for packed weights */
+};
+
+static size_t area_of(const ps_node *node)
+{
+    return (size_t)node->desc.kernel * (size_t)node->desc.kernel;
+}
+
+/* Floats of the packed weights. */
+static size_t packed_weights(const ps_node *node)
+{
+    return cpu_amx_pairs(node->in[0]) * cpu_amx_pairs(node->out) * area_of(node) *
+           cpu_amx_factor(node->bf16_terms) / sizeof(float);
+}
+
+/* Bytes of what a thread works on: the source of a run; of each phase of a chunk the sums that are
+ * kept between runs, and the blocks. */
+static size_t source_bytes(const struct cpu_amx_plan *p)
+{
+    return p->run * p->pair_bytes;
+}
+
+static size_t kept_bytes(const struct cpu_amx_plan *p)
+{
+    return p->run < p->pairs ? p->outputs * p->blocks * CPU_AMX_SUMS * sizeof(float) : 0;
+}
+
+/* Of a pair of results and a run: room for weights that are split when they are needed. */
+static size_t weights_bytes(const struct cpu_amx_plan *p)
+{
+    return p->run * p->area * cpu_amx_factor(p->terms);
+}
+
+static size_t thread_bytes(const struct cpu_amx_plan *p)
+{
+    size_t phase = kept_bytes(p) + p->blocks * sizeof(struct cpu_amx_block);
+    return cpu_amx_ceil(source_bytes(p) + weights_bytes(p) + (size_t)p->phases * phase,
+                        CPU_AMX_ROW) *
+           CPU_AMX_ROW;
+}
+
+/* A factor: terms of two tiles of weights, whose rows are pairs of inputs, of element k. */
+static void split_weights(const float *tiles[PAIR][PAIR], size_t k, int terms, char *to)
+{
+    static const float none[CPU_AMX_SUM];
+    for (size_t n = 0; n < PAIR; n++, to += CPU_AMX_TILE)
+        for (size_t row = 0; row < CPU_AMX_SIDE; row++) {
+            const float *a = tiles[n][0] ? tiles[n][0] + k * CPU_AMX_SUM : none,
+                        *b = tiles[n][1] ? tiles[n][1] + k * CPU_AMX_SUM : none;
+            cpu_amx_put(cpu_load(a + row * CPU_BLOCK), cpu_load(b + row * CPU_BLOCK), terms,
+                        to + row * CPU_AMX_ROW, PAIR * CPU_AMX_TILE);
+        }
+}
+
+/* The factors of all elements of the kernel, for a pair of results and one of sources. */
+static void split_pair(const ps_node *node, const struct cpu_tiles *tiles, size_t o, size_t i,
+                       char *to)
+{
+    size_t inputs = cpu_groups(tiles->data ? node->out : node->in[0]);
+    size_t outputs = cpu_groups(tiles->data ? node->in[0] : node->out);
+    float room[PAIR * PAIR][CPU_TILE_ROOM] __attribute__((aligned(64)));
+    const float *tile[PAIR][PAIR] = {{NULL}};
+    for (size_t n = 0; n < PAIR * PAIR; n++) {
+        size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
+        if (output < outputs && input < inputs)
+            tile[n / PAIR][n % PAIR] = cpu_tile(tiles, output, input, room[n]);
+    }
+    for (size_t k = 0; k < area_of(node); k++, to += cpu_amx_factor(node->bf16_terms))
+        split_weights(tile, k, node->bf16_terms, to);
+}
+
+/* The weights of a node, whose sources are the pairs from `first` on of `pairs`. */
+static void pack_weights(const ps_node *node, const struct cpu_tiles *tiles, size_t first,
+                         size_t pairs, float *packed)
+{
+    size_t blocks = cpu_amx_pairs(tiles->data ? node->in[0] : node->out);
+    size_t own = cpu_amx_pairs(tiles->data ? node->out : node->in[0]);
+    size_t each = area_of(node) * cpu_amx_factor(node->bf16_terms);
+#pragma omp parallel for collapse(2)
+    for (size_t o = 0; o < blocks; o++)
+        for (size_t i = 0; i < own; i++)
+            split_pair(node, tiles, o, i, (char *)packed + (o * pairs + first + i) * each);
+}
+
+/* Zeros in all terms of `count` items. */
+static void clear_items(const struct cpu_amx_plan *p, char *to, size_t count)
+{
+    for (size_t k = 0; k < (size_t)p->terms; k++)
+        memset(to + k * p->term_bytes, 0, count * CPU_AMX_ROW);
+}
+
+/* Items from `count` pixels of two groups, `step` floats apart; b is NULL where there is one. */
+static inline __attribute__((always_inline)) void split_items(const struct cpu_amx_plan *p,
+                                                              int terms, const float *a,
+                                                              const float *b, size_t step,
+                                                              size_t count, char *to)
+{
+    for (size_t i = 0; i < count; i++, to += (size_t)p->lanes * CPU_AMX_ROW)
+        cpu_amx_put(cpu_load(a + i * step), b ? cpu_load(b + i * step) : (cpu_vec){0}, terms, to,
+                    p->term_bytes);
+}
+
+/* Where the pixels of a pair of groups begin, in an image; *b is NULL where there is one group. */
+static const float *find_pixels(const ps_act *from, int image, size_t pair, size_t pixel,
+                                const float **b)
+{
+    const float *a = from->data + cpu_plane(from, (size_t)image, pair * PAIR) + pixel * CPU_BLOCK;
+    *b = pair * PAIR + 1 < cpu_groups(from) ? a + from->plane : NULL;
+    return a;
+}
+
+static void split_pixels(const struct cpu_amx_plan *p, const float *a, const float *b, size_t count,
+                         char *to)
+{
+    size_t step = (size_t)p->from_step * CPU_BLOCK;
+    if (p->terms == 3)
+        split_items(p, 3, a, b, step, count, to);
+    else if (p->terms == 2)
+        split_items(p, 2, a, b, step, count, to);
+    else
+        split_items(p, 1, a, b, step, count, to);
+}
+
+/* `count` pixels of a row of a map, of all lanes. */
+static void split_row(const struct cpu_amx_plan *p, const ps_act *from, int image, size_t pair,
+                      int row, int column, size_t count, char *to)
+{
+    size_t pixel = (size_t)row * from->shape.w + (size_t)column;
+    for (int lane = 0; lane < p->lanes; lane++, to += CPU_AMX_ROW) {
+        const float *b, *a = find_pixels(from, image + lane, pair, pixel, &b);
+        split_pixels(p, a, b, count, to);
+    }
+}
+
+/* A row of a flat map; returns how many pixels it has. */
+static size_t split_flat_row(const struct cpu_amx_plan *p, const ps_act *from, size_t pair, int row,
+                             char *to)
+{
+    int map = p->image.h * p->image.w, pixel = row * CPU_AMX_BLOCK;
+    int end = cpu_amx_smaller(p->image.n * map, pixel + CPU_AMX_BLOCK);
+    for (int count; pixel < end; pixel += count, to += (size_t)count * CPU_AMX_ROW) {
+        const float *b, *a = find_pixels(from, pixel / map, pair, (size_t)(pixel % map), &b);
+        count = cpu_amx_smaller(map - pixel % map, end - pixel);
+        split_pixels(p, a, b, (size_t)count, to);
+    }
+    return (size_t)(end - row * CPU_AMX_BLOCK);
+}
+
+/* A map of a pair of groups, of a chunk, with its padding. */
+static void split_map(const struct cpu_amx_plan *p, const struct igemm *conv,
+                      struct cpu_amx_place first, size_t pair, int map, char *to)
+{
+    const ps_act *const *act = conv->from;
+    for (; pair >= cpu_amx_pairs(*act); act++)
+        pair -= cpu_amx_pairs(*act);
+    struct ps_shape from = p->source;
+    size_t lanes = (size_t)p->lanes, pitch = (size_t)p->pitch;
+    int below = map / p->from_step, beside = map % p->from_step;
+    int height = cpu_amx_side(from.h, below, p->from_step);
+    int width = cpu_amx_side(from.w, beside, p->from_step), meets = p->width + p->right;
+    clear_items(p, to, (size_t)p->left * lanes);
+    to += (size_t)p->left * lanes * CPU_AMX_ROW;
+    for (int i = -p->top; i < p->images * p->slot + p->bottom; i++) {
+        int slot = i > 0 && p->images > 1 ? i / p->slot : 0;
+        slot = slot < p->images ? slot : p->images - 1;
+        int image = first.image + slot * p->lanes, row = first.row + i - slot * p->slot;
+        bool is = row >= 0 && row < height && image < from.n;
+        size_t count = !is ? 0 : (size_t)(width < meets ? width : meets);
+        if (is && p->flat)
+            count = split_flat_row(p, *act, pair, row, to);
+        else if (count)
+            split_row(p, *act, image, pair, row * p->from_step + below, beside, count, to);
+        clear_items(p, to + count * lanes * CPU_AMX_ROW, (pitch - count) * lanes);
+        to += pitch * lanes * CPU_AMX_ROW;
+    }
+    if (!p->flat)
+        clear_items(p, to, (size_t)p->right * lanes + CPU_AMX_BLOCK);
+}
+
+/* Where a phase's taps are, in bytes, in the source and in the weights of a pair. */
+struct steps {
+    size_t source[CPU_AMX_MOST_TAPS], weights[CPU_AMX_MOST_TAPS];
+};
+
+static struct steps steps_of(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase)
+{
+    struct steps steps;
+    for (int t = 0; t < phase->count; t++) {
+        const struct cpu_amx_tap *tap = &phase->tap[t];
+        int pixel = p->left + (p->top + tap->row) * p->pitch + tap->column;
+        steps.source[t] =
+            (size_t)tap->map * p->map_bytes + (size_t)(pixel * p->lanes) * CPU_AMX_ROW;
+        steps.weights[t] = (size_t)tap->weights * cpu_amx_factor(p->terms);
+    }
+    return steps;
+}
+
+/*
+ * The sums of a block for a pair of groups, of which there may be one only, on their way to the
+ * results, or to those that are kept between runs. Row by row, while the matrix unit makes the next
+ * ones.
+ */
+struct sums {
+    const float *from; /* two by two tiles */
+    size_t row, rows;  /* the next of them; how many there are in all */
+    const struct cpu_amx_block *block;
+    size_t group, groups; /* the first of the pair; all of the result */
+    float *kept;          /* NULL: there was no run before, and there is none after */
+    bool first, last;     /* of the runs */
+    const ps_act *to;
+    const struct cpu_epilogue *epilogue;
+};
+
+static inline void put_row(const struct sums *s, size_t row)
+{
+    size_t tile = row / CPU_AMX_SIDE, group = s->group + tile % PAIR;
+    size_t item = tile / PAIR * CPU_AMX_SIDE + row % CPU_AMX_SIDE;
+    cpu_vec v = cpu_load(s->from + row * CPU_AMX_SIDE);
+    if (s->kept && !s->first)
+        v += cpu_load(s->kept + row * CPU_AMX_SIDE);
+    if (!s->last) {
+        cpu_store(s->kept + row * CPU_AMX_SIDE, v);
+        return;
+    }
+    if (group >= s->groups || s->block->image[item] == CPU_AMX_NOWHERE)
+        return;
+    v += cpu_epilogue_bias(s->epilogue, group * CPU_BLOCK);
+    size_t at = cpu_plane(s->to, (size_t)s->block->image[item], group) +
+                (size_t)s->block->pixel[item] * CPU_BLOCK;
+    cpu_epilogue_put(s->epilogue, &v, &at, 1);
+}
+
+static inline void put_rows(struct sums *s, size_t count)
+{
+    size_t end = s->rows - s->row < count ? s->rows : s->row + count;
+    for (; s->row < end; s->row++)
+        put_row(s, s->row);
+}
+
+/* The sums of two tiles of items, over `count` pairs of groups; `before` are put meanwhile. */
+static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_plan *p, int terms,
+                                                           const struct steps *steps, unsigned taps,
+                                                           size_t count, const char *source,
+                                                           const char *weights, struct sums *before)
+{
+    const struct cpu_amx_steps step = {p->term_bytes, CPU_AMX_TILE, CPU_AMX_ROW};
+    size_t products = count * (size_t)__builtin_popcount(taps);
+    size_t rows = products ? cpu_amx_ceil(before->rows, products) : 0;
+    cpu_amx_clear();
+    for (size_t i = 0; i < count; i++) {
+        for (unsigned left = taps; left; left &= left - 1) {
+            int t = __builtin_ctz(left);
+            cpu_amx_multiply(terms, source + steps->source[t], step, weights + steps->weights[t]);
+            put_rows(before, rows);
+        }
+        source += p->pair_bytes;
+        weights += p->area * cpu_amx_factor(terms);
+    }
+}
+
+/* Blocks of a phase of a chunk, and the sums of all results that are kept between runs. */
+struct blocks {
+    struct cpu_amx_block *at;
+    size_t count;
+    float *kept;
+};
+
+/* Pairs of groups that a thread makes of each result, and room for weights of one. */
+struct share {
+    size_t first, end;
+    char *weights;
+};
+
+/* The sums of a block for a run of inputs and a pair of outputs, of all terms of the products. */
+static void make_sums(const struct cpu_amx_plan *p, const struct steps *steps,
+                      const struct cpu_amx_block *block, size_t count, const char *source,
+                      const char *weights, struct sums *before)
+{
+    source += block->index * CPU_AMX_BLOCK * CPU_AMX_ROW;
+    if (p->terms == 3)
+        multiply(p, 3, steps, block->taps, count, source, weights, before);
+    else if (p->terms == 2)
+        multiply(p, 2, steps, block->taps, count, source, weights, before);
+    else
+        multiply(p, 1, steps, block->taps, count, source, weights, before);
+    put_rows(before, before->rows);
+}
+
+/* The weights of pair o of result r, for a run of inputs. */
+static const char *weights_of(const struct cpu_amx_plan *p, const struct igemm *conv, int r,
+                              size_t o, size_t first, size_t end, char *room)
+{
+    size_t each = p->area * cpu_amx_factor(p->terms);
+    if (conv->weights[r])
+        return (const char *)conv->weights[r] + (o * p->pairs + first) * each;
+    for (size_t i = first; i < end; i++)
+        split_pair(conv->node, conv->tiles, o, i, room + (i - first) * each);
+    return room;
+}
+
+/* A run of inputs, from `first` to `end`. */
+static void run_phase(const struct cpu_amx_plan *p, const struct igemm *conv, int phase,
+                      const struct share *share, const char *source, const struct blocks *blocks,
+                      size_t first, size_t end)
+{
+    struct steps steps = steps_of(p, &p->phase[phase]);
+    float made[2][CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
+    size_t turn = 0;
+    struct sums sums = {.rows = 0};
+    for (int r = 0; r < conv->results; r++) {
+        size_t groups = cpu_groups(conv->to[r]), pairs = cpu_amx_pairs(conv->to[r]);
+        for (size_t o = share->first; o < share->end && o < pairs; o++) {
+            const char *weights = weights_of(p, conv, r, o, first, end, share->weights);
+            for (size_t b = 0; b < blocks->count; b++, turn ^= 1) {
+                make_sums(p, &steps, &blocks->at[b], end - first, source, weights, &sums);
+                cpu_amx_store(made[turn]);
+                sums = (struct sums){.from = made[turn],
+                                     .rows = CPU_AMX_SUMS / CPU_AMX_SIDE,
+                                     .block = &blocks->at[b],
+                                     .group = o * PAIR,
+                                     .groups = groups,
+                                     .first = first == 0,
+                                     .last = end == p->pairs,
+                                     .to = conv->to[r],
+                                     .epilogue = &conv->epilogue[r]};
+                if (p->run < p->pairs) {
+                    sums.kept = kept;
+                    kept += CPU_AMX_SUMS;
+                }
+            }
+        }
+    }
+    put_rows(&sums, sums.rows);
+}
+
+static void run_chunk(const struct cpu_amx_plan *p, const struct igemm *conv,
+                      struct cpu_amx_place place, size_t first_pair, size_t end_pair, char *memory)
+{
+    struct blocks blocks[CPU_AMX_MOST_PHASES];
+    char *source = memory;
+    memory += source_bytes(p);
+    struct share share = {first_pair, end_pair, memory};
+    memory += weights_bytes(p);
+    for (int k = 0; k < p->phases; k++, memory += kept_bytes(p))
+        blocks[k].kept = (float *)memory;
+    for (int k = 0; k < p->phases; k++, memory += p->blocks * sizeof(struct cpu_amx_block)) {
+        blocks[k].at = (struct cpu_amx_block *)memory;
+        blocks[k].count = cpu_amx_find_blocks(p, k, place, blocks[k].at);
+    }
+    for (size_t first = 0; first < p->pairs; first += p->run) {
+        size_t end = first + p->run < p->pairs ? first + p->run : p->pairs;
+        for (size_t i = first; i < end; i++)
+            for (int map = 0; map < p->maps; map++)
+                split_map(p, conv, place, i, map,
+                          source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
+        for (int k = 0; k < p->phases; k++)
+            run_phase(p, conv, k, &share, source, &blocks[k], first, end);
+    }
+}
+
+static void run_threads(const struct cpu_amx_plan *p, const struct igemm *conv, float *work)
+{
+    bool by_results = !conv->weights[0];
+#pragma omp parallel
+    {
+        size_t thread = (size_t)omp_get_thread_num(), threads = (size_t)omp_get_num_threads();
+        char *own = (char *)work + thread * thread_bytes(p);
+        cpu_amx_begin();
+        if (by_results)
+            run_chunk(p, conv, cpu_amx_place_of(p, 0), p->outputs * thread / threads,
+                      p->outputs * (thread + 1) / threads, own);
+        else
+#pragma omp for schedule(dynamic)
+            for (size_t i = 0; i < p->chunks; i++)
+                run_chunk(p, conv, cpu_amx_place_of(p, i), 0, p->outputs, own);
+        cpu_amx_end();
+        cpu_stream_end();
+    }
+}
+
+static bool has_few_pixels(const struct cpu_amx_plan *p, const struct cpu_conv_task *task)
+{
+    enum { FEW_BLOCKS = 24, LEAST_PAIRS = 8 };
+    return task->node[0]->mode == PS_TRAIN && task->count == 1 && p->outputs >= LEAST_PAIRS &&
+           p->chunks == 1 && p->phases == 1 && p->blocks <= FEW_BLOCKS;
+}
+
+static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
+                                  int variant)
+{
+    const ps_node *node = task->node[0];
+    struct igemm_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
+    if (!plan)
+        return NULL;
+    size_t x = cpu_amx_pairs(node->in[0]), y = 0, packed = 0;
+    for (int i = 0; i < task->count; i++) {
+        y += cpu_amx_pairs(task->node[i]->out);
+        packed += cpu_whole_lines(packed_weights(task->node[i]));
+    }
+    bool forward = task->pass == CPU_FORWARD, keeps = node->mode == PS_INFER;
+    size_t sources = forward ? x : y, results = forward ? y : x;
+    plan->chunks = cpu_amx_plan_of(node, task->pass, sources, results, 1);
+    plan->few_pixels = has_few_pixels(&plan->chunks, task);
+    if (!plan->few_pixels)
+        plan->chunks = cpu_amx_plan_of(node, task->pass, sources, results, task->threads);
+    plan->weights = keeps || plan->few_pixels ? 0 : packed;
+    plan->base.layout = CPU_PACKED_OF_TILES;
+    plan->base.packed = keeps ? packed_weights(node) : 0;
+    plan->base.workspace =
+        plan->weights + thread_bytes(&plan->chunks) / sizeof(float) * (size_t)task->threads;
+    plan->base.fused = CPU_FUSES_ADD | CPU_FUSES_MASK | CPU_FUSES_VIEWS;
+    return &plan->base;
+}
+
+static int pack(const struct cpu_conv_plan *plan, const float *plain, const struct cpu_tiles *tiles,
+                float *packed, float *workspace)
+{
+    (void)plain, (void)workspace;
+    pack_weights(plan->task.node[0], tiles, 0, cpu_amx_pairs(plan->task.node[0]->in[0]), packed);
+    return 0;
+}
+
+/* Packs the weights of all nodes: forward one after the other, backward-data side by side. */
+static void pack_all(const struct igemm_plan *plan, const struct cpu_tiles *tiles,
+                     struct igemm *conv, float **workspace)
+{
+    const struct cpu_conv_task *task = &plan->base.task;
+    float *first = cpu_take(workspace, plan->weights), *next = first;
+    size_t before = 0;
+    for (int i = 0; i < task->count; i++) {
+        const ps_node *node = task->node[i];
+        if (task->pass == CPU_FORWARD) {
+            conv->weights[i] = cpu_take(&next, packed_weights(node));
+            pack_weights(node, &tiles[i], 0, plan->chunks.pairs, (float *)conv->weights[i]);
+        } else {
+            pack_weights(node, &tiles[i], before, plan->chunks.pairs, first);
+            before += cpu_amx_pairs(node->out);
+            conv->weights[0] = first;
+        }
+    }
+}
+
+static int run(const struct cpu_conv_plan *base, const struct cpu_conv_args *args)
+{
+    const struct igemm_plan *plan = (const struct igemm_plan *)base;
+    const struct cpu_conv_task *task = &base->task;
+    bool forward = task->pass == CPU_FORWARD;
+    float *workspace = args->workspace;
+    struct igemm conv = {.node = task->node[0],
+                         .pass = task->pass,
+                         .sources = forward ? 1 : task->count,
+                         .results = forward ? task->count : 1,
+                         .tiles = args->tiles,
+                         .epilogue = args->epilogue};
+    (forward ? conv.from : conv.to)[0] = args->x;
+    for (int i = 0; i < task->count; i++) {
+        (forward ? conv.to : conv.from)[i] = args->y[i];
+        conv.weights[i] = args->weights[i];
+    }
+    if (plan->weights)
+        pack_all(plan, args->tiles, &conv, &workspace);
+    run_threads(&plan->chunks, &conv, workspace);
+    return 0;
+}
+
+const struct cpu_conv_algorithm cpu_conv_amx_igemm = {
+    .name = "amx igemm",
+    .passes = 1 << CPU_FORWARD | 1 << CPU_DATA,
+    .fuses = true,
+    .families = 1,
+    .supported = supported,
+    .rank = rank,
+    .plan = plan,
+    .pack = pack,
+    .run = run,
+};

@@ -1,0 +1,292 @@
+/*
+ * Convolutions of 1x1 without padding, forward and backward-data. What comes from memory is
+ * prefetched while the pixels before are computed: where many channels make maps larger than the
+ * caches, that is most of the time.
+ */
+#include "kernels/cpu/conv/algorithm.h"
+
+#include <string.h>
+
+/*
+ * The outputs of a strip of pixels for a pair of groups are kept in registers, summed over a run of
+ * input groups. The inputs of a strip and run stay in the first cache for all outputs; a block of
+ * weights stays in the second for all strips.
+ */
+enum { STRIP = 14, PAIR = 2, RUN = 8, MOST_OUTPUTS = 32 };
+enum { LINE = CPU_BLOCK, TILE = CPU_BLOCK * CPU_BLOCK, SUMS = PAIR * STRIP * LINE };
+enum { BLOCK_WEIGHTS = 256 * 1024 };
+
+/*
+ * Pixel (i, j) of the smaller map belongs to (i from_step, j from_step) of `from` and to (i
+ * to_step, j to_step) of the result; pixels of the result between those are made zero, or left as
+ * they are if what is added is the result. One of the steps is 1; to_step is, where there is a
+ * mask.
+ */
+struct pass {
+    const ps_act *from, *to;
+    const float *weights; /* tiles (to, from), in each (from, to) */
+    struct cpu_epilogue epilogue;
+    int from_step, to_step;
+};
+
+/* Pixels, by where they begin in the first group of the input and of the result. */
+struct strip {
+    size_t from[STRIP], to[STRIP];
+    size_t count;                    /* of the pixels, the others repeat the last */
+    int rows[STRIP], columns[STRIP]; /* of the result, that belong to the pixel */
+};
+
+static bool supported(const ps_node *node, enum cpu_pass pass)
+{
+    const struct ps_op_desc *d = &node->desc;
+    const ps_act *x = node->in[0], *y = node->out, *to = pass == CPU_FORWARD ? y : x;
+    return d->kernel == 1 && d->pad == 0 && x->block == CPU_BLOCK && y->block == CPU_BLOCK &&
+           cpu_groups(to) % PAIR == 0;
+}
+
+static inline size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int at_most(int most, int n)
+{
+    return n < most ? n : most;
+}
+
+static inline size_t pixels_of(const struct pass *p)
+{
+    struct ps_shape map = p->to_step > 1 ? p->from->shape : p->to->shape;
+    return (size_t)map.n * (size_t)map.h * (size_t)map.w;
+}
+
+static inline size_t begin(const ps_act *act, size_t image, int i, int j)
+{
+    return cpu_plane(act, image, 0) + ((size_t)i * act->shape.w + (size_t)j) * LINE;
+}
+
+static void find_strip(const struct pass *p, size_t index, struct strip *strip)
+{
+    struct ps_shape map = p->to_step > 1 ? p->from->shape : p->to->shape;
+    size_t first = index * STRIP, left = pixels_of(p) - first, area = (size_t)map.h * map.w;
+    size_t image = first / area;
+    int i = (int)(first % area) / map.w, j = (int)(first % area) % map.w;
+    strip->count = least(STRIP, left);
+    for (size_t t = 0; t < STRIP; t++) {
+        strip->from[t] = begin(p->from, image, i * p->from_step, j * p->from_step);
+        strip->to[t] = begin(p->to, image, i * p->to_step, j * p->to_step);
+        strip->rows[t] = at_most(p->to_step, p->to->shape.h - i * p->to_step);
+        strip->columns[t] = at_most(p->to_step, p->to->shape.w - j * p->to_step);
+        if (t + 1 >= strip->count)
+            continue;
+        j = j + 1 < map.w ? j + 1 : 0;
+        i = j > 0 ? i : i + 1 < map.h ? i + 1 : 0;
+        image += i == 0 && j == 0;
+    }
+}
+
+/* What is needed next. */
+struct ahead {
+    const struct strip *inputs; /* with from + group planes, for so many groups */
+    const float *from;
+    size_t plane, count;
+    const struct strip *outputs; /* NULL: none */
+    const float *written, *read;
+    size_t step;
+};
+
+static inline void prefetch_inputs(const struct ahead *ahead, size_t group)
+{
+    if (group >= ahead->count)
+        return;
+    for (size_t t = 0; t < STRIP; t++)
+        _mm_prefetch(ahead->from + group * ahead->plane + ahead->inputs->from[t], _MM_HINT_T1);
+}
+
+static inline void prefetch_outputs(const struct ahead *ahead, size_t t)
+{
+#pragma GCC unroll 2
+    for (size_t b = 0; b < PAIR; b++) {
+        size_t at = b * ahead->step + ahead->outputs->to[t];
+        __builtin_prefetch(ahead->written + at, 1);
+        __builtin_prefetch(ahead->read + at, 0);
+    }
+}
+
+static void clear_between(const struct pass *p, const struct strip *strip, float *plane)
+{
+    for (size_t t = 0; t < strip->count; t++)
+        for (int i = 0; i < strip->rows[t]; i++)
+            for (int j = i == 0; j < strip->columns[t]; j++) {
+                size_t skip = (size_t)i * p->to->shape.w + (size_t)j;
+                cpu_store(plane + strip->to[t] + skip * LINE, (cpu_vec){0});
+            }
+}
+
+#define EACH_PIXEL _Pragma("GCC unroll 14") for (size_t t = 0; t < STRIP; t++)
+
+/* The outputs of a strip in a plane from their sums. */
+static inline void put(const struct pass *p, const struct strip *strip, size_t plane,
+                       cpu_vec v[STRIP])
+{
+    size_t at[STRIP];
+    EACH_PIXEL at[t] = plane + strip->to[t];
+    cpu_epilogue_put(&p->epilogue, v, at, STRIP);
+    if (p->to_step > 1 && p->epilogue.added != p->epilogue.result)
+        clear_between(p, strip, p->epilogue.result + plane);
+}
+
+/* Inputs of a strip, x_step apart, from group `first` to `end`, for a pair of outputs from `group`
+ * on. Sums (PAIR, STRIP, 16) are kept between runs. */
+static inline void multiply(const struct pass *p, const struct strip *strip, const float *x,
+                            size_t x_step, size_t first, size_t end, size_t group, float *sums,
+                            const struct ahead *ahead)
+{
+    cpu_vec sum[PAIR][STRIP];
+    size_t inputs = cpu_groups(p->from), w_step = inputs * TILE, count = end - first;
+    const float *w = p->weights + (group * inputs + first) * TILE;
+#pragma GCC unroll 2
+    for (size_t b = 0; b < PAIR; b++) {
+        cpu_vec bias = cpu_epilogue_bias(&p->epilogue, (group + b) * CPU_BLOCK);
+        EACH_PIXEL sum[b][t] = first ? cpu_load(sums + (b * STRIP + t) * LINE) : bias;
+    }
+    size_t asked = 0;
+    for (size_t g = 0; g < count; g++, x += x_step, w += TILE) {
+        prefetch_inputs(ahead, g);
+        for (size_t upto = STRIP * (g + 1) / count; ahead->outputs && asked < upto; asked++)
+            prefetch_outputs(ahead, asked);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < CPU_BLOCK; i++) {
+            cpu_vec one = cpu_load(w + i * CPU_BLOCK), other = cpu_load(w + w_step + i * CPU_BLOCK);
+            EACH_PIXEL
+            {
+                cpu_vec v = cpu_broadcast(x[t * LINE + i]);
+                sum[0][t] = cpu_fma(one, v, sum[0][t]);
+                sum[1][t] = cpu_fma(other, v, sum[1][t]);
+            }
+        }
+    }
+#pragma GCC unroll 2
+    for (size_t b = 0; b < PAIR; b++) {
+        if (end < inputs)
+            EACH_PIXEL cpu_store(sums + (b * STRIP + t) * LINE, sum[b][t]);
+        else
+            put(p, strip, (group + b) * p->to->plane, sum[b]);
+    }
+}
+
+/* A run of inputs of a strip, side by side. */
+static void pack(const struct pass *p, const struct strip *strip, size_t group, size_t count,
+                 float *to)
+{
+    for (size_t g = 0; g < count; g++)
+        for (size_t t = 0; t < STRIP; t++, to += LINE)
+            cpu_store(to, cpu_load(p->from->data + (group + g) * p->from->plane + strip->from[t]));
+}
+
+/* A strip and its successor, for output groups from `first` to `end`. */
+static void run_strip(const struct pass *p, const struct strip *strip, const struct strip *next,
+                      size_t first, size_t end)
+{
+    float sums[MOST_OUTPUTS / PAIR][SUMS] __attribute__((aligned(64)));
+    float packed[RUN * STRIP * LINE] __attribute__((aligned(64)));
+    size_t inputs = cpu_groups(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
+    const struct cpu_epilogue *epilogue = &p->epilogue;
+    const float *read = epilogue->sign    ? epilogue->sign
+                        : epilogue->added ? epilogue->added
+                                          : epilogue->result;
+    bool side_by_side = strip->from[STRIP - 1] - strip->from[0] == (STRIP - 1) * LINE;
+    for (size_t g = 0; g < inputs; g += RUN) {
+        size_t count = least(RUN, inputs - g);
+        bool last = g + count == inputs;
+        const float *x = p->from->data + g * p->from->plane + strip->from[0];
+        if (!side_by_side) {
+            pack(p, strip, g, count, packed);
+            x = packed;
+        }
+        size_t after = last ? 0 : g + count;
+        size_t wanted = least(RUN, inputs - after), each = (wanted + pairs - 1) / pairs;
+        for (size_t o = first, pair = 0; o < end; o += PAIR, pair++) {
+            size_t asked = least(wanted, pair * each),
+                   other = (o + PAIR < end ? o + PAIR : first) * step;
+            struct ahead ahead = {
+                .inputs = last ? next : strip,
+                .from = p->from->data + (after + asked) * p->from->plane,
+                .plane = p->from->plane,
+                .count = least(each, wanted - asked),
+                .outputs = !last            ? NULL
+                           : o + PAIR < end ? strip
+                                            : next,
+                .written = epilogue->result + other,
+                .read = read + other,
+                .step = step,
+            };
+            multiply(p, strip, x, side_by_side ? p->from->plane : STRIP * LINE, g, g + count, o,
+                     sums[pair], &ahead);
+        }
+    }
+}
+
+static void run_strips(const struct pass *p, size_t begin, size_t end)
+{
+    size_t outputs = cpu_groups(p->to), block = BLOCK_WEIGHTS / (cpu_groups(p->from) * TILE);
+    block = least(MOST_OUTPUTS, block < PAIR ? PAIR : block / PAIR * PAIR);
+    for (size_t o = 0; o < outputs; o += block) {
+        struct strip strip, next;
+        find_strip(p, begin, &strip);
+        for (size_t s = begin; s < end; s++, strip = next) {
+            find_strip(p, s + 1 < end ? s + 1 : begin, &next);
+            run_strip(p, &strip, &next, o, least(outputs, o + block));
+        }
+    }
+}
+
+static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
+                                  int variant)
+{
+    const ps_node *node = task->node[0];
+    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
+    if (!plan)
+        return NULL;
+    plan->layout = task->pass == CPU_FORWARD ? CPU_TILES_OI_IO : CPU_TILES_IO_OI;
+    plan->packed = cpu_conv_weights(node);
+    plan->fused = CPU_FUSES_ADD | CPU_FUSES_VIEWS | (node->desc.stride == 1 ? CPU_FUSES_MASK : 0);
+    return plan;
+}
+
+static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *args)
+{
+    bool forward = plan->task.pass == CPU_FORWARD;
+    int stride = plan->task.node[0]->desc.stride;
+    struct pass p = {.from = forward ? args->x : args->y[0],
+                     .to = forward ? args->y[0] : args->x,
+                     .weights = args->weights[0],
+                     .epilogue = args->epilogue[0],
+                     .from_step = forward ? stride : 1,
+                     .to_step = forward ? 1 : stride};
+    p.epilogue.stream = false;
+    size_t strips = (pixels_of(&p) + STRIP - 1) / STRIP;
+#pragma omp parallel
+    {
+        size_t threads = (size_t)omp_get_num_threads(), thread = (size_t)omp_get_thread_num();
+        run_strips(&p, strips * thread / threads, strips * (thread + 1) / threads);
+    }
+    return 0;
+}
+
+/* Ranks below those of AMX where that is preferred. */
+static int rank(const ps_node *node, enum cpu_pass pass)
+{
+    (void)node, (void)pass;
+    return 20;
+}
+
+const struct cpu_conv_algorithm cpu_conv_direct_1x1 = {
+    .name = "direct 1x1",
+    .passes = 1 << CPU_FORWARD | 1 << CPU_DATA,
+    .families = 1,
+    .supported = supported,
+    .rank = rank,
+    .plan = plan,
+    .run = run,
+};

@@ -1,0 +1,47 @@
+/* The algorithms of this instruction-set level, and their plans. */
+#include "kernels/cpu/conv/algorithm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+extern const struct cpu_conv_algorithm cpu_conv_onednn, cpu_conv_gemm_weights;
+extern const struct cpu_conv_algorithm cpu_conv_direct_1x1, cpu_conv_winograd,
+    cpu_conv_winograd_weights, cpu_conv_outer_product_weights, cpu_conv_stem_weights;
+extern const struct cpu_conv_algorithm cpu_conv_amx_igemm, cpu_conv_amx_igemm_weights,
+    cpu_conv_amx_stem, cpu_conv_amx_stem_weights;
+
+const struct cpu_conv_algorithm *const cpu_conv_algorithms[] = {
+    &cpu_conv_onednn,           &cpu_conv_gemm_weights,
+#if CPU_HAS_AVX512
+    &cpu_conv_direct_1x1,       &cpu_conv_winograd,
+    &cpu_conv_winograd_weights, &cpu_conv_outer_product_weights,
+    &cpu_conv_stem_weights,
+#endif
+#if CPU_HAS_AMX
+    &cpu_conv_amx_igemm,        &cpu_conv_amx_igemm_weights,
+    &cpu_conv_amx_stem,         &cpu_conv_amx_stem_weights,
+#endif
+};
+const int cpu_conv_algorithm_count = sizeof cpu_conv_algorithms / sizeof cpu_conv_algorithms[0];
+
+struct cpu_conv_plan *cpu_conv_plan_new(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
+                                        const struct cpu_conv_task *task, int family, int variant)
+{
+    struct cpu_conv_plan *plan = algorithm->plan(cpu, task, family, variant);
+    if (!plan)
+        return NULL;
+    plan->algorithm = algorithm;
+    plan->task = *task;
+    plan->family = family;
+    plan->variant = variant;
+    if (!plan->name[0])
+        snprintf(plan->name, sizeof plan->name, "%s", algorithm->name);
+    return plan;
+}
+
+void cpu_conv_plan_free(struct cpu_conv_plan *plan)
+{
+    if (plan && plan->algorithm->release)
+        plan->algorithm->release(plan);
+    free(plan);
+}

@@ -1,0 +1,221 @@
+/*
+ * oneDNN's convolutions as an algorithm: direct and Winograd, each with the sum fused or apart,
+ * and, for shapes that it knows in the plain layout only, with activations converted on the way.
+ */
+#include "kernels/cpu/conv/algorithm.h"
+#include "kernels/cpu/conv/onednn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* RULE has one variant, that of the others which the rule takes. */
+enum family { RULE, DIRECT, WINOGRAD, DIRECT_APART, WINOGRAD_APART, PLAIN, FAMILIES };
+
+struct onednn_plan {
+    struct cpu_conv_plan base;
+    struct dn_conv *conv;
+    size_t x, y;     /* floats of the workspace for plain activations, 0: not converted */
+    size_t gradient; /* WEIGHTS: the same for dW' in oneDNN's layout */
+};
+
+static bool onednn_supported(const ps_node *node, enum cpu_pass pass)
+{
+    (void)node, (void)pass;
+    return true;
+}
+
+static int onednn_rank(const ps_node *node, enum cpu_pass pass)
+{
+    (void)node, (void)pass;
+    return 0;
+}
+
+static struct dn_conv_desc describe(const struct cpu_conv_task *task)
+{
+    const ps_node *node = task->node[0];
+    const struct ps_op_desc *d = &node->desc;
+    struct ps_shape x = node->in[0]->shape, y = node->out->shape;
+    bool forward = task->pass == CPU_FORWARD,
+         has_bias = d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT;
+    return (struct dn_conv_desc){.pass = task->pass,
+                                 .inference = node->mode == PS_INFER,
+                                 .n = x.n,
+                                 .ic = x.c,
+                                 .ih = x.h,
+                                 .iw = x.w,
+                                 .oc = y.c,
+                                 .oh = y.h,
+                                 .ow = y.w,
+                                 .kernel = d->kernel,
+                                 .stride = d->stride,
+                                 .pad = d->pad,
+                                 .bias = has_bias && task->pass != CPU_DATA && !d->smooth_first,
+                                 .add = forward && d->residual,
+                                 .relu = forward && d->relu && !d->smooth_first,
+                                 .sum = task->pass == CPU_DATA && d->din_adds};
+}
+
+/*
+ * Winograd F(4x4, 3x3) pays where there are enough tiles for the transformed weights to be worth
+ * their making, tiles counted by how much of them is used. Measured with oneDNN 2.6 on AVX-512.
+ */
+static bool prefers_winograd(const struct dn_conv_desc *d)
+{
+    if (d->kernel != 3 || d->stride != 1 || d->ic % CPU_BLOCK || d->oc % CPU_BLOCK)
+        return false;
+    double tiles = (double)d->n * d->oh * d->ow / 16;
+    bool cheap = d->inference || d->pass == CPU_WEIGHTS;
+    return d->oh > 2 && d->ow > 2 && tiles >= (cheap ? 24 : 90);
+}
+
+/*
+ * Winograd's error is ten times that of the direct ones. In training that flips a few ReLU masks
+ * of a large map, which moves gradients by up to 1e-3 (BN-Inception at 224x224, maps of 56 and 28);
+ * on smaller maps gradients stay within 4e-6.
+ */
+static bool winograd_is_exact_enough(const struct dn_conv_desc *d)
+{
+    enum { LARGE_MAP = 28 * 28 };
+    return d->inference || d->pass != CPU_FORWARD || d->oh * d->ow < LARGE_MAP;
+}
+
+/* The variant-th implementation; NULL. */
+static struct dn_conv *implementation(struct dn *dn, const struct dn_conv_desc *fused,
+                                      enum family family, int variant)
+{
+    bool winograd = family == WINOGRAD || family == WINOGRAD_APART;
+    struct dn_conv_desc desc = *fused;
+    if (winograd && !winograd_is_exact_enough(fused))
+        return NULL;
+    desc.plain = family == PLAIN;
+    if ((family == DIRECT_APART || family == WINOGRAD_APART) && !fused->add && !fused->sum)
+        return NULL;
+    if (family != DIRECT && family != WINOGRAD) {
+        desc.relu = desc.relu && !desc.add;
+        desc.add = desc.sum = false;
+    }
+    return dn_conv_new(dn, &desc, winograd, variant);
+}
+
+/* oneDNN calls its plain loops "ref"; they are a thousand times slower. */
+static bool is_reference(const struct dn_conv *conv)
+{
+    return strstr(dn_conv_name(conv), "ref") != NULL;
+}
+
+/* The first that is no reference loop, else the first. */
+static struct dn_conv *by_rule(struct dn *dn, const struct dn_conv_desc *desc, enum family *family)
+{
+    static const enum family order[] = {WINOGRAD, WINOGRAD_APART, DIRECT, DIRECT_APART, PLAIN};
+    struct dn_conv *conv;
+    for (int last_resort = 0; last_resort < 2; last_resort++)
+        for (int i = prefers_winograd(desc) ? 0 : 2; i < 5; i++)
+            for (int variant = 0; (conv = implementation(dn, desc, *family = order[i], variant));
+                 variant++) {
+                if (last_resort || !is_reference(conv))
+                    return conv;
+                dn_conv_free(conv);
+            }
+    return NULL;
+}
+
+static size_t floats(size_t bytes)
+{
+    return cpu_whole_lines((bytes + sizeof(float) - 1) / sizeof(float));
+}
+
+static struct cpu_conv_plan *onednn_plan(struct cpu *cpu, const struct cpu_conv_task *task,
+                                         int asked, int variant)
+{
+    struct dn_conv_desc desc = describe(task);
+    enum family family = (enum family)asked;
+    if (family == RULE && variant > 0)
+        return NULL;
+    struct dn_conv *conv = family == RULE ? by_rule(cpu->dn, &desc, &family)
+                                          : implementation(cpu->dn, &desc, family, variant);
+    if (!conv)
+        return NULL;
+    struct onednn_plan *plan = cpu_alloc(cpu, sizeof *plan);
+    if (!plan) {
+        dn_conv_free(conv);
+        return NULL;
+    }
+    plan->conv = conv;
+    plan->base.layout = dn_conv_layout(conv);
+    if (family == DIRECT || family == WINOGRAD)
+        plan->base.fused = CPU_FUSES_ADD;
+    if (family == PLAIN) {
+        plan->x = cpu_whole_lines(task->node[0]->in[0]->count);
+        plan->y = cpu_whole_lines(task->node[0]->out->count);
+        plan->base.fused = CPU_FUSES_VIEWS;
+    }
+    plan->base.workspace = plan->x + plan->y + floats(dn_conv_scratch_bytes(conv));
+    if (task->pass != CPU_WEIGHTS)
+        plan->base.packed = floats(dn_conv_weight_bytes(conv));
+    else if (plan->base.layout != CPU_OIHW && plan->base.layout != CPU_TILES_OI_IO) {
+        plan->gradient = floats(dn_conv_weight_bytes(conv));
+        plan->base.workspace += plan->gradient;
+        plan->base.layout = CPU_OIHW;
+    }
+    snprintf(plan->base.name, sizeof plan->base.name, "%s", dn_conv_name(conv));
+    return &plan->base;
+}
+
+static void onednn_release(struct cpu_conv_plan *plan)
+{
+    dn_conv_free(((struct onednn_plan *)plan)->conv);
+}
+
+static int onednn_pack(const struct cpu_conv_plan *plan, const float *plain,
+                       const struct cpu_tiles *tiles, float *packed, float *workspace)
+{
+    (void)tiles;
+    return dn_conv_pack(((const struct onednn_plan *)plan)->conv, plain, packed, workspace);
+}
+
+static int run_pass(const struct onednn_plan *plan, const struct cpu_conv_args *args, float *x,
+                    float *y, float *workspace)
+{
+    const struct cpu_epilogue *epilogue = args->epilogue;
+    float *weights = (float *)args->weights[0];
+    if (plan->base.task.pass == CPU_FORWARD)
+        return dn_conv_run(plan->conv, x, weights, (float *)epilogue->bias, y,
+                           (float *)epilogue->added, workspace);
+    if (plan->base.task.pass == CPU_DATA)
+        return dn_conv_run(plan->conv, x, weights, NULL, y, NULL, workspace);
+    float *scratch = workspace + plan->gradient;
+    float *made = plan->gradient ? workspace : args->dweight[0];
+    int rc = dn_conv_run(plan->conv, x, made, args->dbias[0], y, NULL, scratch);
+    return rc || !plan->gradient ? rc : dn_conv_unpack(plan->conv, made, args->dweight[0], scratch);
+}
+
+static int onednn_run(const struct cpu_conv_plan *base, const struct cpu_conv_args *args)
+{
+    const struct onednn_plan *plan = (const struct onednn_plan *)base;
+    if (!plan->x)
+        return run_pass(plan, args, args->x->data, args->y[0]->data, args->workspace);
+    float *x = args->workspace, *y = x + plan->x;
+    if (base->task.pass != CPU_DATA)
+        cpu_act_to_plain(args->x, x);
+    if (base->task.pass != CPU_FORWARD)
+        cpu_act_to_plain(args->y[0], y);
+    if (run_pass(plan, args, x, y, y + plan->y))
+        return -1;
+    if (base->task.pass == CPU_DATA)
+        cpu_act_from_plain(args->x, x);
+    if (base->task.pass == CPU_FORWARD)
+        cpu_act_from_plain(args->y[0], y);
+    return 0;
+}
+
+const struct cpu_conv_algorithm cpu_conv_onednn = {
+    .name = "oneDNN",
+    .passes = 1 << CPU_FORWARD | 1 << CPU_DATA | 1 << CPU_WEIGHTS,
+    .families = FAMILIES,
+    .supported = onednn_supported,
+    .rank = onednn_rank,
+    .plan = onednn_plan,
+    .release = onednn_release,
+    .pack = onednn_pack,
+    .run = onednn_run,
+};

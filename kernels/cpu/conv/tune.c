@@ -1,0 +1,315 @@
+/*
+ * Which algorithm a pass of a convolution runs on. Without a cache folder a fixed rule decides, so
+ * that the same program gives the same bytes on machines of one instruction-set level. With a
+ * folder, all variants of all algorithms are timed the first time a convolution is met, and the
+ * fastest is kept in a file there that belongs to this processor, level, library version and number
+ * of threads. Results of different algorithms differ in the last bits: who wants a run repeated
+ * exactly keeps its file. A fused group (fuse.c) is not timed.
+ */
+#include "kernels/choices.h"
+#include "kernels/cpu/conv/algorithm.h"
+#include "kernels/cpu/conv/onednn.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* CACHE: floats of a thread that leave nothing else in its L2. */
+enum { RUNS = 5, CACHE = 1 << 20 };
+
+static bool is_supported(const struct cpu_conv_algorithm *algorithm,
+                         const struct cpu_conv_task *task)
+{
+    return algorithm->passes >> task->pass & 1 && algorithm->supported(task->node[0], task->pass);
+}
+
+/* The supported algorithm of the highest rank below `below`; NULL. */
+static const struct cpu_conv_algorithm *best_below(const struct cpu_conv_task *task, int below,
+                                                   int *rank)
+{
+    const struct cpu_conv_algorithm *best = NULL;
+    for (int i = 0; i < cpu_conv_algorithm_count; i++) {
+        const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
+        if (!is_supported(algorithm, task))
+            continue;
+        int of = algorithm->rank(task->node[0], task->pass);
+        if (of < below && (!best || of > *rank)) {
+            best = algorithm;
+            *rank = of;
+        }
+    }
+    return best;
+}
+
+static struct cpu_conv_plan *by_rule(struct cpu *cpu, const struct cpu_conv_task *task)
+{
+    const struct cpu_conv_algorithm *algorithm;
+    struct cpu_conv_plan *plan = NULL;
+    for (int rank = INT_MAX; !plan && (algorithm = best_below(task, rank, &rank));)
+        plan = cpu_conv_plan_new(cpu, algorithm, task, 0, 0);
+    return plan;
+}
+
+static void make_key(const struct cpu_conv_task *task, char key[PS_CHOICE_TEXT])
+{
+    static const char *const pass[] = {"forward", "data", "weights"};
+    const ps_node *node = task->node[0];
+    const struct ps_op_desc *d = &node->desc;
+    struct ps_shape x = node->in[0]->shape, y = node->out->shape;
+    bool forward = task->pass == CPU_FORWARD, data = task->pass == CPU_DATA;
+    bool bias = !data && !d->smooth_first && (d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT);
+    snprintf(key, PS_CHOICE_TEXT, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s%s%s",
+             pass[task->pass], node->mode == PS_INFER ? " inference" : "", x.n, x.c, x.h, x.w, y.c,
+             y.h, y.w, d->kernel, d->stride, d->pad, bias ? " bias" : "",
+             forward && d->residual ? " add" : "",
+             forward && d->relu && !d->smooth_first ? " relu" : "",
+             data && d->din_adds ? " sum" : "", data && d->din_masks ? " mask" : "");
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* What a pass that is timed reads and writes. */
+struct trial {
+    struct cpu_conv_task task;
+    float *x, *y, *bias, *weights, *gradient;
+    float *added; /* of the result's size: residual, or what masks it */
+    float *other; /* (threads, CACHE) what the caches hold before a run */
+};
+
+/* Numbers of no pattern (a processor is faster on zeros); NULL with the error recorded. */
+static float *random_floats(struct cpu *cpu, size_t count)
+{
+    float *x = cpu_alloc_untouched(cpu, count * sizeof *x);
+#pragma omp parallel for
+    for (size_t i = 0; i < count; i++)
+        if (x)
+            x[i] = (float)(int32_t)((uint32_t)i * 2654435761U) * 0x1p-33F;
+    return x;
+}
+
+static int trial_new(struct cpu *cpu, const struct cpu_conv_task *task, struct trial *trial)
+{
+    const ps_node *node = task->node[0];
+    const ps_act *result = task->pass == CPU_FORWARD ? node->out : node->in[0];
+    *trial = (struct trial){.task = *task};
+    trial->x = random_floats(cpu, node->in[0]->count);
+    trial->y = random_floats(cpu, node->out->count);
+    trial->bias = random_floats(cpu, (size_t)node->out->shape.c);
+    trial->weights = random_floats(cpu, cpu_conv_weights(node));
+    trial->gradient = random_floats(cpu, cpu_conv_weights(node));
+    trial->added = random_floats(cpu, result->count);
+    trial->other = random_floats(cpu, (size_t)cpu->threads * CACHE);
+    return trial->x && trial->y && trial->bias && trial->weights && trial->gradient &&
+                   trial->added && trial->other
+               ? 0
+               : -1;
+}
+
+static void trial_free(struct trial *trial)
+{
+    float *all[] = {trial->x,        trial->y,     trial->bias, trial->weights,
+                    trial->gradient, trial->added, trial->other};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        free(all[i]);
+}
+
+static int run_once(struct cpu *cpu, const struct trial *trial, const struct cpu_conv_plan *plan,
+                    const float *packed)
+{
+    const ps_node *node = trial->task.node[0];
+    const struct ps_op_desc *d = &node->desc;
+    ps_act x = cpu_whole(node->in[0], trial->x), y = cpu_whole(node->out, trial->y);
+    struct cpu_tiles tiles = {.fold = cpu_fold_of(d, x.shape.c, y.shape.c),
+                              .data = trial->task.pass == CPU_DATA,
+                              .made = trial->weights};
+    struct cpu_conv_args args = {.x = &x,
+                                 .y = {&y},
+                                 .weights = {packed},
+                                 .tiles = &tiles,
+                                 .dweight = {trial->gradient},
+                                 .dbias = {trial->bias},
+                                 .workspace = cpu->work};
+    struct cpu_epilogue *epilogue = args.epilogue;
+    if (trial->task.pass == CPU_FORWARD)
+        *epilogue = (struct cpu_epilogue){.result = y.data,
+                                          .bias = trial->bias,
+                                          .added = d->residual ? trial->added : NULL,
+                                          .relu = d->relu};
+    else
+        *epilogue = (struct cpu_epilogue){.result = x.data,
+                                          .added = d->din_adds ? x.data : NULL,
+                                          .sign = d->din_masks ? trial->added : NULL};
+    epilogue->stream =
+        cpu_epilogue_streams(epilogue, node, plan->task.pass == CPU_FORWARD ? &y : &x);
+    return cpu_conv_run(plan, &args);
+}
+
+/* In a network much else has run since a convolution ran last. */
+static void fill_caches(const struct cpu *cpu, const struct trial *trial)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < (size_t)cpu->threads * CACHE; i += 16)
+        trial->other[i] += 1;
+}
+
+/* Seconds of the fastest of a few runs; negative on failure. Hopeless ones run once. */
+static double time_plan(struct cpu *cpu, const struct trial *trial,
+                        const struct cpu_conv_plan *plan, double best)
+{
+    float *packed = plan->packed ? random_floats(cpu, plan->packed) : NULL;
+    double least = -1;
+    if ((plan->packed && !packed) || cpu_need_work(cpu, cpu_conv_workspace(plan)))
+        return -1;
+    for (int i = 0; i < RUNS; i++) {
+        fill_caches(cpu, trial);
+        double start = seconds();
+        if (run_once(cpu, trial, plan, packed)) {
+            least = -1;
+            break;
+        }
+        double time = seconds() - start;
+        least = least < 0 || time < least ? time : least;
+        if (best > 0 && least > 5 * best)
+            break;
+    }
+    free(packed);
+    return least;
+}
+
+struct fastest {
+    struct cpu_conv_plan *plan;
+    double seconds, library; /* of the plan; of the library's fastest */
+};
+
+static void try_plan(struct cpu *cpu, const struct trial *trial, struct cpu_conv_plan *plan,
+                     struct fastest *fastest)
+{
+    /* The rule's preferences are tried first: others must be faster by more than noise. */
+    const double noise = 0.96;
+    bool hopeless = fastest->plan && strstr(plan->name, "ref");
+    double time = hopeless ? -1 : time_plan(cpu, trial, plan, fastest->seconds);
+    if (time > 0 && plan->algorithm->families > 1 &&
+        (fastest->library <= 0 || time < fastest->library))
+        fastest->library = time;
+    if (time > 0 && (!fastest->plan || time < noise * fastest->seconds)) {
+        cpu_conv_plan_free(fastest->plan);
+        fastest->plan = plan;
+        fastest->seconds = time;
+    } else {
+        cpu_conv_plan_free(plan);
+    }
+}
+
+static void try_all(struct cpu *cpu, const struct trial *trial, struct fastest *fastest)
+{
+    const struct cpu_conv_algorithm *algorithm;
+    for (int rank = INT_MAX; (algorithm = best_below(&trial->task, rank, &rank));)
+        for (int family = 0; family < algorithm->families; family++) {
+            struct cpu_conv_plan *plan;
+            for (int i = 0; (plan = cpu_conv_plan_new(cpu, algorithm, &trial->task, family, i));
+                 i++)
+                try_plan(cpu, trial, plan, fastest);
+        }
+}
+
+/* The last two are for who reads the file. */
+static int keep(struct cpu *cpu, const char *key, const struct fastest *fastest)
+{
+    const struct cpu_conv_plan *plan = fastest->plan;
+    char text[PS_CHOICE_TEXT];
+    snprintf(text, sizeof text, "%s\t%d\t%d\t%s\t%.4f ms\toneDNN %.4f ms", plan->algorithm->name,
+             plan->family, plan->variant, plan->name, fastest->seconds * 1e3,
+             fastest->library * 1e3);
+    return ps_choices_add(cpu->choices, key, text, cpu->error, sizeof cpu->error);
+}
+
+/* The plan of what keep() wrote; NULL if there is no such any more. */
+static struct cpu_conv_plan *recall(struct cpu *cpu, const struct cpu_conv_task *task,
+                                    const char *text)
+{
+    char name[32], implementation[64];
+    int family, variant;
+    if (sscanf(text, "%31[^\t]\t%d\t%d\t%63[^\t]", name, &family, &variant, implementation) != 4)
+        return NULL;
+    for (int i = 0; i < cpu_conv_algorithm_count; i++) {
+        const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
+        if (strcmp(algorithm->name, name) != 0 || family < 0 || family >= algorithm->families ||
+            variant < 0 || !is_supported(algorithm, task))
+            continue;
+        struct cpu_conv_plan *plan = cpu_conv_plan_new(cpu, algorithm, task, family, variant);
+        if (plan && strcmp(plan->name, implementation) == 0)
+            return plan;
+        cpu_conv_plan_free(plan);
+    }
+    return NULL;
+}
+
+static struct cpu_conv_plan *by_measurement(struct cpu *cpu, const struct cpu_conv_task *task)
+{
+    char key[PS_CHOICE_TEXT];
+    make_key(task, key);
+    const char *known = ps_choices_find(cpu->choices, key);
+    if (known)
+        return recall(cpu, task, known);
+    struct fastest fastest = {.plan = NULL};
+    struct trial trial;
+    if (trial_new(cpu, task, &trial) == 0)
+        try_all(cpu, &trial, &fastest);
+    trial_free(&trial);
+    if (fastest.plan && keep(cpu, key, &fastest)) {
+        cpu_conv_plan_free(fastest.plan);
+        return NULL;
+    }
+    return fastest.plan;
+}
+
+struct cpu_conv_plan *cpu_conv_plan_choose(struct cpu *cpu, const struct cpu_conv_task *task)
+{
+    struct cpu_conv_plan *plan = cpu->choices ? by_measurement(cpu, task) : NULL;
+    if (!plan)
+        plan = by_rule(cpu, task);
+    if (plan)
+        return plan;
+    struct ps_shape x = task->node[0]->in[0]->shape, y = task->node[0]->out->shape;
+    const struct ps_op_desc *d = &task->node[0]->desc;
+    cpu_fail(cpu, "no algorithm for a convolution %dx%dx%d -> %dx%dx%d, kernel %d, stride %d", x.c,
+             x.h, x.w, y.c, y.h, y.w, d->kernel, d->stride);
+    return NULL;
+}
+
+/* A number that stands for the kind of processor: a hash of what /proc/cpuinfo says of its model.
+ */
+static unsigned long processor(void)
+{
+    unsigned long hash = 14695981039346656037UL;
+    char line[4096];
+    FILE *info = fopen("/proc/cpuinfo", "r");
+    while (info && fgets(line, sizeof line, info) && line[0] != '\n')
+        if (strncmp(line, "model", 5) == 0 || strncmp(line, "CPU ", 4) == 0 ||
+            strncmp(line, "flags", 5) == 0)
+            for (const char *c = line; *c; c++)
+                hash = (hash ^ (unsigned char)*c) * 1099511628211UL;
+    if (info)
+        fclose(info);
+    return hash;
+}
+
+struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder)
+{
+    char path[4096], version[32];
+    dn_version(version, sizeof version);
+    static const char *const precision[] = {"", "-bf16", "-tf32", ""};
+    int length = snprintf(path, sizeof path, "%s/onednn-%s-%s-%lx-%dt%s.tsv", folder, version,
+                          CPU_LEVEL, processor(), cpu->threads, precision[cpu->bf16_terms]);
+    if (length < (int)sizeof path)
+        return ps_choices_open(path, cpu->error, sizeof cpu->error);
+    cpu_fail(cpu, "%s: too long a name", folder);
+    return NULL;
+}

@@ -1,0 +1,237 @@
+/* Activations: layout, conversion at the edges, element-wise loops. */
+#include "kernels/cpu/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+/* False if the shape is empty or too large to address. */
+static bool layout(struct ps_shape s, ps_act *act)
+{
+    if (s.n < 1 || s.c < 1 || s.h < 1 || s.w < 1)
+        return false;
+    int block = s.c % CPU_BLOCK ? 1 : CPU_BLOCK;
+    size_t plane, planes, count;
+    if (__builtin_mul_overflow((size_t)s.h * s.w, (size_t)block, &plane) ||
+        __builtin_mul_overflow((size_t)s.n, (size_t)(s.c / block), &planes) ||
+        __builtin_mul_overflow(plane, planes, &count) || count > SIZE_MAX / 16)
+        return false;
+    *act = (ps_act){.shape = s,
+                    .block = block,
+                    .plane = plane,
+                    .planes = planes,
+                    .count = count,
+                    .image = count / (size_t)s.n};
+    return true;
+}
+
+size_t cpu_act_bytes(ps_backend *be, struct ps_shape shape)
+{
+    ps_act act;
+    if (!layout(shape, &act)) {
+        cpu_fail(cpu_of(be), "no activation of shape %d x %d x %d x %d", shape.n, shape.c, shape.h,
+                 shape.w);
+        return 0;
+    }
+    return (act.count * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+ps_act *cpu_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset)
+{
+    struct cpu *cpu = cpu_of(be);
+    size_t bytes = cpu_act_bytes(be, shape);
+    if (!bytes)
+        return NULL;
+    if (offset % ALIGNMENT || offset > mem->bytes || bytes > mem->bytes - offset) {
+        cpu_fail(cpu, "an activation of %zu bytes does not fit at %zu of %zu", bytes, offset,
+                 mem->bytes);
+        return NULL;
+    }
+    ps_act *act = calloc(1, sizeof *act);
+    if (!act) {
+        cpu_fail(cpu, "out of memory");
+        return NULL;
+    }
+    layout(shape, act);
+    act->data = (float *)(mem->data + offset);
+    return act;
+}
+
+ps_act *cpu_act_part(ps_backend *be, const ps_act *whole, int first, int channels)
+{
+    struct cpu *cpu = cpu_of(be);
+    if (first < 0 || channels < 1 || channels > whole->shape.c - first ||
+        whole->block != CPU_BLOCK || first % CPU_BLOCK || channels % CPU_BLOCK) {
+        cpu_fail(cpu, "channels %d to %d of %d are no part", first, first + channels,
+                 whole->shape.c);
+        return NULL;
+    }
+    ps_act *act = calloc(1, sizeof *act);
+    if (!act) {
+        cpu_fail(cpu, "out of memory");
+        return NULL;
+    }
+    *act = *whole;
+    act->shape.c = channels;
+    act->planes = (size_t)act->shape.n * cpu_groups(act);
+    act->count = act->planes * act->plane;
+    act->data += cpu_plane(whole, 0, (size_t)first / CPU_BLOCK);
+    return act;
+}
+
+void cpu_act_free(ps_backend *be, ps_act *act)
+{
+    (void)be;
+    free(act);
+}
+
+/* One plane between `block` interleaved channels and as many plain ones, hw apart. */
+static void interleave(float *to, const float *from, size_t hw, int block)
+{
+    for (size_t i = 0; i < hw; i++)
+        for (int c = 0; c < block; c++)
+            to[i * block + c] = from[c * hw + i];
+}
+
+static void separate(float *to, const float *from, size_t hw, int block)
+{
+    for (int c = 0; c < block; c++)
+        for (size_t i = 0; i < hw; i++)
+            to[c * hw + i] = from[i * block + c];
+}
+
+void cpu_act_from_plain(const ps_act *act, const float *nchw)
+{
+#pragma omp parallel for
+    for (size_t p = 0; p < act->planes; p++)
+        interleave(act->data + cpu_plane_at(act, p), nchw + p * act->plane, act->plane / act->block,
+                   act->block);
+}
+
+void cpu_act_to_plain(const ps_act *act, float *nchw)
+{
+#pragma omp parallel for
+    for (size_t p = 0; p < act->planes; p++)
+        separate(nchw + p * act->plane, act->data + cpu_plane_at(act, p), act->plane / act->block,
+                 act->block);
+}
+
+int cpu_act_put(ps_backend *be, ps_act *act, const float *nchw)
+{
+    (void)be;
+    cpu_act_from_plain(act, nchw);
+    return 0;
+}
+
+int cpu_act_get(ps_backend *be, const ps_act *act, float *nchw)
+{
+    (void)be;
+    cpu_act_to_plain(act, nchw);
+    return 0;
+}
+
+int cpu_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
+                   const struct ps_input_norm *norm)
+{
+    if (act->shape.c != 3)
+        return cpu_fail(cpu_of(be), "images have 3 channels, not %d", act->shape.c);
+    float table[3][256];
+    for (int c = 0; c < 3; c++)
+        for (int v = 0; v < 256; v++)
+            table[c][v] = (float)((v / (double)norm->range - norm->mean[c]) / norm->std[c]);
+    size_t hw = act->plane;
+#pragma omp parallel for
+    for (size_t p = 0; p < act->planes; p++) {
+        const uint8_t *from = nhwc + p / 3 * hw * 3 + norm->order[p % 3];
+        float *to = act->data + p * hw;
+        for (size_t i = 0; i < hw; i++)
+            to[i] = table[p % 3][from[i * 3]];
+    }
+    return 0;
+}
+
+int cpu_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
+{
+    if (dst->count != src->count || dst->block != src->block)
+        return cpu_fail(cpu_of(be), "sum of activations that differ in shape");
+    cpu_sum(dst->data, dst->data, src->data, dst->count, false);
+    return 0;
+}
+
+int cpu_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
+{
+    if (out.rows * out.cols != act->count || act->shape.h != 1 || act->shape.w != 1)
+        return cpu_fail(cpu_of(be), "activation and matrix differ in size");
+    cpu_copy(cpu_mat(out), act->data, act->count);
+    return 0;
+}
+
+int cpu_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in)
+{
+    if (in.rows * in.cols != act->count || act->shape.h != 1 || act->shape.w != 1)
+        return cpu_fail(cpu_of(be), "matrix and activation differ in size");
+    cpu_copy(act->data, cpu_mat(in), act->count);
+    return 0;
+}
+
+void cpu_mask(float *gradient, const float *out, size_t n)
+{
+#pragma omp parallel for simd
+    for (size_t i = 0; i < n; i++)
+        gradient[i] = out[i] <= 0 ? 0 : gradient[i];
+}
+
+void cpu_copy(float *to, const float *from, size_t n)
+{
+#pragma omp parallel for simd
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
+void cpu_mask_act(const ps_act *gradient, const ps_act *out)
+{
+#pragma omp parallel for
+    for (size_t p = 0; p < out->planes; p++) {
+        float *to = gradient->data + cpu_plane_at(gradient, p);
+        const float *sign = out->data + cpu_plane_at(out, p);
+#pragma omp simd
+        for (size_t i = 0; i < out->plane; i++)
+            to[i] = sign[i] <= 0 ? 0 : to[i];
+    }
+}
+
+void cpu_copy_act(const ps_act *to, const ps_act *from)
+{
+#pragma omp parallel for
+    for (size_t p = 0; p < to->planes; p++)
+        memcpy(to->data + cpu_plane_at(to, p), from->data + cpu_plane_at(from, p),
+               to->plane * sizeof(float));
+}
+
+void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu)
+{
+    if (!relu) {
+#pragma omp parallel for simd
+        for (size_t i = 0; i < n; i++)
+            y[i] = x0[i] + x1[i];
+        return;
+    }
+#pragma omp parallel for simd
+    for (size_t i = 0; i < n; i++) {
+        float sum = x0[i] + x1[i];
+        y[i] = sum < 0 ? 0 : sum;
+    }
+}
+
+void cpu_pass_gradient(const ps_act *din, const ps_act *dout)
+{
+    if (din && din->data != dout->data)
+        cpu_copy(din->data, dout->data, dout->count);
+}
+
+void cpu_give(float *to, const float *from, size_t n, bool accumulate)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = accumulate ? to[i] + from[i] : from[i];
+}

@@ -1,0 +1,157 @@
+/*
+ * Softmax cross-entropy with a margin on the target's logit: SphereFace (Liu et al. 2017), CosFace
+ * (Wang et al. 2018), ArcFace (Deng et al. 2019). Where a derivative by the cosine is infinite at
+ * cos = +-1, it is the one at +-(1 - 1e-7).
+ */
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/ops/expf.h"
+
+#include <math.h>
+
+static double clamp(double z, double limit)
+{
+    return z > limit ? limit : z < -limit ? -limit : z;
+}
+
+static double sine(double z)
+{
+    return sqrt((1 - z) * (1 + z));
+}
+
+/* psi and its derivative by cos theta. */
+static double sphere(double z, double m, double *slope)
+{
+    double inside = clamp(z, 1 - 1e-7), angle = m * acos(inside);
+    *slope = (fmod(floor(angle / M_PI), 2) == 0 ? 1 : -1) * m * sin(angle) / sine(inside);
+    angle = m * acos(clamp(z, 1));
+    double k = floor(angle / M_PI);
+    return (fmod(k, 2) == 0 ? 1 : -1) * cos(angle) - 2 * k;
+}
+
+static double arc(double z, double m, double *slope)
+{
+    *slope = 1;
+    if (z <= -cos(m))
+        return z - m * sin(m);
+    double inside = clamp(z, 1 - 1e-7), cosine = clamp(z, 1);
+    *slope = cos(m) + inside * sin(m) / sine(inside);
+    return cosine * cos(m) - sine(cosine) * sin(m);
+}
+
+/* The target's logit; *slope is its derivative by the cosine. */
+static double margin(double z, const struct ps_softmax_desc *desc, double *slope)
+{
+    double value = z;
+    *slope = 1;
+    if (desc->margin == PS_MARGIN_SPHERE)
+        value = sphere(z, desc->m, slope);
+    else if (desc->margin == PS_MARGIN_COSINE)
+        value = z - desc->m;
+    else if (desc->margin == PS_MARGIN_ARC)
+        value = arc(z, desc->m, slope);
+    *slope *= desc->scale;
+    return desc->scale * value;
+}
+
+struct target {
+    size_t class;
+    double weight, raw, logit, slope; /* scale z without and with the margin; d logit / d z */
+    double others, sum;               /* of the exponentials of the other classes; of all */
+};
+
+/* z = exp(scale z - most); the sum of them. Nothing exceeds `most`. */
+static double exponentials(float *z, size_t classes, float scale, float most)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t c = 0; c < classes; c++) {
+        float e = cpu_exp_negative(scale * z[c] - most);
+        z[c] = e;
+        sum += e;
+    }
+    return sum;
+}
+
+static float largest(const float *z, size_t classes, float scale)
+{
+    float most = -INFINITY;
+#pragma omp simd reduction(max : most)
+    for (size_t c = 0; c < classes; c++) {
+        float v = scale * z[c];
+        most = v > most ? v : most;
+    }
+    return most;
+}
+
+/* The gradient at target a, of which b is the other one, NULL if there is none. */
+static double gradient(const struct target *a, const struct target *b, double scale, double top)
+{
+    double hit = -a->weight * a->others / a->sum * a->slope;
+    if (!b)
+        return hit;
+    if (a->class == b->class)
+        return hit - b->weight * b->others / b->sum * b->slope;
+    return hit + b->weight * scale * exp(a->raw - top) / b->sum;
+}
+
+/* Turns one row of cosines into gradients; the weights are parts of the mean. Returns the loss. */
+static double row_loss(float *z, size_t classes, struct target *target, int targets,
+                       const struct ps_softmax_desc *desc)
+{
+    bool distinct = targets == 2 && target[0].class != target[1].class;
+    double most = desc->virtual_class ? desc->scale : -INFINITY;
+    for (int t = 0; t < targets; t++) {
+        struct target *a = &target[t];
+        a->raw = (double)desc->scale * z[a->class];
+        a->logit = margin(z[a->class], desc, &a->slope);
+        most = fmax(most, distinct ? fmax(a->raw, a->logit) : a->logit);
+    }
+    for (int t = 0; t < targets; t++)
+        z[target[t].class] = -INFINITY;
+    float top = fmaxf(nextafterf((float)most, INFINITY), largest(z, classes, desc->scale));
+    double base = exponentials(z, classes, desc->scale, top), loss = 0, slope = 0;
+    if (desc->virtual_class)
+        base += exp((double)desc->scale - top);
+    for (int t = 0; t < targets; t++) {
+        struct target *a = &target[t];
+        a->others = base + (distinct ? exp(target[1 - t].raw - top) : 0);
+        a->sum = a->others + exp(a->logit - top);
+        loss += a->weight * (top - a->logit + log(a->sum));
+        slope += a->weight * desc->scale / a->sum;
+    }
+    float factor = (float)slope;
+#pragma omp simd
+    for (size_t c = 0; c < classes; c++)
+        z[c] *= factor;
+    for (int t = 0; t < targets; t++)
+        z[target[t].class] =
+            (float)gradient(&target[t], targets == 2 ? &target[1 - t] : NULL, desc->scale, top);
+    return loss;
+}
+
+int cpu_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label, const int32_t *label2,
+                     const float *weight, const struct ps_softmax_desc *desc, double *loss)
+{
+    struct cpu *cpu = cpu_of(be);
+    for (size_t i = 0; i < z.rows; i++)
+        if (label[i] < 0 || (size_t)label[i] >= z.cols ||
+            (label2 && (label2[i] < 0 || (size_t)label2[i] >= z.cols)))
+            return cpu_fail(cpu, "softmax_loss: row %zu has label %d of %zu classes", i, label[i],
+                            z.cols);
+    if (cpu_need_work(cpu, 2 * z.rows))
+        return -1;
+    double *row = (double *)cpu->work, share = 1 / (double)z.rows;
+    float *first = cpu_mat(z);
+#pragma omp parallel for num_threads(cpu->threads)
+    for (size_t i = 0; i < z.rows; i++) {
+        double w = label2 ? weight[i] : 1;
+        struct target target[2] = {{.class = (size_t)label[i], .weight = w * share}};
+        if (label2)
+            target[1] = (struct target){.class = (size_t)label2[i], .weight = (1 - w) * share};
+        row[i] = row_loss(first + i * z.cols, z.cols, target, label2 ? 2 : 1, desc);
+    }
+    *loss = 0;
+    for (size_t i = 0; i < z.rows; i++)
+        *loss += row[i];
+    return 0;
+}

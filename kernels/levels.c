@@ -1,0 +1,147 @@
+#include "kernels/levels.h"
+
+#include <dnnl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* kernels/cpu, compiled for each level. */
+extern const struct ps_backend_ops ps_backend_cpu_generic, ps_backend_cpu_v2, ps_backend_cpu_v3,
+    ps_backend_cpu_v4, ps_backend_cpu_amx, ps_backend_cpu_emulated;
+
+struct level {
+    const char *name;
+    bool (*runs)(void);
+    dnnl_cpu_isa_t onednn; /* what oneDNN needs to keep up, and is limited to by PS_CPU_ISA */
+    const struct ps_backend_ops *ops;
+};
+
+#ifdef __x86_64__
+
+static bool runs_v2(void)
+{
+    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+}
+
+/* These ask whether the system saves the registers, too. */
+static bool runs_v3(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+static bool runs_v4(void)
+{
+    return runs_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
+/* Linux gives the tile registers to a process that asks for them. */
+static bool runs_amx(void)
+{
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };      /* cpuid 7.0, edx */
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* arch_prctl(2) */
+    unsigned a, b, c, d;
+    return runs_v4() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & AMX_BF16 && d & AMX_TILE &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
+static const struct level levels[PS_LEVELS] = {
+    [PS_LEVEL_GENERIC] = {.name = "generic"},
+    [PS_LEVEL_V2] = {"v2", runs_v2, dnnl_cpu_isa_sse41, &ps_backend_cpu_v2},
+    [PS_LEVEL_V3] = {"v3", runs_v3, dnnl_cpu_isa_avx2, &ps_backend_cpu_v3},
+    [PS_LEVEL_V4] = {"v4", runs_v4, dnnl_cpu_isa_avx512_core, &ps_backend_cpu_v4},
+    [PS_LEVEL_AMX] = {"amx", runs_amx, dnnl_cpu_isa_avx512_core, &ps_backend_cpu_amx},
+#ifdef PS_WITH_EMULATED
+    [PS_LEVEL_EMULATED] = {"emulated", runs_v3, dnnl_cpu_isa_all, &ps_backend_cpu_emulated},
+#endif
+};
+
+#else
+
+static bool runs_generic(void)
+{
+    return true;
+}
+
+static const struct level levels[PS_LEVELS] = {
+    [PS_LEVEL_GENERIC] = {"generic", runs_generic, dnnl_cpu_isa_all, &ps_backend_cpu_generic},
+    [PS_LEVEL_V2] = {.name = "v2"},
+    [PS_LEVEL_V3] = {.name = "v3"},
+    [PS_LEVEL_V4] = {.name = "v4"},
+    [PS_LEVEL_AMX] = {.name = "amx"},
+};
+
+#endif
+
+const char *ps_level_name(enum ps_level level)
+{
+    return levels[level].name;
+}
+
+bool ps_level_runs(enum ps_level level)
+{
+    return levels[level].runs && levels[level].runs();
+}
+
+static int named(const char *name, char *message, size_t size)
+{
+    char known[64] = "";
+    for (int i = 0; i < PS_LEVELS; i++) {
+        if (ps_level_runs(i) && !strcmp(levels[i].name, name)) {
+            dnnl_set_max_cpu_isa(levels[i].onednn);
+            return i;
+        }
+        if (ps_level_runs(i))
+            snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s",
+                     known[0] ? ", " : "", levels[i].name);
+    }
+    snprintf(message, size, "PS_CPU_ISA=%s: this machine runs %s", name, known);
+    return -1;
+}
+
+/* Without the kernels that oneDNN may not use, a level's activations would meet none. */
+static bool has_onednn(const struct level *level)
+{
+    return (dnnl_get_effective_cpu_isa() & level->onednn) == level->onednn;
+}
+
+static int highest(void)
+{
+    int level = PS_LEVEL_AMX;
+    while (level > 0 && !(ps_level_runs(level) && has_onednn(&levels[level])))
+        level--;
+    return level;
+}
+
+int ps_level(char *message, size_t size)
+{
+    static int level = -1;
+    const char *name = getenv("PS_CPU_ISA");
+    if (level < 0)
+        level = name && *name ? named(name, message, size) : highest();
+    return level;
+}
+
+/* Stands for a backend that PS_CPU_ISA forbids: opening it says why. */
+static ps_backend *refuse(const struct ps_backend_config *config, char *message, size_t size)
+{
+    (void)config;
+    ps_level(message, size);
+    return NULL;
+}
+
+const struct ps_backend_ops *ps_backend_cpu(void)
+{
+    static const struct ps_backend_ops refusing = {
+        .interface = PS_BACKEND_INTERFACE, .name = "cpu", .open = refuse};
+    char message[128];
+    int level = ps_level(message, sizeof message);
+    return level < 0 ? &refusing : levels[level].ops;
+}
