@@ -4,11 +4,11 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "net/fit.h"
 #include "net/modelmeta.h"
-#include "net/onnx.h"
-#include "net/published.h"
-#include "net/weightfile.h"
-#include "net/weighttable.h"
+#include "net/onnx_export.h"
+#include "weights/weightfile.h"
+#include "weights/weighttable.h"
 
 #include <stdio.h>
 #include <string.h>

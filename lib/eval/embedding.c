@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "eval/zstream.h"
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <limits.h>
 #include <math.h>

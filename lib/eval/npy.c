@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "net/dtype.h"
+#include "weights/dtype.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #define PS_NET_MODEL_H
 
 #include "net/net.h"
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 /* A model file opened for reading. */
 struct ps_model {

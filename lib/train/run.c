@@ -5,9 +5,9 @@
 #include "net/device.h"
 #include "net/model.h"
 #include "net/profile.h"
-#include "net/weightfile.h"
 #include "train/folder.h"
 #include "train/tuning.h"
+#include "weights/weightfile.h"
 
 #include <dirent.h>
 #include <errno.h>

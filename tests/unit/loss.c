@@ -2,9 +2,9 @@
 #include "base/err.h"
 #include "base/opt.h"
 #include "kernels/backend.h"
-#include "net/safetensors.h"
 #include "train/loss.h"
 #include "train/synthesis.h"
+#include "weights/safetensors.h"
 
 #include <dirent.h>
 #include <math.h>

@@ -1,8 +1,8 @@
-/* lib/net/{pickle,zip,storages,pth,names,weightfile}: PyTorch files, whole, damaged and hostile. */
+/* lib/weights/{pickle,zip,storages,pth,names,weightfile}: PyTorch files, whole, damaged and hostile. */
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "net/weightfile.h"
+#include "weights/weightfile.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-#include "net/pickle.h"
-#include "net/pickle_stack.h"
+#include "weights/pickle.h"
+#include "weights/pickle_stack.h"
 
 #include <ctype.h>
 #include <stdio.h>

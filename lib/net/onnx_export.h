@@ -5,8 +5,8 @@
  * std[c] for 8-bit R, G, B; all of it is in the file's metadata, named as in a model file embedding
  * (N, D)     float32, not normalised
  */
-#ifndef PS_NET_ONNX_H
-#define PS_NET_ONNX_H
+#ifndef PS_NET_ONNX_EXPORT_H
+#define PS_NET_ONNX_EXPORT_H
 
 #include "net/model.h"
 

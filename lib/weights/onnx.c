@@ -1,4 +1,4 @@
-#include "net/onnx_build.h"
+#include "weights/onnx.h"
 #include "base/err.h"
 #include "base/mem.h"
 

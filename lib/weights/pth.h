@@ -2,10 +2,10 @@
  * PyTorch checkpoint files, as torch.save writes them: the zip container and the one before it
  * (version 1.5 and older). Tensors of a state_dict are taken by name; all else is left alone.
  */
-#ifndef PS_NET_PTH_H
-#define PS_NET_PTH_H
+#ifndef PS_WEIGHTS_PTH_H
+#define PS_WEIGHTS_PTH_H
 
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* How the tensors of a weight file fit a network, and a model's tensors under published names. */
-#ifndef PS_NET_PUBLISHED_H
-#define PS_NET_PUBLISHED_H
+#ifndef PS_NET_FIT_H
+#define PS_NET_FIT_H
 
 #include "net/model.h"
 #include "net/params.h"

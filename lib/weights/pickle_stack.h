@@ -1,9 +1,9 @@
 /* Inside of the pickle reader: the bytes, the stack, the marks and the memo. */
-#ifndef PS_NET_PICKLE_STACK_H
-#define PS_NET_PICKLE_STACK_H
+#ifndef PS_WEIGHTS_PICKLE_STACK_H
+#define PS_WEIGHTS_PICKLE_STACK_H
 
 #include "base/err.h"
-#include "net/pickle.h"
+#include "weights/pickle.h"
 
 typedef struct ps_pickle_value value;
 

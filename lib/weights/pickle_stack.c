@@ -1,4 +1,4 @@
-#include "net/pickle_stack.h"
+#include "weights/pickle_stack.h"
 #include "base/mem.h"
 
 #include <string.h>

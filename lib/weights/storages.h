@@ -1,9 +1,9 @@
 /* Inside of the PyTorch reader: finding the pickle and the storages in either container. */
-#ifndef PS_NET_STORAGES_H
-#define PS_NET_STORAGES_H
+#ifndef PS_WEIGHTS_STORAGES_H
+#define PS_WEIGHTS_STORAGES_H
 
-#include "net/pickle.h"
-#include "net/zip.h"
+#include "weights/pickle.h"
+#include "weights/zip.h"
 
 /* The elements that a tensor's storage holds. */
 struct ps_storage {

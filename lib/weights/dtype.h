@@ -1,6 +1,6 @@
 /* Tensors as they lie in weight files: a name, a type, a shape, and bytes. */
-#ifndef PS_NET_DTYPE_H
-#define PS_NET_DTYPE_H
+#ifndef PS_WEIGHTS_DTYPE_H
+#define PS_WEIGHTS_DTYPE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
-#include "net/safetensors.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "weights/safetensors.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "net/tensorstats.h"
+#include "weights/tensorstats.h"
 #include "base/err.h"
 
 #include <inttypes.h>

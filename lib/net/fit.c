@@ -1,4 +1,4 @@
-#include "net/published.h"
+#include "net/fit.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/backbone.h"

@@ -2,10 +2,10 @@
  * Names of published weights -> names of this project (METHOD.md 3), which are torchvision's for a
  * ResNet (timm uses the same) and those of the ported BN-Inception.
  */
-#ifndef PS_NET_NAMES_H
-#define PS_NET_NAMES_H
+#ifndef PS_WEIGHTS_NAMES_H
+#define PS_WEIGHTS_NAMES_H
 
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 /*
  * Makes the tensors of a file look alike: the prefixes "module." and "model." are dropped, BN

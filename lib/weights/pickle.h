@@ -3,10 +3,10 @@
  * data needs and a short list of constructors; any other opcode or global name is refused. Nothing
  * is ever called or imported: what a constructor would make is only noted in the tree of values.
  */
-#ifndef PS_NET_PICKLE_H
-#define PS_NET_PICKLE_H
+#ifndef PS_WEIGHTS_PICKLE_H
+#define PS_WEIGHTS_PICKLE_H
 
-#include "net/dtype.h"
+#include "weights/dtype.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
-#include "net/weightfile.h"
+#include "weights/weightfile.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/names.h"
-#include "net/pth.h"
+#include "weights/names.h"
+#include "weights/pth.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Statistics of one tensor, and how far two tensors are apart. */
-#ifndef PS_NET_TENSORSTATS_H
-#define PS_NET_TENSORSTATS_H
+#ifndef PS_WEIGHTS_TENSORSTATS_H
+#define PS_WEIGHTS_TENSORSTATS_H
 
 #include "base/mem.h"
-#include "net/dtype.h"
+#include "weights/dtype.h"
 
 struct ps_tensor_stats {
     double min, max, mean; /* of the elements that are numbers; NaN if there are none */

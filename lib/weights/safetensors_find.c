@@ -1,4 +1,4 @@
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <string.h>
 

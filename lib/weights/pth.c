@@ -1,8 +1,8 @@
-#include "net/pth.h"
+#include "weights/pth.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/names.h"
-#include "net/storages.h"
+#include "weights/names.h"
+#include "weights/storages.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "net/names.h"
+#include "weights/names.h"
 #include "base/err.h"
 #include "base/mem.h"
 

@@ -1,7 +1,7 @@
-#include "net/weighttable.h"
+#include "weights/weighttable.h"
 #include "base/err.h"
 #include "base/tsv.h"
-#include "net/tensorstats.h"
+#include "weights/tensorstats.h"
 
 #include <stdlib.h>
 

@@ -2,10 +2,10 @@
  * Builds an ONNX file piece by piece. The first failure is kept in onnx->rc and later calls then do
  * nothing, so that it is checked once, at the end. Names given are copied.
  */
-#ifndef PS_NET_ONNX_BUILD_H
-#define PS_NET_ONNX_BUILD_H
+#ifndef PS_WEIGHTS_ONNX_H
+#define PS_WEIGHTS_ONNX_H
 
-#include "lib/net/onnx.pb-c.h"
+#include "lib/weights/onnx.pb-c.h"
 
 #include <stddef.h>
 #include <stdint.h>

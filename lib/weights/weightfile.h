@@ -1,8 +1,8 @@
 /* Weight files of any kind: .safetensors, and .pth or .pt in both containers of PyTorch. */
-#ifndef PS_NET_WEIGHTFILE_H
-#define PS_NET_WEIGHTFILE_H
+#ifndef PS_WEIGHTS_WEIGHTFILE_H
+#define PS_WEIGHTS_WEIGHTFILE_H
 
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 /*
  * Opens a file as its content says, whatever it is called, with the names and shapes

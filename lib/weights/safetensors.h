@@ -2,11 +2,11 @@
  * safetensors files: 8-byte little-endian header length, JSON header, raw tensors (format of
  * huggingface/safetensors). Used for weights, checkpoints, embeddings and golden values.
  */
-#ifndef PS_NET_SAFETENSORS_H
-#define PS_NET_SAFETENSORS_H
+#ifndef PS_WEIGHTS_SAFETENSORS_H
+#define PS_WEIGHTS_SAFETENSORS_H
 
 #include "base/file.h"
-#include "net/dtype.h"
+#include "weights/dtype.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
-#include "net/onnx.h"
+#include "net/onnx_export.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/backbone.h"
 #include "net/load.h"
-#include "net/onnx_build.h"
 #include "net/simplify.h"
+#include "weights/onnx.h"
 
 #include <math.h>
 #include <stdlib.h>

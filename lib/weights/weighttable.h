@@ -1,8 +1,8 @@
 /* Tables that tell what is in a weight file, and how two of them differ. */
-#ifndef PS_NET_WEIGHTTABLE_H
-#define PS_NET_WEIGHTTABLE_H
+#ifndef PS_WEIGHTS_WEIGHTTABLE_H
+#define PS_WEIGHTS_WEIGHTTABLE_H
 
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <stdbool.h>
 #include <stdio.h>

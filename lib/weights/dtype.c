@@ -1,4 +1,4 @@
-#include "net/dtype.h"
+#include "weights/dtype.h"
 #include "base/err.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Zip archives whose records are stored without compression, as PyTorch writes them. */
-#ifndef PS_NET_ZIP_H
-#define PS_NET_ZIP_H
+#ifndef PS_WEIGHTS_ZIP_H
+#define PS_WEIGHTS_ZIP_H
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-#include "net/zip.h"
+#include "weights/zip.h"
 #include "base/err.h"
 #include "base/mem.h"
 

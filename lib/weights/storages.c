@@ -1,7 +1,7 @@
-#include "net/storages.h"
+#include "weights/storages.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/pth.h"
+#include "weights/pth.h"
 
 #include <stdlib.h>
 #include <string.h>
