@@ -2,10 +2,10 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "data/folder.h"
 #include "net/device.h"
 #include "net/model.h"
 #include "net/profile.h"
-#include "train/folder.h"
 #include "train/tuning.h"
 #include "weights/weightfile.h"
 

@@ -10,7 +10,7 @@
 
 struct ps_train_settings {
     /* Where from and where to. */
-    const char *data;   /* training shard, or a folder (train/folder.h) */
+    const char *data;   /* training shard, or a folder (data/folder.h) */
     const char *eval;   /* test shard; NULL: that of the folder, else none */
     const char *output; /* run folder */
     const char *data_name;

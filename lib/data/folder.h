@@ -1,6 +1,6 @@
 /* A folder given as --data: shards in it, or class folders that are packed when first used. */
-#ifndef PS_TRAIN_FOLDER_H
-#define PS_TRAIN_FOLDER_H
+#ifndef PS_DATA_FOLDER_H
+#define PS_DATA_FOLDER_H
 
 /*
  * Finds the shards of folder `path`: path/train.mdb and path/test.mdb; or, where it has train/ and

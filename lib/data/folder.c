@@ -1,4 +1,4 @@
-#include "train/folder.h"
+#include "data/folder.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
