@@ -4,19 +4,26 @@
 #include <math.h>
 #include <string.h>
 
-const char *const ps_net_backbones = "bninception|resnet18|resnet34|resnet50|resnet101";
+#define WORD(name, build, input) "|" name
+const char *const ps_net_backbones = &(PS_BACKBONES(WORD))[1];
 
+/* Of the published weights: BN-Inception's come from Caffe, in BGR and 0..255. */
+static const struct ps_input_norm caffe = {{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
+static const struct ps_input_norm torchvision = {
+    {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+
+#define ROW(name, build, input) {name, build, &(input)},
 static const struct backbone {
     const char *name;
-    int (*build)(struct ps_graph *graph, const char *name);
-} table[] = {
-    {"bninception", ps_bninception}, {"resnet18", ps_resnet},  {"resnet34", ps_resnet},
-    {"resnet50", ps_resnet},         {"resnet101", ps_resnet},
-};
+    int (*build)(struct ps_graph *graph);
+    const struct ps_input_norm *input;
+} table[] = {PS_BACKBONES(ROW)};
+
+enum { COUNT = sizeof table / sizeof *table };
 
 static const struct backbone *find(const char *name)
 {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    for (size_t i = 0; i < COUNT; i++)
         if (!strcmp(table[i].name, name))
             return &table[i];
     return NULL;
@@ -27,12 +34,15 @@ bool ps_net_has_backbone(const char *backbone)
     return find(backbone) != NULL;
 }
 
+const char *ps_net_backbone(size_t i)
+{
+    return i < COUNT ? table[i].name : NULL;
+}
+
 struct ps_input_norm ps_net_default_input(const char *backbone)
 {
-    if (!strcmp(backbone, "bninception"))
-        return (struct ps_input_norm){{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
-    return (struct ps_input_norm){
-        {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+    const struct backbone *row = find(backbone);
+    return row ? *row->input : *table[0].input;
 }
 
 static int check_spec(const struct ps_net_spec *spec, size_t proxies)
@@ -57,7 +67,7 @@ int ps_backbone_network(struct ps_graph *graph, struct ps_params *params,
     if (rc)
         return rc;
     ps_graph_init(graph, params, 3, spec->size, spec->size);
-    int map = find(spec->backbone)->build(graph, spec->backbone);
+    int map = find(spec->backbone)->build(graph);
     ps_graph_scope(graph, "%s", "");
     graph->group = PS_GROUP_EMBEDDING;
     graph->pooled = ps_graph_global(graph, map, spec->pooling);

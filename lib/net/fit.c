@@ -77,29 +77,36 @@ void ps_fit_free(struct ps_fit *fit)
     *fit = (struct ps_fit){0};
 }
 
-/* Are all tensors of the backbone in the file, in their shapes? */
-static bool has_backbone(const struct ps_safetensors *file, const char *backbone)
+/* How many tensors the backbone has, if all of them are in the file in their shapes, else 0. */
+static size_t count_backbone(const struct ps_safetensors *file, const char *backbone)
 {
     struct ps_params params = {0};
+    size_t count = 0;
     bool all = !make_table(&params, backbone, 1, 0);
     for (size_t i = 0; i < params.count && all; i++) {
         const struct ps_tensor *tensor;
-        if (params.list[i].group == PS_GROUP_BACKBONE)
-            all = !ps_load_find(file, &params.list[i], &tensor) && tensor;
+        if (params.list[i].group != PS_GROUP_BACKBONE)
+            continue;
+        all = !ps_load_find(file, &params.list[i], &tensor) && tensor;
+        count++;
     }
     ps_params_free(&params);
-    return all;
+    return all ? count : 0;
 }
 
 const char *ps_fit_backbone(const struct ps_safetensors *file)
 {
-    /* Deeper ones first: all names of a shallow one may occur in a deeper one. */
-    static const char *const names[] = {"bninception", "resnet101", "resnet50", "resnet34",
-                                        "resnet18"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (has_backbone(file, names[i]))
-            return names[i];
-    return NULL;
+    /* The deepest: the tensors of a shallow one may all occur in a deeper one. */
+    const char *name, *best = NULL;
+    size_t most = 0;
+    for (size_t i = 0; (name = ps_net_backbone(i)); i++) {
+        size_t count = count_backbone(file, name);
+        if (count > most) {
+            most = count;
+            best = name;
+        }
+    }
+    return best;
 }
 
 int ps_published_save(const char *path, const struct ps_model *model)

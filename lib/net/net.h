@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct ps_net_spec {
-    char backbone[32]; /* "resnet18|34|50|101", "bninception" */
+    char backbone[32]; /* one of ps_net_backbones */
     enum ps_pooling pooling;
     int dim;        /* D of the embedding */
     int size;       /* S: input is (B, 3, S, S) */
@@ -20,10 +20,14 @@ struct ps_net_spec {
     struct ps_input_norm input;
 };
 
-/* Is there a backbone of that name? The names, for messages: "bninception|resnet18|...". */
-bool ps_net_has_backbone(const char *backbone);
+/* The names of all backbones, "first|second|...", as option words and for messages; the first is
+ * the default. */
 extern const char *const ps_net_backbones;
-/* The input normalisation a backbone's published weights were made with (METHOD.md 4). */
+/* The name of backbone i, NULL past the last. */
+const char *ps_net_backbone(size_t i);
+bool ps_net_has_backbone(const char *backbone);
+/* The input normalisation of the backbone's published weights (Input in ps-method(7)); of the
+ * default where there is no such backbone. */
 struct ps_input_norm ps_net_default_input(const char *backbone);
 
 enum ps_group { PS_GROUP_BACKBONE, PS_GROUP_EMBEDDING, PS_GROUP_PROXY, PS_GROUPS };

@@ -11,25 +11,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum ps_loss_head { PS_HEAD_SOFTMAX, PS_HEAD_SOFTTRIPLE, PS_HEAD_ANCHOR };
+struct ps_loss_head;
 
-/* One row a loss: what it is made of, and the defaults of its settings. */
+/* One row per loss: what it is made of, its defaults, and what it can be combined with. */
 struct ps_loss_kind {
     const char *name;
-    const char *formula; /* a line for people */
-    enum ps_loss_head head;
-    enum ps_margin margin; /* on the target's logit; of the softmax in the head */
-    bool normalize;        /* cosines; false: raw inner products */
-    double scale_factor;   /* the softmax runs at scale times this */
-    double scale, m;       /* defaults; proxy-anchor: alpha, delta; softtriple: lambda, delta */
-    long centers;          /* K, 1 but for softtriple */
-    double gamma, tau;     /* softtriple */
+    const char *formula; /* a line for --help loss */
+    /* Logits to loss and gradient; queues work on the backend, non-zero on failure. */
+    int (*head)(const struct ps_loss_head *head);
+    /* Adds to value and gradient what depends on the proxies alone; NULL: nothing does. */
+    int (*regularize)(const struct ps_loss_head *head);
+    bool normalize;        /* logits are cosines; false: inner products */
+    enum ps_margin margin; /* on the target's logit */
+    double scale_factor;   /* the softmax runs at scale_factor * scale */
+    double scale, m;       /* defaults of --scale and --margin */
+    double least_m;        /* smallest margin that makes sense */
+    long centers;          /* K per class by default; 1: it has only one */
+    double gamma, tau;     /* defaults, where there are several centers */
+    bool mixes;            /* takes two labels per sample: mixup */
+    bool virtual_class;    /* takes the virtual class of virtual softmax */
 };
 
 /* "softmax|norm-softmax|...", the order of ps_loss_kinds. */
 extern const char *const ps_loss_names;
 extern const struct ps_loss_kind ps_loss_kinds[];
 extern const size_t ps_loss_kind_count;
+enum { PS_LOSS_DEFAULT = 1 }; /* norm-softmax, as in the reference */
 
 enum ps_regularizer {
     PS_REGULARIZER_PS,

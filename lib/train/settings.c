@@ -11,10 +11,9 @@
 struct ps_train_settings ps_train_settings_default(void)
 {
     return (struct ps_train_settings){
-        .backbone = "bninception",
         .dim = 64,
         .input_size = 224,
-        .loss = {.kind = 1, .m = -1, .tau = -1},
+        .loss = {.kind = PS_LOSS_DEFAULT, .m = -1, .tau = -1},
         .alpha = 0.4,
         .optimizer = {.kind = PS_ADAM, .weight_decay = 1e-4, .eps = 0.01},
         .schedule = {.decay_rate = 0.1, .decay_step = 20, .decay_stop = 100000, .epochs = 50},
@@ -131,8 +130,7 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         flag("orient", &s->orient, "obey the EXIF orientation of images"),
 
         section("Network"),
-        text("backbone", &s->backbone, "NAME",
-             "bninception, resnet18, resnet34, resnet50, resnet101"),
+        choice("backbone", &s->backbone, ps_net_backbones, "the network"),
         choice("pooling-type", &s->pooling, "GAP|GMP|GAP,GMP", "pooling of the last feature map"),
         integer("dim", &s->dim, 1, 65536, "dimension of the embedding"),
         flag("freeze-bn", &s->freeze_bn, "keep the running statistics of batch normalisation"),
@@ -143,9 +141,11 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         real("scale", &s->loss.scale, 0, inf, "scale s of the logits; 0: the loss's default"),
         real("margin", &s->loss.m, -1, 100, "margin m; negative: the loss's default"),
         integer("centers", &s->loss.centers, 0, 1000,
-                "softtriple: centers a class; 0: the default, 10"),
-        real("gamma", &s->loss.gamma, 0, inf, "softtriple: softness of the choice of a center"),
-        real("tau", &s->loss.tau, -1, inf, "softtriple: weight of the regulariser"),
+                "centers per class, for losses with several; 0: the loss's default"),
+        real("gamma", &s->loss.gamma, 0, inf,
+             "temperature of the choice among centers; 0: the loss's default"),
+        real("tau", &s->loss.tau, -1, inf,
+             "weight of the distance between centers; negative: the loss's default"),
         choice("regularizer", &s->loss.regularizer, PS_REGULARIZER_NAMES, "what is synthesised"),
         real("ps-mu", &s->loss.mu, 0, inf, "synthetic pairs per sample, 0 to 1; 0 turns it off"),
         real("ps-alpha", &s->alpha, 0, inf, "interpolation weights are Beta(alpha, alpha)"),
@@ -251,9 +251,6 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         return ps_fail(PS_EUSAGE, "--data is missing: give a training shard (man ps-pack)");
     if (!s->output)
         return ps_fail(PS_EUSAGE, "--output is missing: give a folder for the run");
-    if (!ps_net_has_backbone(s->backbone))
-        return ps_fail(PS_EUSAGE, "--backbone: '%s' is not one of %s", s->backbone,
-                       ps_net_backbones);
     if (ps_loss_uses_lambda(&s->loss) && s->alpha <= 0)
         return ps_fail(PS_EUSAGE, "--ps-alpha: %g is not positive", s->alpha);
     if (s->schedule.ramp && s->schedule.kind == PS_SCHEDULE_ONE_CYCLE)
@@ -279,14 +276,15 @@ int ps_train_settings_complete(struct ps_train_settings *s)
 
 struct ps_net_spec ps_train_spec(const struct ps_train_settings *s)
 {
+    const char *backbone = ps_net_backbone((size_t)s->backbone);
     struct ps_net_spec spec = {
         .pooling = s->pooling,
         .dim = (int)s->dim,
         .size = (int)s->input_size,
         .freeze_bn = s->freeze_bn,
-        .input = ps_net_default_input(s->backbone),
+        .input = ps_net_default_input(backbone),
     };
-    snprintf(spec.backbone, sizeof spec.backbone, "%s", s->backbone);
+    snprintf(spec.backbone, sizeof spec.backbone, "%s", backbone);
     for (int i = 0; i < 3 && s->channels; i++)
         spec.input.order[i] = s->channels == 1 ? i : 2 - i;
     return spec;

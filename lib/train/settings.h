@@ -19,8 +19,8 @@ struct ps_train_settings {
     double val_classes; /* share of the training classes held out to choose the best model by */
 
     /* Network and input. */
-    const char *backbone;
-    int pooling; /* index into "GAP|GMP|GAP,GMP", as enum ps_pooling */
+    int backbone; /* index into ps_net_backbones */
+    int pooling;  /* index into "GAP|GMP|GAP,GMP", as enum ps_pooling */
     long dim, input_size;
     long resize;  /* short side of test images; 0: round(input_size * 256 / 224) */
     int channels; /* index into "auto|rgb|bgr" */

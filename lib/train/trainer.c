@@ -355,7 +355,7 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
                 (long long)run->progress.step);
     else if (!run->settings->init)
         ps_info("%s starts from random weights (--init FILE for trained ones)",
-                run->settings->backbone);
+                ps_net_backbone((size_t)run->settings->backbone));
     int rc = resumed ? PS_OK : write_settings(run, options, count);
     if (!rc)
         rc = ps_report_open(run);
