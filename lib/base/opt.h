@@ -25,13 +25,46 @@ struct ps_opt {
     char letter;          /* short form, or 0 */
     const char *name;     /* long form, lower case, hyphens */
     void *value;          /* what it points to before parsing is the default */
-    const char *argument; /* "N", "FILE"; the words of a choice */
+    const char *argument; /* "FILE"; the words of a choice; NULL: "N" or "X" of a number */
     const char *help;     /* one sentence; a line is broken for the reader */
     double least, most;   /* bounds of a number; both 0: none */
     const char *aliases;  /* other long names, separated by spaces, or NULL */
-    bool hidden;          /* works, but is not shown in --help */
+    bool hidden;          /* works, but --help leaves it out: kept for old command lines */
     bool given;           /* set by the parser: came from the command line or a config file */
 };
+
+/*
+ * The rows of an option table. `value` is a pointer of the kind's type. Behind the help, a row may
+ * set .letter, .argument, .aliases or .hidden:
+ *     PS_INT("threads", &threads, 0, 4096, "threads that compute; 0: all processors", .letter =
+ * 'j')
+ */
+#define PS_SECTION(title)                                                                          \
+    {                                                                                              \
+        .kind = PS_OPT_SECTION, .help = (title)                                                    \
+    }
+#define PS_FLAG(name_, value_, help_, ...)                                                         \
+    PS_OPT_ROW(FLAG, bool, name_, value_, .help = (help_), __VA_ARGS__)
+#define PS_INT(name_, value_, least_, most_, help_, ...)                                           \
+    PS_OPT_ROW(INT, long, name_, value_, .least = (least_), .most = (most_), .help = (help_),      \
+               __VA_ARGS__)
+#define PS_REAL(name_, value_, least_, most_, help_, ...)                                          \
+    PS_OPT_ROW(REAL, double, name_, value_, .least = (least_), .most = (most_), .help = (help_),   \
+               __VA_ARGS__)
+#define PS_TEXT(name_, value_, argument_, help_, ...)                                              \
+    PS_OPT_ROW(TEXT, const char *, name_, value_, .argument = (argument_), .help = (help_),        \
+               __VA_ARGS__)
+#define PS_LIST(name_, value_, argument_, help_, ...)                                              \
+    PS_OPT_ROW(LIST, struct ps_text, name_, value_, .argument = (argument_), .help = (help_),      \
+               __VA_ARGS__)
+#define PS_CHOICE(name_, value_, words_, help_, ...)                                               \
+    PS_OPT_ROW(CHOICE, int, name_, value_, .argument = (words_), .help = (help_), __VA_ARGS__)
+/* The conditional makes a pointer of another type a warning. */
+#define PS_OPT_ROW(kind_, type, name_, value_, ...)                                                \
+    {                                                                                              \
+        .kind = PS_OPT_##kind_, .name = (name_), .value = (void *)(1 ? (value_) : (type *)0),      \
+        __VA_ARGS__                                                                                \
+    }
 
 struct ps_command {
     const char *name;     /* "ps-pack" */
