@@ -17,8 +17,4 @@ enum ps_combine {
 int ps_embedding_combine(struct ps_embedding *out, const struct ps_embedding *parts, size_t count,
                          enum ps_combine how);
 
-/* Copies the rows i with keep[i] != 0. */
-int ps_embedding_select(struct ps_embedding *out, const struct ps_embedding *from,
-                        const unsigned char *keep);
-
 #endif

@@ -37,6 +37,17 @@ const char *ps_embedding_meta(const struct ps_embedding *embedding, const char *
     return NULL;
 }
 
+const char *ps_embedding_class(const struct ps_embedding *e, int64_t label, int *length)
+{
+    const char *line = label < 0 ? NULL : ps_embedding_meta(e, "class_names");
+    for (int64_t i = 0; line && i < label; i++) {
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+    }
+    *length = line ? (int)strcspn(line, "\n") : 0;
+    return line;
+}
+
 int ps_embedding_add_meta(struct ps_embedding *embedding, const char *name, const char *value)
 {
     char **grown =

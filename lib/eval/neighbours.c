@@ -104,11 +104,6 @@ int ps_neighbours_use_device(ps_neighbours *gallery, ps_backend *backend)
     return gallery->nearest ? PS_OK : (int)ps_error_code();
 }
 
-size_t ps_neighbours_count(const ps_neighbours *gallery)
-{
-    return gallery->n;
-}
-
 const float *ps_neighbours_row(const ps_neighbours *gallery, size_t i)
 {
     return gallery->rows + i * gallery->dim;

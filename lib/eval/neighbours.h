@@ -33,7 +33,6 @@ int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory);
 int ps_neighbours_use_device(ps_neighbours *gallery, ps_backend *backend);
 void ps_neighbours_free(ps_neighbours *gallery);
 
-size_t ps_neighbours_count(const ps_neighbours *gallery);
 /* Normalised row i, (dim); belongs to the gallery. */
 const float *ps_neighbours_row(const ps_neighbours *gallery, size_t i);
 

@@ -127,14 +127,13 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
     return *values ? ps_tensor_ints(&array, *values) : PS_ENOMEM;
 }
 
-static int write_array(const char *path, const char *descr, const char *shape, const void *values,
-                       size_t size, size_t count)
+int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim)
 {
     char header[256];
     memcpy(header, magic, sizeof magic);
-    int used =
-        PREFIX + snprintf(header + PREFIX, sizeof header - PREFIX,
-                          "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
+    int used = PREFIX + snprintf(header + PREFIX, sizeof header - PREFIX,
+                                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }",
+                                 n, dim);
     size_t whole = ((size_t)used + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
     memset(header + used, ' ', whole - (size_t)used);
     header[whole - 1] = '\n';
@@ -146,23 +145,10 @@ static int write_array(const char *path, const char *descr, const char *shape, c
     if (!out)
         return ps_error_code();
     FILE *stream = ps_out_stream(out);
-    if (fwrite(header, 1, whole, stream) != whole || fwrite(values, size, count, stream) != count) {
+    if (fwrite(header, 1, whole, stream) != whole ||
+        fwrite(x, sizeof *x, n * dim, stream) != n * dim) {
         ps_fail_errno("%s: cannot write", path);
         return ps_out_abort(out);
     }
     return ps_out_commit(out);
-}
-
-int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim)
-{
-    char shape[64];
-    snprintf(shape, sizeof shape, "(%zu, %zu)", n, dim);
-    return write_array(path, "<f4", shape, x, sizeof *x, n * dim);
-}
-
-int ps_npy_write_ints(const char *path, const int64_t *values, size_t n)
-{
-    char shape[64];
-    snprintf(shape, sizeof shape, "(%zu,)", n);
-    return write_array(path, "<i8", shape, values, sizeof *values, n);
 }

@@ -17,6 +17,5 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
 
 /* Writes atomically; "-" is stdout. */
 int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim);
-int ps_npy_write_ints(const char *path, const int64_t *values, size_t n);
 
 #endif

@@ -25,11 +25,6 @@ static int64_t rows_of(const struct ps_safetensors *file, const char *name)
     return matrix && matrix->ndim == 2 && matrix->shape[0] <= INT32_MAX ? matrix->shape[0] : 0;
 }
 
-static bool is_counter(const char *name)
-{
-    return ps_has_suffix(name, "num_batches_tracked");
-}
-
 static int compare(struct ps_fit *fit, const struct ps_safetensors *file)
 {
     fit->complete = true;
@@ -48,7 +43,7 @@ static int compare(struct ps_fit *fit, const struct ps_safetensors *file)
     }
     for (size_t i = 0; i < file->count; i++) {
         const char *name = file->tensors[i].name;
-        if (!is_counter(name) && !ps_params_find(&fit->params, name))
+        if (!ps_load_is_counter(name) && !ps_params_find(&fit->params, name))
             fit->unused[fit->unused_count++] = name;
     }
     return PS_OK;

@@ -38,6 +38,11 @@ static bool same_shape(const struct ps_param *param, const struct ps_tensor *ten
            !memcmp(tensor->shape + ones, param->shape, (size_t)param->ndim * sizeof *param->shape);
 }
 
+bool ps_load_is_counter(const char *name)
+{
+    return ps_has_suffix(name, "num_batches_tracked");
+}
+
 int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param,
                  const struct ps_tensor **tensor)
 {
@@ -128,13 +133,6 @@ static void report_missing(const ps_net *net, const struct ps_safetensors *file,
     ps_text_free(&names.text);
 }
 
-static bool is_counter(const char *name)
-{
-    static const char suffix[] = "num_batches_tracked";
-    size_t length = strlen(name);
-    return length >= sizeof suffix - 1 && !strcmp(name + length - (sizeof suffix - 1), suffix);
-}
-
 static void report_unused(const ps_net *net, const struct ps_safetensors *file, bool with_proxies,
                           struct ps_load_report *report)
 {
@@ -142,7 +140,7 @@ static void report_unused(const ps_net *net, const struct ps_safetensors *file, 
     for (size_t i = 0; i < file->count; i++) {
         const char *name = file->tensors[i].name;
         const struct ps_param *param = ps_net_find(net, name);
-        if ((!param || !is_wanted(param, with_proxies)) && !is_counter(name))
+        if ((!param || !is_wanted(param, with_proxies)) && !ps_load_is_counter(name))
             add_name(&names, name);
     }
     report->unused = names.count;

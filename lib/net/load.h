@@ -12,6 +12,9 @@
 int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param,
                  const struct ps_tensor **tensor);
 
+/* A tensor that counts batches: PyTorch saves it, and no network here has it. */
+bool ps_load_is_counter(const char *name);
+
 /* Copies all that ps_load_find finds; how many in *loaded. Proxies only if `with_proxies`. */
 int ps_load_copy(ps_net *net, const struct ps_safetensors *file, bool with_proxies, size_t *loaded);
 
