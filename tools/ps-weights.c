@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum channels { CHANNELS_DEFAULT, CHANNELS_RGB, CHANNELS_BGR };
 enum format { FORMAT_ONNX, FORMAT_PTH_NAMES };
 enum { MOST_NAMES = 20 };
 
@@ -43,12 +42,11 @@ static void describe_model(struct ps_model_meta *meta, const char *backbone, int
                                .dim = dim,
                                .size = (int)settings->size,
                                .freeze_bn = true,
-                               .input = ps_net_default_input(backbone)};
+                               .input =
+                                   ps_net_input(backbone, (enum ps_channels)settings->channels)};
     snprintf(spec.backbone, sizeof spec.backbone, "%s", backbone);
-    for (int c = 0; c < 3 && settings->channels != CHANNELS_DEFAULT; c++)
-        spec.input.order[c] = settings->channels == CHANNELS_RGB ? c : 2 - c;
-    long resize = settings->resize ? settings->resize : (settings->size * 256 + 112) / 224;
-    ps_model_meta_write(meta, &spec, (int)resize);
+    int resize = settings->resize ? (int)settings->resize : ps_net_default_resize(spec.size);
+    ps_model_meta_write(meta, &spec, resize);
 }
 
 /* Finds out which network the tensors are for, tells how they fit, and fills `meta` where they are
@@ -181,12 +179,12 @@ int main(int argc, char **argv)
         PS_SECTION("What import puts into a full model"),
         PS_TEXT("backbone", &settings.backbone, "NAME",
                 "the network, where names and shapes shall not decide"),
-        PS_CHOICE("pooling", &settings.pooling, "GAP|GMP|GAP,GMP", "pooling it was trained with",
+        PS_CHOICE("pooling", &settings.pooling, PS_POOLING_WORDS, "pooling it was trained with",
                   .aliases = "pooling-type"),
         PS_INT("input-size", &settings.size, 32, 512, "side of its input", .argument = "S"),
         PS_INT("resize", &settings.resize, 0, 4096,
                "short side before the centre crop; 0 for 256/224 of the input", .argument = "S"),
-        PS_CHOICE("channels", &settings.channels, "auto|rgb|bgr",
+        PS_CHOICE("channels", &settings.channels, PS_CHANNELS_WORDS,
                   "their order; auto: bgr for bninception, rgb for a ResNet"),
     };
     struct ps_command command = {

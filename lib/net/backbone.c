@@ -45,6 +45,19 @@ struct ps_input_norm ps_net_default_input(const char *backbone)
     return row ? *row->input : *table[0].input;
 }
 
+struct ps_input_norm ps_net_input(const char *backbone, enum ps_channels channels)
+{
+    struct ps_input_norm input = ps_net_default_input(backbone);
+    for (int i = 0; i < 3 && channels != PS_CHANNELS_AUTO; i++)
+        input.order[i] = channels == PS_CHANNELS_RGB ? i : 2 - i;
+    return input;
+}
+
+int ps_net_default_resize(int size)
+{
+    return (size * 256 + 112) / 224;
+}
+
 static int check_spec(const struct ps_net_spec *spec, size_t proxies)
 {
     if (!find(spec->backbone))

@@ -12,8 +12,9 @@ struct ps_model_meta {
     size_t count;
 };
 
-/* "GAP", "GMP", "GAP,GMP": the words of enum ps_pooling. */
+/* "GAP", "GMP", "GAP,GMP": the words of enum ps_pooling; and all of them for an option. */
 extern const char *const ps_pooling_names[3];
+#define PS_POOLING_WORDS "GAP|GMP|GAP,GMP"
 
 /* Fills all pairs. */
 void ps_model_meta_write(struct ps_model_meta *meta, const struct ps_net_spec *spec, int resize);

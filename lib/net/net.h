@@ -30,6 +30,14 @@ bool ps_net_has_backbone(const char *backbone);
  * default where there is no such backbone. */
 struct ps_input_norm ps_net_default_input(const char *backbone);
 
+/* For --channels: the order of the published weights, or another. */
+enum ps_channels { PS_CHANNELS_AUTO, PS_CHANNELS_RGB, PS_CHANNELS_BGR };
+#define PS_CHANNELS_WORDS "auto|rgb|bgr"
+/* ps_net_default_input in that order of channels. */
+struct ps_input_norm ps_net_input(const char *backbone, enum ps_channels channels);
+/* Short side that test images are resized to for an input of `size`: 256/224 of it, rounded. */
+int ps_net_default_resize(int size);
+
 enum ps_group { PS_GROUP_BACKBONE, PS_GROUP_EMBEDDING, PS_GROUP_PROXY, PS_GROUPS };
 
 /* One named tensor. Trainable ones lie in the parameter vector, running statistics in the state

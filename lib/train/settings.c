@@ -1,5 +1,6 @@
 #include "train/settings.h"
 #include "base/err.h"
+#include "net/modelmeta.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -61,13 +62,12 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_INT("input-size", &s->input_size, 16, 4096, "pixels a side that the network sees"),
         PS_INT("resize", &s->resize, 0, 8192,
                "short side of test images before the centre crop; 0: input-size * 256 / 224"),
-        PS_CHOICE("channels", &s->channels, "auto|rgb|bgr", "order of colour channels"),
+        PS_CHOICE("channels", &s->channels, PS_CHANNELS_WORDS, "order of colour channels"),
         PS_FLAG("orient", &s->orient, "obey the EXIF orientation of images"),
 
         PS_SECTION("Network"),
         PS_CHOICE("backbone", &s->backbone, ps_net_backbones, "the network"),
-        PS_CHOICE("pooling-type", &s->pooling, "GAP|GMP|GAP,GMP",
-                  "pooling of the last feature map"),
+        PS_CHOICE("pooling-type", &s->pooling, PS_POOLING_WORDS, "pooling of the last feature map"),
         PS_INT("dim", &s->dim, 1, 65536, "dimension of the embedding"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "keep the running statistics of batch normalisation"),
         PS_TEXT("init", &s->init, "FILE", "weights to start from: model, .safetensors or .pth"),
@@ -134,7 +134,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 
         PS_SECTION("Running"),
         PS_TEXT("device", &s->device, "NAME", "auto, cpu, cuda, cuda:N or ref"),
-        PS_INT("gpu", &s->gpu, -1, 1023, "number of the GPU that --device auto takes", .hidden = true),
+        PS_INT("gpu", &s->gpu, -1, 1023, "number of the GPU that --device auto takes",
+               .hidden = true),
         PS_INT("threads", &s->threads, 0, 4096, "threads that compute; 0: all processors"),
         PS_INT("workers", &s->workers, 0, 1024, "threads that decode images", .letter = 'j'),
         PS_TEXT("tune", &s->tune, "DIR",
@@ -147,7 +148,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                   "arithmetic of the network; all but fp32 need a GPU"),
         PS_REAL("loss-scale", &s->loss_scale, 1, 0x1p24, "fp16: factor of the loss to begin with"),
         PS_CHOICE("use-amp", &s->amp, BOOLEANS, "true: as --precision bf16", .hidden = true),
-        PS_CHOICE("deterministic", &s->deterministic, BOOLEANS, "accepted; every run is", .hidden = true),
+        PS_CHOICE("deterministic", &s->deterministic, BOOLEANS, "accepted; every run is",
+                  .hidden = true),
         PS_INT("max-to-keep", &s->max_to_keep, 0, 1e9, "evaluated models kept by epoch; 0: all"),
         PS_INT("checkpoint-steps", &s->checkpoint_steps, 0, 1e12,
                "steps between checkpoints within an epoch; 0: by time"),
@@ -205,7 +207,7 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     if (s->amp % 2)
         s->precision = PS_PRECISION_BF16;
     if (!s->resize)
-        s->resize = lround((double)s->input_size * 256 / 224);
+        s->resize = ps_net_default_resize((int)s->input_size);
     if (s->resize < s->input_size)
         return ps_fail(PS_EUSAGE, "--resize: %ld is smaller than the input of %ld", s->resize,
                        s->input_size);
@@ -222,10 +224,8 @@ struct ps_net_spec ps_train_spec(const struct ps_train_settings *s)
         .dim = (int)s->dim,
         .size = (int)s->input_size,
         .freeze_bn = s->freeze_bn,
-        .input = ps_net_default_input(backbone),
+        .input = ps_net_input(backbone, (enum ps_channels)s->channels),
     };
     snprintf(spec.backbone, sizeof spec.backbone, "%s", backbone);
-    for (int i = 0; i < 3 && s->channels; i++)
-        spec.input.order[i] = s->channels == 1 ? i : 2 - i;
     return spec;
 }

@@ -20,10 +20,10 @@ struct ps_train_settings {
 
     /* Network and input. */
     int backbone; /* index into ps_net_backbones */
-    int pooling;  /* index into "GAP|GMP|GAP,GMP", as enum ps_pooling */
+    int pooling;  /* enum ps_pooling */
     long dim, input_size;
     long resize;  /* short side of test images; 0: round(input_size * 256 / 224) */
-    int channels; /* index into "auto|rgb|bgr" */
+    int channels; /* enum ps_channels */
     bool freeze_bn, orient;
 
     struct ps_loss_settings loss;
