@@ -46,10 +46,10 @@ int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_
 
 /*
  * The k nearest neighbours of all gallery rows, each without itself, at half the cost by symmetry.
- * index (n, k). Only if ps_neighbours_can_join: the search is exact and the candidate lists of all
+ * index (n, k). Only if ps_neighbours_can_all: the search is exact and the candidate lists of all
  * rows fit in memory. `progress`: report finished rows.
  */
-int ps_neighbours_join(const ps_neighbours *gallery, size_t k, int64_t *index, bool progress);
-bool ps_neighbours_can_join(const ps_neighbours *gallery, size_t k);
+int ps_neighbours_all(const ps_neighbours *gallery, size_t k, int64_t *index, bool progress);
+bool ps_neighbours_can_all(const ps_neighbours *gallery, size_t k);
 
 #endif

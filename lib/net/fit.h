@@ -1,4 +1,4 @@
-/* How the tensors of a weight file fit a network, and a model's tensors under published names. */
+/* Matching a weight file to a backbone, and exporting a backbone under its published names. */
 #ifndef PS_NET_FIT_H
 #define PS_NET_FIT_H
 
@@ -6,26 +6,25 @@
 #include "net/params.h"
 
 struct ps_fit {
-    struct ps_params params; /* the network's tensors; proxies too if the file has any */
-    const char **missing;    /* (missing_count) names of the network that the file lacks */
-    const char **unused;     /* (unused_count) names of the file that the network lacks */
+    struct ps_params params; /* the network's tensors, with proxies if the file has any */
+    const char **missing;    /* (missing_count) tensors missing from the file */
+    const char **unused;     /* (unused_count) tensors the network does not have */
     size_t matched, missing_count, unused_count;
-    int dim;       /* of the embedding layer, 0 if the file has none */
-    bool complete; /* backbone and embedding layer are all there */
+    int dim;       /* D of the embedding layer; 0: the file has none */
+    bool complete; /* backbone and embedding layer are complete */
 };
 
 /*
- * Compares names and shapes; `file` must outlive `fit`. A tensor of the right name and a wrong
- * shape is PS_EMISMATCH and named. Counters (num_batches_tracked) are never counted.
+ * Compares names and shapes; `file` must outlive `fit`. A wrong shape is PS_EMISMATCH, naming the
+ * tensor. Counters (num_batches_tracked) are ignored.
  */
 int ps_fit_file(struct ps_fit *fit, const struct ps_safetensors *file, const char *backbone);
 void ps_fit_free(struct ps_fit *fit);
 
-/* The backbone whose tensors are all in the file in their shapes, or NULL. */
+/* The largest backbone whose tensors are all in the file, or NULL. */
 const char *ps_fit_backbone(const struct ps_safetensors *file);
 
-/* Writes the backbone's tensors of a model alone, under torchvision's names (BN-Inception: those of
- * its published weights). */
+/* Writes only the backbone's tensors as safetensors, under the names of its published weights. */
 int ps_published_save(const char *path, const struct ps_model *model);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * A model as an ONNX file: opset 13, BN folded into the convolutions, any batch size.
+ * Exports a model to ONNX: opset 13, batch norm folded into the convolutions, dynamic batch size.
  *
- *     image (N, 3, S, S)   float32, normalised: channel c is (v[order[c]] / range - mean[c]) /
- * std[c] for 8-bit R, G, B; all of it is in the file's metadata, named as in a model file embedding
- * (N, D)     float32, not normalised
+ *     image (N, 3, S, S)  float32: (v[channels[c]] / range - mean[c]) / std[c] of 8-bit RGB v; the
+ *                         constants are in the metadata, named as in a model file
+ *     embedding (N, D)    float32, not L2-normalised
  */
 #ifndef PS_NET_ONNX_EXPORT_H
 #define PS_NET_ONNX_EXPORT_H
@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-/* Writes to a stream, or atomically to a path ("-" is stdout). */
+/* Write to a stream, or atomically to a path ("-" is stdout). */
 int ps_onnx_export(FILE *stream, const struct ps_model *model);
 int ps_onnx_save(const char *path, const struct ps_model *model);
 

@@ -1,4 +1,4 @@
-/* What stands between the logits of a batch and its loss. A loss names its head in losses.c. */
+/* Heads of the losses: from logits to loss and gradient. Rows of losses.c name them. */
 #ifndef PS_TRAIN_LOSSHEAD_H
 #define PS_TRAIN_LOSSHEAD_H
 

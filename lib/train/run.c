@@ -47,7 +47,7 @@ static int open_data(struct ps_run *run)
     if (s->classes && (size_t)s->classes != classes)
         return ps_fail(PS_EMISMATCH, "%s has %zu classes, not -C %ld", ps_shard_path(run->train),
                        classes, s->classes);
-    rc = ps_parts_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
+    rc = ps_subset_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
     if (!rc && run->fit.classes < 2)
         rc = ps_fail(PS_EINVAL, "%s: %zu classes are too few to train on",
                      ps_shard_path(run->train), run->fit.classes);
@@ -275,8 +275,8 @@ void ps_run_close(struct ps_run *run)
     ps_device_close(run->backend);
     ps_eval_set_free(&run->choice);
     ps_eval_set_free(&run->final);
-    ps_part_free(&run->fit);
-    ps_part_free(&run->held);
+    ps_subset_free(&run->fit);
+    ps_subset_free(&run->held);
     ps_shard_close(run->train);
     ps_shard_close(run->test);
     ps_text_free(&run->recipe);

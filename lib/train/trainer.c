@@ -143,7 +143,7 @@ static int make_order(const struct ps_run *run, struct ps_order *order)
         .separate = s->loss.regularizer == PS_REGULARIZER_PS && s->loss.mu > 0,
         .seed = (uint64_t)s->seed,
     };
-    int rc = ps_part_order(order, &settings, &run->fit, (uint64_t)run->progress.epoch + 1);
+    int rc = ps_subset_order(order, &settings, &run->fit, (uint64_t)run->progress.epoch + 1);
     if (rc)
         return rc;
     /* Batch statistics of one image are no statistics. */

@@ -1,4 +1,4 @@
-/* Tensors as they lie in weight files: a name, a type, a shape, and bytes. */
+/* Tensors in weight files: name, type, shape and data. */
 #ifndef PS_WEIGHTS_DTYPE_H
 #define PS_WEIGHTS_DTYPE_H
 
@@ -16,21 +16,21 @@ struct ps_tensor {
     int ndim;
     int64_t shape[PS_MAX_DIMS];
     size_t count;     /* product of shape; 1 where ndim is 0 */
-    const void *data; /* row-major, little-endian; may be unaligned in a file: use the functions */
+    const void *data; /* row-major, little-endian, possibly unaligned: use the functions below */
 };
 
 size_t ps_dtype_size(enum ps_dtype dtype);
-const char *ps_dtype_name(enum ps_dtype dtype); /* "F32", as safetensors spells it */
-/* The dtype of that name, or -1. */
+const char *ps_dtype_name(enum ps_dtype dtype); /* "F32", as in safetensors */
+/* The dtype with that name, or -1. */
 int ps_dtype_parse(const char *name);
 bool ps_dtype_is_float(enum ps_dtype dtype);
 
-/* Product of a shape in *count, times the type's size in *bytes; PS_EINVAL when one is negative or
- * a product does not fit. Only the code is returned: the caller knows where to say that it was. */
+/* *count = product of the shape, *bytes = its size in bytes; PS_EINVAL if a dimension is negative
+ * or a product overflows. No message is recorded: the caller knows the context. */
 int ps_shape_size(const int64_t *shape, int ndim, enum ps_dtype dtype, size_t *count,
                   size_t *bytes);
 
-/* Copies a tensor of any floating type into float32 / of any integer type into int64, (count). */
+/* Converts any floating type to float32, or any integer type to int64; out (count). */
 int ps_tensor_floats(const struct ps_tensor *tensor, float *out);
 int ps_tensor_ints(const struct ps_tensor *tensor, int64_t *out);
 

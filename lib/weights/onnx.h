@@ -1,6 +1,6 @@
 /*
- * Builds an ONNX file piece by piece. The first failure is kept in onnx->rc and later calls then do
- * nothing, so that it is checked once, at the end. Names given are copied.
+ * Builds an ONNX model. The first failure is kept in onnx->rc and turns later calls into no-ops, so
+ * it is checked once, at the end. Strings are copied.
  */
 #ifndef PS_WEIGHTS_ONNX_H
 #define PS_WEIGHTS_ONNX_H
@@ -20,21 +20,21 @@ struct ps_onnx {
     int rc;
 };
 
-/* An empty model of the given operator set, with metadata (pairs of name, value). */
+/* An empty model for an operator set version, with metadata (pairs of name and value). */
 void ps_onnx_init(struct ps_onnx *onnx, const char *name, const char *description, int opset,
                   const char *const *metadata, size_t pairs);
 void ps_onnx_free(struct ps_onnx *onnx);
 
-/* Adds an operator that makes one value of others. Attributes may follow until the next one. */
+/* Adds a node with one output. Attributes apply to the last node. */
 void ps_onnx_node(struct ps_onnx *onnx, const char *op, const char *output, int inputs,
                   const char *const *input);
 void ps_onnx_attribute(struct ps_onnx *onnx, const char *name, int64_t value);
 void ps_onnx_attributes(struct ps_onnx *onnx, const char *name, int count, const int64_t *values);
 
-/* Adds a constant of float32 and gives its data to be filled in; NULL after a failure. */
+/* Adds a float32 initializer and returns its data, to be filled in; NULL after a failure. */
 float *ps_onnx_constant(struct ps_onnx *onnx, const char *name, int ndim, const int64_t *shape);
 
-/* Declares what goes in and out: (N, ...), where N is any number. */
+/* Declares an input or output of shape (N, shape...) with dynamic N. */
 void ps_onnx_input(struct ps_onnx *onnx, const char *name, int ndim, const int64_t *shape);
 void ps_onnx_output(struct ps_onnx *onnx, const char *name, int ndim, const int64_t *shape);
 

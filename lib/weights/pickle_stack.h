@@ -1,4 +1,4 @@
-/* Inside of the pickle reader: the bytes, the stack, the marks and the memo. */
+/* Internals of the pickle reader: input, stack, marks and memo. */
 #ifndef PS_WEIGHTS_PICKLE_STACK_H
 #define PS_WEIGHTS_PICKLE_STACK_H
 
@@ -11,23 +11,23 @@ struct ps_pickle_reader {
     const char *name;
     const unsigned char *bytes;
     size_t at, length;
-    size_t op_at; /* the opcode that is being read, for messages */
-    size_t items; /* of all containers together */
+    size_t op_at; /* offset of the current opcode, for messages */
+    size_t items; /* total over all containers */
     struct ps_pickle *out;
     value **stack;
     size_t depth, stack_capacity;
     size_t *marks; /* stack depths */
     size_t mark_count, mark_capacity;
-    value **memo; /* NULL where nothing was put */
+    value **memo; /* NULL: unset */
     size_t memo_count, memo_capacity;
 };
 
 #define refuse(reader, code, format, ...)                                                          \
     ps_fail(code, "%s: pickle, byte %zu: " format, (reader)->name, (reader)->op_at, __VA_ARGS__)
 
-/* All return 0, or a failure that was recorded. */
+/* All return 0, or an error that has been recorded. */
 
-/* A fresh value, which belongs to reader->out. */
+/* A new value, owned by reader->out. */
 int ps_pickle_new(struct ps_pickle_reader *reader, enum ps_pickle_kind kind, value **out);
 int ps_pickle_push(struct ps_pickle_reader *reader, value *item);
 int ps_pickle_push_new(struct ps_pickle_reader *reader, enum ps_pickle_kind kind, int64_t integer);
@@ -41,13 +41,13 @@ int ps_pickle_top(struct ps_pickle_reader *reader, value **out);
 /* The lowest stack depth that opcodes since the last mark may touch. */
 size_t ps_pickle_fence(const struct ps_pickle_reader *reader);
 int ps_pickle_mark(struct ps_pickle_reader *reader);
-/* Takes the values above the last mark off the stack; they stay readable until the next push. */
+/* Pops the values above the last mark; they stay readable until the next push. */
 int ps_pickle_pop_to_mark(struct ps_pickle_reader *reader, value ***items, size_t *count);
 
 /* Stores the top of the stack in the memo. */
 int ps_pickle_put(struct ps_pickle_reader *reader, uint64_t index);
 
-/* The next `count` bytes; a little-endian number of `size` bytes. */
+/* Consumes `count` bytes; consumes a little-endian integer of `size` bytes. */
 int ps_pickle_take(struct ps_pickle_reader *reader, uint64_t count, const unsigned char **bytes);
 int ps_pickle_take_uint(struct ps_pickle_reader *reader, int size, uint64_t *out);
 

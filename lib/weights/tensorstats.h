@@ -1,4 +1,4 @@
-/* Statistics of one tensor, and how far two tensors are apart. */
+/* Statistics of a tensor, and the difference of two. */
 #ifndef PS_WEIGHTS_TENSORSTATS_H
 #define PS_WEIGHTS_TENSORSTATS_H
 
@@ -6,20 +6,20 @@
 #include "weights/dtype.h"
 
 struct ps_tensor_stats {
-    double min, max, mean; /* of the elements that are numbers; NaN if there are none */
+    double min, max, mean; /* over the elements that are not NaN; NaN if there are none */
     size_t nan;
 };
 int ps_tensor_stats(const struct ps_tensor *tensor, struct ps_tensor_stats *stats);
 
 struct ps_tensor_difference {
-    double absolute; /* the largest |a_i - b_i|; infinite where only one of the two is a number */
-    double relative; /* the same, divided by the largest |a_i| or |b_i|; 0 where all are equal */
+    double absolute; /* max |a_i - b_i|; infinite if only one of the two is NaN */
+    double relative; /* `absolute` over max(|a_i|, |b_i|); 0 if all are equal */
 };
-/* PS_EMISMATCH where shapes differ or one holds integers and the other real numbers. */
+/* PS_EMISMATCH if shapes differ, or only one holds integers. */
 int ps_tensor_difference(const struct ps_tensor *a, const struct ps_tensor *b,
                          struct ps_tensor_difference *difference);
 
-/* Appends a shape as "64x3x7x7", "scalar" where there are no dimensions. */
+/* Appends a shape as "64x3x7x7", or "scalar". */
 int ps_shape_text(const struct ps_tensor *tensor, struct ps_text *out);
 
 #endif

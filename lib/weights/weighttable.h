@@ -1,4 +1,4 @@
-/* Tables that tell what is in a weight file, and how two of them differ. */
+/* Tables of the content of a weight file and of the differences of two. */
 #ifndef PS_WEIGHTS_WEIGHTTABLE_H
 #define PS_WEIGHTS_WEIGHTTABLE_H
 
@@ -7,11 +7,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Metadata as "# name: value" lines, then tensor, type, shape, min, max, mean, nan. A write that
- * fails is left to be seen by whoever closes `out`. */
+/* Metadata as "# name: value" lines, then columns tensor, type, shape, min, max, mean, nan. Write
+ * errors are left to whoever closes `out`. */
 int ps_weights_show(FILE *out, const struct ps_safetensors *file);
 
-/* tensor, result, absolute, relative; relative differences up to `tolerance` count as none. */
+/* Columns tensor, result, absolute, relative; relative differences up to `tolerance` are ignored.
+ */
 int ps_weights_diff(FILE *out, const struct ps_safetensors *a, const struct ps_safetensors *b,
                     double tolerance, bool *same);
 
