@@ -98,7 +98,7 @@ static int run(char **paths, int count, const struct settings *settings)
     if (!settings->output)
         return ps_fail(PS_EUSAGE, "--output is missing");
     if (!count)
-        return ps_fail(PS_EUSAGE, "no shard is given");
+        return ps_fail(PS_EUSAGE, "no shard given");
     ps_interrupt_install();
     struct shards shards = {0};
     struct ps_embedding e;

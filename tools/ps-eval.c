@@ -49,7 +49,7 @@ static int parse_lists(struct tool *tool)
     int rc = ps_parse_longs("--recall", tool->recall, 1, &tool->k, &how->k_count);
     for (size_t i = 1; i < how->k_count && !rc; i++)
         if (tool->k[i] <= tool->k[i - 1])
-            rc = ps_fail(PS_EUSAGE, "--recall: '%s' does not ascend", tool->recall);
+            rc = ps_fail(PS_EUSAGE, "--recall: '%s' is not ascending", tool->recall);
     if (!rc && tool->dims)
         rc = ps_parse_longs("--dims", tool->dims, 1, &tool->dim, &how->dim_count);
     if (!rc)
@@ -57,7 +57,7 @@ static int parse_lists(struct tool *tool)
     if (!rc && tool->tags.length)
         rc = parse_tags(tool);
     if (!rc && tool->whiten && !tool->pca)
-        rc = ps_fail(PS_EUSAGE, "--whiten needs --pca FILE, the file it is fitted on");
+        rc = ps_fail(PS_EUSAGE, "--whiten requires --pca FILE");
     tool->inputs.together = (enum ps_together)tool->ensemble;
     how->k = tool->k;
     how->dims = tool->dim;

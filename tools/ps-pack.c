@@ -37,9 +37,9 @@ static int pack(const char *manifest, const struct settings *settings)
     ps_info("%s: %zu images of %zu classes, %.1f MB", settings->output, result.images,
             result.classes, (double)result.bytes / 1e6);
     if (result.reused)
-        ps_info("%zu of them were there already", result.reused);
+        ps_info("%zu of them reused from the existing shard", result.reused);
     if (result.rejected)
-        ps_warn("%zu images cannot be read and are left out; see %s", result.rejected,
+        ps_warn("%zu unreadable images were skipped; see %s", result.rejected,
                 settings->quarantine);
     return PS_OK;
 }
@@ -100,7 +100,7 @@ static int inspect(const char *path, bool first, const struct settings *settings
     else
         rc = ps_shard_verify(shard, (int)settings->threads);
     if (!rc && settings->verify)
-        ps_info("%s: %zu records of %zu classes are sound", path, ps_shard_count(shard),
+        ps_info("%s: %zu records of %zu classes verified", path, ps_shard_count(shard),
                 ps_shard_classes(shard));
     ps_shard_close(shard);
     return rc;
@@ -110,11 +110,11 @@ static int run(char **paths, int count, const struct settings *settings)
 {
     int modes = settings->verify + settings->list + (settings->extract != NULL);
     if (modes > 1)
-        return ps_fail(PS_EUSAGE, "--verify, --list and --extract do not go together");
+        return ps_fail(PS_EUSAGE, "--verify, --list and --extract are mutually exclusive");
     if (modes == 0 && (count != 1 || !settings->output))
-        return ps_fail(PS_EUSAGE, "one manifest and -o SHARD are needed (ps-pack --help)");
+        return ps_fail(PS_EUSAGE, "expected one manifest and -o SHARD (see --help)");
     if (modes == 1 && (count < 1 || settings->output))
-        return ps_fail(PS_EUSAGE, "shards are needed, and no -o (ps-pack --help)");
+        return ps_fail(PS_EUSAGE, "expected shards and no -o (see --help)");
     if (modes == 0)
         return pack(paths[0], settings);
     int rc = PS_OK;

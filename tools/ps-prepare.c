@@ -123,17 +123,17 @@ static int check_usage(const struct settings *settings, bool seeded, char **oper
     if (count < 2)
         return ps_fail(PS_EUSAGE, "expected: DATASET SOURCE... -o MANIFEST (see --help)");
     if (!settings->output)
-        return ps_fail(PS_EUSAGE, "no -o MANIFEST ('-' is standard output)");
+        return ps_fail(PS_EUSAGE, "-o MANIFEST is missing ('-' is standard output)");
     bool folder = !strcmp(operands[0], "folder"), list = !strcmp(operands[0], "list");
     if (settings->match && !folder)
-        return ps_fail(PS_EUSAGE, "--match is for the data set 'folder' only");
+        return ps_fail(PS_EUSAGE, "--match applies only to the data set 'folder'");
     if ((settings->test_classes > 0 || settings->min_images) && !folder && !list)
         return ps_fail(PS_EUSAGE,
-                       "--test-classes and --min-images are for 'folder' and 'list': "
+                       "--test-classes and --min-images apply only to 'folder' and 'list': "
                        "%s has a published split",
                        operands[0]);
     if (seeded && settings->test_classes <= 0)
-        return ps_fail(PS_EUSAGE, "--seed needs --test-classes");
+        return ps_fail(PS_EUSAGE, "--seed requires --test-classes");
     return PS_OK;
 }
 

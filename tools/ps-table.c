@@ -32,7 +32,7 @@ static int run(const struct tool *tool, char **files, int count)
                                         .scale = tool->unit ? 1 : 100,
                                         .digits = (int)tool->digits};
     if (tool->against && style.layout == PS_RUNS_SUMMARY)
-        return ps_fail(PS_EUSAGE, "--compare goes with --layout runs");
+        return ps_fail(PS_EUSAGE, "--compare requires --layout runs");
     struct ps_runs runs;
     struct ps_results table = {0};
     int rc = ps_runs_read(&runs, files, (size_t)count, tool->by, tool->metrics);

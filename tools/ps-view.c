@@ -30,7 +30,7 @@ static int need(int operands, int wanted, const char *what)
 
 static int curves(const struct options *o, char **operand, int count)
 {
-    int rc = need(count, 1, "curves needs the folders of runs");
+    int rc = need(count, 1, "curves requires run folders");
     return rc ? rc : ps_curves_write(o->metric, operand, (size_t)count, o->output);
 }
 
@@ -63,9 +63,9 @@ static int draw(const struct options *o, enum subject subject, const struct ps_e
 
 static int of_embedding(const struct options *o, enum subject subject, char **operand, int count)
 {
-    int rc = need(count, 1, "an embedding file is needed");
+    int rc = need(count, 1, "expected an embedding file");
     if (!rc && subject == NEIGHBOURS && !o->shard)
-        rc = ps_fail(PS_EUSAGE, "neighbours needs --shard FILE, the images that were embedded");
+        rc = ps_fail(PS_EUSAGE, "neighbours requires --shard FILE, the embedded shard");
     struct ps_embedding embedding;
     if (!rc)
         rc = ps_embedding_read(&embedding, operand[0]);
@@ -81,9 +81,9 @@ static int of_embedding(const struct options *o, enum subject subject, char **op
 
 static int run(const struct options *o, char **operand, int count)
 {
-    int rc = need(count, 1, "say what to draw: curves, neighbours, map, histogram or report");
+    int rc = need(count, 1, "expected curves, neighbours, map, histogram or report");
     if (!rc && !o->output)
-        rc = ps_fail(PS_EUSAGE, "-o FILE is needed");
+        rc = ps_fail(PS_EUSAGE, "-o FILE is missing");
     if (rc)
         return rc;
     switch (ps_choice_index("curves|neighbours|map|histogram|report", operand[0])) {
@@ -96,7 +96,7 @@ static int run(const struct options *o, char **operand, int count)
     case 3:
         return of_embedding(o, HISTOGRAM, operand + 1, count - 1);
     case 4:
-        rc = need(count, 2, "report needs files");
+        rc = need(count, 2, "report requires files");
         return rc ? rc : ps_report_write(o->title, operand + 1, (size_t)count - 1, o->output);
     default:
         return ps_fail(PS_EUSAGE,

@@ -57,7 +57,7 @@ static int fit_network(const struct ps_safetensors *file, const struct settings 
     const char *backbone = settings->backbone ? settings->backbone : ps_fit_backbone(file);
     meta->count = 0;
     if (!backbone) {
-        ps_info("%s: the tensors are not those of %s", file->name, ps_net_backbones);
+        ps_info("%s: the tensors match none of %s", file->name, ps_net_backbones);
         return PS_OK;
     }
     struct ps_fit fit;
@@ -66,9 +66,9 @@ static int fit_network(const struct ps_safetensors *file, const struct settings 
         return rc;
     ps_info("%s: %zu tensors match %s", file->name, fit.matched, backbone);
     report_names("missing", fit.missing, fit.missing_count);
-    report_names("left over", fit.unused, fit.unused_count);
+    report_names("unused", fit.unused, fit.unused_count);
     if (!fit.matched)
-        rc = ps_fail(PS_EMISMATCH, "%s: no tensor of %s in it", file->name, backbone);
+        rc = ps_fail(PS_EMISMATCH, "%s: has no tensor of %s", file->name, backbone);
     else if (fit.complete)
         describe_model(meta, backbone, fit.dim, settings);
     ps_fit_free(&fit);
@@ -78,7 +78,7 @@ static int fit_network(const struct ps_safetensors *file, const struct settings 
 static int import(const char *path, const struct settings *settings)
 {
     if (!settings->output)
-        return ps_fail(PS_EUSAGE, "import needs -o FILE");
+        return ps_fail(PS_EUSAGE, "import requires -o FILE");
     struct ps_safetensors file;
     int rc = ps_weightfile_open(&file, path);
     if (rc)
@@ -94,8 +94,8 @@ static int import(const char *path, const struct settings *settings)
         rc = ps_weightfile_save(settings->output, &file, pairs, 3 + meta.count);
     }
     if (!rc)
-        ps_info("%s: %s of %zu tensors", settings->output, meta.count ? "a full model" : "weights",
-                file.count);
+        ps_info("%s: %s of %zu tensors", settings->output,
+                meta.count ? "a complete model" : "weights", file.count);
     ps_safetensors_close(&file);
     return rc;
 }
@@ -103,7 +103,7 @@ static int import(const char *path, const struct settings *settings)
 static int export(const struct settings *settings)
 {
     if (!settings->model || !settings->output)
-        return ps_fail(PS_EUSAGE, "export needs -m MODEL and -o FILE");
+        return ps_fail(PS_EUSAGE, "export requires -m MODEL and -o FILE");
     struct ps_model model;
     int rc = ps_model_open(&model, settings->model);
     if (rc)
@@ -161,7 +161,7 @@ static int run(char **words, int count, const struct settings *settings)
         return diff(words + 1, settings);
     if (!strcmp(action, "export") && count == 1)
         return export(settings);
-    return ps_fail(PS_EUSAGE, "wanted: import FILE -o FILE, show FILE, diff FILE FILE, or export "
+    return ps_fail(PS_EUSAGE, "expected import FILE -o FILE, show FILE, diff FILE FILE, or export "
                               "-m MODEL -o FILE");
 }
 

@@ -82,7 +82,8 @@ int ps_folder_shards(const char *path, int threads, char **train, char **test)
     if (!rc && packs)
         rc = fill_cache(path, cache, threads, *train, *test);
     else if (!rc && !ps_is_file(own))
-        rc = ps_fail(PS_EIO, "%s: neither train.mdb nor train/ and test/ with class folders", path);
+        rc = ps_fail(
+            PS_EIO, "%s: contains neither train.mdb nor train/ and test/ with class folders", path);
     free(own);
     free(cache);
     if (!rc && ps_is_file(*test))

@@ -92,7 +92,7 @@ static int match(size_t *rows, const struct ps_embedding *first, const struct ps
     const char *shard = ps_embedding_meta(first, "shard_id");
     const char *other = ps_embedding_meta(part, "shard_id");
     if (part->n != first->n || (shard && other && strcmp(shard, other) != 0))
-        return ps_fail(PS_EMISMATCH, "%s and %s are not of the same items", first->file,
+        return ps_fail(PS_EMISMATCH, "%s and %s do not hold the same items", first->file,
                        part->file);
     struct ps_classes ids; /* every id is its own class */
     int rc = ps_classes_init(&ids, part->id, part->n);

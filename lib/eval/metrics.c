@@ -224,8 +224,7 @@ static int run_with_gallery(struct work *work, const struct ps_classes *classes)
     if (work->deepest > work->task->n)
         work->deepest = work->task->n;
     if (!work->out->queries)
-        return ps_fail(PS_EINVAL,
-                       "%s: no query has another item of its label to find (%zu lone queries)",
+        return ps_fail(PS_EINVAL, "%s: no query has another item with its label (%zu lone queries)",
                        settings->name ? settings->name : "embeddings", work->out->lone);
     size_t most = work->out->query_relevant[work->order[work->out->queries - 1]];
     if (most < work->deepest)

@@ -60,7 +60,7 @@ static int parse_header(struct ps_tensor *array, const char *name, const char *h
 {
     const char *descr = find_value(header, "descr"), *order = find_value(header, "fortran_order");
     if (!descr || *descr != '\'' || !order || parse_shape(array, find_value(header, "shape")))
-        return ps_fail(PS_EFORMAT, "%s: not a plain .npy array (its header cannot be read)", name);
+        return ps_fail(PS_EFORMAT, "%s: not a plain .npy array (unsupported header)", name);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strncmp(descr + 1, types[i].descr, 3) && descr[4] == '\'') {
             array->dtype = types[i].dtype;
@@ -84,7 +84,7 @@ static int parse(struct ps_tensor *array, const char *name, const unsigned char 
     if (bytes[6] > 1)
         used |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
     if (used > LONGEST_HEADER || used > length - begin)
-        return ps_fail(PS_EFORMAT, "%s: cut short in its header", name);
+        return ps_fail(PS_EFORMAT, "%s: truncated header", name);
     char *header = ps_asprintf("%.*s", (int)used, (const char *)bytes + begin);
     int rc = header ? parse_header(array, name, header) : PS_ENOMEM;
     free(header);
@@ -93,8 +93,7 @@ static int parse(struct ps_tensor *array, const char *name, const unsigned char 
     size_t left = length - begin - used, size;
     if (ps_shape_size(array->shape, array->ndim, array->dtype, &array->count, &size) ||
         size != left)
-        return ps_fail(PS_EFORMAT, "%s: its shape does not fit the %zu bytes of its values", name,
-                       left);
+        return ps_fail(PS_EFORMAT, "%s: shape does not match %zu bytes of data", name, left);
     array->data = bytes + begin + used;
     return PS_OK;
 }
@@ -121,7 +120,7 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
     if (rc)
         return rc;
     if (array.ndim != 1 || ps_dtype_is_float(array.dtype))
-        return ps_fail(PS_EFORMAT, "%s: not a list of integers", name);
+        return ps_fail(PS_EFORMAT, "%s: not an integer vector", name);
     *n = array.count;
     *values = ps_calloc(array.count + 1, sizeof **values);
     return *values ? ps_tensor_ints(&array, *values) : PS_ENOMEM;

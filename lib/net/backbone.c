@@ -68,7 +68,7 @@ static int check_spec(const struct ps_net_spec *spec, size_t proxies)
     if (spec->dim < 1 || spec->dim > 65536)
         return ps_fail(PS_EINVAL, "embedding dimension %d is not in 1..65536", spec->dim);
     if (proxies > INT32_MAX / (size_t)spec->dim)
-        return ps_fail(PS_EINVAL, "%zu proxies of %d numbers are too many", proxies, spec->dim);
+        return ps_fail(PS_EINVAL, "too many proxies: %zu of dimension %d", proxies, spec->dim);
     return PS_OK;
 }
 

@@ -202,7 +202,7 @@ static int draft_gradients(ps_plan *plan, const struct ps_graph *graph)
         const struct ps_graph_node *node = &graph->nodes[i];
         int own = plan->gradient[node->out];
         if (own == PS_NONE)
-            return ps_fail(PS_EINVAL, "node %d of the network is of no use to its output", i);
+            return ps_fail(PS_EINVAL, "node %d does not contribute to the output", i);
         extend(plan, own, plan->steps[plan->steps[i].first].back);
         for (int k = 0; k < node->inputs; k++)
             draft_gradient(plan, node, &plan->steps[i], k);

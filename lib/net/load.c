@@ -50,7 +50,7 @@ int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param
     if (!*tensor)
         return PS_OK;
     if (!ps_dtype_is_float((*tensor)->dtype))
-        return ps_fail(PS_EFORMAT, "%s: tensor %s is of type %s, not real numbers", file->name,
+        return ps_fail(PS_EFORMAT, "%s: tensor %s has type %s, not floating-point", file->name,
                        param->name, ps_dtype_name((*tensor)->dtype));
     return same_shape(param, *tensor) ? PS_OK : fail_shape(file->name, param, *tensor);
 }
@@ -128,8 +128,8 @@ static void report_missing(const ps_net *net, const struct ps_safetensors *file,
     }
     report->missing = names.count;
     if (names.count)
-        (backbone ? ps_warn : ps_info)("%s: missing, so they keep their initial values: %s",
-                                       file->name, finish(&names));
+        (backbone ? ps_warn : ps_info)("%s: missing, left at initial values: %s", file->name,
+                                       finish(&names));
     ps_text_free(&names.text);
 }
 
@@ -145,7 +145,7 @@ static void report_unused(const ps_net *net, const struct ps_safetensors *file, 
     }
     report->unused = names.count;
     if (names.count)
-        ps_info("%s: not used: %s", file->name, finish(&names));
+        ps_info("%s: unused: %s", file->name, finish(&names));
     ps_text_free(&names.text);
 }
 
@@ -157,7 +157,7 @@ int ps_net_load(ps_net *net, const struct ps_safetensors *file, bool with_proxie
     if (rc)
         return rc;
     if (!report->loaded)
-        return ps_fail(PS_EMISMATCH, "%s: none of its %zu tensors is one of %s (the first is %s)",
+        return ps_fail(PS_EMISMATCH, "%s: none of its %zu tensors belongs to %s (the first is %s)",
                        file->name, file->count, ps_net_spec_of(net)->backbone,
                        file->count ? file->tensors[0].name : "missing");
     ps_info("%s: %zu tensors loaded", file->name, report->loaded);

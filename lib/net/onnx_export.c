@@ -195,7 +195,7 @@ static int add_operator(struct translation *t, const struct ps_graph_node *node,
         add_global(t, node->desc.pooling, in[0], out);
         return PS_OK;
     default:
-        return ps_fail(PS_ENOTSUP, "an operator of the network has no counterpart in ONNX");
+        return ps_fail(PS_ENOTSUP, "an operator of the network has no ONNX equivalent");
     }
 }
 

@@ -126,14 +126,14 @@ static int check_batch(const ps_loss *loss, const struct ps_loss_batch *batch)
     size_t proxies = ps_loss_proxies(&loss->settings, loss->classes);
     if (!batch->x.rows || batch->x.rows > loss->max_batch || batch->x.cols != loss->dim ||
         batch->proxy.rows != proxies || batch->proxy.cols != loss->dim)
-        return ps_fail(PS_EINVAL, "loss: a batch of %zu x %zu with %zu proxies was not planned for",
+        return ps_fail(PS_EINVAL, "loss: unexpected batch of %zu x %zu with %zu proxies",
                        batch->x.rows, batch->x.cols, batch->proxy.rows);
     for (size_t i = 0; i < batch->x.rows; i++)
         if (batch->labels[i] < 0 || (size_t)batch->labels[i] >= loss->classes)
             return ps_fail(PS_EINVAL, "loss: row %zu has label %d of %zu classes", i,
                            batch->labels[i], loss->classes);
     if (!batch->lambda && ps_loss_uses_lambda(&loss->settings))
-        return ps_fail(PS_EINVAL, "loss: a batch without interpolation weights");
+        return ps_fail(PS_EINVAL, "loss: batch without interpolation coefficients");
     return PS_OK;
 }
 

@@ -102,9 +102,7 @@ int ps_loss_settings_complete(struct ps_loss_settings *s)
         s->centers = kind->centers;
     if (s->mu < 0 || s->mu > 1)
         return ps_fail(PS_EUSAGE,
-                       "--ps-mu: %g is out of range: a batch has one neighbour a row, so mu is "
-                       "0 to 1",
-                       s->mu);
+                       "--ps-mu: %g is out of range (0 to 1: each row has one neighbour)", s->mu);
     if (s->centers < 1 || (s->centers > 1 && kind->centers == 1))
         return ps_fail(PS_EUSAGE, "--centers: %s has one center per class", kind->name);
     if (s->scale <= 0)

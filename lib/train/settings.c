@@ -196,9 +196,9 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     if (ps_loss_uses_lambda(&s->loss) && s->alpha <= 0)
         return ps_fail(PS_EUSAGE, "--ps-alpha: %g is not positive", s->alpha);
     if (s->schedule.ramp && s->schedule.kind == PS_SCHEDULE_ONE_CYCLE)
-        return ps_fail(PS_EUSAGE, "--lr-warmup: one-cycle has its own");
+        return ps_fail(PS_EUSAGE, "--lr-warmup: one-cycle has its own warm-up");
     if (s->n_instance > 1 && s->batch % s->n_instance)
-        return ps_fail(PS_EUSAGE, "--n-instance: %ld does not divide the batch of %ld",
+        return ps_fail(PS_EUSAGE, "--n-instance: %ld does not divide --batch-size %ld",
                        s->n_instance, s->batch);
     if (s->embedding_lr < 0)
         s->embedding_lr = s->model_lr;
@@ -209,7 +209,7 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     if (!s->resize)
         s->resize = ps_net_default_resize((int)s->input_size);
     if (s->resize < s->input_size)
-        return ps_fail(PS_EUSAGE, "--resize: %ld is smaller than the input of %ld", s->resize,
+        return ps_fail(PS_EUSAGE, "--resize: %ld is smaller than --input-size %ld", s->resize,
                        s->input_size);
     if (!s->workers)
         s->workers = 1;

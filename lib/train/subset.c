@@ -68,8 +68,8 @@ int ps_subset_split(struct ps_subset *fit, struct ps_subset *held, const ps_shar
     size_t count = share > 0 ? (size_t)fmax(1, round(share * (double)classes)) : 0;
     *fit = *held = (struct ps_subset){0};
     if (count && count + 1 > classes)
-        return ps_fail(PS_EUSAGE, "--val-classes: %g of %zu classes leaves none to train on", share,
-                       classes);
+        return ps_fail(PS_EUSAGE, "--val-classes: %g of %zu classes leaves none for training",
+                       share, classes);
     bool *out = choose(classes, count, seed);
     if (!out)
         return PS_ENOMEM;

@@ -90,8 +90,8 @@ int ps_tensor_floats(const struct ps_tensor *tensor, float *out)
         }
         return PS_OK;
     default:
-        return ps_fail(PS_EFORMAT, "tensor \"%s\" holds %s where floating-point is needed",
-                       tensor->name, ps_dtype_name(tensor->dtype));
+        return ps_fail(PS_EFORMAT, "tensor \"%s\" has type %s, not floating-point", tensor->name,
+                       ps_dtype_name(tensor->dtype));
     }
 }
 
@@ -110,7 +110,7 @@ int ps_tensor_ints(const struct ps_tensor *tensor, int64_t *out)
     case PS_BOOL:
         CONVERT(uint8_t, x);
     default:
-        return ps_fail(PS_EFORMAT, "tensor \"%s\" holds %s where integers are needed", tensor->name,
+        return ps_fail(PS_EFORMAT, "tensor \"%s\" has type %s, not integer", tensor->name,
                        ps_dtype_name(tensor->dtype));
     }
 }

@@ -71,7 +71,7 @@ int ps_names_normalize(struct ps_safetensors *file, const char *where)
     int rc = PS_OK;
     for (size_t i = 1; i < file->count && !rc; i++)
         if (!compare_names(&sorted[i - 1], &sorted[i]))
-            rc = ps_fail(PS_EFORMAT, "%s: two tensors are named \"%s\" (behind module. and model.)",
+            rc = ps_fail(PS_EFORMAT, "%s: duplicate tensor \"%s\" (ignoring module. and model.)",
                          where, sorted[i].name);
     free(sorted);
     return rc;

@@ -68,7 +68,7 @@ static int marked_items(struct ps_pickle_reader *reader, enum ps_pickle_kind kin
     if (rc || (rc = ps_pickle_top(reader, &container)))
         return rc;
     if (container->kind != kind || (kind == PS_PICKLE_DICT && count % 2))
-        return refuse(reader, PS_EFORMAT, "%s", "items for what cannot hold them");
+        return refuse(reader, PS_EFORMAT, "%s", "items for a non-container");
     return ps_pickle_add(reader, container, items, count);
 }
 
@@ -80,7 +80,7 @@ static int few_items(struct ps_pickle_reader *reader, enum ps_pickle_kind kind, 
     reader->depth -= count;
     value *container = reader->stack[reader->depth - 1];
     if (container->kind != kind)
-        return refuse(reader, PS_EFORMAT, "%s", "items for what cannot hold them");
+        return refuse(reader, PS_EFORMAT, "%s", "items for a non-container");
     return ps_pickle_add(reader, container, reader->stack + reader->depth, count);
 }
 
@@ -190,7 +190,7 @@ static int stack_global(struct ps_pickle_reader *reader)
     if (rc || (rc = ps_pickle_pop(reader, &module)))
         return rc;
     if (module->kind != PS_PICKLE_STRING || name->kind != PS_PICKLE_STRING)
-        return refuse(reader, PS_EFORMAT, "%s", "a global without a name");
+        return refuse(reader, PS_EFORMAT, "%s", "global without a name");
     return push_global(reader, module->text, module->length, name->text, name->length);
 }
 
@@ -199,11 +199,11 @@ static int push_dict_of_pairs(struct ps_pickle_reader *reader, const value *pair
 {
     int rc = ps_pickle_push_container(reader, PS_PICKLE_DICT, NULL, 0);
     if (!rc && pairs->kind != PS_PICKLE_LIST)
-        rc = refuse(reader, PS_EFORMAT, "%s", "a dictionary of something else than pairs");
+        rc = refuse(reader, PS_EFORMAT, "%s", "dictionary items are not pairs");
     for (size_t i = 0; !rc && i < pairs->count; i++) {
         const value *pair = pairs->items[i];
         if ((pair->kind != PS_PICKLE_LIST && pair->kind != PS_PICKLE_TUPLE) || pair->count != 2)
-            return refuse(reader, PS_EFORMAT, "%s", "a dictionary of something else than pairs");
+            return refuse(reader, PS_EFORMAT, "%s", "dictionary items are not pairs");
         rc = ps_pickle_add(reader, reader->stack[reader->depth - 1], pair->items, 2);
     }
     return rc;
@@ -218,7 +218,7 @@ static int construct(struct ps_pickle_reader *reader)
         return rc;
     if (called->kind != PS_PICKLE_GLOBAL || called->constructor == STORAGE_CLASS ||
         arguments->kind != PS_PICKLE_TUPLE)
-        return refuse(reader, PS_EFORMAT, "%s", "a call of what is no known constructor");
+        return refuse(reader, PS_EFORMAT, "%s", "call of an unknown constructor");
     switch ((enum constructor)called->constructor) {
     case MAKE_DICT:
         return arguments->count ? push_dict_of_pairs(reader, arguments->items[0])
@@ -228,7 +228,7 @@ static int construct(struct ps_pickle_reader *reader)
                                         arguments->count);
     case TAKE_FIRST:
         if (!arguments->count)
-            return refuse(reader, PS_EFORMAT, "%s", "a constructor without arguments");
+            return refuse(reader, PS_EFORMAT, "%s", "constructor without arguments");
         return ps_pickle_push(reader, arguments->items[0]);
     default:
         return ps_pickle_push_new(reader, PS_PICKLE_NONE, 0);
@@ -244,7 +244,7 @@ static int build(struct ps_pickle_reader *reader)
         return rc;
     if (object->kind != PS_PICKLE_DICT && object->kind != PS_PICKLE_TENSOR &&
         object->kind != PS_PICKLE_NONE)
-        return refuse(reader, PS_EFORMAT, "%s", "attributes for what has none");
+        return refuse(reader, PS_EFORMAT, "%s", "attributes for an unsupported object");
     return PS_OK;
 }
 
@@ -255,7 +255,7 @@ static int persistent(struct ps_pickle_reader *reader)
     if (rc)
         return rc;
     if (id->kind != PS_PICKLE_TUPLE)
-        return refuse(reader, PS_EFORMAT, "%s", "a reference to something that is no storage");
+        return refuse(reader, PS_EFORMAT, "%s", "persistent id is not a storage");
     return ps_pickle_push_container(reader, PS_PICKLE_STORAGE, id->items, id->count);
 }
 
@@ -273,7 +273,7 @@ static int get(struct ps_pickle_reader *reader, int size)
     if (rc)
         return rc;
     if (index >= reader->memo_count || !reader->memo[index])
-        return refuse(reader, PS_EFORMAT, "nothing is memo %llu", (unsigned long long)index);
+        return refuse(reader, PS_EFORMAT, "memo %llu is unset", (unsigned long long)index);
     return ps_pickle_push(reader, reader->memo[index]);
 }
 
@@ -373,7 +373,7 @@ static int run_opcode(struct ps_pickle_reader *reader, unsigned char op)
     case 'j':
         return get(reader, 4);
     default:
-        return refuse(reader, PS_EFORMAT, "refused: opcode 0x%02x, which no tensor needs", op);
+        return refuse(reader, PS_EFORMAT, "rejected: unsupported opcode 0x%02x", op);
     }
 }
 

@@ -74,7 +74,7 @@ int ps_pickle_mark(struct ps_pickle_reader *reader)
 int ps_pickle_pop_to_mark(struct ps_pickle_reader *reader, value ***items, size_t *count)
 {
     if (!reader->mark_count)
-        return refuse(reader, PS_EFORMAT, "%s", "there is no mark");
+        return refuse(reader, PS_EFORMAT, "%s", "missing mark");
     size_t base = reader->marks[--reader->mark_count];
     *count = reader->depth - base;
     *items = *count ? reader->stack + base : NULL;

@@ -82,7 +82,7 @@ static int add_tensor(struct builder *builder, char *name, const struct ps_pickl
 
     if (made->count < 4 || made->items[1]->kind != PS_PICKLE_INT || made->items[1]->integer < 0 ||
         made->items[2]->kind != PS_PICKLE_TUPLE)
-        return bad_tensor(builder, name, "is not described as tensors are");
+        return bad_tensor(builder, name, "has an invalid description");
     if ((rc = ps_checkpoint_storage(builder->checkpoint, made->items[0], &view->storage)))
         return rc;
     int64_t strides[PS_MAX_DIMS];
@@ -134,7 +134,7 @@ static int copy_views(struct builder *builder)
             continue;
         if (bytes > limit - total)
             return bad_tensor(builder, file->tensors[i].name,
-                              "and others show the same data too often");
+                              "and others share the same data too often");
         total += bytes;
     }
     unsigned char *at = file->owned = ps_calloc(total, 1);
@@ -161,8 +161,8 @@ static int add_dict(struct builder *builder, const struct ps_pickle_value *dict,
         if (key->kind != PS_PICKLE_STRING || made->kind != PS_PICKLE_TENSOR)
             continue;
         if (key->length > MAX_NAME)
-            return ps_fail(PS_EFORMAT, "%s: a tensor's name of %zu bytes",
-                           builder->checkpoint->name, key->length);
+            return ps_fail(PS_EFORMAT, "%s: tensor name of %zu bytes", builder->checkpoint->name,
+                           key->length);
         char name[MAX_NAME + 1];
         memcpy(name, key->text, key->length);
         name[key->length] = '\0';
@@ -198,8 +198,8 @@ static int no_tensors(const struct builder *builder, const struct ps_pickle_valu
         if (root->items[i]->kind == PS_PICKLE_STRING && root->items[i]->length < 80)
             ps_text_printf(&keys, "%s%.*s", keys.length ? ", " : "", (int)root->items[i]->length,
                            root->items[i]->text);
-    int rc = ps_fail(PS_EFORMAT, "%s: no state_dict in it (what it holds: %s)",
-                     builder->checkpoint->name, keys.length ? keys.data : "nothing by name");
+    int rc = ps_fail(PS_EFORMAT, "%s: no state_dict (found: %s)", builder->checkpoint->name,
+                     keys.length ? keys.data : "nothing named");
     ps_text_free(&keys);
     return rc;
 }

@@ -84,7 +84,7 @@ static int read_tensor(struct ps_tensor *tensor, const struct source *source, co
     size_t bytes;
     if (ps_shape_size(tensor->shape, tensor->ndim, tensor->dtype, &tensor->count, &bytes) ||
         bytes != (size_t)(end - begin))
-        return ps_fail(PS_EFORMAT, "%s: tensor \"%s\" has %lld bytes, which do not fit its shape",
+        return ps_fail(PS_EFORMAT, "%s: tensor \"%s\" has %lld bytes, which do not match its shape",
                        source->name, name, (long long)(end - begin));
     tensor->data = source->data + begin;
     return PS_OK;
@@ -121,7 +121,7 @@ static int check_layout(const struct ps_safetensors *file, const struct source *
         at = end_of(&sorted[i]);
     }
     if (!rc && at != source->data + source->length)
-        rc = ps_fail(PS_EFORMAT, "%s: %zu bytes behind the last tensor", source->name,
+        rc = ps_fail(PS_EFORMAT, "%s: %zu bytes after the last tensor", source->name,
                      (size_t)(source->data + source->length - at));
     free(sorted);
     return rc;
@@ -162,7 +162,7 @@ int ps_safetensors_parse(struct ps_safetensors *file, const char *name, const vo
     uint64_t header = little_endian_64(bytes);
     if (header > MAX_HEADER || header > length - LENGTH_SIZE)
         return ps_fail(PS_EFORMAT,
-                       "%s: not a safetensors file, or cut short (header of %llu bytes)", name,
+                       "%s: not a safetensors file, or truncated (header of %llu bytes)", name,
                        (unsigned long long)header);
     const char *text = (const char *)bytes + LENGTH_SIZE;
     if (!header || *text != '{')

@@ -15,7 +15,7 @@ static int put(json_t *object, const char *name, json_t *value)
 {
     if (json_object_get(object, name)) {
         json_decref(value);
-        return ps_fail(PS_EINVAL, "two entries are named \"%s\"", name);
+        return ps_fail(PS_EINVAL, "duplicate entry \"%s\"", name);
     }
     if (json_object_set_new(object, name, value))
         return ps_fail(PS_EINVAL, "\"%s\" or its value is not UTF-8 (or memory ran out)", name);
@@ -38,7 +38,7 @@ static int put_tensor(json_t *root, const struct ps_tensor *tensor, size_t *offs
     size_t count, bytes;
     if (ps_shape_size(tensor->shape, tensor->ndim, tensor->dtype, &count, &bytes) ||
         count != tensor->count)
-        return ps_fail(PS_EINVAL, "tensor \"%s\" has a count that is not its shape's",
+        return ps_fail(PS_EINVAL, "tensor \"%s\" has a count that does not match its shape",
                        tensor->name);
     json_t *shape = json_array();
     for (int i = 0; i < tensor->ndim; i++)

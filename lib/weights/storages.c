@@ -43,7 +43,7 @@ static int read_reference(const char *name, const struct ps_pickle_value *refere
         !ps_pickle_is_text(items[0], "storage") || items[1]->kind != PS_PICKLE_GLOBAL ||
         !items[1]->is_storage || items[2]->kind != PS_PICKLE_STRING || items[2]->length > MAX_KEY ||
         items[4]->kind != PS_PICKLE_INT || items[4]->integer < 0)
-        return ps_fail(PS_EFORMAT, "%s: a tensor has no proper storage", name);
+        return ps_fail(PS_EFORMAT, "%s: tensor with an invalid storage", name);
     *storage = (struct ps_storage){.key = items[2]->text,
                                    .key_length = items[2]->length,
                                    .dtype = items[1]->dtype,
@@ -60,11 +60,11 @@ static int apply_view(const char *name, const struct ps_pickle_value *reference,
     const struct ps_pickle_value *view = reference->items[5];
     if (view->kind != PS_PICKLE_TUPLE || view->count != 3 ||
         view->items[1]->kind != PS_PICKLE_INT || view->items[2]->kind != PS_PICKLE_INT)
-        return ps_fail(PS_EFORMAT, "%s: a tensor has no proper storage", name);
+        return ps_fail(PS_EFORMAT, "%s: tensor with an invalid storage", name);
     uint64_t offset = (uint64_t)view->items[1]->integer;
     uint64_t count = (uint64_t)view->items[2]->integer;
     if (offset > storage->count || count > storage->count - offset)
-        return ps_fail(PS_EFORMAT, "%s: a view lies outside its storage", name);
+        return ps_fail(PS_EFORMAT, "%s: view outside its storage", name);
     storage->data += offset * ps_dtype_size(storage->dtype);
     storage->count = count;
     return PS_OK;
@@ -92,7 +92,7 @@ static int parse_zip(struct ps_checkpoint *checkpoint, const void *bytes)
         if (ends_with(&checkpoint->zip.records[i], "/data.pkl"))
             checkpoint->root = &checkpoint->zip.records[i];
     if (!checkpoint->root)
-        return ps_fail(PS_EFORMAT, "%s: a zip archive, but not one of PyTorch (no data.pkl in it)",
+        return ps_fail(PS_EFORMAT, "%s: a zip archive, but not from PyTorch (no data.pkl)",
                        checkpoint->name);
     const struct ps_zip_record *order = ps_zip_find(&checkpoint->zip, checkpoint->root->name,
                                                     folder_length(checkpoint), "byteorder", 9);
@@ -146,7 +146,7 @@ static int collect_storages(struct ps_checkpoint *checkpoint)
         if (!last || compare_storages(last, one))
             checkpoint->storages[kept++] = *one;
         else if (last->dtype != one->dtype || last->count != one->count)
-            return ps_fail(PS_EFORMAT, "%s: storage \"%.*s\" has two types or sizes",
+            return ps_fail(PS_EFORMAT, "%s: storage \"%.*s\" has conflicting types or sizes",
                            checkpoint->name, (int)one->key_length, one->key);
     }
     checkpoint->storage_count = kept;
@@ -174,7 +174,7 @@ static int place_storages(struct ps_checkpoint *checkpoint, const struct ps_pick
         struct ps_storage *storage =
             key->kind == PS_PICKLE_STRING ? find_storage(checkpoint, key->text, key->length) : NULL;
         if (!storage || storage->data)
-            return ps_fail(PS_EFORMAT, "%s: a storage that no tensor uses", checkpoint->name);
+            return ps_fail(PS_EFORMAT, "%s: unreferenced storage", checkpoint->name);
         uint64_t count = 0;
         size_t bytes;
         if (left >= sizeof count)
@@ -204,7 +204,7 @@ static int parse_legacy(struct ps_checkpoint *checkpoint, const unsigned char *b
     bool known = part.root->kind == PS_PICKLE_INT && part.root->integer == 1001;
     ps_pickle_free(&part);
     if (!known)
-        return ps_fail(PS_ENOTSUP, "%s: a version of PyTorch's old format that is not known", name);
+        return ps_fail(PS_ENOTSUP, "%s: unknown version of PyTorch's legacy format", name);
 
     at += used;
     if ((rc = ps_pickle_parse(&part, name, at, (size_t)(end - at), &used)))
@@ -240,7 +240,7 @@ int ps_checkpoint_parse(struct ps_checkpoint *checkpoint, const char *name, cons
     else if (ps_pth_is_legacy(bytes, length))
         rc = parse_legacy(checkpoint, bytes);
     else
-        rc = ps_fail(PS_EFORMAT, "%s: not a file of torch.save", name);
+        rc = ps_fail(PS_EFORMAT, "%s: not written by torch.save", name);
     if (rc)
         ps_checkpoint_free(checkpoint);
     return rc;

@@ -69,7 +69,7 @@ int ps_tensor_difference(const struct ps_tensor *a, const struct ps_tensor *b,
                          struct ps_tensor_difference *difference)
 {
     if (!same_shape(a, b) || ps_dtype_is_float(a->dtype) != ps_dtype_is_float(b->dtype))
-        return ps_fail(PS_EMISMATCH, "tensor \"%s\" has another shape or type", a->name);
+        return ps_fail(PS_EMISMATCH, "tensor \"%s\" has a different shape or type", a->name);
     double *x, *y, largest = 0;
     int rc = read_reals(a, &x);
     if (rc)

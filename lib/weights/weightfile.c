@@ -19,8 +19,8 @@ static int parse(struct ps_safetensors *file, const char *name, const void *byte
                        "%s: a tar archive (PyTorch before 0.1.10), which is not supported; load "
                        "and save it again with a newer PyTorch",
                        name);
-    return ps_fail(PS_EFORMAT, "%s: no weight file: neither safetensors nor written by torch.save",
-                   name);
+    return ps_fail(PS_EFORMAT,
+                   "%s: not a weight file: neither safetensors nor written by torch.save", name);
 }
 
 int ps_weightfile_parse(struct ps_safetensors *file, const char *name, const void *bytes,

@@ -33,7 +33,7 @@ static void test_tsv(void **state)
 
     const char ragged[] = "a\tb\n1\n";
     assert_int_equal(ps_tsv_parse(&table, "r", ragged, sizeof ragged - 1), PS_EFORMAT);
-    assert_string_equal(ps_error(), "r:2: 1 columns where the header has 2");
+    assert_string_equal(ps_error(), "r:2: 1 columns, but the header has 2");
     const char nul[] = "a\nb\0c\n";
     assert_int_equal(ps_tsv_parse(&table, "n", nul, sizeof nul - 1), PS_EFORMAT);
     assert_int_equal(ps_tsv_parse(&table, "e", "", 0), PS_EFORMAT);
