@@ -49,7 +49,7 @@ static int parse_lists(struct tool *tool)
     int rc = ps_parse_longs("--recall", tool->recall, 1, &tool->k, &how->k_count);
     for (size_t i = 1; i < how->k_count && !rc; i++)
         if (tool->k[i] <= tool->k[i - 1])
-            rc = ps_fail(PS_EUSAGE, "--recall: '%s' does not ascend", tool->recall);
+            rc = ps_fail(PS_EUSAGE, "--recall: '%s' is not ascending", tool->recall);
     if (!rc && tool->dims)
         rc = ps_parse_longs("--dims", tool->dims, 1, &tool->dim, &how->dim_count);
     if (!rc)
@@ -57,7 +57,7 @@ static int parse_lists(struct tool *tool)
     if (!rc && tool->tags.length)
         rc = parse_tags(tool);
     if (!rc && tool->whiten && !tool->pca)
-        rc = ps_fail(PS_EUSAGE, "--whiten needs --pca FILE, the file it is fitted on");
+        rc = ps_fail(PS_EUSAGE, "--whiten requires --pca FILE");
     tool->inputs.together = (enum ps_together)tool->ensemble;
     how->k = tool->k;
     how->dims = tool->dim;
@@ -161,68 +161,37 @@ int main(int argc, char **argv)
                      .metrics = "recall,rp,map@r",
                      .device = "cpu",
                      .seed = 1};
-#define TEXT(name_, value_, argument_, help_)                                                      \
-    {                                                                                              \
-        .kind = PS_OPT_TEXT, .name = (name_), .value = &(value_), .argument = (argument_),         \
-        .help = (help_)                                                                            \
-    }
-#define FLAG(name_, value_, help_)                                                                 \
-    {                                                                                              \
-        .kind = PS_OPT_FLAG, .name = (name_), .value = &(value_), .help = (help_)                  \
-    }
-#define COUNT(name_, value_, most_, help_)                                                         \
-    {                                                                                              \
-        .kind = PS_OPT_INT, .name = (name_), .value = &(value_), .argument = "N", .help = (help_), \
-        .most = (most_)                                                                            \
-    }
-#define WORD(name_, value_, words_, help_)                                                         \
-    {                                                                                              \
-        .kind = PS_OPT_CHOICE, .name = (name_), .value = &(value_), .argument = (words_),          \
-        .help = (help_)                                                                            \
-    }
     struct ps_opt options[] = {
-        {.kind = PS_OPT_SECTION, .help = "What is measured"},
-        TEXT("recall", t.recall, "LIST", "the K of recall@K and precision@K"),
-        TEXT("metrics", t.metrics, "LIST",
-             "of recall, rp, map@r, precision, map, nmi, ami; or all (the last three take longer)"),
-        TEXT("dims", t.dims, "LIST", "evaluate the first so many dimensions, a row each"),
-        FLAG("per-class", t.per_class, "a row for each class instead of the means"),
-        COUNT("bootstrap", t.bootstrap, 1e7, "95 % confidence intervals from N resamples"),
-        WORD("resample", t.resample, "queries|classes", "what the bootstrap draws"),
-        TEXT("index", t.how.index, "FACTORY",
-             "a second row with an approximate FAISS index, such as HNSW32"),
-        {.kind = PS_OPT_SECTION, .help = "What it is measured on"},
-        TEXT("gallery", t.gallery, "FILE", "look for the queries among the items of FILE"),
-        TEXT("labels", t.inputs.labels, "FILE", "labels (.npy or .tsv) of .npy embeddings"),
-        WORD("ensemble", t.ensemble, ps_together_words,
-             "several files as one: rows one after the other, or the same items' embeddings "
-             "averaged or side by side"),
-        TEXT("pca", t.pca, "FILE", "turn to the principal components of FILE's embeddings"),
-        FLAG("whiten", t.whiten, "and scale each to variance 1"),
-        {.kind = PS_OPT_SECTION, .help = "Output"},
-        {.kind = PS_OPT_TEXT,
-         .letter = 'o',
-         .name = "output",
-         .value = &t.output,
-         .argument = "FILE",
-         .help = "where the table goes"},
-        FLAG("json", t.json, "JSON lines instead of a table"),
-        FLAG("percent", t.percent, "percent instead of fractions"),
-        {.kind = PS_OPT_LIST,
-         .name = "tag",
-         .value = &t.tags,
-         .argument = "NAME=VALUE",
-         .help = "a column put first, such as setting=PS; several, or a list with commas"},
-        {.kind = PS_OPT_SECTION, .help = "Running"},
-        COUNT("seed", t.seed, 1e15, "of the bootstrap and of k-means"),
-        {.kind = PS_OPT_INT,
-         .letter = 'j',
-         .name = "threads",
-         .value = &t.threads,
-         .argument = "N",
-         .help = "threads; 0: all processors",
-         .most = 4096},
-        TEXT("device", t.device, "NAME", "cpu, auto, cuda or cuda:N, which finds the neighbours"),
+        PS_SECTION("What is measured"),
+        PS_TEXT("recall", &t.recall, "LIST", "the K of recall@K and precision@K"),
+        PS_TEXT(
+            "metrics", &t.metrics, "LIST",
+            "of recall, rp, map@r, precision, map, nmi, ami; or all (the last three take longer)"),
+        PS_TEXT("dims", &t.dims, "LIST", "evaluate the first so many dimensions, a row each"),
+        PS_FLAG("per-class", &t.per_class, "a row for each class instead of the means"),
+        PS_INT("bootstrap", &t.bootstrap, 0, 1e7, "95 % confidence intervals from N resamples"),
+        PS_CHOICE("resample", &t.resample, "queries|classes", "what the bootstrap draws"),
+        PS_TEXT("index", &t.how.index, "FACTORY",
+                "a second row with an approximate FAISS index, such as HNSW32"),
+        PS_SECTION("What it is measured on"),
+        PS_TEXT("gallery", &t.gallery, "FILE", "look for the queries among the items of FILE"),
+        PS_TEXT("labels", &t.inputs.labels, "FILE", "labels (.npy or .tsv) of .npy embeddings"),
+        PS_CHOICE("ensemble", &t.ensemble, ps_together_words,
+                  "several files as one: rows one after the other, or the same items' embeddings "
+                  "averaged or side by side"),
+        PS_TEXT("pca", &t.pca, "FILE", "turn to the principal components of FILE's embeddings"),
+        PS_FLAG("whiten", &t.whiten, "and scale each to variance 1"),
+        PS_SECTION("Output"),
+        PS_TEXT("output", &t.output, "FILE", "where the table goes", .letter = 'o'),
+        PS_FLAG("json", &t.json, "JSON lines instead of a table"),
+        PS_FLAG("percent", &t.percent, "percent instead of fractions"),
+        PS_LIST("tag", &t.tags, "NAME=VALUE",
+                "a column put first, such as setting=PS; several, or a list with commas"),
+        PS_SECTION("Running"),
+        PS_INT("seed", &t.seed, 0, 1e15, "of the bootstrap and of k-means"),
+        PS_INT("threads", &t.threads, 0, 4096, "threads; 0: all processors", .letter = 'j'),
+        PS_TEXT("device", &t.device, "NAME",
+                "cpu, auto, cuda or cuda:N, which finds the neighbours"),
     };
     struct ps_command command = {
         .name = "ps-eval",

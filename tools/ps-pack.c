@@ -11,122 +11,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct {
+struct settings {
     int split;
     const char *output, *quarantine, *extract;
     long threads, short_side, max_side, quality, shards;
     bool crop_boxes, verify, list;
-} settings = {.quality = 95, .shards = 1};
-
-static struct ps_opt options[] = {
-    {.kind = PS_OPT_CHOICE,
-     .letter = 's',
-     .name = "split",
-     .value = &settings.split,
-     .argument = "train|test",
-     .help = "which split to pack; test takes query and gallery too"},
-    {.kind = PS_OPT_TEXT,
-     .letter = 'o',
-     .name = "output",
-     .value = &settings.output,
-     .argument = "SHARD",
-     .help = "the shard to write"},
-    {.kind = PS_OPT_INT,
-     .letter = 'j',
-     .name = "threads",
-     .value = &settings.threads,
-     .argument = "N",
-     .help = "threads; 0 is one for each processor",
-     .least = 0,
-     .most = 1024},
-    {.kind = PS_OPT_INT,
-     .name = "short-side",
-     .value = &settings.short_side,
-     .argument = "N",
-     .help = "shrink images whose shorter side has more than N pixels; 0: none",
-     .most = 65535},
-    {.kind = PS_OPT_INT,
-     .name = "max-side",
-     .value = &settings.max_side,
-     .argument = "N",
-     .help = "shrink images with a side of more than N pixels; 0: none",
-     .most = 65535},
-    {.kind = PS_OPT_FLAG,
-     .name = "crop-boxes",
-     .value = &settings.crop_boxes,
-     .help = "keep only the object's box, where the manifest has one"},
-    {.kind = PS_OPT_INT,
-     .name = "quality",
-     .value = &settings.quality,
-     .argument = "N",
-     .help = "JPEG quality of images that were shrunk or cut",
-     .least = 1,
-     .most = 100},
-    {.kind = PS_OPT_INT,
-     .name = "shards",
-     .value = &settings.shards,
-     .argument = "K",
-     .help = "spread the images evenly over K shards, NAME-00.mdb, NAME-01.mdb and so on",
-     .least = 1,
-     .most = 10000},
-    {.kind = PS_OPT_TEXT,
-     .name = "quarantine",
-     .value = &settings.quarantine,
-     .argument = "FILE",
-     .help = "list images that cannot be read in FILE, and pack the others"},
-    {.kind = PS_OPT_SECTION, .help = "Instead of packing"},
-    {.kind = PS_OPT_FLAG,
-     .name = "verify",
-     .value = &settings.verify,
-     .help = "check and decode every record of the shards given"},
-    {.kind = PS_OPT_FLAG,
-     .name = "list",
-     .value = &settings.list,
-     .help = "print the records of the shards given as a table"},
-    {.kind = PS_OPT_TEXT,
-     .name = "extract",
-     .value = &settings.extract,
-     .argument = "FOLDER",
-     .help = "write the images of the shards given to FOLDER/CLASS/NUMBER-NAME"},
 };
 
-static struct ps_command command = {
-    .name = "ps-pack",
-    .synopsis = "[options] MANIFEST -o SHARD\n--verify | --list | --extract FOLDER SHARD...",
-    .summary = "Packs the images of one split of a manifest into a shard for training, after\n"
-               "decoding each once to know that it can be. Images keep their encoded bytes unless\n"
-               "they are shrunk or cut. A shard that is there already is brought up to date:\n"
-               "records made from the same image with the same settings are copied.",
-    .examples = "  ps-pack -s train m.tsv -o train.mdb\n"
-                "  ps-pack -s test --short-side 256 m.tsv -o test.mdb\n"
-                "  ps-pack --list train.mdb\n",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
-};
-
-static int pack(const char *manifest)
+static int pack(const char *manifest, const struct settings *settings)
 {
     struct ps_pack_options how = {
-        .split = settings.split == 0 ? PS_PACK_TRAIN : PS_PACK_TEST,
-        .pixels = {.short_side = (int32_t)settings.short_side,
-                   .max_side = (int32_t)settings.max_side,
-                   .quality = (int)settings.quality,
-                   .crop_boxes = settings.crop_boxes},
-        .threads = (int)settings.threads,
-        .shards = (size_t)settings.shards,
-        .quarantine = settings.quarantine,
+        .split = settings->split == 0 ? PS_PACK_TRAIN : PS_PACK_TEST,
+        .pixels = {.short_side = (int32_t)settings->short_side,
+                   .max_side = (int32_t)settings->max_side,
+                   .quality = (int)settings->quality,
+                   .crop_boxes = settings->crop_boxes},
+        .threads = (int)settings->threads,
+        .shards = (size_t)settings->shards,
+        .quarantine = settings->quarantine,
     };
     struct ps_pack_result result;
-    int rc = ps_pack(manifest, settings.output, &how, &result);
+    int rc = ps_pack(manifest, settings->output, &how, &result);
     if (rc)
         return rc;
-    ps_info("%s: %zu images of %zu classes, %.1f MB", settings.output, result.images,
+    ps_info("%s: %zu images of %zu classes, %.1f MB", settings->output, result.images,
             result.classes, (double)result.bytes / 1e6);
     if (result.reused)
-        ps_info("%zu of them were there already", result.reused);
+        ps_info("%zu of them reused from the existing shard", result.reused);
     if (result.rejected)
-        ps_warn("%zu images cannot be read and are left out; see %s", result.rejected,
-                settings.quarantine);
+        ps_warn("%zu unreadable images were skipped; see %s", result.rejected,
+                settings->quarantine);
     return PS_OK;
 }
 
@@ -173,48 +87,88 @@ static int print_list(const char *path, ps_shard *shard, bool first)
     return rc;
 }
 
-static int inspect(const char *path, bool first)
+static int inspect(const char *path, bool first, const struct settings *settings)
 {
     ps_shard *shard = ps_shard_open(path);
     if (!shard)
         return (int)ps_error_code();
     int rc;
-    if (settings.list)
+    if (settings->list)
         rc = print_list(path, shard, first);
-    else if (settings.extract)
-        rc = ps_shard_extract(shard, settings.extract);
+    else if (settings->extract)
+        rc = ps_shard_extract(shard, settings->extract);
     else
-        rc = ps_shard_verify(shard, (int)settings.threads);
-    if (!rc && settings.verify)
-        ps_info("%s: %zu records of %zu classes are sound", path, ps_shard_count(shard),
+        rc = ps_shard_verify(shard, (int)settings->threads);
+    if (!rc && settings->verify)
+        ps_info("%s: %zu records of %zu classes verified", path, ps_shard_count(shard),
                 ps_shard_classes(shard));
     ps_shard_close(shard);
     return rc;
 }
 
-static int run(int count, char **paths)
+static int run(char **paths, int count, const struct settings *settings)
 {
-    int modes = settings.verify + settings.list + (settings.extract != NULL);
+    int modes = settings->verify + settings->list + (settings->extract != NULL);
     if (modes > 1)
-        return ps_fail(PS_EUSAGE, "--verify, --list and --extract do not go together");
-    if (modes == 0 && (count != 1 || !settings.output))
-        return ps_fail(PS_EUSAGE, "one manifest and -o SHARD are needed (ps-pack --help)");
-    if (modes == 1 && (count < 1 || settings.output))
-        return ps_fail(PS_EUSAGE, "shards are needed, and no -o (ps-pack --help)");
+        return ps_fail(PS_EUSAGE, "--verify, --list and --extract are mutually exclusive");
+    if (modes == 0 && (count != 1 || !settings->output))
+        return ps_fail(PS_EUSAGE, "expected one manifest and -o SHARD (see --help)");
+    if (modes == 1 && (count < 1 || settings->output))
+        return ps_fail(PS_EUSAGE, "expected shards and no -o (see --help)");
     if (modes == 0)
-        return pack(paths[0]);
+        return pack(paths[0], settings);
     int rc = PS_OK;
     for (int i = 0; i < count && !rc; i++)
-        rc = inspect(paths[i], i == 0);
+        rc = inspect(paths[i], i == 0, settings);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
+    struct settings settings = {.quality = 95, .shards = 1};
+    struct ps_opt options[] = {
+        PS_CHOICE("split", &settings.split, "train|test",
+                  "which split to pack; test takes query and gallery too", .letter = 's'),
+        PS_TEXT("output", &settings.output, "SHARD", "the shard to write", .letter = 'o'),
+        PS_INT("threads", &settings.threads, 0, 1024, "threads; 0 is one for each processor",
+               .letter = 'j'),
+        PS_INT("short-side", &settings.short_side, 0, 65535,
+               "shrink images whose shorter side has more than N pixels; 0: none"),
+        PS_INT("max-side", &settings.max_side, 0, 65535,
+               "shrink images with a side of more than N pixels; 0: none"),
+        PS_FLAG("crop-boxes", &settings.crop_boxes,
+                "keep only the object's box, where the manifest has one"),
+        PS_INT("quality", &settings.quality, 1, 100,
+               "JPEG quality of images that were shrunk or cut"),
+        PS_INT("shards", &settings.shards, 1, 10000,
+               "spread the images evenly over K shards, NAME-00.mdb, NAME-01.mdb and so on",
+               .argument = "K"),
+        PS_TEXT("quarantine", &settings.quarantine, "FILE",
+                "list images that cannot be read in FILE, and pack the others"),
+        PS_SECTION("Instead of packing"),
+        PS_FLAG("verify", &settings.verify, "check and decode every record of the shards given"),
+        PS_FLAG("list", &settings.list, "print the records of the shards given as a table"),
+        PS_TEXT("extract", &settings.extract, "FOLDER",
+                "write the images of the shards given to FOLDER/CLASS/NUMBER-NAME"),
+    };
+    struct ps_command command = {
+        .name = "ps-pack",
+        .synopsis = "[options] MANIFEST -o SHARD\n--verify | --list | --extract FOLDER SHARD...",
+        .summary =
+            "Packs the images of one split of a manifest into a shard for training, after\n"
+            "decoding each once to know that it can be. Images keep their encoded bytes unless\n"
+            "they are shrunk or cut. A shard that is there already is brought up to date:\n"
+            "records made from the same image with the same settings are copied.",
+        .examples = "  ps-pack -s train m.tsv -o train.mdb\n"
+                    "  ps-pack -s test --short-side 256 m.tsv -o test.mdb\n"
+                    "  ps-pack --list train.mdb\n",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
     int operands;
     ps_interrupt_install();
     int rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
-        rc = run(operands, argv);
+        rc = run(argv, operands, &settings);
     return ps_opt_finish(&command, rc);
 }

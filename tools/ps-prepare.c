@@ -123,17 +123,17 @@ static int check_usage(const struct settings *settings, bool seeded, char **oper
     if (count < 2)
         return ps_fail(PS_EUSAGE, "expected: DATASET SOURCE... -o MANIFEST (see --help)");
     if (!settings->output)
-        return ps_fail(PS_EUSAGE, "no -o MANIFEST ('-' is standard output)");
+        return ps_fail(PS_EUSAGE, "-o MANIFEST is missing ('-' is standard output)");
     bool folder = !strcmp(operands[0], "folder"), list = !strcmp(operands[0], "list");
     if (settings->match && !folder)
-        return ps_fail(PS_EUSAGE, "--match is for the data set 'folder' only");
+        return ps_fail(PS_EUSAGE, "--match applies only to the data set 'folder'");
     if ((settings->test_classes > 0 || settings->min_images) && !folder && !list)
         return ps_fail(PS_EUSAGE,
-                       "--test-classes and --min-images are for 'folder' and 'list': "
+                       "--test-classes and --min-images apply only to 'folder' and 'list': "
                        "%s has a published split",
                        operands[0]);
     if (seeded && settings->test_classes <= 0)
-        return ps_fail(PS_EUSAGE, "--seed needs --test-classes");
+        return ps_fail(PS_EUSAGE, "--seed requires --test-classes");
     return PS_OK;
 }
 
@@ -152,63 +152,26 @@ int main(int argc, char **argv)
     write_help(&help);
     struct settings settings = {.boxes = true};
     struct ps_opt options[] = {
-        {.kind = PS_OPT_TEXT,
-         .letter = 'o',
-         .name = "output",
-         .value = &settings.output,
-         .argument = "MANIFEST",
-         .help = "where the manifest goes; paths in it are relative to its folder"},
-        {.kind = PS_OPT_FLAG,
-         .name = "summary",
-         .value = &settings.summary,
-         .help = "print a table about a manifest instead"},
-        {.kind = PS_OPT_FLAG,
-         .name = "allow-missing",
-         .value = &settings.allow_missing,
-         .help = "go on when images are missing or class folders empty, and say how many"},
-        {.kind = PS_OPT_FLAG,
-         .name = "verify",
-         .value = &settings.verify,
-         .help = "compare known archives with their published MD5 first"},
-        {.kind = PS_OPT_FLAG,
-         .name = "boxes",
-         .value = &settings.boxes,
-         .help = "keep object boxes (cars196, cub200); --no-boxes where the photos were cropped"},
-        {.kind = PS_OPT_INT,
-         .letter = 'j',
-         .name = "threads",
-         .value = &settings.threads,
-         .argument = "N",
-         .help = "threads that hash; 0 is all processors",
-         .least = 0,
-         .most = 1024},
-        {.kind = PS_OPT_SECTION, .help = "Data sets 'folder' and 'list'"},
-        {.kind = PS_OPT_TEXT,
-         .name = "match",
-         .value = &settings.match,
-         .argument = "PATTERN",
-         .help = "take the files whose name fits, such as 'portrait_*.jpg'; else all images"},
-        {.kind = PS_OPT_REAL,
-         .name = "test-classes",
-         .value = &settings.test_classes,
-         .argument = "FRACTION",
-         .help = "make this part of the classes the test split, the last in sorted order",
-         .least = 0,
-         .most = 1},
-        {.kind = PS_OPT_INT,
-         .name = "seed",
-         .value = &settings.seed,
-         .argument = "N",
-         .help = "draw the test classes at random instead",
-         .least = 0,
-         .most = 9e15},
-        {.kind = PS_OPT_INT,
-         .name = "min-images",
-         .value = &settings.min_images,
-         .argument = "N",
-         .help = "leave out classes with fewer images; 0 is 2 with --test-classes and 1 without",
-         .least = 0,
-         .most = 1e9},
+        PS_TEXT("output", &settings.output, "MANIFEST",
+                "where the manifest goes; paths in it are relative to its folder", .letter = 'o'),
+        PS_FLAG("summary", &settings.summary, "print a table about a manifest instead"),
+        PS_FLAG("allow-missing", &settings.allow_missing,
+                "go on when images are missing or class folders empty, and say how many"),
+        PS_FLAG("verify", &settings.verify,
+                "compare known archives with their published MD5 first"),
+        PS_FLAG("boxes", &settings.boxes,
+                "keep object boxes (cars196, cub200); --no-boxes where the photos were cropped"),
+        PS_INT("threads", &settings.threads, 0, 1024, "threads that hash; 0 is all processors",
+               .letter = 'j'),
+        PS_SECTION("Data sets 'folder' and 'list'"),
+        PS_TEXT("match", &settings.match, "PATTERN",
+                "take the files whose name fits, such as 'portrait_*.jpg'; else all images"),
+        PS_REAL("test-classes", &settings.test_classes, 0, 1,
+                "make this part of the classes the test split, the last in sorted order",
+                .argument = "FRACTION"),
+        PS_INT("seed", &settings.seed, 0, 9e15, "draw the test classes at random instead"),
+        PS_INT("min-images", &settings.min_images, 0, 1e9,
+               "leave out classes with fewer images; 0 is 2 with --test-classes and 1 without"),
     };
     struct ps_command command = {
         .name = "ps-prepare",

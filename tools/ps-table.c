@@ -32,7 +32,7 @@ static int run(const struct tool *tool, char **files, int count)
                                         .scale = tool->unit ? 1 : 100,
                                         .digits = (int)tool->digits};
     if (tool->against && style.layout == PS_RUNS_SUMMARY)
-        return ps_fail(PS_EUSAGE, "--compare goes with --layout runs");
+        return ps_fail(PS_EUSAGE, "--compare requires --layout runs");
     struct ps_runs runs;
     struct ps_results table = {0};
     int rc = ps_runs_read(&runs, files, (size_t)count, tool->by, tool->metrics);
@@ -50,50 +50,18 @@ int main(int argc, char **argv)
 {
     struct tool t = {.output = "-", .by = "setting", .digits = 2};
     struct ps_opt options[] = {
-        {.kind = PS_OPT_TEXT,
-         .letter = 'o',
-         .name = "output",
-         .value = &t.output,
-         .argument = "FILE",
-         .help = "where the table goes"},
-        {.kind = PS_OPT_CHOICE,
-         .letter = 'f',
-         .name = "format",
-         .value = &t.format,
-         .argument = "markdown|tsv|latex",
-         .help = "of the table"},
-        {.kind = PS_OPT_CHOICE,
-         .name = "layout",
-         .value = &t.layout,
-         .argument = "runs|summary",
-         .help = "a row for each setting and metric with its runs as columns, or a row for each "
-                 "setting with means only"},
-        {.kind = PS_OPT_TEXT,
-         .name = "compare",
-         .value = &t.against,
-         .argument = "SETTING",
-         .help = "paired differences of the others from SETTING, over the seeds both have"},
-        {.kind = PS_OPT_TEXT,
-         .name = "by",
-         .value = &t.by,
-         .argument = "COLUMNS",
-         .help = "the columns that make up a setting, such as setting,dim"},
-        {.kind = PS_OPT_TEXT,
-         .name = "metrics",
-         .value = &t.metrics,
-         .argument = "COLUMNS",
-         .help = "such as recall@1,rp,map@r; without it, all there are"},
-        {.kind = PS_OPT_CHOICE,
-         .name = "unit",
-         .value = &t.unit,
-         .argument = "percent|fraction",
-         .help = "of the numbers"},
-        {.kind = PS_OPT_INT,
-         .name = "digits",
-         .value = &t.digits,
-         .argument = "N",
-         .help = "behind the point",
-         .most = 12},
+        PS_TEXT("output", &t.output, "FILE", "where the table goes", .letter = 'o'),
+        PS_CHOICE("format", &t.format, "markdown|tsv|latex", "of the table", .letter = 'f'),
+        PS_CHOICE("layout", &t.layout, "runs|summary",
+                  "a row for each setting and metric with its runs as columns, or a row for each "
+                  "setting with means only"),
+        PS_TEXT("compare", &t.against, "SETTING",
+                "paired differences of the others from SETTING, over the seeds both have"),
+        PS_TEXT("by", &t.by, "COLUMNS", "the columns that make up a setting, such as setting,dim"),
+        PS_TEXT("metrics", &t.metrics, "COLUMNS",
+                "such as recall@1,rp,map@r; without it, all there are"),
+        PS_CHOICE("unit", &t.unit, "percent|fraction", "of the numbers"),
+        PS_INT("digits", &t.digits, 0, 12, "behind the point"),
     };
     struct ps_command command = {
         .name = "ps-table",

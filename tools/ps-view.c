@@ -30,7 +30,7 @@ static int need(int operands, int wanted, const char *what)
 
 static int curves(const struct options *o, char **operand, int count)
 {
-    int rc = need(count, 1, "curves needs the folders of runs");
+    int rc = need(count, 1, "curves requires run folders");
     return rc ? rc : ps_curves_write(o->metric, operand, (size_t)count, o->output);
 }
 
@@ -63,9 +63,9 @@ static int draw(const struct options *o, enum subject subject, const struct ps_e
 
 static int of_embedding(const struct options *o, enum subject subject, char **operand, int count)
 {
-    int rc = need(count, 1, "an embedding file is needed");
+    int rc = need(count, 1, "expected an embedding file");
     if (!rc && subject == NEIGHBOURS && !o->shard)
-        rc = ps_fail(PS_EUSAGE, "neighbours needs --shard FILE, the images that were embedded");
+        rc = ps_fail(PS_EUSAGE, "neighbours requires --shard FILE, the embedded shard");
     struct ps_embedding embedding;
     if (!rc)
         rc = ps_embedding_read(&embedding, operand[0]);
@@ -81,9 +81,9 @@ static int of_embedding(const struct options *o, enum subject subject, char **op
 
 static int run(const struct options *o, char **operand, int count)
 {
-    int rc = need(count, 1, "say what to draw: curves, neighbours, map, histogram or report");
+    int rc = need(count, 1, "expected curves, neighbours, map, histogram or report");
     if (!rc && !o->output)
-        rc = ps_fail(PS_EUSAGE, "-o FILE is needed");
+        rc = ps_fail(PS_EUSAGE, "-o FILE is missing");
     if (rc)
         return rc;
     switch (ps_choice_index("curves|neighbours|map|histogram|report", operand[0])) {
@@ -96,7 +96,7 @@ static int run(const struct options *o, char **operand, int count)
     case 3:
         return of_embedding(o, HISTOGRAM, operand + 1, count - 1);
     case 4:
-        rc = need(count, 2, "report needs files");
+        rc = need(count, 2, "report requires files");
         return rc ? rc : ps_report_write(o->title, operand + 1, (size_t)count - 1, o->output);
     default:
         return ps_fail(PS_EUSAGE,
@@ -119,100 +119,22 @@ int main(int argc, char **argv)
                         .seed = 1,
                         .perplexity = 30};
     struct ps_opt options[] = {
-        {.kind = PS_OPT_TEXT,
-         .letter = 'o',
-         .name = "output",
-         .value = &o.output,
-         .argument = "FILE",
-         .help = "the picture (.svg, .png; neighbours: .png, .jpg) or .html"},
-        {.kind = PS_OPT_TEXT,
-         .name = "metric",
-         .value = &o.metric,
-         .argument = "NAME",
-         .help = "curves: a number of log.jsonl, like loss or map@r"},
-        {.kind = PS_OPT_TEXT,
-         .name = "shard",
-         .value = &o.shard,
-         .argument = "FILE",
-         .help = "neighbours, map: where the pictures are"},
-        {.kind = PS_OPT_INT,
-         .name = "rows",
-         .value = &o.rows,
-         .argument = "N",
-         .help = "neighbours: how many queries",
-         .least = 1,
-         .most = 1000},
-        {.kind = PS_OPT_INT,
-         .name = "columns",
-         .value = &o.columns,
-         .argument = "N",
-         .help = "neighbours: how many of each",
-         .least = 1,
-         .most = 100},
-        {.kind = PS_OPT_INT,
-         .name = "cell",
-         .value = &o.cell,
-         .argument = "PIXELS",
-         .help = "neighbours: side of a picture",
-         .least = 8,
-         .most = 1024},
-        {.kind = PS_OPT_CHOICE,
-         .name = "queries",
-         .value = &o.pick,
-         .argument = "hardest|random",
-         .help = "neighbours: which queries"},
-        {.kind = PS_OPT_CHOICE,
-         .name = "method",
-         .value = &o.method,
-         .argument = "pca|tsne",
-         .help = "map: how two dimensions are made"},
-        {.kind = PS_OPT_INT,
-         .name = "across",
-         .value = &o.across,
-         .argument = "N",
-         .help = "map with --shard: so many pictures side by side",
-         .least = 1,
-         .most = 100},
-        {.kind = PS_OPT_INT,
-         .name = "points",
-         .value = &o.points,
-         .argument = "N",
-         .help = "map: at most so many images, 0 for all",
-         .least = 0,
-         .most = INFINITY},
-        {.kind = PS_OPT_INT,
-         .name = "classes",
-         .value = &o.classes,
-         .argument = "N",
-         .help = "map: so many of the largest classes are coloured",
-         .least = 0,
-         .most = 7},
-        {.kind = PS_OPT_REAL,
-         .name = "perplexity",
-         .value = &o.perplexity,
-         .argument = "X",
-         .help = "map: of t-SNE",
-         .least = 1,
-         .most = 1000},
-        {.kind = PS_OPT_INT,
-         .name = "steps",
-         .value = &o.steps,
-         .argument = "N",
-         .help = "map: of t-SNE",
-         .least = 10,
-         .most = 100000},
-        {.kind = PS_OPT_INT,
-         .name = "seed",
-         .value = &o.seed,
-         .argument = "N",
-         .help = "of what is drawn at random",
-         .least = 0,
-         .most = INFINITY},
-        {.kind = PS_OPT_TEXT,
-         .name = "title",
-         .value = &o.title,
-         .argument = "TEXT",
-         .help = "report: its heading"},
+        PS_TEXT("output", &o.output, "FILE",
+                "the picture (.svg, .png; neighbours: .png, .jpg) or .html", .letter = 'o'),
+        PS_TEXT("metric", &o.metric, "NAME", "curves: a number of log.jsonl, like loss or map@r"),
+        PS_TEXT("shard", &o.shard, "FILE", "neighbours, map: where the pictures are"),
+        PS_INT("rows", &o.rows, 1, 1000, "neighbours: how many queries"),
+        PS_INT("columns", &o.columns, 1, 100, "neighbours: how many of each"),
+        PS_INT("cell", &o.cell, 8, 1024, "neighbours: side of a picture", .argument = "PIXELS"),
+        PS_CHOICE("queries", &o.pick, "hardest|random", "neighbours: which queries"),
+        PS_CHOICE("method", &o.method, "pca|tsne", "map: how two dimensions are made"),
+        PS_INT("across", &o.across, 1, 100, "map with --shard: so many pictures side by side"),
+        PS_INT("points", &o.points, 0, INFINITY, "map: at most so many images, 0 for all"),
+        PS_INT("classes", &o.classes, 0, 7, "map: so many of the largest classes are coloured"),
+        PS_REAL("perplexity", &o.perplexity, 1, 1000, "map: of t-SNE"),
+        PS_INT("steps", &o.steps, 10, 100000, "map: of t-SNE"),
+        PS_INT("seed", &o.seed, 0, INFINITY, "of what is drawn at random"),
+        PS_TEXT("title", &o.title, "TEXT", "report: its heading"),
     };
     struct ps_command command = {
         .name = "ps-view",

@@ -4,16 +4,15 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "net/fit.h"
 #include "net/modelmeta.h"
-#include "net/onnx.h"
-#include "net/published.h"
-#include "net/weightfile.h"
-#include "net/weighttable.h"
+#include "net/onnx_export.h"
+#include "weights/weightfile.h"
+#include "weights/weighttable.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum channels { CHANNELS_DEFAULT, CHANNELS_RGB, CHANNELS_BGR };
 enum format { FORMAT_ONNX, FORMAT_PTH_NAMES };
 enum { MOST_NAMES = 20 };
 
@@ -43,12 +42,11 @@ static void describe_model(struct ps_model_meta *meta, const char *backbone, int
                                .dim = dim,
                                .size = (int)settings->size,
                                .freeze_bn = true,
-                               .input = ps_net_default_input(backbone)};
+                               .input =
+                                   ps_net_input(backbone, (enum ps_channels)settings->channels)};
     snprintf(spec.backbone, sizeof spec.backbone, "%s", backbone);
-    for (int c = 0; c < 3 && settings->channels != CHANNELS_DEFAULT; c++)
-        spec.input.order[c] = settings->channels == CHANNELS_RGB ? c : 2 - c;
-    long resize = settings->resize ? settings->resize : (settings->size * 256 + 112) / 224;
-    ps_model_meta_write(meta, &spec, (int)resize);
+    int resize = settings->resize ? (int)settings->resize : ps_net_default_resize(spec.size);
+    ps_model_meta_write(meta, &spec, resize);
 }
 
 /* Finds out which network the tensors are for, tells how they fit, and fills `meta` where they are
@@ -59,7 +57,7 @@ static int fit_network(const struct ps_safetensors *file, const struct settings 
     const char *backbone = settings->backbone ? settings->backbone : ps_fit_backbone(file);
     meta->count = 0;
     if (!backbone) {
-        ps_info("%s: the tensors are not those of %s", file->name, ps_net_backbones);
+        ps_info("%s: the tensors match none of %s", file->name, ps_net_backbones);
         return PS_OK;
     }
     struct ps_fit fit;
@@ -68,9 +66,9 @@ static int fit_network(const struct ps_safetensors *file, const struct settings 
         return rc;
     ps_info("%s: %zu tensors match %s", file->name, fit.matched, backbone);
     report_names("missing", fit.missing, fit.missing_count);
-    report_names("left over", fit.unused, fit.unused_count);
+    report_names("unused", fit.unused, fit.unused_count);
     if (!fit.matched)
-        rc = ps_fail(PS_EMISMATCH, "%s: no tensor of %s in it", file->name, backbone);
+        rc = ps_fail(PS_EMISMATCH, "%s: has no tensor of %s", file->name, backbone);
     else if (fit.complete)
         describe_model(meta, backbone, fit.dim, settings);
     ps_fit_free(&fit);
@@ -80,7 +78,7 @@ static int fit_network(const struct ps_safetensors *file, const struct settings 
 static int import(const char *path, const struct settings *settings)
 {
     if (!settings->output)
-        return ps_fail(PS_EUSAGE, "import needs -o FILE");
+        return ps_fail(PS_EUSAGE, "import requires -o FILE");
     struct ps_safetensors file;
     int rc = ps_weightfile_open(&file, path);
     if (rc)
@@ -96,8 +94,8 @@ static int import(const char *path, const struct settings *settings)
         rc = ps_weightfile_save(settings->output, &file, pairs, 3 + meta.count);
     }
     if (!rc)
-        ps_info("%s: %s of %zu tensors", settings->output, meta.count ? "a full model" : "weights",
-                file.count);
+        ps_info("%s: %s of %zu tensors", settings->output,
+                meta.count ? "a complete model" : "weights", file.count);
     ps_safetensors_close(&file);
     return rc;
 }
@@ -105,7 +103,7 @@ static int import(const char *path, const struct settings *settings)
 static int export(const struct settings *settings)
 {
     if (!settings->model || !settings->output)
-        return ps_fail(PS_EUSAGE, "export needs -m MODEL and -o FILE");
+        return ps_fail(PS_EUSAGE, "export requires -m MODEL and -o FILE");
     struct ps_model model;
     int rc = ps_model_open(&model, settings->model);
     if (rc)
@@ -163,7 +161,7 @@ static int run(char **words, int count, const struct settings *settings)
         return diff(words + 1, settings);
     if (!strcmp(action, "export") && count == 1)
         return export(settings);
-    return ps_fail(PS_EUSAGE, "wanted: import FILE -o FILE, show FILE, diff FILE FILE, or export "
+    return ps_fail(PS_EUSAGE, "expected import FILE -o FILE, show FILE, diff FILE FILE, or export "
                               "-m MODEL -o FILE");
 }
 
@@ -171,59 +169,23 @@ int main(int argc, char **argv)
 {
     struct settings settings = {.size = 224};
     struct ps_opt options[] = {
-        {.kind = PS_OPT_TEXT,
-         .letter = 'o',
-         .name = "output",
-         .value = &settings.output,
-         .argument = "FILE",
-         .help = "import, export: the file to write; - for stdout"},
-        {.kind = PS_OPT_TEXT,
-         .letter = 'm',
-         .name = "model",
-         .value = &settings.model,
-         .argument = "FILE",
-         .help = "export: the model"},
-        {.kind = PS_OPT_CHOICE,
-         .name = "format",
-         .value = &settings.format,
-         .argument = "onnx|pth-names",
-         .help = "export: what to write; pth-names is a safetensors file of the backbone alone"},
-        {.kind = PS_OPT_REAL,
-         .name = "tolerance",
-         .value = &settings.tolerance,
-         .argument = "X",
-         .help = "diff: differences up to X, relative to the largest element, count as none",
-         .most = 1e300},
-        {.kind = PS_OPT_SECTION, .help = "What import puts into a full model"},
-        {.kind = PS_OPT_TEXT,
-         .name = "backbone",
-         .value = &settings.backbone,
-         .argument = "NAME",
-         .help = "the network, where names and shapes shall not decide"},
-        {.kind = PS_OPT_CHOICE,
-         .name = "pooling",
-         .value = &settings.pooling,
-         .argument = "GAP|GMP|GAP,GMP",
-         .help = "pooling it was trained with",
-         .aliases = "pooling-type"},
-        {.kind = PS_OPT_INT,
-         .name = "input-size",
-         .value = &settings.size,
-         .argument = "S",
-         .help = "side of its input",
-         .least = 32,
-         .most = 512},
-        {.kind = PS_OPT_INT,
-         .name = "resize",
-         .value = &settings.resize,
-         .argument = "S",
-         .help = "short side before the centre crop; 0 for 256/224 of the input",
-         .most = 4096},
-        {.kind = PS_OPT_CHOICE,
-         .name = "channels",
-         .value = &settings.channels,
-         .argument = "auto|rgb|bgr",
-         .help = "their order; auto: bgr for bninception, rgb for a ResNet"},
+        PS_TEXT("output", &settings.output, "FILE",
+                "import, export: the file to write; - for stdout", .letter = 'o'),
+        PS_TEXT("model", &settings.model, "FILE", "export: the model", .letter = 'm'),
+        PS_CHOICE("format", &settings.format, "onnx|pth-names",
+                  "export: what to write; pth-names is a safetensors file of the backbone alone"),
+        PS_REAL("tolerance", &settings.tolerance, 0, 1e300,
+                "diff: differences up to X, relative to the largest element, count as none"),
+        PS_SECTION("What import puts into a full model"),
+        PS_TEXT("backbone", &settings.backbone, "NAME",
+                "the network, where names and shapes shall not decide"),
+        PS_CHOICE("pooling", &settings.pooling, PS_POOLING_WORDS, "pooling it was trained with",
+                  .aliases = "pooling-type"),
+        PS_INT("input-size", &settings.size, 32, 512, "side of its input", .argument = "S"),
+        PS_INT("resize", &settings.resize, 0, 4096,
+               "short side before the centre crop; 0 for 256/224 of the input", .argument = "S"),
+        PS_CHOICE("channels", &settings.channels, PS_CHANNELS_WORDS,
+                  "their order; auto: bgr for bninception, rgb for a ResNet"),
     };
     struct ps_command command = {
         .name = "ps-weights",

@@ -45,10 +45,9 @@ $(BUILD)/bin/ps-cuda.so: $(PLUGIN_OBJ)
 
 # What of the library needs nothing but the compiler.
 CHECK_CUDA_SRC := tests/cuda/device.c tests/cuda/safetensors.c \
-  lib/net/safetensors_find.c $(wildcard kernels/ref/*.c) \
+  lib/weights/dtype.c lib/weights/safetensors_find.c $(wildcard kernels/ref/*.c) \
   $(addprefix lib/base/,err.c file.c interrupt.c log.c mem.c opt.c opthelp.c rng.c) \
-  $(filter-out $(addprefix lib/net/,device.c load.c model.c names.c onnx%.c pickle%.c profile.c pth.c \
-    published.c safetensors%.c storages.c tensorstats.c weight%.c zip.c),$(wildcard lib/net/*.c)) \
+  $(filter-out $(addprefix lib/net/,device.c fit.c load.c model.c onnx_export.c profile.c),$(wildcard lib/net/*.c)) \
   $(addprefix lib/train/,loss.c losses.c optimizer.c synthesis.c)
 CHECK_CUDA_OBJ := $(CHECK_CUDA_SRC:%.c=$(BUILD)/check-cuda/%.o)
 $(BUILD)/check-cuda/bin/compare $(BUILD)/check-cuda-emu/bin/compare: \

@@ -269,7 +269,7 @@ static char *absolute_name(const char *path)
 {
     char *here = *path == '/' ? ps_strdup("") : getcwd(NULL, 0);
     if (!here) {
-        ps_fail_errno("%s: no current folder", path);
+        ps_fail_errno("%s: cannot get the current folder", path);
         return NULL;
     }
     char *full = ps_asprintf("%s/%s", here, path);

@@ -1,4 +1,4 @@
-/* Files: whole-file reading, atomic writing, folders and paths. */
+/* Files: reading whole files, atomic writes, folders and paths. */
 #ifndef PS_BASE_FILE_H
 #define PS_BASE_FILE_H
 
@@ -8,13 +8,12 @@
 #include <stdio.h>
 
 /*
- * Reads a whole file ("-" is stdin) into fresh memory; a NUL that *length does not count follows
- * the last byte. Fails when it is longer than `limit` bytes. free(*bytes).
+ * Reads a whole file ("-" is stdin) into a new buffer, NUL-terminated (*length does
+ * not count the NUL). Fails if the file is longer than `limit` bytes. free(*bytes).
  */
 int ps_file_read(const char *path, size_t limit, void **bytes, size_t *length);
 
-/* A file mapped for reading. A file cut short while mapped still faults: do not map what changes.
- */
+/* A read-only memory map. Truncating the file while it is mapped makes reads fault. */
 struct ps_map {
     const unsigned char *bytes;
     size_t length;
@@ -23,31 +22,31 @@ int ps_map_open(struct ps_map *map, const char *path);
 void ps_map_close(struct ps_map *map);
 
 /*
- * A file that appears under its name only when it is complete: written beside the target, synced,
- * renamed, and the folder synced. "-" is stdout, devices and pipes are written in place.
+ * Atomic output: the file is written to a temporary name in the target's folder, synced and renamed
+ * on commit. "-" is stdout; devices and pipes are written in place.
  *
  *     ps_out *out = ps_out_open(path);
  *     ... fprintf(ps_out_stream(out), ...) ...
  *     rc = ok ? ps_out_commit(out) : ps_out_abort(out);
  *
- * Both end `out`. Commit fails, and leaves no target, if any write failed (also earlier ones).
+ * Both free `out`. Commit fails, leaving no target, if any earlier write failed.
  */
 typedef struct ps_out ps_out;
 ps_out *ps_out_open(const char *path);
 FILE *ps_out_stream(ps_out *out);
 int ps_out_commit(ps_out *out);
-/* Removes the temporary file; returns ps_error_code(), so that the failure is passed on. */
+/* Removes the temporary file; returns ps_error_code(), to propagate the failure. */
 int ps_out_abort(ps_out *out);
 
-/* A complete file in one call, atomically. */
+/* Writes a whole file atomically. */
 int ps_file_write(const char *path, const void *bytes, size_t length);
 
-/* Flushes and closes stdout, so that a full disk is not silent. Call it before a tool exits. */
+/* Flushes and closes stdout, so that a write error (full disk) is reported. Call before exit. */
 int ps_stdout_close(void);
 
 /*
- * The name under which writers of `path` keep their unfinished file: same folder, leading dot,
- * process id. For libraries that must open a path themselves. free() it.
+ * The temporary name used while `path` is written: same folder, leading dot, process id. For
+ * libraries that open the path themselves. free() it.
  */
 char *ps_temporary_name(const char *path);
 /* Syncs `temporary`, renames it to `path`, syncs the folder. Removes `temporary` on failure. */
@@ -64,8 +63,8 @@ char *ps_path_join(const char *folder, const char *name);
 /* The folder part of a path, "." if it has none. free() it. */
 char *ps_path_folder(const char *path);
 /*
- * How `path` is reached from `folder`; absolute where they share nothing but the root. Both must
- * exist. free() it; NULL with the error recorded.
+ * `path` relative to `folder`; absolute if they have only the root in common. Both must exist.
+ * free() it; NULL with the error recorded.
  */
 char *ps_path_relative(const char *folder, const char *path);
 /* The part after the last '/'. Points into `path`. */

@@ -1,4 +1,4 @@
-/* Content ids: XXH3-128 of bytes, as 32 lower-case hexadecimal digits. */
+/* Content ids: XXH3-128 as 32 lower-case hexadecimal digits. */
 #ifndef PS_BASE_HASH_H
 #define PS_BASE_HASH_H
 
@@ -13,10 +13,10 @@ struct ps_hash {
 
 struct ps_hash ps_hash_bytes(const void *bytes, size_t length);
 
-/* The hash of a file's whole content; 0, PS_EIO, or PS_EINTR after a signal. */
+/* Hashes a file's content; 0, PS_EIO, or PS_EINTR after a signal. */
 int ps_hash_file(const char *path, struct ps_hash *out);
 
-/* A hash fed piece by piece; NULL when out of memory. */
+/* Incremental hashing; ps_hasher_new returns NULL when out of memory. */
 typedef struct ps_hasher ps_hasher;
 ps_hasher *ps_hasher_new(void);
 void ps_hasher_add(ps_hasher *hasher, const void *bytes, size_t length);

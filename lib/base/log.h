@@ -1,6 +1,6 @@
 /*
- * What a person sees on stderr while a program works. The library reports through these functions
- * only; nothing else in it prints. All are safe from any thread.
+ * Log messages and progress on stderr. The library prints nothing by any other route. All functions
+ * are thread-safe.
  */
 #ifndef PS_BASE_LOG_H
 #define PS_BASE_LOG_H
@@ -9,7 +9,7 @@
 
 enum ps_log_level { PS_LOG_QUIET, PS_LOG_WARN, PS_LOG_INFO, PS_LOG_DEBUG };
 
-/* Program name for the prefix ("ps-pack: ..."); kept as a pointer. Level INFO until set. */
+/* Program name for the prefix ("ps-pack: ..."), not copied. The level is INFO by default. */
 void ps_log_program(const char *name);
 void ps_log_level(enum ps_log_level level);
 
@@ -17,22 +17,22 @@ void ps_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ps_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ps_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* "NAME: error: ..." with the recorded message of this thread; for main() only. */
+/* Prints "NAME: error: " and this thread's recorded message; for main() only. */
 void ps_log_error(void);
 
 /*
- * Progress of one activity at a time, with rate and time left: a bar that redraws itself on a
- * terminal, a plain line every ten seconds elsewhere, nothing when quiet. total 0 means unknown.
- * `label` and `unit` are kept as pointers.
+ * Progress of one activity at a time, with rate and time left: a progress bar on a terminal, a line
+ * every ten seconds otherwise, nothing when quiet. total 0: unknown. `label` and `unit` are not
+ * copied.
  */
 void ps_progress_begin(const char *label, uint64_t total, const char *unit);
 void ps_progress_add(uint64_t count);
-/* A short text shown behind the bar ("loss 3.142"), copied. */
+/* A short text shown after the bar ("loss 3.142"), copied. */
 void ps_progress_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Ends the activity with a line that sums it up. */
+/* Ends the activity with a summary line. */
 void ps_progress_end(void);
 
-/* Seconds on a clock that only goes forward. */
+/* Monotonic clock, in seconds. */
 double ps_seconds(void);
 
 #endif

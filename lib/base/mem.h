@@ -1,4 +1,4 @@
-/* Memory and strings: sizes are checked for overflow, failure is recorded as PS_ENOMEM. */
+/* Memory and strings. Sizes are checked for overflow; failure is recorded as PS_ENOMEM. */
 #ifndef PS_BASE_MEM_H
 #define PS_BASE_MEM_H
 
@@ -10,16 +10,16 @@ void *ps_calloc(size_t count, size_t size);
 /* A copy of `text`; NULL with the error recorded. free() it. */
 char *ps_strdup(const char *text);
 
-/* printf into fresh memory; NULL with the error recorded. free() it. */
+/* sprintf into a new string; NULL with the error recorded. free() it. */
 char *ps_asprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Makes room for `need` elements of `size` bytes in the array *array with capacity *capacity,
- * growing by half again. The new part is not initialised. 0 or PS_ENOMEM (array unchanged).
+ * Ensures room for `need` elements of `size` bytes in *array, growing *capacity by a factor of 1.5.
+ * New elements are not initialised. 0 or PS_ENOMEM (array unchanged).
  */
 int ps_grow(void *array, size_t *capacity, size_t need, size_t size);
 
-/* A growing byte string, always terminated by a NUL that `length` does not count. {0} is empty. */
+/* A growable string, NUL-terminated (`length` does not count the NUL). {0} is empty. */
 struct ps_text {
     char *data; /* NULL while empty; owned */
     size_t length, capacity;

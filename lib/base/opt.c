@@ -96,7 +96,7 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
     case PS_OPT_INT: {
         long value = strtol(text, &end, 10);
         if (!*text || *end || errno)
-            return bad_value(where, option, text, "a whole number");
+            return bad_value(where, option, text, "an integer");
         int rc = check_bounds(where, option, text, (double)value);
         if (rc)
             return rc;
@@ -431,7 +431,7 @@ int ps_parse_longs(const char *where, const char *text, long least, long **value
         long value = strtol(at, &end, 10);
         int rc = PS_OK;
         if (end == at || errno || value < least || (*end && *end != ','))
-            rc = ps_fail(PS_EUSAGE, "%s: '%s' is not a list of whole numbers from %ld, like 1,2,4",
+            rc = ps_fail(PS_EUSAGE, "%s: '%s' is not a list of integers >= %ld, such as 1,2,4",
                          where, text, least);
         else
             rc = ps_grow(values, &room, *count + 1, sizeof **values);

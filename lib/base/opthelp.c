@@ -26,16 +26,32 @@ static void print_wrapped(const char *text, int column)
     putchar('\n');
 }
 
+/* What stands for the value in "--name VALUE"; NULL for a flag. */
+static const char *argument_of(const struct ps_opt *option)
+{
+    switch (option->kind) {
+    case PS_OPT_FLAG:
+        return NULL;
+    case PS_OPT_CHOICE:
+        return "WORD";
+    case PS_OPT_INT:
+        return option->argument ? option->argument : "N";
+    case PS_OPT_REAL:
+        return option->argument ? option->argument : "X";
+    default:
+        return option->argument;
+    }
+}
+
 static void print_option(const struct ps_opt *option)
 {
     char left[160];
     int length = option->letter
                      ? snprintf(left, sizeof left, "  -%c, --%s", option->letter, option->name)
                      : snprintf(left, sizeof left, "      --%s", option->name);
-    if (option->kind != PS_OPT_FLAG && option->kind != PS_OPT_CHOICE)
-        length += snprintf(left + length, sizeof left - (size_t)length, " %s", option->argument);
-    else if (option->kind == PS_OPT_CHOICE)
-        length += snprintf(left + length, sizeof left - (size_t)length, " WORD");
+    const char *argument = argument_of(option);
+    if (argument)
+        length += snprintf(left + length, sizeof left - (size_t)length, " %s", argument);
     printf("%s", left);
     if (length + 2 > INDENT) {
         putchar('\n');

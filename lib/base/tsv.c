@@ -79,8 +79,8 @@ static int add_row(struct ps_tsv *table, const char *name, size_t room[2], char 
         return rc;
     size_t got = cut(line, table->cells + table->rows * table->columns, table->columns);
     if (got != table->columns)
-        return ps_fail(PS_EFORMAT, "%s:%zu: %zu columns where the header has %zu", name, number,
-                       got, table->columns);
+        return ps_fail(PS_EFORMAT, "%s:%zu: %zu columns, but the header has %zu", name, number, got,
+                       table->columns);
     table->lines[table->rows++] = number;
     return PS_OK;
 }
@@ -96,7 +96,7 @@ static int parse(struct ps_tsv *table, const char *name, size_t length)
         char *newline = memchr(line, '\n', (size_t)(end - line));
         char *stop = newline ? newline : end;
         if (memchr(line, '\0', (size_t)(stop - line)))
-            return ps_fail(PS_EFORMAT, "%s:%zu: a NUL byte in a text file", name, number);
+            return ps_fail(PS_EFORMAT, "%s:%zu: NUL byte in a text file", name, number);
         *stop = '\0';
         if (stop > line && stop[-1] == '\r')
             stop[-1] = '\0';

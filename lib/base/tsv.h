@@ -1,21 +1,21 @@
-/* Tables of tab-separated values with a header line: the format of manifests and results. */
+/* Tab-separated tables with a header line: the format of manifests and results. */
 #ifndef PS_BASE_TSV_H
 #define PS_BASE_TSV_H
 
 #include <stddef.h>
 
 /*
- * A parsed table. Lines that start with "#" are comments: "# name: value" lines before the header
- * are kept as attributes. Cells may hold any UTF-8 text but tab and newline; \t, \n and \\ are
- * written as those two characters. All strings belong to the table.
+ * A parsed table. Lines starting with "#" are comments; "# name: value" lines before the header
+ * are kept as attributes. Cells hold UTF-8 text; tab, newline and backslash are escaped as \t, \n
+ * and \\. The table owns all strings.
  */
 struct ps_tsv {
     char *text; /* the cells point into it */
     size_t columns, rows;
     char **header;      /* [columns] */
-    size_t header_line; /* its line number in the file, from 1 */
+    size_t header_line; /* line number in the file, from 1 */
     char **cells;       /* [rows * columns] */
-    size_t *lines;      /* [rows], line number of each row in the file, from 1 */
+    size_t *lines;      /* [rows] line number of each row, from 1 */
     char **attribute;   /* [2 * attributes]: name, value, name, value ... */
     size_t attributes;
 };
@@ -25,13 +25,13 @@ int ps_tsv_read(struct ps_tsv *table, const char *path);
 int ps_tsv_parse(struct ps_tsv *table, const char *name, const char *bytes, size_t length);
 void ps_tsv_free(struct ps_tsv *table);
 
-/* The column's number, or -1. */
+/* Column index, or -1. */
 int ps_tsv_column(const struct ps_tsv *table, const char *name);
 const char *ps_tsv_cell(const struct ps_tsv *table, size_t row, int column);
-/* The attribute's value, or NULL. */
+/* Attribute value, or NULL. */
 const char *ps_tsv_attribute(const struct ps_tsv *table, const char *name);
 
-/* `text` with tab, newline, carriage return and backslash escaped. free() it. */
+/* Escapes tab, newline, carriage return and backslash. free() it. */
 char *ps_tsv_escape(const char *text);
 
 #endif

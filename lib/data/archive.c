@@ -39,7 +39,7 @@ static const char *detail(const ps_archive *archive)
 ps_archive *ps_archive_open(const char *path)
 {
     if (!ps_is_file(path)) {
-        ps_fail(PS_EIO, "%s: no such file, or not a regular one", path);
+        ps_fail(PS_EIO, "%s: no such file, or not a regular file", path);
         return NULL;
     }
     ps_archive *archive = ps_calloc(1, sizeof *archive);
@@ -98,7 +98,7 @@ static int keep_name(ps_archive *archive, struct archive_entry *entry)
     if (!raw)
         raw = archive_entry_pathname_utf8(entry);
     if (!raw)
-        return ps_fail(PS_EFORMAT, "%s: a member has a name that cannot be read", archive->path);
+        return ps_fail(PS_EFORMAT, "%s: unreadable member name", archive->path);
     while (raw[0] == '.' && raw[1] == '/')
         raw += 2;
     free(archive->name);
@@ -120,17 +120,17 @@ int ps_archive_next(ps_archive *archive, struct ps_member *member)
     if (status == ARCHIVE_EOF)
         return 0;
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
-        return ps_fail(PS_EFORMAT, "%s: damaged after member %s: %s", archive->path,
+        return ps_fail(PS_EFORMAT, "%s: corrupt after member %s: %s", archive->path,
                        archive->name ? archive->name : "0", detail(archive));
     int rc = keep_name(archive, entry);
     if (rc)
         return rc;
     if (!ps_path_is_safe(archive->name))
-        return ps_fail(PS_EFORMAT, "%s: member '%s' is refused: its name leaves the folder",
+        return ps_fail(PS_EFORMAT, "%s: member '%s' rejected: its path leaves the folder",
                        archive->path, archive->name);
     const char *refused = kind_refused(entry);
     if (refused)
-        return ps_fail(PS_EFORMAT, "%s: member '%s' is refused: it is %s", archive->path,
+        return ps_fail(PS_EFORMAT, "%s: member '%s' rejected: it is %s", archive->path,
                        archive->name, refused);
     *member = (struct ps_member){
         .name = archive->name,
@@ -147,7 +147,7 @@ static la_ssize_t read_block(ps_archive *archive, void *block, size_t size)
     la_ssize_t got = archive_read_data(archive->handle, block, size);
     if (got >= 0)
         return got;
-    return ps_fail(PS_EFORMAT, "%s: member %s is damaged: %s", archive->path, archive->name,
+    return ps_fail(PS_EFORMAT, "%s: member %s is corrupt: %s", archive->path, archive->name,
                    detail(archive));
 }
 

@@ -1,6 +1,6 @@
 /*
- * What ps_resample() is made of: weighted sums of rows of bytes, and turning rows of pixels into
- * columns and back, for AVX-512, for AVX2 and in plain C. All three give the same bytes.
+ * Inner loops of ps_resample(): weighted sums of rows of bytes and transposition of pixels, for
+ * AVX-512, AVX2 and in plain C, with identical results.
  */
 #ifndef PS_DATA_BLEND_H
 #define PS_DATA_BLEND_H
@@ -16,7 +16,7 @@
 
 enum { BITS = 22, ROUND = 1 << (BITS - 1) };
 
-/* ROWS pixels of a column, four bytes each (the last is unused), make a VECTOR. */
+/* A VECTOR holds ROWS pixels of one column, four bytes each (the last is padding). */
 #ifdef __AVX512BW__
 enum { ROWS = 16 };
 #else
@@ -33,7 +33,7 @@ typedef __m512i vector;
 #define ZERO _mm512_setzero_si512()
 #define FOUR_TIMES(bytes) _mm512_broadcast_i32x4(bytes)
 
-/* 16 bytes each of every fourth row. */
+/* 16 bytes of every fourth row. */
 static inline vector load_rows(const uint8_t *const *rows, size_t at)
 {
     vector v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(rows[0] + at)));
@@ -106,7 +106,7 @@ static inline void blend(const uint8_t *rows, size_t stride, const struct ps_wei
         blend_pairs(rows, stride, weight, used, out);
 }
 
-/* In each 16 bytes, number k of vector i goes to place i of vector k. */
+/* 4 x 4 transposition within each 128-bit lane: element k of v[i] becomes element i of v[k]. */
 static inline void transpose(vector v[4])
 {
     vector a = V(unpacklo_epi32)(v[0], v[1]), b = V(unpackhi_epi32)(v[0], v[1]);
@@ -117,7 +117,8 @@ static inline void transpose(vector v[4])
     v[3] = V(unpackhi_epi64)(b, d);
 }
 
-/* Pixel x of all rows to columns + x * VECTOR. Reads and writes up to three pixels too many. */
+/* Stores pixel x of all rows at columns + x * VECTOR. Reads and writes up to 3 pixels past the end.
+ */
 static inline void to_columns(const uint8_t *const rows[ROWS], int32_t count, uint8_t *columns)
 {
     const vector spread =
@@ -132,7 +133,7 @@ static inline void to_columns(const uint8_t *const rows[ROWS], int32_t count, ui
     }
 }
 
-/* The way back. Writes up to three pixels and four bytes too many to each row. */
+/* The inverse. Writes up to 3 pixels and 4 bytes past the end of each row. */
 static inline void to_rows(const uint8_t *columns, int32_t count, uint8_t *const rows[ROWS])
 {
     const vector close =
@@ -163,7 +164,7 @@ static inline void blend(const uint8_t *rows, size_t stride, const struct ps_wei
         out[x] = (uint8_t)(sum[x] >> BITS < 255 ? sum[x] >> BITS : 255);
 }
 
-/* Pixel x of all rows to columns + x * VECTOR. */
+/* Stores pixel x of all rows at columns + x * VECTOR. */
 static inline void to_columns(const uint8_t *const rows[ROWS], int32_t count, uint8_t *columns)
 {
     for (int32_t x = 0; x < count; x++)
@@ -171,7 +172,7 @@ static inline void to_columns(const uint8_t *const rows[ROWS], int32_t count, ui
             memcpy(columns, rows[i] + 3 * (size_t)x, 3);
 }
 
-/* The way back. */
+/* The inverse. */
 static inline void to_rows(const uint8_t *columns, int32_t count, uint8_t *const rows[ROWS])
 {
     for (int32_t x = 0; x < count; x++)

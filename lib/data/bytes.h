@@ -1,4 +1,4 @@
-/* Little-endian fields of binary files, at any alignment. */
+/* Unaligned little-endian loads and stores for binary files. */
 #ifndef PS_DATA_BYTES_H
 #define PS_DATA_BYTES_H
 

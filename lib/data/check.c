@@ -72,7 +72,7 @@ static void count_copies(struct ps_entry *const *sorted, size_t begin, size_t en
             continue;
         }
         if (++copies->across <= NAMED)
-            ps_warn("the same image is in %s and %s: %s and %s", ps_split_names[before->split],
+            ps_warn("identical image in %s and %s: %s and %s", ps_split_names[before->split],
                     ps_split_names[entry->split], before->path, entry->path);
     }
 }
@@ -93,7 +93,7 @@ static int check_copies(const struct ps_manifest *manifest)
         count_copies(sorted, begin, end, &copies);
     }
     if (copies.across > NAMED)
-        ps_warn("... and %zu more images that are in two splits", copies.across - NAMED);
+        ps_warn("... and %zu more images in two splits", copies.across - NAMED);
     if (copies.within)
         ps_warn("copies of another image of the same split, byte for byte: %zu, of which under "
                 "another class: %zu",

@@ -1,21 +1,21 @@
-/* What a manifest holds, and what in it deserves a warning. */
+/* Summary and sanity checks of a manifest. */
 #ifndef PS_DATA_CHECK_H
 #define PS_DATA_CHECK_H
 
 #include "data/manifest.h"
 
-/* One split in numbers; images per class: smallest, median (lower of two), largest. */
+/* Size of a split; least, (lower) median and most images per class. */
 struct ps_split_summary {
     size_t classes, images, least, median, most;
 };
 
-/* Sorts the manifest; a split without images is all zeros. */
+/* Sorts the manifest. A split without images is all zeros. */
 int ps_manifest_summary(struct ps_manifest *manifest, struct ps_split_summary summary[PS_SPLITS]);
 
 /*
- * Logs warnings: images with the same content (within a split counted, across splits named),
- * classes in both train and another split, query classes that the gallery lacks. Sorts the
- * manifest. Fails if it holds fewer than two images.
+ * Warns about images with identical content (counted within a split, named across splits), classes
+ * that train shares with another split, and query classes missing from the gallery. Sorts the
+ * manifest. Fails if it has fewer than two images.
  */
 int ps_manifest_check(struct ps_manifest *manifest);
 

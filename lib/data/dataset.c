@@ -53,7 +53,7 @@ static int check_picks(struct ps_prepare *prepare)
     qsort(picks, prepare->count, sizeof *picks, by_file);
     for (size_t i = 1; i < prepare->count; i++)
         if (!by_file(&picks[i - 1], &picks[i]))
-            return ps_fail(PS_EFORMAT, "%s: %s is listed twice, for class '%s' and '%s'",
+            return ps_fail(PS_EFORMAT, "%s: %s is listed twice, in class '%s' and '%s'",
                            prepare->sources[0].path,
                            prepare->sources[picks[i].source].files[picks[i].file].name,
                            picks[i - 1].class_name, picks[i].class_name);
@@ -71,7 +71,7 @@ static void report_unused(const struct ps_prepare *prepare)
         used += ps_is_image_name(
             prepare->sources[prepare->picks[i].source].files[prepare->picks[i].file].name);
     if (images > used && !prepare->options->match)
-        ps_info("image files in the sources without a class, or left out: %zu", images - used);
+        ps_info("image files without a class or excluded: %zu", images - used);
 }
 
 static int hash_pick(void *context, size_t i)
@@ -173,7 +173,7 @@ static void compare_published(const struct ps_dataset *dataset,
         const struct ps_published *published = &dataset->published[i];
         if (published->images &&
             (published->images != summary[i].images || published->classes != summary[i].classes))
-            ps_warn("%s: %zu images in %zu classes, where the published data set has %zu in %zu",
+            ps_warn("%s: %zu images in %zu classes; the published data set has %zu in %zu",
                     ps_split_names[i], summary[i].images, summary[i].classes, published->images,
                     published->classes);
     }

@@ -1,6 +1,6 @@
 /*
- * Raw data sets: how each lists its images, with class, split and box, from the files that are
- * published. One file per data set; the forms are in man ps-prepare.
+ * Raw data sets (Data sets in ps-method(7)): each lists its images with class, split and box from
+ * the files as published. One source file per data set; ps-prepare(1) describes their layouts.
  */
 #ifndef PS_DATA_DATASET_H
 #define PS_DATA_DATASET_H
@@ -17,25 +17,25 @@ struct ps_known_file {
 
 struct ps_dataset {
     const char *name;    /* "cars196" */
-    const char *sources; /* what the sources are, for --help */
+    const char *sources; /* expected operands, for --help */
     int (*list)(struct ps_prepare *prepare);
-    struct ps_published published[PS_SPLITS]; /* all 0: not a published data set */
-    const struct ps_known_file *known;        /* ends with a NULL name; or NULL */
+    struct ps_published published[PS_SPLITS]; /* expected sizes; all 0: none published */
+    const struct ps_known_file *known; /* published checksums, NULL-name terminated; or NULL */
 };
 
-/* All data sets, NULL at the end. */
+/* All data sets, NULL-terminated. */
 extern const struct ps_dataset *const ps_datasets[];
 
 extern const struct ps_dataset ps_dataset_cars196, ps_dataset_cub200, ps_dataset_sop,
     ps_dataset_inshop, ps_dataset_folder, ps_dataset_list;
 
-/* The data set of that name; NULL, with the names that there are in the message, if none. */
+/* Finds a data set by name; NULL with an error that lists the known names. */
 const struct ps_dataset *ps_dataset_find(const char *name);
 
 /*
- * Lists, hashes and checks a data set whose files are at paths[0..count). Paths in the manifest
- * will be relative to the folder of `target`, where the manifest is going to be ("-": the current
- * folder). What deserves attention is logged as a warning. On failure nothing needs freeing.
+ * Lists, hashes and checks the data set at paths[0..count). Paths in the manifest are relative to
+ * the folder of `target`, the manifest's future path ("-": the current folder). Anomalies are
+ * logged as warnings. On failure nothing needs freeing.
  */
 int ps_dataset_prepare(struct ps_manifest *manifest, const struct ps_dataset *dataset,
                        char *const *paths, size_t count, const char *target,

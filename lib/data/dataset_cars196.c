@@ -178,7 +178,7 @@ static int list_text(struct cars *cars, char *text, const char *where)
 
 static int list_runs(struct cars *cars)
 {
-    ps_info("no annotation file: classes follow from the order of car_ims/");
+    ps_info("no annotation file: inferring classes from the order of car_ims/");
     int rc = PS_OK;
     int image = 0;
     for (int run = 0; run < RUNS; run++) {

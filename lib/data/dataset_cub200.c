@@ -99,7 +99,7 @@ static int read_boxes(struct cub *cub)
         int rc = got < 5 ? ps_lines_fail(&lines, "expected: NUMBER X Y WIDTH HEIGHT")
                          : ps_lines_number(&lines, "image", fields[0], 1, IMAGES, &id);
         if (!rc && !parse_box(fields, cub->images[id].box))
-            rc = ps_lines_fail(&lines, "a box is four numbers");
+            rc = ps_lines_fail(&lines, "expected a box of four numbers");
         if (rc)
             return rc;
         cub->images[id].has_box = true;
@@ -115,7 +115,7 @@ static int add_images(struct ps_prepare *prepare, struct cub *cub)
         if (!image->path)
             continue;
         if (!image->class_number || !cub->classes[image->class_number])
-            return ps_fail(PS_EFORMAT, "%s: image %zu has no class with a name", cub->places[1], i);
+            return ps_fail(PS_EFORMAT, "%s: image %zu has no named class", cub->places[1], i);
         char *key = ps_asprintf("images/%s", image->path);
         if (!key)
             return PS_ENOMEM;

@@ -104,13 +104,12 @@ static int check_layout(const struct ps_prepare *prepare, const struct tally *ta
                        path);
     if (!fraction && tally->outside)
         return ps_fail(PS_EFORMAT,
-                       "%s: %zu images are in none of train/, test/, query/, gallery/, the first "
-                       "is %s",
+                       "%s: %zu images outside train/, test/, query/ and gallery/, the first is "
+                       "%s",
                        path, tally->outside, tally->first_outside);
     if (fraction && tally->in_split && !tally->outside)
         return ps_fail(PS_EUSAGE,
-                       "%s: is split into train/ and test/ already: leave out "
-                       "--test-classes",
+                       "%s: already split into train/ and test/: omit --test-classes",
                        path);
     return PS_OK;
 }

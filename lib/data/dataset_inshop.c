@@ -28,7 +28,7 @@ static int list_rows(struct ps_prepare *prepare, struct ps_lines *lines)
         rows++;
     }
     if (!rc && rows != announced)
-        rc = ps_fail(PS_EFORMAT, "%s: %ld images where its first line says %ld", lines->where, rows,
+        rc = ps_fail(PS_EFORMAT, "%s: %ld images, but the first line says %ld", lines->where, rows,
                      announced);
     return rc;
 }

@@ -60,11 +60,11 @@ static int list_rows(struct ps_prepare *prepare, struct ps_lines *lines, char se
     bool fraction = prepare->options->test_classes > 0;
     if (fraction == (columns[SPLIT] < width))
         return ps_fail(PS_EUSAGE, "%s: %s", lines->where,
-                       fraction ? "has a column 'split': leave out --test-classes"
+                       fraction ? "has a column 'split': omit --test-classes"
                                 : "no column 'split': give --test-classes 0.5 to split by class");
     while (!rc && (got = ps_lines_next(lines, separator, fields, MOST)) > 0) {
         if (got != width)
-            return ps_fail(PS_EFORMAT, "%s:%zu: %zu columns where the header has %zu", lines->where,
+            return ps_fail(PS_EFORMAT, "%s:%zu: %zu columns, but the header has %zu", lines->where,
                            lines->number, got, width);
         int split = fraction ? PS_SPLIT_TRAIN : ps_split_of(fields[columns[SPLIT]]);
         if (split < 0)

@@ -97,7 +97,7 @@ static int to_rgb(VipsImage **image, bool orient)
 static int read_pixels(VipsImage *from, struct ps_image *image, const char *name)
 {
     if (from->Bands != 3)
-        return ps_fail(PS_ENOTSUP, "%s: %d channels do not make RGB", name, from->Bands);
+        return ps_fail(PS_ENOTSUP, "%s: cannot convert %d channels to RGB", name, from->Bands);
     int rc = ps_image_new(image, from->Xsize, from->Ysize, name);
     if (rc)
         return rc;

@@ -1,7 +1,7 @@
 /*
- * Images: any file libvips opens becomes 8-bit RGB. Grey is repeated, 16 bits are cut to 8, alpha
- * is laid on white, other colour spaces become sRGB. JPEG goes through libjpeg-turbo (data/jpeg.h).
- * Truncated data is an error. Safe from many threads.
+ * Images: anything libvips can open, converted to 8-bit sRGB. Grey is replicated, 16 bits are
+ * truncated to 8, alpha is composited on white. JPEG is decoded by libjpeg-turbo (data/jpeg.h).
+ * Truncated data is an error. Thread-safe.
  */
 #ifndef PS_DATA_IMAGE_H
 #define PS_DATA_IMAGE_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* More pixels than this are refused before they are decoded. */
+/* Larger images are refused before decoding. */
 #define PS_IMAGE_MOST_PIXELS (INT64_C(1) << 28)
 
 struct ps_image {
@@ -20,20 +20,20 @@ struct ps_image {
 
 void ps_image_free(struct ps_image *image);
 
-/* Zeroed pixels; fails when there are too many. `name` is for messages. */
+/* Allocates zeroed pixels; fails if there are too many. `name` is for messages. */
 int ps_image_new(struct ps_image *image, int64_t width, int64_t height, const char *name);
 
 /*
- * Decodes the encoded image bytes[0..length). `orient`: obey the EXIF orientation. On failure
+ * Decodes the encoded image bytes[0..length). `orient`: apply the EXIF orientation. On failure
  * *image is empty and the message begins with `name`.
  */
 int ps_image_decode(struct ps_image *image, const void *bytes, size_t length, bool orient,
                     const char *name);
 
-/* The EXIF orientation, 1 (upright, or none given) to 8. */
+/* EXIF orientation, 1..8; 1 (upright) if there is none. */
 int ps_image_orientation(const void *bytes, size_t length);
 
-/* Pixel (x0, y0) to (x1, y1), exclusive, cut out of *image in place; the box must lie inside. */
+/* Crops in place to pixels (x0, y0) to (x1, y1), exclusive; the box must lie inside the image. */
 void ps_image_crop(struct ps_image *image, int32_t x0, int32_t y0, int32_t x1, int32_t y1);
 
 /* Resizes to width x height in place (data/resample.h). */

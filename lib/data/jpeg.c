@@ -64,7 +64,7 @@ static int clip(const struct jpeg_decompress_struct *info, const struct ps_box *
     *part = box ? *box : (struct ps_box){0, 0, width, height};
     if (part->x < 0 || part->y < 0 || part->width < 1 || part->height < 1 || part->x >= width ||
         part->y >= height)
-        return ps_fail(PS_EINVAL, "%s: a part outside the %d x %d image", name, (int)width,
+        return ps_fail(PS_EINVAL, "%s: box outside the %d x %d image", name, (int)width,
                        (int)height);
     part->width = least(part->width, width - part->x);
     part->height = least(part->height, height - part->y);

@@ -1,4 +1,4 @@
-/* JPEG through libjpeg-turbo: whole images, or only the part that is needed, at a reduced size. */
+/* JPEG decoding by libjpeg-turbo: whole images or a region, optionally at reduced scale. */
 #ifndef PS_DATA_JPEG_H
 #define PS_DATA_JPEG_H
 
@@ -16,11 +16,11 @@ int ps_jpeg_size(const void *bytes, size_t length, const char *name, uint32_t *w
                  uint32_t *height);
 
 /*
- * Decodes the part of the image that covers `box` (NULL: all of it), at scale/8 of its size (scale
- * 1..8). `box` is in pixels of the scaled image, which has ceil(width * scale / 8) columns, and is
- * cut to it. The box's left upper corner is pixel (*left, 0) of *image; its pixels are exactly
- * those of decoding the whole, while columns beside it may differ. Data that ends early within the
- * part is an error.
+ * Decodes the region that covers `box` (NULL: the whole image) at scale/8 of full size
+ * (scale 1..8). `box` is in pixels of the scaled image, which has ceil(width * scale / 8) columns,
+ * and is clipped to it. The box's top left corner is pixel (*left, 0) of *image. Pixels inside the
+ * box equal those of a full decode; columns beside it may differ. Data that ends within the region
+ * is an error.
  */
 int ps_jpeg_decode(struct ps_image *image, int32_t *left, const void *bytes, size_t length,
                    int scale, const struct ps_box *box, const char *name);

@@ -31,7 +31,7 @@ static const uint64_t no_page = UINT64_MAX;
 
 static int damaged(const struct ps_lmdb *db, const char *what)
 {
-    return ps_fail(PS_EFORMAT, "%s: damaged: %s (pack it again)", db->name, what);
+    return ps_fail(PS_EFORMAT, "%s: corrupt: %s (repack it)", db->name, what);
 }
 
 /* The meta page at `offset`, without its page header; NULL if it is none. */
@@ -50,7 +50,7 @@ static int read_meta(struct ps_lmdb *db)
 {
     const unsigned char *meta = meta_at(db, 0);
     if (!meta)
-        return ps_fail(PS_EFORMAT, "%s: not a shard (no LMDB file)", db->name);
+        return ps_fail(PS_EFORMAT, "%s: not a shard (not an LMDB file)", db->name);
     if (ps_load_u32(meta + 4) != version)
         return ps_fail(PS_ENOTSUP, "%s: LMDB data version %u; this program reads version %u",
                        db->name, ps_load_u32(meta + 4), version);
@@ -59,13 +59,12 @@ static int read_meta(struct ps_lmdb *db)
         return damaged(db, "page size");
     const unsigned char *second = meta_at(db, db->page);
     if (!second)
-        return ps_fail(PS_EFORMAT, "%s: cut short or damaged (pack it again)", db->name);
+        return ps_fail(PS_EFORMAT, "%s: truncated or corrupt (repack it)", db->name);
     if (ps_load_u64(second + META_TRANSACTION) > ps_load_u64(meta + META_TRANSACTION))
         meta = second;
     uint64_t last = ps_load_u64(meta + META_LAST_PAGE), held = db->length / db->page;
     if (last >= held)
-        return ps_fail(PS_EFORMAT,
-                       "%s: cut short: %llu of %llu pages are there (copy or pack it again)",
+        return ps_fail(PS_EFORMAT, "%s: truncated: %llu of %llu pages (copy it again or repack it)",
                        db->name, (unsigned long long)held, (unsigned long long)last + 1);
     db->pages = last + 1;
     db->root = ps_load_u64(meta + META_ROOT);

@@ -157,7 +157,7 @@ ps_loader *ps_loader_new(ps_shard *shard, const struct ps_loader_settings *setti
 {
     if (settings->threads < 1 || settings->depth < 2 || settings->transform.size < 1 ||
         settings->transform.size > 1 << 14 || batch < 1) {
-        ps_fail(PS_EINVAL, "loader: needs threads, a ring of 2 batches or more, and a size");
+        ps_fail(PS_EINVAL, "loader: needs threads, a depth of at least 2 batches, and a size");
         return NULL;
     }
     ps_loader *loader = ps_calloc(1, sizeof *loader);
@@ -238,8 +238,8 @@ int ps_loader_start(ps_loader *loader, const struct ps_order *order, uint64_t ep
 {
     for (size_t b = first; b < order->batches; b++)
         if (batch_count(order, b) > loader->batch || batch_count(order, b) == 0)
-            return ps_fail(PS_EINVAL, "loader: batch %zu has %zu images, the ring has room for %zu",
-                           b, batch_count(order, b), loader->batch);
+            return ps_fail(PS_EINVAL, "loader: batch %zu has %zu images, more than %zu", b,
+                           batch_count(order, b), loader->batch);
     pthread_mutex_lock(&loader->lock);
     settle(loader);
     int rc = count_turns(loader, order);

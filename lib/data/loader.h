@@ -1,6 +1,6 @@
 /*
- * Prefetching loader: threads decode ahead into a ring of batches. What a batch holds depends only
- * on (shard, order, transform, seed, epoch), never on the threads.
+ * Prefetching loader: worker threads decode into a ring of batches. A batch depends only on (shard,
+ * order, transform, seed, epoch), never on threads.
  */
 #ifndef PS_DATA_LOADER_H
 #define PS_DATA_LOADER_H
@@ -11,7 +11,7 @@
 
 struct ps_batch {
     size_t count;          /* B */
-    const uint8_t *images; /* (B, S, S, 3) RGB, rows first */
+    const uint8_t *images; /* (B, S, S, 3) RGB, NHWC */
     const int32_t *labels; /* (B) */
     const uint32_t *index; /* (B) record numbers */
 };
@@ -19,30 +19,30 @@ struct ps_batch {
 struct ps_loader_settings {
     struct ps_transform transform;
     int threads;  /* >= 1 */
-    size_t depth; /* batches decoded ahead, >= 2 */
+    size_t depth; /* batches to prefetch, >= 2 */
     uint64_t seed;
 };
 
 typedef struct ps_loader ps_loader;
 
-/* The shard must outlive the loader. `batch` is the largest batch that orders will have. */
+/* The shard must outlive the loader. `batch` is the largest batch size of any order. */
 ps_loader *ps_loader_new(ps_shard *shard, const struct ps_loader_settings *settings, size_t batch);
-/* Stops the threads and frees all. */
+/* Stops the threads and frees everything. */
 void ps_loader_free(ps_loader *loader);
 
 /*
- * Starts an epoch at batch `first` of `order` (> 0 when resuming); drops what was left of the one
- * before. `order` must stay until the next start or the end.
+ * Starts an epoch at batch `first` of `order` (> 0 when resuming); discards what is left of the
+ * previous one. `order` must stay valid until the next start or ps_loader_free.
  */
 int ps_loader_start(ps_loader *loader, const struct ps_order *order, uint64_t epoch, size_t first);
 
 /*
- * The next batch: 1 with *batch filled, valid until the next call; 0 at the end of the epoch;
- * negative on error (which names the record).
+ * Waits for the next batch: 1 with *batch filled, valid until the next call; 0 at the end of the
+ * epoch; negative on error (the message names the record).
  */
 int ps_loader_next(ps_loader *loader, struct ps_batch *batch);
 
-/* Seconds the caller has spent waiting in ps_loader_next since ps_loader_new. */
+/* Total seconds the caller has waited in ps_loader_next. */
 double ps_loader_waited(const ps_loader *loader);
 
 #endif

@@ -156,17 +156,16 @@ static int explain(const char *name, int status, const char *variable)
     if (ps_interrupted())
         return ps_fail_interrupted();
     if (!WIFEXITED(status))
-        return ps_fail(PS_EFORMAT, "%s: a damaged MATLAB file", name);
+        return ps_fail(PS_EFORMAT, "%s: corrupt MATLAB file", name);
     switch (WEXITSTATUS(status)) {
     case DONE:
         return PS_OK;
     case NO_VARIABLE:
-        return ps_fail(PS_EFORMAT, "%s: no variable '%s' of the right kind", name, variable);
+        return ps_fail(PS_EFORMAT, "%s: no variable '%s' of the expected type", name, variable);
     case NO_VALUE:
-        return ps_fail(PS_EFORMAT, "%s: variable '%s' lacks a field, or a value in it", name,
-                       variable);
+        return ps_fail(PS_EFORMAT, "%s: variable '%s': missing field or value", name, variable);
     case NOT_WRITTEN:
-        return ps_fail(PS_ENOMEM, "%s: no memory for its content", name);
+        return ps_fail(PS_ENOMEM, "%s: out of memory", name);
     default:
         return ps_fail(PS_EFORMAT, "%s: not a MATLAB file", name);
     }
@@ -178,7 +177,7 @@ static int fill(int fd, const void *bytes, size_t length)
     while (length) {
         ssize_t wrote = write(fd, at, length);
         if (wrote <= 0)
-            return ps_fail_errno("cannot keep a MATLAB file in memory");
+            return ps_fail_errno("cannot buffer a MATLAB file in memory");
         at += wrote;
         length -= (size_t)wrote;
     }
@@ -189,13 +188,13 @@ static int run(const char *name, int in, int out, const char *variable, const ch
 {
     pid_t child = fork();
     if (child < 0)
-        return ps_fail_errno("%s: cannot start a process to read it", name);
+        return ps_fail_errno("%s: cannot start the reader process", name);
     if (child == 0)
         convert(in, out, variable, fields);
     int status;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
-            return ps_fail_errno("%s: cannot wait for the process that reads it", name);
+            return ps_fail_errno("%s: cannot wait for the reader process", name);
     return explain(name, status, variable);
 }
 
@@ -217,7 +216,7 @@ int ps_mat_rows(const char *name, const void *bytes, size_t length, const char *
 {
     int in = memfd_create("mat", MFD_CLOEXEC), out = memfd_create("rows", MFD_CLOEXEC);
     int rc = in >= 0 && out >= 0 ? fill(in, bytes, length)
-                                 : ps_fail_errno("%s: cannot keep it in memory", name);
+                                 : ps_fail_errno("%s: cannot buffer it in memory", name);
     if (!rc)
         rc = run(name, in, out, variable, fields);
     if (!rc)

@@ -1,6 +1,6 @@
 /*
- * MATLAB files as text. matio, which reads them, can crash on a damaged file, so it runs in a
- * process of its own that hands back lines.
+ * MATLAB files as text. matio can crash on damaged files, so it runs in a child process that sends
+ * lines back.
  */
 #ifndef PS_DATA_MATFILE_H
 #define PS_DATA_MATFILE_H
@@ -8,10 +8,10 @@
 #include <stddef.h>
 
 /*
- * Reads a variable from the `length` bytes of a .mat file: a struct array, of which `fields` (ends
- * with NULL) are taken, or a cell array, if there are none. *rows is one line for each element, to
- * be freed: its number from 1, then the values, all separated by tabs; numbers as %.17g, texts with
- * blanks for control characters. `name` is for messages.
+ * Reads a variable of a .mat file: the given `fields` (NULL-terminated) of a struct array, or, if
+ * there are none, a cell array. *rows has one line per element, tab-separated: its number from 1,
+ * then the values, numbers as %.17g, text with control characters replaced by spaces. free(*rows).
+ * `name` is for messages.
  */
 int ps_mat_rows(const char *name, const void *bytes, size_t length, const char *variable,
                 const char *const *fields, char **rows);

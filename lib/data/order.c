@@ -112,10 +112,10 @@ static int make_m_per_class(struct ps_order *order, const struct ps_order_settin
 {
     size_t m = settings->per_class;
     if (m < 1 || settings->batch % m != 0)
-        return ps_fail(PS_EINVAL, "a batch of %zu cannot hold %zu images of each class",
+        return ps_fail(PS_EINVAL, "a batch of %zu cannot hold %zu images per class",
                        settings->batch, m);
     if (settings->batch > n)
-        return ps_fail(PS_EINVAL, "a batch of %zu is larger than the %zu images there are",
+        return ps_fail(PS_EINVAL, "a batch of %zu is larger than the data set of %zu images",
                        settings->batch, n);
     struct dealer dealer = {.rng = rng};
     int rc = group(&dealer.groups, labels, n, classes);
@@ -150,8 +150,7 @@ int ps_order_make(struct ps_order *order, const struct ps_order_settings *settin
 {
     *order = (struct ps_order){0};
     if (settings->batch < 1 || n < 1 || n > UINT32_MAX)
-        return ps_fail(PS_EINVAL, "no batches of %zu can be made of %zu images", settings->batch,
-                       n);
+        return ps_fail(PS_EINVAL, "cannot make batches of %zu from %zu images", settings->batch, n);
     struct ps_rng rng = ps_rng_stream(settings->seed, PS_RNG_ORDER, epoch, 0);
     int rc;
     if (settings->sampler == PS_SAMPLER_M_PER_CLASS) {

@@ -310,7 +310,8 @@ static int pack(struct ps_pack_list *list, struct chunk *chunk, struct ps_shard_
     if (!rc)
         rc = settle_rejected(list, options->quarantine, &result->rejected);
     if (!rc && list->count < options->shards)
-        rc = ps_fail(PS_EINVAL, "%zu images do not fill %zu shards", list->count, options->shards);
+        rc = ps_fail(PS_EINVAL, "%zu images are too few for %zu shards", list->count,
+                     options->shards);
     if (!rc)
         rc = ps_spool_map(chunk->spool);
     if (!rc)
@@ -345,8 +346,8 @@ int ps_pack(const char *manifest_path, const char *target, const struct ps_pack_
     if (!rc)
         rc = ps_pack_list_make(&list, &manifest, options);
     if (!rc && list.count == 0)
-        rc = ps_fail(PS_EINVAL, "%s: no images of the split '%s'", manifest_path,
-                     names[options->split]);
+        rc =
+            ps_fail(PS_EINVAL, "%s: no images in split '%s'", manifest_path, names[options->split]);
     if (!rc)
         rc = ps_pack_settings(&options->pixels, &settings);
     if (!rc) {

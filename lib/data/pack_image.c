@@ -61,7 +61,7 @@ static int change(const struct ps_pack_pixels *pixels, const struct ps_entry *en
     *changed = false;
     if (pixels->crop_boxes && entry->has_box) {
         if (entry->x1 > image->width || entry->y1 > image->height)
-            return ps_fail(PS_EINVAL, "%s: its box reaches outside the %d x %d image", entry->path,
+            return ps_fail(PS_EINVAL, "%s: box exceeds the %d x %d image", entry->path,
                            (int)image->width, (int)image->height);
         ps_image_crop(image, entry->x0, entry->y0, entry->x1, entry->y1);
         *changed = true;
@@ -93,7 +93,7 @@ static int pack(const struct ps_pack_pixels *pixels, const struct ps_entry *entr
     const char *name = entry->path;
     struct ps_hash hash = ps_hash_bytes(packed->bytes, packed->length);
     if (strcmp(hash.hex, entry->hash) != 0)
-        return ps_fail(PS_EMISMATCH, "%s: not the image that the manifest lists (prepare it again)",
+        return ps_fail(PS_EMISMATCH, "%s: content differs from the manifest (run ps-prepare again)",
                        name);
     bool jpeg = ps_is_jpeg(packed->bytes, packed->length);
     packed->codec = jpeg ? PS_CODEC_JPEG : PS_CODEC_OTHER;

@@ -128,7 +128,7 @@ int ps_pack_list_reuse(struct ps_pack_list *list, char *const *paths, size_t cou
             continue;
         ps_shard *shard = ps_shard_open(paths[i]);
         if (!shard) {
-            ps_warn("nothing is taken over from the old shard: %s", ps_error());
+            ps_warn("cannot reuse the old shard: %s", ps_error());
             continue;
         }
         list->old[list->old_count++] = shard;

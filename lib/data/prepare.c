@@ -109,8 +109,8 @@ int ps_prepare_need(const struct ps_prepare *prepare, const char *key, char **te
     if (rc || *text)
         return rc;
     const char *archive = archive_inside(prepare);
-    return ps_fail(PS_EIO, "%s: no annotation file %s in it (%s%s)", prepare->sources[0].path, key,
-                   archive ? name_archive : "give its folder or archive too",
+    return ps_fail(PS_EIO, "%s: no annotation file %s (%s%s)", prepare->sources[0].path, key,
+                   archive ? name_archive : "give its folder or archive as well",
                    archive ? archive : "");
 }
 
@@ -121,7 +121,7 @@ int ps_prepare_check_missing(const struct ps_prepare *prepare)
     if (prepare->missing && !prepare->options->allow_missing)
         return ps_fail(PS_EIO, "%s: %zu of %zu images are missing, the first is %s (%s%s)", name,
                        prepare->missing, prepare->asked, prepare->first_missing,
-                       archive ? name_archive : "--allow-missing goes on without them",
+                       archive ? name_archive : "--allow-missing continues without them",
                        archive ? archive : "");
     if (prepare->missing)
         ps_warn("%zu of %zu images are missing, the first is %s", prepare->missing, prepare->asked,

@@ -31,7 +31,7 @@ static int cut_texts(ps_shard *shard, size_t length)
         shard->texts[found++] = at;
         at = (const char *)memchr(at, '\0', (size_t)(end - at)) + 1;
     }
-    return found == wanted ? PS_OK : ps_fail(PS_EFORMAT, "%s: damaged: class names", shard->path);
+    return found == wanted ? PS_OK : ps_fail(PS_EFORMAT, "%s: corrupt class names", shard->path);
 }
 
 static int take_labels(ps_shard *shard, const unsigned char *from)
@@ -39,7 +39,7 @@ static int take_labels(ps_shard *shard, const unsigned char *from)
     for (size_t i = 0; i < shard->count; i++, from += 4) {
         shard->labels[i] = (int32_t)ps_load_u32(from);
         if (shard->labels[i] < 0 || (size_t)shard->labels[i] >= shard->classes)
-            return ps_fail(PS_EFORMAT, "%s: damaged: label of record %zu", shard->path, i);
+            return ps_fail(PS_EFORMAT, "%s: corrupt label of record %zu", shard->path, i);
     }
     return PS_OK;
 }
@@ -57,12 +57,12 @@ static int read_metadata(ps_shard *shard)
         return ps_fail(PS_ENOTSUP, "%s: shard version %u; this program reads version %d",
                        shard->path, ps_load_u32(meta + 16), PS_SHARD_VERSION);
     if (ps_load_u64(meta) != ps_checksum(meta + 8, length - 8))
-        return ps_fail(PS_EFORMAT, "%s: damaged: metadata (pack it again)", shard->path);
+        return ps_fail(PS_EFORMAT, "%s: corrupt metadata (repack it)", shard->path);
     uint64_t count = ps_load_u64(meta + 24), text = ps_load_u64(meta + 32);
     size_t rest = length - PS_SHARD_META_HEADER;
     if (count > rest / 4 || text != rest - 4 * count || count != shard->db.entries - 1 ||
         ps_load_u32(meta + 20) > text)
-        return ps_fail(PS_EFORMAT, "%s: damaged: counts (pack it again)", shard->path);
+        return ps_fail(PS_EFORMAT, "%s: corrupt counts (repack it)", shard->path);
     shard->count = count;
     shard->classes = ps_load_u32(meta + 20);
     shard->labels = ps_calloc(count, sizeof *shard->labels);
@@ -172,7 +172,7 @@ int ps_shard_get(ps_shard *shard, size_t index, struct ps_record *record)
     if (!found)
         return ps_fail(PS_EFORMAT, "%s: no record %zu", shard->path, index);
     if (length < PS_SHARD_RECORD_HEADER || ps_load_u64(value) != ps_checksum(value + 8, length - 8))
-        return ps_fail(PS_EFORMAT, "%s: record %zu is damaged (pack it again)", shard->path, index);
+        return ps_fail(PS_EFORMAT, "%s: record %zu is corrupt (repack it)", shard->path, index);
     size_t name = ps_load_u16(value + 22);
     *record = (struct ps_record){
         .label = (int32_t)ps_load_u32(value + 8),
@@ -187,6 +187,7 @@ int ps_shard_get(ps_shard *shard, size_t index, struct ps_record *record)
     };
     if (name == 0 || name > length - PS_SHARD_RECORD_HEADER || record->name[name - 1] != '\0' ||
         record->label != shard->labels[index])
-        return ps_fail(PS_EFORMAT, "%s: record %zu does not fit its shard", shard->path, index);
+        return ps_fail(PS_EFORMAT, "%s: record %zu is inconsistent with its shard", shard->path,
+                       index);
     return PS_OK;
 }

@@ -1,13 +1,13 @@
-/* Whole shards: checking and unpacking. */
+/* Verifying and extracting whole shards. */
 #ifndef PS_DATA_SHARD_TOOL_H
 #define PS_DATA_SHARD_TOOL_H
 
 #include "data/shard.h"
 
-/* Checks and decodes every record on `threads` threads (0: all processors). */
+/* Reads and decodes every record, on `threads` threads (0: all processors). */
 int ps_shard_verify(ps_shard *shard, int threads);
 
-/* Writes every image to folder/CLASS/NUMBER-NAME, where '/' in a class's name becomes '_'. */
+/* Writes every image to folder/CLASS/NUMBER-NAME; '/' in a class name becomes '_'. */
 int ps_shard_extract(ps_shard *shard, const char *folder);
 
 #endif

@@ -161,7 +161,7 @@ int ps_shard_writer_add(ps_shard_writer *writer, const struct ps_record *record)
 {
     size_t name = strlen(record->name) + 1;
     if (name > LONGEST_NAME || record->length > UINT32_MAX / 2)
-        return ps_fail(PS_EINVAL, "%s: too long for a record", record->name);
+        return ps_fail(PS_EINVAL, "%s: record too large", record->name);
     int rc = ps_grow(&writer->labels, &writer->room, writer->count + 1, sizeof *writer->labels);
     if (rc)
         return rc;

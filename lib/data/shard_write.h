@@ -1,4 +1,4 @@
-/* Writing a shard: records in order, then commit. The same records give the same bytes. */
+/* Writes a shard: records in order, then commit. Equal records give equal bytes. */
 #ifndef PS_DATA_SHARD_WRITE_H
 #define PS_DATA_SHARD_WRITE_H
 
@@ -10,18 +10,18 @@ struct ps_shard_info {
     size_t classes;
 };
 
-/* Fails where a shard cannot come to be at `path`: it exists and is no regular file. */
+/* Fails if `path` exists and is not a regular file. */
 int ps_shard_check_target(const char *path);
 
 typedef struct ps_shard_writer ps_shard_writer;
 
-/* Begins `path`, which appears only at the commit. *info is read again then, and must stay. */
+/* Starts a shard, published as `path` on commit. *info must stay valid until then. */
 ps_shard_writer *ps_shard_writer_open(const char *path, const struct ps_shard_info *info);
 
 /* Appends a copy of *record. */
 int ps_shard_writer_add(ps_shard_writer *writer, const struct ps_record *record);
 
-/* Both end the writer. Commit publishes the file, or fails and leaves none. */
+/* Both free the writer. Commit publishes the file, or fails and leaves none. */
 int ps_shard_writer_commit(ps_shard_writer *writer);
 void ps_shard_writer_abort(ps_shard_writer *writer);
 

@@ -91,11 +91,11 @@ static int add_found(struct ps_source *source, FTS *walk, FTSENT *found, size_t 
     case FTS_D:
         return *name ? add_folder(source, name) : PS_OK;
     case FTS_DC:
-        return ps_fail(PS_EFORMAT, "%s: a link to a folder that holds it", found->fts_path);
+        return ps_fail(PS_EFORMAT, "%s: symbolic link to a parent folder", found->fts_path);
     case FTS_SLNONE:
         if (!ps_is_image_name(name))
             return PS_OK;
-        return ps_fail(PS_EFORMAT, "%s: a link that leads nowhere", found->fts_path);
+        return ps_fail(PS_EFORMAT, "%s: dangling symbolic link", found->fts_path);
     case FTS_DNR:
     case FTS_ERR:
     case FTS_NS:
@@ -211,7 +211,7 @@ static int sort_source(struct ps_source *source)
     qsort(source->files, source->count, sizeof *source->files, by_name);
     for (size_t i = 1; i < source->count; i++)
         if (!strcmp(source->files[i - 1].name, source->files[i].name))
-            return ps_fail(PS_EFORMAT, "%s: member %s is there twice", source->path,
+            return ps_fail(PS_EFORMAT, "%s: duplicate member %s", source->path,
                            source->files[i].name);
     source->by_end = ps_calloc(source->count, sizeof *source->by_end);
     if (!source->by_end)
@@ -337,7 +337,7 @@ int ps_source_find(const struct ps_source *source, const char *key, ptrdiff_t *i
     free(tail);
     if (twice)
         return ps_fail(PS_EFORMAT,
-                       "%s: more than one file fits %s, one is %s (name the folder that is meant)",
+                       "%s: several files match %s, for example %s (give the folder itself)",
                        source->path, key, source->files[*index].name);
     return PS_OK;
 }

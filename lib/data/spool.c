@@ -19,7 +19,7 @@ int ps_spool_open(struct ps_spool *spool, const char *beside)
     spool->fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int rc = PS_OK;
     if (spool->fd < 0)
-        rc = ps_fail_errno("%s: cannot create a file beside it", beside);
+        rc = ps_fail_errno("%s: cannot create a temporary file beside it", beside);
     else
         unlink(name);
     free(name);
@@ -34,7 +34,7 @@ int ps_spool_add(struct ps_spool *spool, const void *bytes, size_t length)
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return ps_fail_errno("%s: cannot write beside it", spool->beside);
+            return ps_fail_errno("%s: cannot write the temporary file beside it", spool->beside);
         from += done;
         length -= (size_t)done;
         spool->length += (uint64_t)done;

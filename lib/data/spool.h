@@ -1,4 +1,4 @@
-/* A nameless file beside a target that keeps bytes until their order is known. */
+/* An anonymous temporary file that buffers bytes until their final order is known. */
 #ifndef PS_DATA_SPOOL_H
 #define PS_DATA_SPOOL_H
 
@@ -8,14 +8,13 @@ struct ps_spool {
     const char *beside;
     int fd;
     uint64_t length;
-    struct ps_map map; /* once it is full */
+    struct ps_map map; /* valid after ps_spool_map */
 };
 
-/* Creates it in the folder of `beside`, which must outlive it. Nothing is left if the program dies.
- */
+/* Creates it in the folder of `beside`, which must outlive it. Vanishes if the process dies. */
 int ps_spool_open(struct ps_spool *spool, const char *beside);
 int ps_spool_add(struct ps_spool *spool, const void *bytes, size_t length);
-/* Maps what was added; nothing can be added after. */
+/* Maps the content; nothing can be added afterwards. */
 int ps_spool_map(struct ps_spool *spool);
 void ps_spool_close(struct ps_spool *spool);
 

@@ -64,12 +64,11 @@ static int plan_test(struct plan *plan, const struct ps_transform *transform, in
     if (side == 0)
         side = half_even(size * 256.0 / 224);
     if (side < size)
-        return ps_fail(PS_EINVAL, "resize to %d is smaller than the crop of %d", (int)side,
-                       (int)size);
+        return ps_fail(PS_EINVAL, "resize %d is smaller than crop %d", (int)side, (int)size);
     double longer = width > height ? width : height, shorter = width > height ? height : width;
     double stretched = floor(side * longer / shorter);
     if (stretched > INT32_MAX / 4)
-        return ps_fail(PS_EFORMAT, "%s: %d x %d pixels are too narrow to resize", name, (int)width,
+        return ps_fail(PS_EFORMAT, "%s: %d x %d pixels: aspect ratio too extreme", name, (int)width,
                        (int)height);
     *plan = (struct plan){.box = {0, 0, width, height}, .width = side, .height = side};
     if (width > height)
@@ -117,7 +116,7 @@ static int fetch(const struct ps_record *record, bool partly, bool orient, int32
                              image->width, image->height};
     if (view->x0 + image->width < need->x + need->width ||
         view->y0 + image->height < need->y + need->height)
-        return ps_fail(PS_EFORMAT, "%s: the image is smaller than its record says", record->name);
+        return ps_fail(PS_EFORMAT, "%s: image is smaller than stated in its record", record->name);
     return PS_OK;
 }
 
@@ -153,7 +152,7 @@ int ps_transform_apply(const struct ps_transform *transform, const struct ps_rec
 {
     if (transform->size < 1 || record->width < 1 || record->height < 1 ||
         (int64_t)record->width * record->height > PS_IMAGE_MOST_PIXELS)
-        return ps_fail(PS_EINVAL, "%s: an image of %u x %u cannot become %d x %d", record->name,
+        return ps_fail(PS_EINVAL, "%s: cannot transform %u x %u to %d x %d", record->name,
                        record->width, record->height, (int)transform->size, (int)transform->size);
     int32_t width = (int32_t)record->width, height = (int32_t)record->height;
     bool orient = false;

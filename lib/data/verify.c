@@ -38,10 +38,10 @@ static int verify(const char *path, const char *expected)
     int rc = add_file(sum, path);
     const char *found = rc ? NULL : g_checksum_get_string(sum);
     if (found && strcmp(found, expected) != 0)
-        rc = ps_fail(PS_EMISMATCH, "%s: MD5 is %s, published is %s (download it again)", path,
-                     found, expected);
+        rc = ps_fail(PS_EMISMATCH, "%s: MD5 is %s, expected %s (download it again)", path, found,
+                     expected);
     else if (found)
-        ps_info("%s: MD5 is as published", path);
+        ps_info("%s: MD5 matches", path);
     g_checksum_free(sum);
     return rc;
 }

@@ -28,7 +28,7 @@ int ps_kmeans(int64_t *cluster, const float *x, size_t n, size_t dim, size_t k, 
               uint64_t seed, int threads)
 {
     if (k < 1 || k > n || n > INT_MAX || dim > INT_MAX)
-        return ps_fail(PS_EINVAL, "cannot make %zu clusters of %zu rows", k, n);
+        return ps_fail(PS_EINVAL, "cannot make %zu clusters from %zu rows", k, n);
     struct ps_rng rng = ps_rng_stream(seed, PS_RNG_CLUSTER, 0, 0);
     FaissClusteringParameters how;
     faiss_ClusteringParameters_init(&how);

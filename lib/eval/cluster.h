@@ -1,4 +1,4 @@
-/* Clustering of embeddings (k-means through FAISS) and how well clusters agree with labels. */
+/* k-means clustering (FAISS) and its agreement with labels (Metrics in ps-method(7)). */
 #ifndef PS_EVAL_CLUSTER_H
 #define PS_EVAL_CLUSTER_H
 
@@ -6,17 +6,17 @@
 #include <stdint.h>
 
 /*
- * cluster (n) = 0..k-1 by k-means with squared Euclidean distance of x (n, dim), started from rows
- * drawn by `seed`. The same arguments and number of threads give the same clusters. 1 <= k <= n.
+ * cluster (n) = 0..k-1 by k-means on x (n, dim) with squared Euclidean distance, initialised with
+ * rows drawn by `seed`. 1 <= k <= n. Deterministic for a fixed number of threads.
  */
 int ps_kmeans(int64_t *cluster, const float *x, size_t n, size_t dim, size_t k, int iterations,
               uint64_t seed, int threads);
 
 /*
- * Agreement of two partitions u and v. Entropies and information in nats.
- * nmi = I / mean(H), ami = (I - E) / (mean(H) - E), mean(H) = (H(u) + H(v)) / 2, E = the expected
- * information of partitions with these sizes (Vinh, Epps, Bailey, JMLR 2010, equation 24). Two
- * partitions that are both one class, or both all singletons, agree: 1.
+ * Agreement of two partitions u and v; entropies and information in nats. With mean entropy
+ * M = (H(u) + H(v)) / 2 and E the expected information of random partitions with the same cluster
+ * sizes (Vinh, Epps and Bailey, JMLR 2010, equation 24): nmi = I / M, ami = (I - E) / (M - E). Both
+ * are 1 if both partitions are a single cluster or both all singletons.
  */
 struct ps_agreement {
     double entropy_u, entropy_v, mutual_information, expected_information, nmi, ami;

@@ -63,28 +63,6 @@ static int join_files(struct ps_embedding *out, const struct ps_embedding *parts
     return rc;
 }
 
-int ps_embedding_select(struct ps_embedding *out, const struct ps_embedding *from,
-                        const unsigned char *keep)
-{
-    size_t n = 0, to = 0;
-    for (size_t i = 0; i < from->n; i++)
-        n += keep[i] != 0;
-    int rc = allocate(out, from, n, from->dim);
-    if (!rc)
-        rc = copy_metadata(out, from, 1);
-    if (!rc)
-        rc = join_files(out, from, 1);
-    for (size_t i = 0; i < from->n && !rc; i++) {
-        if (!keep[i])
-            continue;
-        memcpy(out->x + to * out->dim, from->x + i * from->dim, from->dim * sizeof *out->x);
-        rc = copy_row(out, to++, from, i);
-    }
-    if (rc)
-        ps_embedding_free(out);
-    return rc;
-}
-
 static int concat(struct ps_embedding *out, const struct ps_embedding *parts, size_t count)
 {
     struct ps_embedding like = parts[0];
@@ -114,7 +92,7 @@ static int match(size_t *rows, const struct ps_embedding *first, const struct ps
     const char *shard = ps_embedding_meta(first, "shard_id");
     const char *other = ps_embedding_meta(part, "shard_id");
     if (part->n != first->n || (shard && other && strcmp(shard, other) != 0))
-        return ps_fail(PS_EMISMATCH, "%s and %s are not of the same items", first->file,
+        return ps_fail(PS_EMISMATCH, "%s and %s do not hold the same items", first->file,
                        part->file);
     struct ps_classes ids; /* every id is its own class */
     int rc = ps_classes_init(&ids, part->id, part->n);

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "eval/zstream.h"
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <limits.h>
 #include <math.h>
@@ -35,6 +35,17 @@ const char *ps_embedding_meta(const struct ps_embedding *embedding, const char *
         if (!strcmp(embedding->metadata[2 * i], name))
             return embedding->metadata[2 * i + 1];
     return NULL;
+}
+
+const char *ps_embedding_class(const struct ps_embedding *e, int64_t label, int *length)
+{
+    const char *line = label < 0 ? NULL : ps_embedding_meta(e, "class_names");
+    for (int64_t i = 0; line && i < label; i++) {
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+    }
+    *length = line ? (int)strcspn(line, "\n") : 0;
+    return line;
 }
 
 int ps_embedding_add_meta(struct ps_embedding *embedding, const char *name, const char *value)
@@ -80,7 +91,7 @@ static int check_ids(struct ps_embedding *embedding)
     int rc = PS_OK;
     for (size_t i = 1; i < n && !rc; i++)
         if (id[i] == id[i - 1])
-            rc = ps_fail(PS_EFORMAT, "%s: id %lld comes twice", embedding->file, (long long)id[i]);
+            rc = ps_fail(PS_EFORMAT, "%s: duplicate id %lld", embedding->file, (long long)id[i]);
     free(id);
     return rc;
 }
@@ -119,7 +130,7 @@ static int read_roles(struct ps_embedding *embedding, const struct ps_safetensor
     }
     for (size_t i = 0; role && i < embedding->n && !rc; i++) {
         if (role[i] < 0 || role[i] > 2)
-            rc = ps_fail(PS_EFORMAT, "%s: row %zu: no such role: %lld", embedding->file, i,
+            rc = ps_fail(PS_EFORMAT, "%s: row %zu: invalid role %lld", embedding->file, i,
                          (long long)role[i]);
         else
             embedding->role[i] = (uint8_t)role[i];
@@ -144,7 +155,7 @@ static int read_names(struct ps_embedding *embedding, const struct ps_safetensor
     for (size_t i = 0; i < embedding->n && !rc; i++) {
         if (offset[i] < 0 || offset[i + 1] < offset[i] || (size_t)offset[i + 1] > text->count ||
             offset[i + 1] - offset[i] > MAX_NAME)
-            rc = ps_fail(PS_EFORMAT, "%s: row %zu: its name is too long or lies outside name_text",
+            rc = ps_fail(PS_EFORMAT, "%s: row %zu: name too long or outside name_text",
                          embedding->file, i);
         else if (!(embedding->name[i] = ps_asprintf("%.*s", (int)(offset[i + 1] - offset[i]),
                                                     (const char *)text->data + offset[i])))
@@ -162,7 +173,7 @@ static int from_tensors(struct ps_embedding *embedding, const struct ps_safetens
                        embedding->file);
     if (x->ndim != 2 || x->shape[0] < 1 || x->shape[1] < 1 || x->shape[0] > MAX_ROWS ||
         x->shape[1] > MAX_DIM)
-        return ps_fail(PS_EFORMAT, "%s: tensor 'embedding' is not a matrix of rows that fits",
+        return ps_fail(PS_EFORMAT, "%s: tensor 'embedding' is not a matrix of supported size",
                        embedding->file);
     embedding->n = (size_t)x->shape[0];
     embedding->dim = (size_t)x->shape[1];

@@ -1,4 +1,4 @@
-/* From the names of embedding files to the sets that are measured. */
+/* Loads the embedding files to be evaluated. */
 #ifndef PS_EVAL_INPUTS_H
 #define PS_EVAL_INPUTS_H
 
@@ -12,21 +12,21 @@ enum ps_together { PS_EACH, PS_CONCAT, PS_AVERAGE, PS_JOIN };
 extern const char ps_together_words[];
 
 struct ps_inputs {
-    const char *labels; /* of .npy files, or NULL */
+    const char *labels; /* labels file for .npy embeddings, or NULL */
     enum ps_together together;
     ps_whitening *whitening; /* applied to every file, or NULL; not owned */
 };
 
-/* One file, whitened. */
+/* Loads and transforms one file. */
 int ps_inputs_load(const struct ps_inputs *inputs, struct ps_embedding *embedding, const char *path,
                    const char *labels);
 
-/* Calls work for each file in turn, or once for all of them as one set (eval/combine.h). */
+/* Calls `work` for each file, or once for all of them combined (eval/combine.h). */
 int ps_inputs_visit(const struct ps_inputs *inputs, char *const *files, size_t count,
                     int (*work)(void *context, const struct ps_embedding *embedding),
                     void *context);
 
-/* The components of the file `path`: `dim` of them, 0: all. NULL with the error recorded. */
+/* Fits `dim` principal components (0: all) to the file. NULL with the error recorded. */
 ps_whitening *ps_inputs_fit(const char *path, size_t dim, bool whiten);
 
 #endif

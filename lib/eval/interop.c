@@ -85,8 +85,8 @@ static int take_ids(struct ps_embedding *e, const struct ps_tsv *table, int colu
         return PS_ENOMEM;
     for (size_t i = 0; i < e->n; i++)
         if (!parse_whole(ps_tsv_cell(table, i, column), &e->id[i]))
-            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not a whole number", path,
-                           table->lines[i], ps_tsv_cell(table, i, column));
+            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer", path, table->lines[i],
+                           ps_tsv_cell(table, i, column));
     return PS_OK;
 }
 
@@ -194,7 +194,7 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
     e->n = table->rows;
     int rc = PS_OK;
     if (!e->n || !e->dim)
-        rc = ps_fail(PS_EFORMAT, "%s: no rows, or no columns that are dimensions", e->file);
+        rc = ps_fail(PS_EFORMAT, "%s: no rows or no dimension columns", e->file);
     else if (!(e->x = ps_calloc(e->n * e->dim, sizeof *e->x)))
         rc = PS_ENOMEM;
     for (size_t i = 0; i < e->n && !rc; i++)
@@ -281,7 +281,8 @@ static int write_tsv(const struct ps_embedding *e, const char *path, bool values
 static int write_npy(const struct ps_embedding *e, const char *path)
 {
     if (!strcmp(path, "-"))
-        return ps_fail(PS_EUSAGE, "the format npy is two files, and cannot go to standard output");
+        return ps_fail(PS_EUSAGE,
+                       "npy output consists of two files and cannot go to standard output");
     char *beside = labels_beside(path, "tsv");
     int rc = beside ? write_tsv(e, beside, false) : PS_ENOMEM;
     free(beside);

@@ -159,22 +159,12 @@ static int put_what(struct measuring *e)
     return rc;
 }
 
-/* Line `label` of the metadata `class_names`, "" without it. free(). */
-static char *class_name(const struct ps_embedding *e, int64_t label)
-{
-    const char *line = ps_embedding_meta(e, "class_names");
-    for (int64_t i = 0; line && i < label; i++) {
-        line = strchr(line, '\n');
-        line = line ? line + 1 : NULL;
-    }
-    bool known = line && label >= 0;
-    return ps_asprintf("%.*s", known ? (int)strcspn(line, "\n") : 0, known ? line : "");
-}
-
 static int put_class(struct measuring *e, size_t c)
 {
     size_t begin = e->classes.begin[c], n = e->classes.begin[c + 1] - begin, used = 0;
-    char label[32], *name = class_name(e->embedding, e->classes.label[c]);
+    int length;
+    const char *class = ps_embedding_class(e->embedding, e->classes.label[c], &length);
+    char label[32], *name = ps_asprintf("%.*s", length, class ? class : "");
     if (!name)
         return PS_ENOMEM;
     snprintf(label, sizeof label, "%lld", (long long)e->classes.label[c]);

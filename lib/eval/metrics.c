@@ -140,7 +140,7 @@ static int run_joined(struct work *work, size_t k)
     int64_t *index = ps_calloc(work->task->n * k, sizeof *index);
     if (!index)
         return PS_ENOMEM;
-    int rc = ps_neighbours_join(work->gallery, k, index, work->settings->progress);
+    int rc = ps_neighbours_all(work->gallery, k, index, work->settings->progress);
     work->k = k;
     for (size_t i = 0; i < count && !rc; i++)
         score_query(work, work->order[i], index + work->order[i] * k);
@@ -211,7 +211,7 @@ static bool joins(const struct work *work, size_t k)
     bool all = task->self && task->query == task->gallery && task->queries == task->n;
     for (size_t i = 0; i < task->queries && all; i++)
         all = task->self[i] == (int64_t)i;
-    return all && ps_neighbours_can_join(work->gallery, k);
+    return all && ps_neighbours_can_all(work->gallery, k);
 }
 
 static int run_with_gallery(struct work *work, const struct ps_classes *classes)
@@ -224,8 +224,7 @@ static int run_with_gallery(struct work *work, const struct ps_classes *classes)
     if (work->deepest > work->task->n)
         work->deepest = work->task->n;
     if (!work->out->queries)
-        return ps_fail(PS_EINVAL,
-                       "%s: no query has another item of its label to find (%zu lone queries)",
+        return ps_fail(PS_EINVAL, "%s: no query has another item with its label (%zu lone queries)",
                        settings->name ? settings->name : "embeddings", work->out->lone);
     size_t most = work->out->query_relevant[work->order[work->out->queries - 1]];
     if (most < work->deepest)

@@ -1,6 +1,6 @@
 /*
- * Retrieval metrics (METHOD.md 6) of L2-normalised embeddings: exact nearest neighbours by inner
- * product, the query itself removed by id, ties in ascending gallery order.
+ * Retrieval metrics (Metrics in ps-method(7)) of L2-normalised embeddings: exact nearest neighbours
+ * by inner product, the query itself excluded, ties in ascending gallery order.
  */
 #ifndef PS_EVAL_METRICS_H
 #define PS_EVAL_METRICS_H
@@ -12,52 +12,53 @@
 #include <stdint.h>
 
 struct ps_retrieval_settings {
-    const long *k; /* recall@k and precision@k, (k_count) ascending */
+    const long *k; /* (k_count) ascending, for recall@k and precision@k */
     size_t k_count;
-    bool map;            /* also MAP, which ranks the whole gallery: several times the work */
-    const char *index;   /* approximate search (ps_neighbours_approximate), or NULL: exact */
-    int threads;         /* 0: all processors */
-    ps_backend *backend; /* where neighbours are looked for, if it can search; or NULL */
-    bool progress;       /* show it (base/log.h); not inside another activity */
-    const char *name;    /* begins messages about rows; NULL: "embeddings" */
+    bool map;          /* also compute MAP, which ranks the whole gallery (several times slower) */
+    const char *index; /* approximate index (ps_neighbours_approximate); NULL: exact */
+    int threads;       /* 0: all processors */
+    ps_backend *backend; /* device for the search, if supported; or NULL */
+    bool progress;       /* show progress (base/log.h); activities cannot be nested */
+    const char *name;    /* prefix of messages about rows; NULL: "embeddings" */
 };
 
 struct ps_retrieval {
     double *recall;    /* (k_count) in 0..1 */
-    double *precision; /* (k_count); hits among the first k divided by k */
+    double *precision; /* (k_count) hits among the first k, divided by k */
     double rp, map_at_r;
-    double map;     /* NaN where it was not asked for */
-    size_t queries; /* that count */
-    size_t lone;    /* left out: no other gallery item has their label */
+    double map;     /* NaN if not requested */
+    size_t queries; /* counted queries */
+    size_t lone;    /* queries excluded because no other gallery item has their label */
 
-    /* Per query, lone ones included: for statistics and pictures. */
+    /* Per query, including lone ones. */
     size_t total, k_count;
     uint32_t *query_relevant; /* (total) other gallery items with its label; 0: lone */
     uint32_t *query_first;    /* (total) rank of the first hit, from 1; 0: not within max(k, R) */
     double *query_precision;  /* (total, k_count) */
-    double *query_rp, *query_map_at_r; /* (total), NaN for lone ones */
-    double *query_map;                 /* (total), or NULL where it was not asked for */
+    double *query_rp, *query_map_at_r; /* (total) NaN if lone */
+    double *query_map;                 /* (total), or NULL if not requested */
 };
 
 /*
- * x (n, dim) raw rows (normalised here; a zero or non-finite row is PS_ENUMERIC naming it),
- * label (n). Every item is a query against all others.
+ * Each item is a query against all others. x (n, dim) need not be normalised; a zero or non-finite
+ * row is PS_ENUMERIC, naming the row. label (n).
  */
 int ps_retrieval_self(struct ps_retrieval *out, const float *x, const int64_t *label, size_t n,
                       size_t dim, const struct ps_retrieval_settings *settings);
 
-/* Queries against a separate gallery, nothing removed. */
+/* Queries against a separate gallery; nothing is excluded. */
 int ps_retrieval_gallery(struct ps_retrieval *out, const float *query, const int64_t *query_label,
                          size_t queries, const float *gallery, const int64_t *gallery_label,
                          size_t n, size_t dim, const struct ps_retrieval_settings *settings);
 
-/* The general case: self[q] is the gallery row that is query q itself, or -1. */
+/* The general case. */
 struct ps_retrieval_task {
-    const float *query; /* (queries, dim) raw */
+    const float *query; /* (queries, dim), not normalised */
     const int64_t *query_label;
-    const int64_t *self; /* (queries), or NULL: nothing is removed */
+    const int64_t
+        *self; /* (queries) gallery row of the query itself, or -1; NULL: nothing is excluded */
     size_t queries;
-    const float *gallery; /* (n, dim) raw */
+    const float *gallery; /* (n, dim), not normalised */
     const int64_t *gallery_label;
     size_t n, dim;
 };

@@ -104,11 +104,6 @@ int ps_neighbours_use_device(ps_neighbours *gallery, ps_backend *backend)
     return gallery->nearest ? PS_OK : (int)ps_error_code();
 }
 
-size_t ps_neighbours_count(const ps_neighbours *gallery)
-{
-    return gallery->n;
-}
-
 const float *ps_neighbours_row(const ps_neighbours *gallery, size_t i)
 {
     return gallery->rows + i * gallery->dim;
@@ -366,13 +361,13 @@ int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_
     return rc;
 }
 
-bool ps_neighbours_can_join(const ps_neighbours *gallery, size_t k)
+bool ps_neighbours_can_all(const ps_neighbours *gallery, size_t k)
 {
     return !searched_elsewhere(gallery, k) && k < gallery->n &&
            ps_shortlists_bytes(gallery->n, k) <= MOST_KEPT;
 }
 
-int ps_neighbours_join(const ps_neighbours *gallery, size_t k, int64_t *index, bool progress)
+int ps_neighbours_all(const ps_neighbours *gallery, size_t k, int64_t *index, bool progress)
 {
     int64_t *self = ps_calloc(gallery->n, sizeof *self);
     if (!self)

@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "net/dtype.h"
+#include "weights/dtype.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +60,7 @@ static int parse_header(struct ps_tensor *array, const char *name, const char *h
 {
     const char *descr = find_value(header, "descr"), *order = find_value(header, "fortran_order");
     if (!descr || *descr != '\'' || !order || parse_shape(array, find_value(header, "shape")))
-        return ps_fail(PS_EFORMAT, "%s: not a plain .npy array (its header cannot be read)", name);
+        return ps_fail(PS_EFORMAT, "%s: not a plain .npy array (unsupported header)", name);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strncmp(descr + 1, types[i].descr, 3) && descr[4] == '\'') {
             array->dtype = types[i].dtype;
@@ -84,7 +84,7 @@ static int parse(struct ps_tensor *array, const char *name, const unsigned char 
     if (bytes[6] > 1)
         used |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
     if (used > LONGEST_HEADER || used > length - begin)
-        return ps_fail(PS_EFORMAT, "%s: cut short in its header", name);
+        return ps_fail(PS_EFORMAT, "%s: truncated header", name);
     char *header = ps_asprintf("%.*s", (int)used, (const char *)bytes + begin);
     int rc = header ? parse_header(array, name, header) : PS_ENOMEM;
     free(header);
@@ -93,8 +93,7 @@ static int parse(struct ps_tensor *array, const char *name, const unsigned char 
     size_t left = length - begin - used, size;
     if (ps_shape_size(array->shape, array->ndim, array->dtype, &array->count, &size) ||
         size != left)
-        return ps_fail(PS_EFORMAT, "%s: its shape does not fit the %zu bytes of its values", name,
-                       left);
+        return ps_fail(PS_EFORMAT, "%s: shape does not match %zu bytes of data", name, left);
     array->data = bytes + begin + used;
     return PS_OK;
 }
@@ -121,20 +120,19 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
     if (rc)
         return rc;
     if (array.ndim != 1 || ps_dtype_is_float(array.dtype))
-        return ps_fail(PS_EFORMAT, "%s: not a list of integers", name);
+        return ps_fail(PS_EFORMAT, "%s: not an integer vector", name);
     *n = array.count;
     *values = ps_calloc(array.count + 1, sizeof **values);
     return *values ? ps_tensor_ints(&array, *values) : PS_ENOMEM;
 }
 
-static int write_array(const char *path, const char *descr, const char *shape, const void *values,
-                       size_t size, size_t count)
+int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim)
 {
     char header[256];
     memcpy(header, magic, sizeof magic);
-    int used =
-        PREFIX + snprintf(header + PREFIX, sizeof header - PREFIX,
-                          "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
+    int used = PREFIX + snprintf(header + PREFIX, sizeof header - PREFIX,
+                                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }",
+                                 n, dim);
     size_t whole = ((size_t)used + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
     memset(header + used, ' ', whole - (size_t)used);
     header[whole - 1] = '\n';
@@ -146,23 +144,10 @@ static int write_array(const char *path, const char *descr, const char *shape, c
     if (!out)
         return ps_error_code();
     FILE *stream = ps_out_stream(out);
-    if (fwrite(header, 1, whole, stream) != whole || fwrite(values, size, count, stream) != count) {
+    if (fwrite(header, 1, whole, stream) != whole ||
+        fwrite(x, sizeof *x, n * dim, stream) != n * dim) {
         ps_fail_errno("%s: cannot write", path);
         return ps_out_abort(out);
     }
     return ps_out_commit(out);
-}
-
-int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim)
-{
-    char shape[64];
-    snprintf(shape, sizeof shape, "(%zu, %zu)", n, dim);
-    return write_array(path, "<f4", shape, x, sizeof *x, n * dim);
-}
-
-int ps_npy_write_ints(const char *path, const int64_t *values, size_t n)
-{
-    char shape[64];
-    snprintf(shape, sizeof shape, "(%zu,)", n);
-    return write_array(path, "<i8", shape, values, sizeof *values, n);
 }

@@ -35,7 +35,7 @@ static int take(float **x, int64_t **label, size_t *n, const struct ps_embedding
         count += plays(e, i, role);
     *n = count;
     if (!count)
-        return ps_fail(PS_EINVAL, "%s: no row has the role of a %s item", e->file,
+        return ps_fail(PS_EINVAL, "%s: no row has the %s role", e->file,
                        role == PS_ROLE_QUERY ? "query" : "gallery");
     *x = ps_calloc(count * dim, sizeof **x);
     *label = ps_calloc(count, sizeof **label);

@@ -1,4 +1,4 @@
-/* Average precision over the whole gallery, in blocks of a matrix product. */
+/* Average precision over the full ranking of the gallery, by blocked matrix products. */
 #ifndef PS_EVAL_RANKING_H
 #define PS_EVAL_RANKING_H
 
@@ -7,8 +7,8 @@
 #include "eval/neighbours.h"
 
 /*
- * ap (task->queries) = (1/R) sum over the R items i of the query's label of precision at the rank
- * of i. 0 for a query without any. `gallery` and `classes` are those of the task's gallery.
+ * ap (task->queries): mean over the R gallery items with the query's label of the precision at the
+ * item's rank; 0 if R is 0. `gallery` and `classes` are those of the task's gallery.
  */
 int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
                          const ps_neighbours *gallery, const struct ps_classes *classes,

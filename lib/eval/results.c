@@ -44,8 +44,8 @@ static int add_cell(struct ps_results *results, const char *column, char *value,
     if (!rc && n == results->columns && (n == 0 || strcmp(results->header[0], column) != 0))
         rc = add_column(results, column, number);
     else if (!rc && strcmp(results->header[at], column) != 0)
-        rc = ps_fail(PS_EINVAL, "results: column '%s' where '%s' is due", column,
-                     results->header[at]);
+        rc =
+            ps_fail(PS_EINVAL, "results: column '%s' instead of '%s'", column, results->header[at]);
     if (!rc)
         rc = ps_grow(&results->cell, &results->cell_capacity, n + 1, sizeof(char *));
     if (rc) {

@@ -1,4 +1,4 @@
-/* A table of results: one row a file (or class, or setting), written as TSV or as JSON lines. */
+/* A table of results, one row per file, class or setting, written as TSV, JSON lines and others. */
 #ifndef PS_EVAL_RESULTS_H
 #define PS_EVAL_RESULTS_H
 
@@ -9,9 +9,9 @@
 #include <stdio.h>
 
 struct ps_results {
-    size_t columns, cells; /* a row is `columns` cells; the first row fixes the columns */
+    size_t columns, cells; /* cells in row order; the first row defines the columns */
     char **header;         /* [columns] */
-    bool *number;          /* [columns] unquoted in JSON */
+    bool *number;          /* [columns] written unquoted in JSON */
     char **cell;           /* [cells] */
     size_t header_capacity, number_capacity, cell_capacity;
     struct ps_text notes; /* "# ..." lines before the header */
@@ -19,17 +19,17 @@ struct ps_results {
 
 void ps_results_free(struct ps_results *results);
 
-/* The next cell of the table, of the column of that name. Rows must all have the same columns. */
+/* Appends the next cell. All rows must have the same columns in the same order. */
 int ps_results_text(struct ps_results *results, const char *column, const char *value);
 int ps_results_count(struct ps_results *results, const char *column, size_t value);
-/* Six digits behind the point; NaN is an empty cell (JSON: null). */
+/* Six decimals; NaN is an empty cell (JSON: null). */
 int ps_results_real(struct ps_results *results, const char *column, double value);
-/* A line "# name: value" before the header; TSV only. */
+/* Adds a line "# name: value" before the header; TSV only. */
 int ps_results_note(struct ps_results *results, const char *name, const char *value);
 
 int ps_results_write_tsv(const struct ps_results *results, FILE *stream);
 int ps_results_write_json(const struct ps_results *results, FILE *stream);
-/* For people: a pipe table, and a LaTeX tabular. Notes are left out. */
+/* A Markdown pipe table and a LaTeX tabular, without the notes. */
 int ps_results_write_markdown(const struct ps_results *results, FILE *stream);
 int ps_results_write_latex(const struct ps_results *results, FILE *stream);
 

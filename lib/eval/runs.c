@@ -195,7 +195,7 @@ static int fill_values(struct reader *reader, const size_t *place)
         double *at =
             &runs->value[(c->setting * runs->metrics + c->metric) * runs->seeds + place[c->seed]];
         if (!isnan(*at))
-            return ps_fail(PS_EFORMAT, "%s:%zu: setting '%s' with seed %s comes twice", c->path,
+            return ps_fail(PS_EFORMAT, "%s:%zu: duplicate of setting '%s' with seed %s", c->path,
                            c->line, runs->setting[c->setting], runs->seed[place[c->seed]]);
         *at = c->value;
     }
@@ -232,7 +232,7 @@ int ps_runs_read(struct ps_runs *runs, char *const *paths, size_t count, const c
     for (size_t i = 0; i < count && !rc; i++)
         rc = read_table(&reader, paths[i]);
     if (!rc && !reader.cells)
-        rc = ps_fail(PS_EFORMAT, "%s: no metric in %s", paths[0],
+        rc = ps_fail(PS_EFORMAT, "%s: no metrics in %s", paths[0],
                      count > 1 ? "these tables" : "this table");
     if (!rc)
         rc = arrange(&reader);

@@ -212,7 +212,7 @@ int ps_runs_table(struct ps_results *table, const struct ps_runs *runs,
         if (!strcmp(runs->setting[s], style->against))
             against = (long)s;
     if (style->against && against < 0)
-        return ps_fail(PS_EUSAGE, "no setting '%s' in these tables", style->against);
+        return ps_fail(PS_EUSAGE, "no setting '%s' in the tables", style->against);
     int rc = PS_OK;
     for (size_t s = 0; s < runs->settings && !rc; s++) {
         if (style->layout == PS_RUNS_SUMMARY)

@@ -58,7 +58,7 @@ void ps_whitening_free(ps_whitening *whitening)
 int ps_whitening_apply(const ps_whitening *whitening, struct ps_embedding *embedding)
 {
     if (embedding->dim != whitening->dim_in)
-        return ps_fail(PS_EMISMATCH, "%s: %zu dimensions, but the principal components are of %zu",
+        return ps_fail(PS_EMISMATCH, "%s: has %zu dimensions, but the PCA was fitted to %zu",
                        embedding->file, embedding->dim, whitening->dim_in);
     float *x = normalised(embedding);
     if (!x)

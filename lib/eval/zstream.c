@@ -16,7 +16,7 @@ bool ps_is_zstd(const void *bytes, size_t length)
 
 static int fail_zstd(const char *name, size_t code)
 {
-    return ps_fail(PS_EFORMAT, "%s: damaged zstd file: %s", name, ZSTD_getErrorName(code));
+    return ps_fail(PS_EFORMAT, "%s: corrupt zstd file: %s", name, ZSTD_getErrorName(code));
 }
 
 static int unpack(ZSTD_DStream *stream, const char *name, ZSTD_inBuffer *in, struct ps_text *out)
@@ -24,12 +24,12 @@ static int unpack(ZSTD_DStream *stream, const char *name, ZSTD_inBuffer *in, str
     size_t limit = LIMIT_BASE + in->size * LIMIT_RATIO, capacity = 0, state = 1;
     unsigned long long size = ZSTD_getFrameContentSize(in->src, in->size);
     if (size == ZSTD_CONTENTSIZE_ERROR)
-        return ps_fail(PS_EFORMAT, "%s: damaged zstd file: no frame", name);
+        return ps_fail(PS_EFORMAT, "%s: corrupt zstd file: no frame", name);
     if (size == ZSTD_CONTENTSIZE_UNKNOWN)
         size = 0;
     for (;;) {
         if (size > limit || out->length > limit)
-            return ps_fail(PS_EFORMAT, "%s: unpacks to more than %zu MiB", name, limit >> 20);
+            return ps_fail(PS_EFORMAT, "%s: decompresses to more than %zu MiB", name, limit >> 20);
         size_t need = out->length + (in->pos || !size ? BLOCK : (size_t)size + 1);
         int rc = capacity - out->length >= BLOCK ? PS_OK : ps_grow(&out->data, &capacity, need, 1);
         if (rc)

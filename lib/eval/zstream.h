@@ -1,4 +1,4 @@
-/* A zstd frame around what something else reads or writes. */
+/* zstd compression of whole files. */
 #ifndef PS_EVAL_ZSTREAM_H
 #define PS_EVAL_ZSTREAM_H
 
@@ -9,15 +9,15 @@
 bool ps_is_zstd(const void *bytes, size_t length);
 
 /*
- * Unpacks all frames into fresh memory; free(*out). `name` is for messages. Refuses what is cut
- * short or fails its checksum, and what unpacks to more than 64 MiB and a thousand times its size.
+ * Decompresses all frames into a new buffer; free(*out). `name` is for messages. Rejects truncated
+ * or corrupt input, and output of more than 64 MiB that is over a thousand times the input.
  */
 int ps_zstd_unpack(const char *name, const void *bytes, size_t length, void **out,
                    size_t *out_length);
 
 /*
- * One frame, with its content's size and a checksum, of what write() puts into its stream. write()
- * is called twice, first to measure, and must write the same both times.
+ * Compresses what write() writes into one frame with content size and checksum. write() is called
+ * twice, the first time to measure, and must write the same bytes both times.
  */
 int ps_zstd_write(FILE *stream, int level, int (*write)(void *context, FILE *stream),
                   void *context);

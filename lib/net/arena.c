@@ -55,7 +55,7 @@ int ps_arena_place(struct ps_buffer *buffers, size_t count, size_t *bytes)
     for (size_t i = 0; i < count; i++) {
         order[i] = &buffers[i];
         if (__builtin_add_overflow(all, buffers[i].bytes, &all))
-            rc = ps_fail(PS_ENOMEM, "the batch needs more memory than there can be");
+            rc = ps_fail(PS_ENOMEM, "the activations of the batch exceed the address space");
     }
     qsort(order, count, sizeof(struct ps_buffer *), by_size);
     for (size_t i = 0; i < count && !rc; i++) {

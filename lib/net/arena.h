@@ -1,4 +1,4 @@
-/* Buffers that share one stretch of memory because they are not alive at the same time. */
+/* Places buffers with disjoint lifetimes in one shared arena. */
 #ifndef PS_NET_ARENA_H
 #define PS_NET_ARENA_H
 
@@ -6,16 +6,15 @@
 
 struct ps_buffer {
     size_t bytes;
-    int first, last; /* steps at which it is alive, both included */
-    int again, end;  /* a second such stretch; none where again is 0 */
+    int first, last; /* lifetime in steps, inclusive */
+    int again, end;  /* second lifetime; none if again is 0 */
     size_t offset;   /* out */
 };
 
 /*
- * Gives every buffer an offset so that no two overlap in both time and place, and the end of the
- * last one in *bytes. The largest is placed first, each at the lowest offset that is free (greedy
- * by size: Pisarchyk and Lee, MLSys 2020). Offsets are sums of sizes, so that sizes which are
- * multiples of an alignment keep it.
+ * Assigns offsets so that buffers alive at the same time do not overlap; *bytes is the arena's
+ * size. Greedy by size (Pisarchyk and Lee, MLSys 2020): largest first, each at the lowest free
+ * offset. Offsets are sums of sizes, so alignment is kept if all sizes are multiples of it.
  */
 int ps_arena_place(struct ps_buffer *buffers, size_t count, size_t *bytes);
 

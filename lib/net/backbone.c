@@ -4,19 +4,26 @@
 #include <math.h>
 #include <string.h>
 
-const char *const ps_net_backbones = "bninception|resnet18|resnet34|resnet50|resnet101";
+#define WORD(name, build, input) "|" name
+const char *const ps_net_backbones = &(PS_BACKBONES(WORD))[1];
 
+/* Of the published weights: BN-Inception's come from Caffe, in BGR and 0..255. */
+static const struct ps_input_norm caffe = {{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
+static const struct ps_input_norm torchvision = {
+    {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+
+#define ROW(name, build, input) {name, build, &(input)},
 static const struct backbone {
     const char *name;
-    int (*build)(struct ps_graph *graph, const char *name);
-} table[] = {
-    {"bninception", ps_bninception}, {"resnet18", ps_resnet},  {"resnet34", ps_resnet},
-    {"resnet50", ps_resnet},         {"resnet101", ps_resnet},
-};
+    int (*build)(struct ps_graph *graph);
+    const struct ps_input_norm *input;
+} table[] = {PS_BACKBONES(ROW)};
+
+enum { COUNT = sizeof table / sizeof *table };
 
 static const struct backbone *find(const char *name)
 {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    for (size_t i = 0; i < COUNT; i++)
         if (!strcmp(table[i].name, name))
             return &table[i];
     return NULL;
@@ -27,12 +34,28 @@ bool ps_net_has_backbone(const char *backbone)
     return find(backbone) != NULL;
 }
 
+const char *ps_net_backbone(size_t i)
+{
+    return i < COUNT ? table[i].name : NULL;
+}
+
 struct ps_input_norm ps_net_default_input(const char *backbone)
 {
-    if (!strcmp(backbone, "bninception"))
-        return (struct ps_input_norm){{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
-    return (struct ps_input_norm){
-        {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+    const struct backbone *row = find(backbone);
+    return row ? *row->input : *table[0].input;
+}
+
+struct ps_input_norm ps_net_input(const char *backbone, enum ps_channels channels)
+{
+    struct ps_input_norm input = ps_net_default_input(backbone);
+    for (int i = 0; i < 3 && channels != PS_CHANNELS_AUTO; i++)
+        input.order[i] = channels == PS_CHANNELS_RGB ? i : 2 - i;
+    return input;
+}
+
+int ps_net_default_resize(int size)
+{
+    return (size * 256 + 112) / 224;
 }
 
 static int check_spec(const struct ps_net_spec *spec, size_t proxies)
@@ -45,7 +68,7 @@ static int check_spec(const struct ps_net_spec *spec, size_t proxies)
     if (spec->dim < 1 || spec->dim > 65536)
         return ps_fail(PS_EINVAL, "embedding dimension %d is not in 1..65536", spec->dim);
     if (proxies > INT32_MAX / (size_t)spec->dim)
-        return ps_fail(PS_EINVAL, "%zu proxies of %d numbers are too many", proxies, spec->dim);
+        return ps_fail(PS_EINVAL, "too many proxies: %zu of dimension %d", proxies, spec->dim);
     return PS_OK;
 }
 
@@ -57,7 +80,7 @@ int ps_backbone_network(struct ps_graph *graph, struct ps_params *params,
     if (rc)
         return rc;
     ps_graph_init(graph, params, 3, spec->size, spec->size);
-    int map = find(spec->backbone)->build(graph, spec->backbone);
+    int map = find(spec->backbone)->build(graph);
     ps_graph_scope(graph, "%s", "");
     graph->group = PS_GROUP_EMBEDDING;
     graph->pooled = ps_graph_global(graph, map, spec->pooling);

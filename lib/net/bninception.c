@@ -67,9 +67,8 @@ static int block(struct ps_graph *g, int x, const struct block *b)
     return ps_graph_concat(g, branch, count);
 }
 
-int ps_bninception(struct ps_graph *g, const char *name)
+int ps_bninception(struct ps_graph *g)
 {
-    (void)name;
     int x = conv(g, PS_GRAPH_IMAGE, "conv1_7x7_s2", 64, 7, 2);
     x = ps_graph_pool(g, PS_OP_MAXPOOL, x, 3, 2, 0, true);
     x = conv(g, x, "conv2_3x3_reduce", 64, 1, 1);

@@ -50,15 +50,14 @@ static const struct ps_backend_ops *load_cuda(void)
     }
     free(folder);
     if (!found)
-        ps_fail(PS_ENOTSUP, "device cuda: this build has no ps-cuda.so beside the program or in "
+        ps_fail(PS_ENOTSUP, "device cuda: no ps-cuda.so beside the program or in "
                             "../lib/ps (build where nvcc is found, or use --device cpu)");
     if (!plugin)
         return NULL;
     const struct ps_backend_ops *ops = dlsym(plugin, "ps_backend_ops_cuda");
     if (ops && ops->interface == PS_BACKEND_INTERFACE)
         return ops;
-    ps_fail(PS_ENOTSUP,
-            "device cuda: ps-cuda.so is not a plugin of this build (run make cuda again)");
+    ps_fail(PS_ENOTSUP, "device cuda: ps-cuda.so belongs to another build (run make cuda again)");
     return NULL;
 }
 

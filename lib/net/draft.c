@@ -30,12 +30,12 @@ static bool passes(const ps_plan *plan, const struct ps_graph *graph, int i)
     return out;
 }
 
-/* Nodes that may be one run again if any of them must. */
-static bool any_remade(const ps_plan *plan, const struct ps_graph *graph, int i)
+/* Horizontally fused nodes are recomputed together. */
+static bool any_recomputed(const ps_plan *plan, const struct ps_graph *graph, int i)
 {
     int first = plan->steps[i].first;
-    for (int k = first; k <= first + graph->nodes[first].joins; k++)
-        if (plan->steps[k].remade)
+    for (int k = first; k <= first + graph->nodes[first].fusable; k++)
+        if (plan->steps[k].recomputed)
             return true;
     return false;
 }
@@ -46,10 +46,10 @@ static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
 {
     int now = (int)graph->node_count, last_segment = plan->segment[now - 1];
     for (int i = 0, first = 0; i < now; i++) {
-        if (i > first + graph->nodes[first].joins)
+        if (i > first + graph->nodes[first].fusable)
             first = i;
         plan->steps[i].first = first;
-        plan->steps[i].remade = plan->segment[i] != last_segment && !passes(plan, graph, i);
+        plan->steps[i].recomputed = plan->segment[i] != last_segment && !passes(plan, graph, i);
     }
     for (int end = now - 1, begin; end >= 0; end = begin - 1) {
         begin = end;
@@ -57,7 +57,7 @@ static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
             begin--;
         bool last = end == (int)graph->node_count - 1;
         for (int i = begin; i <= end; i++)
-            plan->steps[i].again = any_remade(plan, graph, i) ? now++ : PS_NONE;
+            plan->steps[i].again = any_recomputed(plan, graph, i) ? now++ : PS_NONE;
         for (int i = end; i >= begin; i--) {
             plan->steps[i].replay = PS_NONE;
             plan->steps[i].back = now++;
@@ -142,16 +142,16 @@ static void draft_values(ps_plan *plan, const struct ps_graph *graph)
     for (int i = 0; i < (int)graph->node_count; i++) {
         const struct ps_graph_node *node = &graph->nodes[i];
         const struct ps_plan_step *step = &plan->steps[i], *first = &plan->steps[step->first];
-        bool kept = train && !step->remade && !step->desc.dout_masked;
+        bool kept = train && !step->recomputed && !step->desc.dout_masked;
         int *out = &plan->value[node->out];
         bool begins = *out == PS_NONE;
         if (begins)
             *out = add_buffer(plan, node->out, step->first, i);
         extend(plan, *out, kept ? step->back : i);
-        if (begins && train && step->remade) {
+        if (begins && train && step->recomputed) {
             plan->buffers[*out].again = first->again;
             plan->buffers[*out].end = first->back;
-        } else if (train && !step->remade && step->again != PS_NONE)
+        } else if (train && !step->recomputed && step->again != PS_NONE)
             extend(plan, *out, step->again);
         for (int k = 0; k < node->inputs; k++) {
             int in = plan->value[node->in[k]];
@@ -202,7 +202,7 @@ static int draft_gradients(ps_plan *plan, const struct ps_graph *graph)
         const struct ps_graph_node *node = &graph->nodes[i];
         int own = plan->gradient[node->out];
         if (own == PS_NONE)
-            return ps_fail(PS_EINVAL, "node %d of the network is of no use to its output", i);
+            return ps_fail(PS_EINVAL, "node %d does not contribute to the output", i);
         extend(plan, own, plan->steps[plan->steps[i].first].back);
         for (int k = 0; k < node->inputs; k++)
             draft_gradient(plan, node, &plan->steps[i], k);

@@ -1,5 +1,5 @@
-/* The struct behind ps_plan, and what is worked out of it before there is anything on the device:
- * when everything runs, which buffers there are, and how long. For plan.c and draft.c alone. */
+/* struct ps_plan, and the part of planning that needs no device memory: the order of execution,
+ * buffers and their lifetimes. Internal to plan.c and draft.c. */
 #ifndef PS_NET_DRAFT_H
 #define PS_NET_DRAFT_H
 
@@ -8,46 +8,46 @@
 
 enum { PS_NONE = -1 };
 
-/* After its backward, a node adds what it wrote aside to a gradient that others wrote before. */
+/* After a node's backward, adds its gradient to one that others have written before. */
 struct ps_plan_sum {
-    int from, to; /* buffers, PS_NONE: nothing to add */
+    int from, to; /* buffers; from PS_NONE: nothing to add */
 };
 
 struct ps_plan_step {
     ps_node *node;
     struct ps_plan_sum sums[PS_GRAPH_INPUTS];
-    int din[PS_GRAPH_INPUTS]; /* buffers that the gradients of the inputs are written to */
-    struct ps_op_desc desc;   /* the graph's, and what is known of the node's place */
-    int back;                 /* when it runs backward */
-    int again;                /* when it runs forward a second time; PS_NONE */
-    bool remade;              /* was its value given up until then? */
-    int first;                /* the first of the nodes that may be made one with it, or itself */
-    bool joined;              /* one with an earlier node, which runs instead */
-    int replay; /* first node of those that run again before it goes backward; PS_NONE */
-    ps_act *part, *part_gradient; /* the output and its gradient, if they are parts of a value */
+    int din[PS_GRAPH_INPUTS];     /* buffers for the gradients of the inputs */
+    struct ps_op_desc desc;       /* the graph's, with the plan's fusion hints */
+    int back;                     /* step of its backward */
+    int again;                    /* step of its recomputation, or PS_NONE */
+    bool recomputed;              /* its value is dropped and recomputed */
+    int first;                    /* first node of its horizontal fusion, or itself */
+    bool fused;                   /* fused into an earlier node, which runs instead */
+    int replay;                   /* first node to recompute before its backward, or PS_NONE */
+    ps_act *view, *view_gradient; /* views of output and gradient, for in-place concat */
 };
 
 struct ps_plan {
     ps_backend *backend;
     enum ps_mode mode;
     int batch;
-    struct ps_plan_step *steps; /* of the nodes */
+    struct ps_plan_step *steps; /* (step_count), one per node */
     size_t step_count;
     struct ps_buffer *buffers;
-    ps_act **acts; /* beside buffers */
-    int *made_for; /* beside buffers: the value that it, or whose gradient it, holds */
+    ps_act **acts; /* (buffer_count) */
+    int *made_for; /* (buffer_count) the value held, or whose gradient is held */
     size_t buffer_count;
     size_t value_count;
-    size_t *value_bytes; /* of each value */
-    int *value;          /* buffer of each value */
-    int *gradient;       /* buffer of each value's gradient */
-    int *segment;        /* of each node */
+    size_t *value_bytes; /* (value_count) */
+    int *value;          /* (value_count) buffer of each value */
+    int *gradient;       /* (value_count) buffer of each value's gradient */
+    int *segment;        /* (step_count) segment of each node */
     size_t bytes;
     int image, pooled, output, output_gradient; /* buffers */
 };
 
-/* Steps and buffers with their places, of a plan whose arrays are there and whose value_bytes are
- * known; `smallest`: in the segments for which they take the least memory. */
+/* Fills in steps and buffers of a plan with allocated arrays and known value_bytes. `smallest`:
+ * choose the segments that minimise memory. */
 int ps_plan_draft(ps_plan *plan, const struct ps_graph *graph, bool smallest);
 
 #endif

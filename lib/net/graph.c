@@ -11,7 +11,7 @@
 static int add_value(struct ps_graph *graph, struct ps_shape shape)
 {
     if (!graph->rc && (shape.c < 1 || shape.h < 1 || shape.w < 1))
-        graph->rc = ps_fail(PS_EINVAL, "%sthe map is too small: (%d, %d, %d)", graph->scope,
+        graph->rc = ps_fail(PS_EINVAL, "%sfeature map is too small: (%d, %d, %d)", graph->scope,
                             shape.c, shape.h, shape.w);
     if (!graph->rc)
         graph->rc = ps_grow(&graph->values, &graph->value_capacity, graph->value_count + 1,
@@ -177,8 +177,8 @@ int ps_graph_concat(struct ps_graph *graph, const int *x, int count)
     for (int i = 1; i < count; i++) {
         struct ps_shape in = graph->values[x[i]];
         if (in.h != out.h || in.w != out.w)
-            graph->rc = ps_fail(PS_EINVAL, "%sconcat: maps of %d x %d and %d x %d", graph->scope,
-                                out.h, out.w, in.h, in.w);
+            graph->rc = ps_fail(PS_EINVAL, "%sconcat: feature maps of %d x %d and %d x %d",
+                                graph->scope, out.h, out.w, in.h, in.w);
         out.c += in.c;
     }
     return add_node(graph, &desc, x, count, out);

@@ -1,10 +1,10 @@
 /*
- * A network as a graph of operators, described only: nothing is computed here. Values are the
- * tensors between operators, numbered from 0, the image; each is a map of (c, h, w) per image.
+ * A network as a graph of operators; a description only. Values are the tensors between operators,
+ * numbered from 0, the image; each is (c, h, w) per image.
  *
- * The functions that add an operator return its value. The first failure is kept in graph->rc;
- * later calls then do nothing, so that a network is written without error handling and checked
- * once. Tensor names are the scope's text followed by the operator's name.
+ * The functions that add an operator return its output value. The first failure is kept in
+ * graph->rc and turns later calls into no-ops, so networks are written without error handling and
+ * checked once. Tensor names are the scope followed by the operator's name.
  */
 #ifndef PS_NET_GRAPH_H
 #define PS_NET_GRAPH_H
@@ -16,25 +16,25 @@ enum { PS_GRAPH_INPUTS = 4, PS_GRAPH_IMAGE = 0 };
 struct ps_graph_node {
     struct ps_op_desc desc;
     int inputs, in[PS_GRAPH_INPUTS]; /* values */
-    int out;                         /* value, of which it makes `channels` from `first` on */
-    int first, channels;             /* all of it, but in a simplified graph */
-    int joins;                       /* nodes behind it that may be made one with it (node_join) */
+    int out;                         /* value; it writes channels first..first+channels-1 of it */
+    int first, channels;             /* the whole value, except for in-place concat */
+    int fusable;                     /* following nodes that may be fused horizontally with it */
 };
 
 struct ps_graph {
     struct ps_shape *values;     /* (value_count), n is 1 */
-    struct ps_graph_node *nodes; /* (node_count), each after what it reads */
+    struct ps_graph_node *nodes; /* (node_count) in topological order */
     size_t value_count, value_capacity, node_count, node_capacity;
-    int pooled, output; /* values that are read from outside */
+    int pooled, output; /* the values read from outside */
     struct ps_params *params;
-    enum ps_group group; /* of the tensors added now */
+    enum ps_group group; /* of tensors to be added */
     char scope[64];
     int rc;
 };
 
-/* An empty graph whose tensors go to `params`, which must outlive it, with an image (c, h, w). */
+/* An empty graph with an image (c, h, w). Tensors are added to `params`, which must outlive it. */
 void ps_graph_init(struct ps_graph *graph, struct ps_params *params, int c, int h, int w);
-/* A graph with the same values and room for as many nodes, but none of them. */
+/* A graph with the same values, capacity for as many nodes, and no nodes. */
 int ps_graph_derive(struct ps_graph *graph, const struct ps_graph *from);
 void ps_graph_free(struct ps_graph *graph);
 

@@ -38,6 +38,11 @@ static bool same_shape(const struct ps_param *param, const struct ps_tensor *ten
            !memcmp(tensor->shape + ones, param->shape, (size_t)param->ndim * sizeof *param->shape);
 }
 
+bool ps_load_is_counter(const char *name)
+{
+    return ps_has_suffix(name, "num_batches_tracked");
+}
+
 int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param,
                  const struct ps_tensor **tensor)
 {
@@ -45,7 +50,7 @@ int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param
     if (!*tensor)
         return PS_OK;
     if (!ps_dtype_is_float((*tensor)->dtype))
-        return ps_fail(PS_EFORMAT, "%s: tensor %s is of type %s, not real numbers", file->name,
+        return ps_fail(PS_EFORMAT, "%s: tensor %s has type %s, not floating-point", file->name,
                        param->name, ps_dtype_name((*tensor)->dtype));
     return same_shape(param, *tensor) ? PS_OK : fail_shape(file->name, param, *tensor);
 }
@@ -123,16 +128,9 @@ static void report_missing(const ps_net *net, const struct ps_safetensors *file,
     }
     report->missing = names.count;
     if (names.count)
-        (backbone ? ps_warn : ps_info)("%s: missing, so they keep their initial values: %s",
-                                       file->name, finish(&names));
+        (backbone ? ps_warn : ps_info)("%s: missing, left at initial values: %s", file->name,
+                                       finish(&names));
     ps_text_free(&names.text);
-}
-
-static bool is_counter(const char *name)
-{
-    static const char suffix[] = "num_batches_tracked";
-    size_t length = strlen(name);
-    return length >= sizeof suffix - 1 && !strcmp(name + length - (sizeof suffix - 1), suffix);
 }
 
 static void report_unused(const ps_net *net, const struct ps_safetensors *file, bool with_proxies,
@@ -142,12 +140,12 @@ static void report_unused(const ps_net *net, const struct ps_safetensors *file, 
     for (size_t i = 0; i < file->count; i++) {
         const char *name = file->tensors[i].name;
         const struct ps_param *param = ps_net_find(net, name);
-        if ((!param || !is_wanted(param, with_proxies)) && !is_counter(name))
+        if ((!param || !is_wanted(param, with_proxies)) && !ps_load_is_counter(name))
             add_name(&names, name);
     }
     report->unused = names.count;
     if (names.count)
-        ps_info("%s: not used: %s", file->name, finish(&names));
+        ps_info("%s: unused: %s", file->name, finish(&names));
     ps_text_free(&names.text);
 }
 
@@ -159,7 +157,7 @@ int ps_net_load(ps_net *net, const struct ps_safetensors *file, bool with_proxie
     if (rc)
         return rc;
     if (!report->loaded)
-        return ps_fail(PS_EMISMATCH, "%s: none of its %zu tensors is one of %s (the first is %s)",
+        return ps_fail(PS_EMISMATCH, "%s: none of its %zu tensors belongs to %s (the first is %s)",
                        file->name, file->count, ps_net_spec_of(net)->backbone,
                        file->count ? file->tensors[0].name : "missing");
     ps_info("%s: %zu tensors loaded", file->name, report->loaded);

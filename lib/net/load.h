@@ -1,18 +1,21 @@
-/* Tensors of a file into the network's: what ps_net_load and model files share. */
+/* Copying tensors from a file to a network; shared by ps_net_load and model files. */
 #ifndef PS_NET_LOAD_H
 #define PS_NET_LOAD_H
 
 #include "net/model.h"
 
 /*
- * The tensor for `param`, NULL in *tensor if the file has none. PS_EMISMATCH, naming both shapes,
- * where they differ; ones in front are ignored (published BN-Inception weights have (1, C) for
- * (C)). PS_EFORMAT where it does not hold real numbers.
+ * *tensor = the file's tensor for `param`, or NULL. PS_EMISMATCH, with both shapes, if they differ;
+ * leading ones are ignored (published BN-Inception weights have (1, C) for (C)). PS_EFORMAT if the
+ * type is not floating-point.
  */
 int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param,
                  const struct ps_tensor **tensor);
 
-/* Copies all that ps_load_find finds; how many in *loaded. Proxies only if `with_proxies`. */
+/* True for num_batches_tracked, which PyTorch saves and the networks here lack. */
+bool ps_load_is_counter(const char *name);
+
+/* Copies all matching tensors, *loaded of them; proxies only if `with_proxies`. */
 int ps_load_copy(ps_net *net, const struct ps_safetensors *file, bool with_proxies, size_t *loaded);
 
 #endif

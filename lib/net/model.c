@@ -33,8 +33,8 @@ static int check_tensors(const struct ps_model *model)
         const struct ps_tensor *tensor;
         rc = ps_load_find(&model->file, &table.list[i], &tensor);
         if (!rc && !tensor)
-            rc = ps_fail(PS_EFORMAT, "%s: not a complete model: tensor %s is missing",
-                         model->file.name, table.list[i].name);
+            rc = ps_fail(PS_EFORMAT, "%s: incomplete model: tensor %s is missing", model->file.name,
+                         table.list[i].name);
     }
     ps_graph_free(&graph);
     ps_params_free(&table);
@@ -45,7 +45,7 @@ int ps_model_open(struct ps_model *model, const char *path)
 {
     *model = (struct ps_model){0};
     if (!strcmp(path, "-"))
-        return ps_fail(PS_ENOTSUP, "a model is read from a file, not from stdin");
+        return ps_fail(PS_ENOTSUP, "a model cannot be read from stdin");
     int rc = ps_safetensors_open(&model->file, path);
     if (rc)
         return rc;

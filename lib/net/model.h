@@ -1,37 +1,37 @@
 /*
- * Model file (man 5 ps-model): a safetensors file that is complete: every parameter and running
- * statistic by name, proxies, and in the metadata all that is needed to use it.
+ * Model file (ps-model(5)): a self-contained safetensors file with all parameters, running
+ * statistics and proxies, and with architecture and input normalisation as metadata.
  */
 #ifndef PS_NET_MODEL_H
 #define PS_NET_MODEL_H
 
 #include "net/net.h"
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 /* A model file opened for reading. */
 struct ps_model {
     struct ps_safetensors file;
     struct ps_net_spec spec;
-    int resize;     /* short side of the test transform, as METHOD.md 4 */
-    size_t proxies; /* rows of proxy.weight, 0 if it has none */
+    int resize;     /* short side of test images before the crop (Input in ps-method(7)) */
+    size_t proxies; /* rows of proxy.weight; 0: none */
     char id[33];    /* hash of the file */
 };
 
 int ps_model_open(struct ps_model *model, const char *path);
 void ps_model_close(struct ps_model *model);
-/* A network with the file's parameters (proxies too if `with_proxies`), ready for forward. */
+/* A network with the file's parameters (and proxies if `with_proxies`). NULL with the error
+ * recorded. */
 ps_net *ps_model_net(const struct ps_model *model, ps_backend *backend, bool with_proxies);
 
-/* Writes the network atomically with the metadata that ps_model_open needs, plus `metadata`
- * (pairs of name, value: recipe, provenance, class names). Extra tensors (optimiser state of a
- * checkpoint) may follow. */
+/* Writes the network atomically, with additional `metadata` (pairs of name and value: recipe,
+ * provenance, class names) and `extra` tensors (optimiser state of a checkpoint). */
 int ps_model_save(const char *path, ps_net *net, int resize, const char *const *metadata,
                   size_t pairs, const struct ps_tensor *extra, size_t extras);
 
 /*
- * Copies tensors of `file` into parameters of the same name. Names and shapes must agree; what was
- * not found in the file, and what of the file was not used, is counted and logged by name. Proxies
- * are not touched unless `with_proxies`. A wrong shape is an error that names the tensor.
+ * Copies tensors of `file` to parameters of the same name. Missing and unused tensors are counted
+ * and listed in the log. Proxies are loaded only if `with_proxies`. A wrong shape is an error that
+ * names the tensor.
  */
 struct ps_load_report {
     size_t loaded, missing, unused;

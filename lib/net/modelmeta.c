@@ -66,8 +66,7 @@ static int get(const struct ps_safetensors *file, const char *key, const char **
 
 static int bad(const struct ps_safetensors *file, const char *key, const char *value)
 {
-    return ps_fail(PS_EFORMAT, "%s: metadata '%s' is '%.40s', which cannot be", file->name, key,
-                   value);
+    return ps_fail(PS_EFORMAT, "%s: invalid metadata '%s': '%.40s'", file->name, key, value);
 }
 
 static int get_int(const struct ps_safetensors *file, const char *key, int least, int most,
@@ -157,8 +156,8 @@ static int get_format(const struct ps_safetensors *file)
                        file->name, value);
     rc = get_int(file, "version", 1, 1 << 30, &version);
     if (!rc && version > 1)
-        rc = ps_fail(PS_ENOTSUP, "%s: version %d of the format is newer than this program",
-                     file->name, version);
+        rc = ps_fail(PS_ENOTSUP, "%s: format version %d is newer than this program", file->name,
+                     version);
     return rc;
 }
 

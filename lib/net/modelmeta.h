@@ -1,4 +1,4 @@
-/* The metadata of a model file (man 5 ps-model). */
+/* Metadata of a model file (ps-model(5)). */
 #ifndef PS_NET_MODELMETA_H
 #define PS_NET_MODELMETA_H
 
@@ -7,17 +7,18 @@
 enum { PS_MODEL_PAIRS = 13 };
 
 struct ps_model_meta {
-    const char *pairs[2 * PS_MODEL_PAIRS]; /* name, value; the values are in text */
+    const char *pairs[2 * PS_MODEL_PAIRS]; /* name, value; values point into `text` */
     char text[PS_MODEL_PAIRS][96];
     size_t count;
 };
 
-/* "GAP", "GMP", "GAP,GMP": the words of enum ps_pooling. */
+/* Names of enum ps_pooling, and the same for an option table. */
 extern const char *const ps_pooling_names[3];
+#define PS_POOLING_WORDS "GAP|GMP|GAP,GMP"
 
 /* Fills all pairs. */
 void ps_model_meta_write(struct ps_model_meta *meta, const struct ps_net_spec *spec, int resize);
-/* Everything is checked but that the network can be built. */
+/* Validates everything except that the network can be built. */
 int ps_model_meta_read(const struct ps_safetensors *file, struct ps_net_spec *spec, int *resize);
 
 #endif

@@ -1,4 +1,4 @@
-/* The struct behind ps_net, for net.c and pass.c alone. */
+/* struct ps_net; internal to net.c and pass.c. */
 #ifndef PS_NET_NETWORK_H
 #define PS_NET_NETWORK_H
 
@@ -9,15 +9,15 @@
 
 enum { PS_NET_PLANS = 2 };
 
-/* A plan and what it was made for. */
+/* A cached plan and its key. */
 struct ps_prepared {
     ps_plan *plan; /* NULL: free */
-    bool placed;   /* on the network's memory */
+    bool placed;   /* prepared on the network's memory */
     enum ps_mode mode;
     size_t batch;
     ps_vec *embedding;   /* (batch, dim) */
-    uint64_t generation; /* of the parameters it has derived its own from */
-    uint64_t used;       /* when last */
+    uint64_t generation; /* of the parameters it was last updated with */
+    uint64_t used;       /* time of last use */
 };
 
 struct ps_net {
@@ -27,13 +27,13 @@ struct ps_net {
     struct ps_graph graph;
     size_t proxies;
     ps_vec *params, *gradients, *state;
-    ps_vec *spare_state; /* moved by what backward runs again; NULL until needed */
-    ps_mem *memory;      /* activations of all plans: one runs at a time */
+    ps_vec *spare_state; /* scratch state for recomputation; NULL until needed */
+    ps_mem *memory;      /* activations, shared by all plans */
     size_t memory_bytes;
-    bool checkpoint; /* activations in training */
+    bool checkpoint; /* activation checkpointing */
     /* Inference in slices. */
-    size_t image_bytes;         /* activations of an image; 0: not known yet */
-    size_t sliced;              /* images of the last forward, if it was in slices, else 0 */
+    size_t image_bytes;         /* activation bytes per image; 0: not known yet */
+    size_t sliced;              /* batch of the last forward if it was sliced, else 0 */
     ps_vec *embedding, *pooled; /* (sliced, dim), (sliced, pooled_channels) */
     size_t pooled_channels;
     uint64_t generation, clock;
@@ -41,8 +41,8 @@ struct ps_net {
     struct ps_prepared *last; /* of the last forward */
     const uint8_t *staged;    /* images of the next forward, or NULL */
     size_t staged_batch;
-    bool only_infer;  /* parameters go once a plan has taken what it needs of them */
-    bool can_go_back; /* a TRAIN forward was made, and no backward since */
+    bool only_infer;  /* parameters are freed once a plan has packed them */
+    bool can_go_back; /* a TRAIN forward without a backward yet */
 };
 
 /* NULL with the error recorded. */

@@ -1,4 +1,4 @@
-/* The table of a network's tensors: where each lies, and how it starts. */
+/* Table of a network's tensors: layout and initialisation. */
 #ifndef PS_NET_PARAMS_H
 #define PS_NET_PARAMS_H
 
@@ -6,7 +6,7 @@
 
 enum ps_init_kind { PS_INIT_CONSTANT, PS_INIT_UNIFORM, PS_INIT_NORMAL };
 
-/* The constant, the bound of a uniform distribution around 0, or the standard deviation. */
+/* scale: the constant, the bound of U(-scale, scale), or the standard deviation. */
 struct ps_init {
     enum ps_init_kind kind;
     double scale;
@@ -14,14 +14,14 @@ struct ps_init {
 
 struct ps_params {
     struct ps_param *list; /* names are owned */
-    struct ps_init *init;  /* beside list */
+    struct ps_init *init;  /* (count) */
     size_t count, capacity, init_capacity;
     size_t size, state_size; /* elements of the two vectors */
 };
 
 /*
- * Appends a tensor and gives its offset. The shape ends at the first 0. Groups must come in order.
- * PS_EINVAL for a name that is there already.
+ * Appends a tensor and returns its offset. The shape ends at the first 0. Groups must be added in
+ * order. PS_EINVAL for a duplicate name.
  */
 int ps_params_add(struct ps_params *params, const char *name, const int64_t shape[4],
                   enum ps_group group, bool state, struct ps_init init, size_t *offset);
@@ -31,7 +31,7 @@ const struct ps_param *ps_params_find(const struct ps_params *params, const char
 void ps_params_group_range(const struct ps_params *params, enum ps_group group, size_t *offset,
                            size_t *count);
 
-/* Fills values (count) of tensor i from the stream that its name and the seed give. */
+/* Initial values (count) of tensor i; the random stream is keyed by its name and the seed. */
 void ps_params_initial(const struct ps_params *params, size_t i, uint64_t seed, float *values);
 
 #endif

@@ -99,7 +99,7 @@ static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_pre
             oldest = p;
     }
     if (!found && !net->params)
-        return ps_fail(PS_EINVAL, "the network was kept for another batch than %zu images", batch);
+        return ps_fail(PS_EINVAL, "the network was fixed to another batch size than %zu", batch);
     if (!found) {
         release(net, oldest);
         int rc = prepare(net, oldest, mode, batch);
@@ -258,7 +258,7 @@ static int forward_any(ps_net *net, enum ps_mode mode, struct images images, siz
     net->last = NULL;
     net->can_go_back = false;
     if (batch < 1 || batch > MOST_IMAGES)
-        return ps_fail(PS_EINVAL, "a batch of %zu images: 1..%d are possible", batch, MOST_IMAGES);
+        return ps_fail(PS_EINVAL, "batch size %zu is not in 1..%d", batch, MOST_IMAGES);
     size_t slice;
     int rc = take_staged(net, &images, batch);
     if (!rc)
@@ -286,7 +286,7 @@ int ps_net_forward_f32(ps_net *net, enum ps_mode mode, const float *images, size
 int ps_net_pooled(ps_net *net, float *out)
 {
     if (!net->last)
-        return ps_fail(PS_EINVAL, "there was no forward pass to take the pooled map from");
+        return ps_fail(PS_EINVAL, "pooled features need a forward pass first");
     if (net->sliced)
         return ps_net_check(net, net->backend->ops->vec_get(net->backend, net->pooled, 0, out,
                                                             net->sliced * net->pooled_channels));
@@ -314,7 +314,7 @@ int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool h
 {
     const struct ps_backend_ops *ops = net->backend->ops;
     if (!net->can_go_back)
-        return ps_fail(PS_EINVAL, "backward needs a forward in training mode just before it");
+        return ps_fail(PS_EINVAL, "backward must follow a forward in training mode");
     net->can_go_back = false;
     ps_vec *gradients = ps_net_gradients(net), *state = state_for_backward(net);
     if (!gradients || !state)

@@ -68,7 +68,7 @@ ps_plan *ps_plan_new(ps_backend *backend, const struct ps_graph *graph, enum ps_
     return NULL;
 }
 
-static ps_act *part_of(const ps_plan *plan, const struct ps_graph_node *node, const ps_act *whole)
+static ps_act *view_of(const ps_plan *plan, const struct ps_graph_node *node, const ps_act *whole)
 {
     return plan->backend->ops->act_part(plan->backend, whole, node->first, node->channels);
 }
@@ -86,9 +86,9 @@ static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
     ps_act *out = plan->acts[plan->value[node->out]];
     ps_act *dout = train ? plan->acts[plan->gradient[node->out]] : NULL;
     if (node->channels < graph->values[node->out].c) {
-        out = step->part = part_of(plan, node, out);
+        out = step->view = view_of(plan, node, out);
         if (train)
-            dout = step->part_gradient = part_of(plan, node, dout);
+            dout = step->view_gradient = view_of(plan, node, dout);
         if (!out || (train && !dout))
             return ps_device_fail(plan->backend);
     }
@@ -97,16 +97,16 @@ static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
     return step->node ? PS_OK : ps_device_fail(plan->backend);
 }
 
-/* Makes nodes one that may be, where the backend does. */
-static int join(ps_plan *plan, const struct ps_graph *graph, size_t i)
+/* Fuses node i horizontally with the nodes after it, if the backend can. */
+static int fuse(ps_plan *plan, const struct ps_graph *graph, size_t i)
 {
-    int count = graph->nodes[i].joins + 1;
+    int count = graph->nodes[i].fusable + 1;
     ps_node *nodes[PS_MOST_JOINED];
     for (int k = 0; k < count; k++)
         nodes[k] = plan->steps[i + (size_t)k].node;
     int rc = count > 1 ? plan->backend->ops->node_join(plan->backend, nodes, count) : 0;
     for (int k = 1; k < count; k++)
-        plan->steps[i + (size_t)k].joined = rc == 1;
+        plan->steps[i + (size_t)k].fused = rc == 1;
     return rc < 0 ? ps_device_fail(plan->backend) : PS_OK;
 }
 
@@ -123,7 +123,7 @@ int ps_plan_place(ps_plan *plan, const struct ps_graph *graph, ps_mem *memory)
     for (size_t i = 0; i < plan->step_count && !rc; i++)
         rc = prepare(plan, graph, i);
     for (size_t i = 0; i < plan->step_count && !rc; i++)
-        rc = join(plan, graph, i);
+        rc = fuse(plan, graph, i);
     return rc;
 }
 
@@ -136,10 +136,10 @@ void ps_plan_free(ps_plan *plan)
         const struct ps_plan_step *step = &plan->steps[i];
         if (step->node)
             ops->node_free(plan->backend, step->node);
-        if (step->part)
-            ops->act_free(plan->backend, step->part);
-        if (step->part_gradient)
-            ops->act_free(plan->backend, step->part_gradient);
+        if (step->view)
+            ops->act_free(plan->backend, step->view);
+        if (step->view_gradient)
+            ops->act_free(plan->backend, step->view_gradient);
     }
     for (size_t i = 0; i < plan->buffer_count; i++)
         if (plan->acts[i])
@@ -184,7 +184,7 @@ int ps_plan_update(ps_plan *plan, const ps_vec *params, const ps_vec *state)
 {
     const struct ps_backend_ops *ops = plan->backend->ops;
     for (size_t i = 0; i < plan->step_count && ops->node_update; i++)
-        if (!plan->steps[i].joined &&
+        if (!plan->steps[i].fused &&
             ops->node_update(plan->backend, plan->steps[i].node, params, state))
             return ps_device_fail(plan->backend);
     return PS_OK;
@@ -192,7 +192,7 @@ int ps_plan_update(ps_plan *plan, const ps_vec *params, const ps_vec *state)
 
 static int run_forward(ps_plan *plan, size_t i, const ps_vec *params, ps_vec *state)
 {
-    if (plan->steps[i].joined)
+    if (plan->steps[i].fused)
         return PS_OK;
     int failed =
         plan->backend->ops->node_forward(plan->backend, plan->steps[i].node, params, state);
@@ -232,7 +232,7 @@ int ps_plan_backward(ps_plan *plan, const ps_vec *params, ps_vec *state, ps_vec 
         int rc = step->replay == PS_NONE ? PS_OK : replay(plan, i, params, state);
         if (rc)
             return rc;
-        if (!step->joined &&
+        if (!step->fused &&
             ops->node_backward(plan->backend, step->node, params, state, grads, accumulate))
             return ps_device_fail(plan->backend);
         for (int k = 0; k < PS_GRAPH_INPUTS; k++)

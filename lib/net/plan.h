@@ -1,15 +1,13 @@
 /*
- * A graph prepared for one batch size on a backend: buffers placed by liveness in one arena, and
- * the backend's operators on them. Of N nodes, node i runs forward at step i and, in the opposite
- * order, backward from step N on. An activation lives until the last node that reads or made it has
- * run, in training backward; a gradient from its first writer to the backward of the node that made
- * the value.
+ * A graph prepared for a batch size and backend: buffers placed by liveness in one arena, and the
+ * backend's operators. Of N nodes, node i runs forward at step i and backward, in reverse order,
+ * from step N on. An activation lives until its last reader or writer has run, in training
+ * backward; a gradient from its first writer to the backward of the node that made the value.
  *
- * Nodes that may be made one (ps_graph_node.joins) run when the first of them does.
+ * Horizontally fused nodes run in place of the first of them.
  *
- * With activation checkpointing the nodes are cut into segments. Only what passes a cut is kept
- * until backward; the rest of a segment is made again, by the same operators in the same places and
- * so to the bit, just before it goes backward.
+ * With activation checkpointing, only values that cross a segment boundary are kept until backward;
+ * the others are recomputed just before, by the same operators and hence bit for bit.
  */
 #ifndef PS_NET_PLAN_H
 #define PS_NET_PLAN_H
@@ -18,34 +16,34 @@
 
 typedef struct ps_plan ps_plan;
 
-/* Works out buffers and segments; nothing is made on the device yet. `checkpoint`: the segments for
- * which a training pass takes the least memory. NULL with the error recorded. */
+/* Plans buffers and segments without allocating device memory. `checkpoint`: activation
+ * checkpointing with the segments that minimise memory. NULL with the error recorded. */
 ps_plan *ps_plan_new(ps_backend *backend, const struct ps_graph *graph, enum ps_mode mode,
                      int batch, bool checkpoint);
-/* Of the arena. */
+/* Bytes of the arena. */
 size_t ps_plan_bytes(const ps_plan *plan);
 /*
- * Prepares the operators on memory of at least that many bytes, which must outlive the plan; plans
- * that are not used at the same time may share it. `graph` (simplified, the one of ps_plan_new) may
- * be freed afterwards. After a failure the plan can only be freed.
+ * Prepares the operators on memory of at least ps_plan_bytes, which must outlive the plan and may
+ * be shared by plans not used at the same time. `graph` is that of ps_plan_new and may be freed
+ * afterwards. After a failure the plan can only be freed.
  */
 int ps_plan_place(ps_plan *plan, const struct ps_graph *graph, ps_mem *memory);
 void ps_plan_free(ps_plan *plan);
 
-/* The image is written before forward; pooled and output are valid until the next forward. */
+/* Write the image before forward; pooled and output are valid until the next forward. */
 ps_act *ps_plan_image(const ps_plan *plan);
 ps_act *ps_plan_pooled(const ps_plan *plan);
 ps_act *ps_plan_output(const ps_plan *plan);
-/* dL/doutput, to be written after forward and before backward. */
+/* dL/doutput: write it between forward and backward. */
 ps_act *ps_plan_output_gradient(const ps_plan *plan);
 
-/* After parameters or state have changed. */
+/* Call after parameters or state have changed. */
 int ps_plan_update(ps_plan *plan, const ps_vec *params, const ps_vec *state);
 int ps_plan_forward(ps_plan *plan, const ps_vec *params, ps_vec *state);
-/* Does backward run some nodes forward again? They move running statistics as they did before: then
- * `state` is a copy, to be thrown away. */
+/* Does backward recompute nodes? These update running statistics a second time, so pass a copy as
+ * `state` and discard it. */
 bool ps_plan_replays(const ps_plan *plan);
-/* Once per forward. head_only: of the last node alone. */
+/* Once per forward. head_only: stop after the linear layer. */
 int ps_plan_backward(ps_plan *plan, const ps_vec *params, ps_vec *state, ps_vec *grads,
                      bool accumulate, bool head_only);
 

@@ -2,18 +2,6 @@
 #include "net/backbone.h"
 
 #include <math.h>
-#include <string.h>
-
-static const struct resnet {
-    const char *name;
-    int blocks[4];
-    bool bottleneck;
-} table[] = {
-    {"resnet18", {2, 2, 2, 2}, false},
-    {"resnet34", {3, 4, 6, 3}, false},
-    {"resnet50", {3, 4, 6, 3}, true},
-    {"resnet101", {3, 4, 23, 3}, true},
-};
 
 static int conv_bn(struct ps_graph *g, int x, const char *conv, const char *bn, int channels,
                    int kernel, int stride)
@@ -46,20 +34,37 @@ static int block(struct ps_graph *g, int x, int channels, int stride, bool bottl
     return ps_graph_relu(g, ps_graph_add(g, y, x));
 }
 
-int ps_resnet(struct ps_graph *g, const char *name)
+static int resnet(struct ps_graph *g, const int blocks[4], bool bottleneck)
 {
-    const struct resnet *net = table;
-    while (strcmp(net->name, name) != 0)
-        net++;
     int x = ps_graph_relu(g, conv_bn(g, PS_GRAPH_IMAGE, "conv1", "bn1", 64, 7, 2));
     x = ps_graph_pool(g, PS_OP_MAXPOOL, x, 3, 2, 1, false);
     for (int layer = 0; layer < 4; layer++) {
-        for (int i = 0; i < net->blocks[layer]; i++) {
+        for (int i = 0; i < blocks[layer]; i++) {
             ps_graph_scope(g, "layer%d.%d.", layer + 1, i);
             int stride = layer > 0 && i == 0 ? 2 : 1;
-            bool downsample = i == 0 && (layer > 0 || net->bottleneck);
-            x = block(g, x, 64 << layer, stride, net->bottleneck, downsample);
+            bool downsample = i == 0 && (layer > 0 || bottleneck);
+            x = block(g, x, 64 << layer, stride, bottleneck, downsample);
         }
     }
     return x;
+}
+
+int ps_resnet18(struct ps_graph *g)
+{
+    return resnet(g, (const int[]){2, 2, 2, 2}, false);
+}
+
+int ps_resnet34(struct ps_graph *g)
+{
+    return resnet(g, (const int[]){3, 4, 6, 3}, false);
+}
+
+int ps_resnet50(struct ps_graph *g)
+{
+    return resnet(g, (const int[]){3, 4, 6, 3}, true);
+}
+
+int ps_resnet101(struct ps_graph *g)
+{
+    return resnet(g, (const int[]){3, 4, 23, 3}, true);
 }

@@ -1,7 +1,6 @@
 /*
- * Where a network is cut so that a training pass need not keep all its values (activation
- * checkpointing: Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016). Cuts are made
- * only where a single value passes from one side to the other.
+ * Segments for activation checkpointing (Chen et al., Training Deep Nets with Sublinear Memory
+ * Cost, 2016). The graph is cut only where a single value crosses.
  */
 #ifndef PS_NET_SEGMENTS_H
 #define PS_NET_SEGMENTS_H
@@ -9,9 +8,9 @@
 #include "net/graph.h"
 
 /*
- * Numbers the nodes' segments from 0 in segment (node_count), so that the values made and used
- * within one take at most `most` bytes where cuts allow it, and those that pass a cut as few as
- * possible. bytes (value_count). Returns how many there are, or an error.
+ * Assigns segment (node_count), numbered from 0, such that the values internal to a segment take at
+ * most `most` bytes, if cuts permit, and the values crossing cuts as few as possible. bytes
+ * (value_count). Returns the number of segments, or an error.
  */
 int ps_graph_segments(const struct ps_graph *graph, const size_t *bytes, size_t most, int *segment);
 

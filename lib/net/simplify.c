@@ -139,21 +139,22 @@ static void count_readers(const struct ps_graph *graph, struct use *uses)
     uses[graph->output].readers++;
 }
 
-/* Adds node i of `count` to the graph, and behind it what may be joined with it. */
+/* Adds node i of `count` to the graph, followed by the nodes that may be fused horizontally with
+ * it. */
 static void emit(struct ps_graph *graph, struct ps_graph_node *nodes, size_t i, size_t count,
-                 bool joins)
+                 bool fusable)
 {
     struct ps_graph_node *first = &graph->nodes[graph->node_count++];
     *first = nodes[i];
-    if (!joins || !is_window(&first->desc, PS_OP_CONV, 1) || first->inputs > 1)
+    if (!fusable || !is_window(&first->desc, PS_OP_CONV, 1) || first->inputs > 1)
         return;
-    for (size_t k = i + 1; k < count && first->joins < PS_MOST_JOINED - 1; k++) {
+    for (size_t k = i + 1; k < count && first->fusable < PS_MOST_JOINED - 1; k++) {
         if (!is_window(&nodes[k].desc, PS_OP_CONV, 1) || nodes[k].inputs != 1 ||
             nodes[k].in[0] != first->in[0])
             continue;
         graph->nodes[graph->node_count++] = nodes[k];
         nodes[k].inputs = 0;
-        first->joins++;
+        first->fusable++;
     }
 }
 

@@ -42,7 +42,7 @@ static int scale_gradient(struct ps_run *run, struct ps_mat dx)
 int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumulate, bool head_only)
 {
     const struct ps_train_settings *s = run->settings;
-    ps_part_labels(&run->fit, batch->index, batch->count, run->labels);
+    ps_subset_labels(&run->fit, batch->index, batch->count, run->labels);
     if (ps_loss_uses_lambda(&s->loss))
         ps_lambda_draw(run->lambda, batch->count, s->alpha, s->per_pair, (uint64_t)s->seed,
                        (uint64_t)run->progress.step);

@@ -122,8 +122,8 @@ static int differs(const char *path, const char *name, const char *was, const ch
         size_t n = strcspn(old_line, "\n"), m = strcspn(new_line, "\n");
         if (n != m || memcmp(old_line, new_line, n) != 0)
             return ps_fail(PS_EMISMATCH,
-                           "%s was made with %s: '%.*s', now '%.*s' (take another --output, "
-                           "or the old settings)",
+                           "%s was made with %s: '%.*s', now '%.*s' (use another --output, "
+                           "or the original settings)",
                            path, what, (int)n, old_line, (int)m, new_line);
         old_line += n + (old_line[n] == '\n');
         new_line += m + (new_line[m] == '\n');
@@ -137,7 +137,7 @@ static int compare_identity(const char *path, const struct ps_safetensors *file,
         const char *name = c->identity[2 * i], *is = c->identity[2 * i + 1];
         const char *was = ps_safetensors_meta(file, name);
         if (!was)
-            return ps_fail(PS_EFORMAT, "%s: not a checkpoint of this program: no %s", path, name);
+            return ps_fail(PS_EFORMAT, "%s: not a ps-train checkpoint: no %s", path, name);
         if (strcmp(was, is) != 0)
             return differs(path, name, was, is);
     }
@@ -149,7 +149,7 @@ static int read_tensor(const char *path, const struct ps_safetensors *file, cons
 {
     const struct ps_tensor *tensor = ps_safetensors_find(file, name);
     if (!tensor || tensor->count != count)
-        return ps_fail(PS_EFORMAT, "%s: tensor %s is missing or has another size", path, name);
+        return ps_fail(PS_EFORMAT, "%s: tensor %s is missing or of the wrong size", path, name);
     return ps_tensor_floats(tensor, values);
 }
 
@@ -187,7 +187,7 @@ int ps_checkpoint_load(const char *path, const struct ps_checkpoint *c)
         return rc;
     rc = compare_identity(path, &file, c);
     if (!rc && !parse_progress(ps_safetensors_meta(&file, "progress"), c))
-        rc = ps_fail(PS_EFORMAT, "%s: the counters cannot be read", path);
+        rc = ps_fail(PS_EFORMAT, "%s: invalid counters", path);
     if (!rc)
         rc = load_tensors(path, &file, c);
     ps_safetensors_close(&file);

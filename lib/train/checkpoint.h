@@ -1,7 +1,7 @@
 /*
- * RUNDIR/checkpoint.safetensors: a model file (net/model.h) with the state of the optimiser and the
- * counters of the run added, written atomically. A run continued from it computes what the run
- * would have computed without the break.
+ * RUNDIR/checkpoint.safetensors: a model file (net/model.h) plus optimiser state and counters,
+ * written atomically. A resumed run gives the same bytes as an uninterrupted one (Determinism in
+ * ps-method(7)).
  */
 #ifndef PS_TRAIN_CHECKPOINT_H
 #define PS_TRAIN_CHECKPOINT_H
@@ -15,32 +15,32 @@
 
 enum ps_best { PS_BEST_RECALL, PS_BEST_RP, PS_BEST_MAP, PS_BESTS };
 
-/* How far a run is. */
+/* Progress of a run. */
 struct ps_progress {
     int64_t step;      /* batches trained on */
-    int64_t epoch;     /* epochs trained whole */
-    int64_t batch;     /* batches of the next epoch trained on */
+    int64_t epoch;     /* completed epochs */
+    int64_t batch;     /* batches done in the current epoch */
     int64_t evaluated; /* epoch of the last evaluation, -1 if none */
-    int64_t stale;     /* evaluations since one that was best in something */
-    int64_t finished;  /* 1: nothing is left to do */
-    int64_t left_out;  /* pairs without synthesis in this epoch */
-    double loss;       /* sum over this epoch's batches */
+    int64_t stale;     /* evaluations since the last that was best by any criterion */
+    int64_t finished;  /* 1: the run is complete */
+    int64_t left_out;  /* pairs without synthesis in the current epoch */
+    double loss;       /* sum over the current epoch's batches */
     double best[PS_BESTS];
     int64_t best_epoch[PS_BESTS];
-    int64_t log_bytes, event_bytes; /* lengths of the logs */
+    int64_t log_bytes, event_bytes; /* lengths of the logs, for truncation */
     struct ps_loss_scale scale;
 };
 
-/* What a checkpoint is made of, and filled from. */
+/* What a checkpoint saves and restores. */
 struct ps_checkpoint {
     ps_net *net;
     struct ps_optimizer_state *optimizer;
-    ps_vec *average; /* of the parameters (EMA), or NULL */
+    ps_vec *average; /* EMA of the parameters, or NULL */
     int resize;
     struct ps_progress *progress;
     /*
-     * What makes a run the same run: pairs of name, value ("recipe", "train_shard" ...). Written,
-     * and compared when loading. A value may hold lines "name = value".
+     * Identity of the run: pairs of name and value ("recipe", "train_shard", ...), saved, and
+     * compared on loading. A value may have several lines "name = value".
      */
     const char *const *identity;
     size_t pairs;
@@ -48,8 +48,8 @@ struct ps_checkpoint {
 
 int ps_checkpoint_save(const char *path, const struct ps_checkpoint *checkpoint);
 
-/* Fills net, optimiser, average and progress; PS_EMISMATCH says what differs. On failure they may
- * be partly filled. */
+/* Restores net, optimiser, EMA and progress; PS_EMISMATCH names what differs. On failure they may
+ * be partly overwritten. */
 int ps_checkpoint_load(const char *path, const struct ps_checkpoint *checkpoint);
 
 #endif

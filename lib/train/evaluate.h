@@ -1,4 +1,4 @@
-/* Embeds the images of a shard, and measures the result. */
+/* Embeds the images of a shard and evaluates retrieval. */
 #ifndef PS_TRAIN_EVALUATE_H
 #define PS_TRAIN_EVALUATE_H
 
@@ -6,39 +6,39 @@
 #include "eval/metrics.h"
 #include "net/net.h"
 
-/* As ps_loader_next; the images are on their way to the device (ps_net_stage). */
+/* ps_loader_next, followed by the asynchronous transfer of the images (ps_net_stage). */
 int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch);
 
 struct ps_embed_settings {
-    int32_t resize; /* short side of the images, as struct ps_transform */
+    int32_t resize; /* short side, as in struct ps_transform */
     bool orient;
-    int threads;       /* that decode */
-    size_t batch;      /* images a forward pass at most */
-    const char *label; /* of the progress; NULL shows none */
+    int threads;       /* decoder threads */
+    size_t batch;      /* images per forward pass */
+    const char *label; /* of the progress bar; NULL: none */
 };
 
 /*
- * x (n, D) = embeddings of records index[0..n), or of records 0..n-1 where index is NULL, in that
- * order; n > 0. All passes have one size (the last is filled up), so that one plan serves them.
+ * x (n, D) = embeddings of records index[0..n), or 0..n-1 if index is NULL, in that order; n > 0.
+ * The last batch is padded, so that all passes share one plan.
  */
 int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings *settings,
                    const uint32_t *index, size_t n, float *x);
 
-/* What is evaluated on: records of a shard. */
+/* The records to evaluate on. */
 struct ps_eval_set {
-    ps_shard *shard;       /* the caller's; NULL: nothing to evaluate on */
-    const uint32_t *index; /* (n) the caller's, or NULL for all */
+    ps_shard *shard;       /* not owned; NULL: nothing to evaluate on */
+    const uint32_t *index; /* (n) not owned; NULL: all records */
     size_t n;
-    uint8_t *role; /* (n) of enum ps_role, or NULL: everything is query and gallery */
+    uint8_t *role; /* (n) enum ps_role, or NULL: every record is query and gallery */
 };
 
-/* All records where index is NULL. */
+/* index NULL: all records. */
 int ps_eval_set_new(struct ps_eval_set *set, ps_shard *shard, const uint32_t *index, size_t n);
 void ps_eval_set_free(struct ps_eval_set *set);
 
 struct ps_evaluation {
     struct ps_retrieval retrieval;
-    double nmi; /* of k-means with as many clusters as classes; NaN where it was not asked for */
+    double nmi; /* of k-means with one cluster per class; NaN if not requested */
 };
 void ps_evaluation_free(struct ps_evaluation *evaluation);
 
@@ -48,12 +48,11 @@ struct ps_evaluate_settings {
     bool nmi;
 };
 
-/* Embeds and measures. */
+/* Embeds the set and evaluates. Free *out with ps_evaluation_free. */
 int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
                 const struct ps_evaluate_settings *settings, struct ps_evaluation *out);
 
-/* The roles of records (n), fresh memory, or *role NULL where the shard has no query/gallery
- * protocol. */
+/* *role (n): roles of the records, free() it; NULL if the shard has no query/gallery protocol. */
 int ps_shard_roles(ps_shard *shard, const uint32_t *index, size_t n, uint8_t **role);
 
 #endif

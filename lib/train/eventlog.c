@@ -67,7 +67,7 @@ int ps_growing_close(struct ps_growing *file)
 int ps_eventlog_add(struct ps_growing *file, json_t *object)
 {
     if (!object)
-        return ps_fail(PS_ENUMERIC, "%s: a value that JSON has no form for", file->path);
+        return ps_fail(PS_ENUMERIC, "%s: value not representable in JSON", file->path);
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(object);
     if (!text)

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/device.h"
+#include "train/losshead.h"
 #include "train/synthesis.h"
 
 #include <stdlib.h>
@@ -22,7 +23,7 @@ struct ps_loss {
     size_t classes, dim, max_batch;
     struct side x, w;
     ps_vec *z;               /* logits, then their gradient: (rows, columns K) */
-    ps_vec *s, *t;           /* softtriple: similarities and their gradient (rows, columns) */
+    ps_vec *s, *t;           /* several centers: (rows, columns) scratch for the head */
     int32_t *label, *label2; /* (rows) */
     float *weight;
     double value, regularizer;    /* of the current batch, once the backend was waited for */
@@ -78,9 +79,8 @@ static int allocate(ps_loss *loss)
         return PS_ENOMEM;
     if (!(loss->z = be->ops->vec_new(be, rows * columns * k)))
         return ps_device_fail(be);
-    if (loss->kind->head == PS_HEAD_SOFTTRIPLE &&
-        (!(loss->s = be->ops->vec_new(be, rows * columns)) ||
-         !(loss->t = be->ops->vec_new(be, rows * columns))))
+    if (loss->kind->centers > 1 && (!(loss->s = be->ops->vec_new(be, rows * columns)) ||
+                                    !(loss->t = be->ops->vec_new(be, rows * columns))))
         return ps_device_fail(be);
     return PS_OK;
 }
@@ -126,14 +126,14 @@ static int check_batch(const ps_loss *loss, const struct ps_loss_batch *batch)
     size_t proxies = ps_loss_proxies(&loss->settings, loss->classes);
     if (!batch->x.rows || batch->x.rows > loss->max_batch || batch->x.cols != loss->dim ||
         batch->proxy.rows != proxies || batch->proxy.cols != loss->dim)
-        return ps_fail(PS_EINVAL, "loss: a batch of %zu x %zu with %zu proxies was not planned for",
+        return ps_fail(PS_EINVAL, "loss: unexpected batch of %zu x %zu with %zu proxies",
                        batch->x.rows, batch->x.cols, batch->proxy.rows);
     for (size_t i = 0; i < batch->x.rows; i++)
         if (batch->labels[i] < 0 || (size_t)batch->labels[i] >= loss->classes)
             return ps_fail(PS_EINVAL, "loss: row %zu has label %d of %zu classes", i,
                            batch->labels[i], loss->classes);
     if (!batch->lambda && ps_loss_uses_lambda(&loss->settings))
-        return ps_fail(PS_EINVAL, "loss: a batch without interpolation weights");
+        return ps_fail(PS_EINVAL, "loss: batch without interpolation coefficients");
     return PS_OK;
 }
 
@@ -227,49 +227,23 @@ static int side_backward(ps_backend *be, struct side *side, struct ps_mat d_sour
                               side->real * d);
 }
 
-/* z: logits in, their gradient out. */
-static int run_head(ps_loss *loss, const struct extent *e, struct ps_mat z)
+static struct ps_loss_head head_of(ps_loss *loss, const struct extent *e, struct ps_mat z)
 {
-    double *value = &loss->value;
-    ps_backend *be = loss->be;
-    const struct ps_backend_ops *ops = be->ops;
-    const struct ps_loss_settings *settings = &loss->settings;
-    const int32_t *label2 = e->mixed ? loss->label2 : NULL;
-    const float *weight = e->mixed ? loss->weight : NULL;
-    struct ps_softmax_desc softmax = {
-        .scale = (float)(settings->scale * loss->kind->scale_factor),
-        .margin = loss->kind->margin,
-        .m = (float)settings->m,
-        .virtual_class = settings->regularizer == PS_REGULARIZER_VIRTUAL,
+    return (struct ps_loss_head){
+        .backend = loss->be,
+        .kind = loss->kind,
+        .settings = &loss->settings,
+        .z = z,
+        .label = loss->label,
+        .label2 = e->mixed ? loss->label2 : NULL,
+        .weight = e->mixed ? loss->weight : NULL,
+        .s = rows_of(loss->s, 0, e->rows, e->columns),
+        .ds = rows_of(loss->t, 0, e->rows, e->columns),
+        .w = rows_of(loss->w.v, 0, loss->w.real, loss->dim),
+        .dw = rows_of(loss->w.d, 0, loss->w.real, loss->dim),
+        .value = &loss->value,
+        .regularizer = &loss->regularizer,
     };
-    switch (loss->kind->head) {
-    case PS_HEAD_SOFTMAX:
-        return ops->softmax_loss(be, z, loss->label, label2, weight, &softmax, value);
-    case PS_HEAD_SOFTTRIPLE: {
-        int centers = (int)settings->centers;
-        struct ps_mat s = rows_of(loss->s, 0, e->rows, e->columns);
-        struct ps_mat ds = rows_of(loss->t, 0, e->rows, e->columns);
-        return ops->softtriple(be, z, centers, settings->gamma, s) ||
-               ops->vec_axpby(be, 0, ds.v, 0, 1, s.v, 0, e->rows * e->columns) ||
-               ops->softmax_loss(be, ds, loss->label, label2, weight, &softmax, value) ||
-               ops->softtriple_grad(be, z, centers, settings->gamma, s, ds);
-    }
-    case PS_HEAD_ANCHOR:
-        return ops->proxy_anchor(be, z, loss->label, settings->scale, settings->m, value);
-    }
-    return 1;
-}
-
-/* SoftTriple's regulariser draws the centers of a real class together. */
-static int regularize(ps_loss *loss)
-{
-    loss->regularizer = 0;
-    if (loss->kind->head != PS_HEAD_SOFTTRIPLE || loss->settings.centers < 2)
-        return 0;
-    struct ps_mat w = rows_of(loss->w.v, 0, loss->w.real, loss->dim);
-    struct ps_mat dw = rows_of(loss->w.d, 0, loss->w.real, loss->dim);
-    return loss->be->ops->softtriple_regularizer(loss->be, w, (int)loss->settings.centers,
-                                                 loss->settings.tau, dw, &loss->regularizer);
 }
 
 int ps_loss_begin(ps_loss *loss, const struct ps_loss_batch *batch)
@@ -285,12 +259,15 @@ int ps_loss_begin(ps_loss *loss, const struct ps_loss_batch *batch)
     struct ps_mat dx = rows_of(loss->x.d, e.first, e.rows, d);
     struct ps_mat w = rows_of(loss->w.v, 0, columns, d), dw = rows_of(loss->w.d, 0, columns, d);
     struct ps_mat z = rows_of(loss->z, 0, e.rows, columns);
+    const struct ps_loss_head head = head_of(loss, &e, z);
+    loss->regularizer = 0;
 
     rc = side_forward(be, &loss->x, batch->x) || side_forward(be, &loss->w, batch->proxy) ||
-         ops->gemm(be, false, true, 1, x, w, 0, z) || run_head(loss, &e, z) ||
+         ops->gemm(be, false, true, 1, x, w, 0, z) || loss->kind->head(&head) ||
          (e.first && ops->vec_zero(be, loss->x.d, 0, e.first * d)) ||
          ops->gemm(be, false, false, 1, z, w, 0, dx) ||
-         ops->gemm(be, true, false, 1, z, x, 0, dw) || regularize(loss) ||
+         ops->gemm(be, true, false, 1, z, x, 0, dw) ||
+         (loss->kind->regularize && loss->kind->regularize(&head)) ||
          side_backward(be, &loss->x, batch->dx, false) ||
          side_backward(be, &loss->w, batch->dproxy, batch->accumulate);
     if (rc)

@@ -15,7 +15,7 @@ void ps_loss_scale_raise(struct ps_loss_scale *scale)
 int ps_loss_scale_lower(struct ps_loss_scale *scale)
 {
     if (scale->factor <= 1)
-        return ps_fail(PS_ENUMERIC, "the gradient is not finite, even without a scale of the loss");
+        return ps_fail(PS_ENUMERIC, "the gradient is not finite, even without loss scaling");
     scale->factor /= 2;
     scale->good_steps = 0;
     return PS_OK;

@@ -1,7 +1,7 @@
 /*
- * The factor of the loss in fp16, without which small gradients vanish in 16 bits: as large as the
- * gradients bear without overflow, found by trying (Micikevicius et al., Mixed precision training,
- * ICLR 2018). A power of two unless it began as something else, so that scaling does not round.
+ * Dynamic loss scaling for fp16 (Micikevicius et al., Mixed precision training, ICLR 2018): the
+ * loss is multiplied by the largest factor whose gradients do not overflow, so that small gradients
+ * do not underflow. Powers of two scale without rounding.
  */
 #ifndef PS_TRAIN_LOSSSCALE_H
 #define PS_TRAIN_LOSSSCALE_H
@@ -15,12 +15,11 @@ struct ps_loss_scale {
     int64_t good_steps; /* since the factor changed */
 };
 
-/* After a step whose gradients were finite: doubles the factor after PS_LOSS_SCALE_STEPS of them,
- * up to 2^24. */
+/* After finite gradients: doubles the factor every PS_LOSS_SCALE_STEPS such steps, up to 2^24. */
 void ps_loss_scale_raise(struct ps_loss_scale *scale);
 
-/* After gradients that were not: halves it. PS_ENUMERIC where the loss is hardly scaled already, so
- * that something else is wrong. */
+/* After an overflow: halves the factor. PS_ENUMERIC once it is so small that something else must be
+ * wrong. */
 int ps_loss_scale_lower(struct ps_loss_scale *scale);
 
 #endif

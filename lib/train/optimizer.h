@@ -1,4 +1,4 @@
-/* The optimiser: one kernel over the parameter vector, a learning rate a group. */
+/* Optimisers (Optimisers in ps-method(7)), with one learning rate per parameter group. */
 #ifndef PS_TRAIN_OPTIMIZER_H
 #define PS_TRAIN_OPTIMIZER_H
 
@@ -6,18 +6,18 @@
 
 struct ps_optimizer_settings {
     int kind;            /* enum ps_optimizer */
-    double weight_decay; /* L2, added to the gradient; decoupled in ADAMW */
-    double eps;          /* ADAM, ADAMW; RMSPROP has PyTorch's 1e-8 */
-    double clip_value;   /* gradients are clipped element-wise to +-this; 0: not */
-    double clip_norm;    /* gradients are scaled to this norm at most; 0: not */
+    double weight_decay; /* L2, added to the gradient; decoupled for ADAMW */
+    double eps;          /* for ADAM and ADAMW; RMSPROP uses PyTorch's 1e-8 */
+    double clip_value;   /* clip gradients element-wise to +-this; 0: off */
+    double clip_norm;    /* clip the global gradient norm to this; 0: off */
 };
 
 struct ps_optimizer_state {
     struct ps_optimizer_settings settings;
     ps_net *net;
-    ps_vec *m, *v;             /* moments, as long as the parameters */
-    int64_t steps[PS_GROUPS];  /* steps each group has made; a frozen group makes none */
-    double squares[PS_GROUPS]; /* sums of the gradients' squares, of the step to come */
+    ps_vec *m, *v;             /* moments, the size of the parameters */
+    int64_t steps[PS_GROUPS];  /* steps made by each group, for bias correction */
+    double squares[PS_GROUPS]; /* squared gradient norms of the coming step */
     bool measured;
 };
 
@@ -26,11 +26,10 @@ int ps_optimizer_new(struct ps_optimizer_state *optimizer,
 void ps_optimizer_free(struct ps_optimizer_state *optimizer);
 
 /*
- * One step with the network's gradients times `scale`; those that came through the network, all but
- * the proxies', are divided by `loss_scale` first. lr [PS_GROUPS]; a group whose lr is negative is
- * frozen: its gradients are not looked at. *norm receives the norm of the gradients before
- * clipping; if it is not finite nothing is changed and PS_ENUMERIC is returned. `measure` begins
- * with the norm, so that the step need not wait for it.
+ * One step with the network's gradients times `scale`; all but those of the proxies are divided by
+ * `loss_scale` first. lr [PS_GROUPS]: a negative rate freezes the group. *norm is the gradient norm
+ * before clipping; if it is not finite, nothing changes and PS_ENUMERIC is returned.
+ * ps_optimizer_measure starts computing the norm early, so that the step need not wait.
  */
 int ps_optimizer_measure(struct ps_optimizer_state *optimizer, const double *lr);
 int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, double scale,

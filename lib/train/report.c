@@ -74,7 +74,7 @@ static int print_profile(struct ps_run *run, int steps)
     struct ps_text text = {0};
     int rc = ps_profile_report(&text, (int)run->settings->batch, steps);
     if (!rc)
-        ps_info("time of a step, %s:\n%s", run->backend->ops->describe(run->backend), text.data);
+        ps_info("time per step, %s:\n%s", run->backend->ops->describe(run->backend), text.data);
     ps_text_free(&text);
     ps_profile_stop();
     run->profiled = -1;

@@ -2,12 +2,12 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "data/folder.h"
 #include "net/device.h"
 #include "net/model.h"
 #include "net/profile.h"
-#include "net/weightfile.h"
-#include "train/folder.h"
 #include "train/tuning.h"
+#include "weights/weightfile.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -45,9 +45,9 @@ static int open_data(struct ps_run *run)
         return rc;
     size_t classes = ps_shard_classes(run->train);
     if (s->classes && (size_t)s->classes != classes)
-        return ps_fail(PS_EMISMATCH, "%s has %zu classes, not -C %ld", ps_shard_path(run->train),
+        return ps_fail(PS_EMISMATCH, "%s has %zu classes, but -C is %ld", ps_shard_path(run->train),
                        classes, s->classes);
-    rc = ps_parts_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
+    rc = ps_subset_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
     if (!rc && run->fit.classes < 2)
         rc = ps_fail(PS_EINVAL, "%s: %zu classes are too few to train on",
                      ps_shard_path(run->train), run->fit.classes);
@@ -74,7 +74,7 @@ static int open_device(struct ps_run *run)
         snprintf(numbered, sizeof numbered, "cuda:%ld", s->gpu);
         run->backend = ps_device_open(numbered, &config);
         if (!run->backend)
-            ps_info("--gpu %ld cannot be used (%s)", s->gpu, ps_error());
+            ps_info("--gpu %ld is not usable (%s)", s->gpu, ps_error());
     }
     if (!run->backend)
         run->backend = ps_device_open(name, &config);
@@ -83,7 +83,7 @@ static int open_device(struct ps_run *run)
     if (!s->profile)
         return PS_OK;
     if (!strcmp(run->backend->ops->name, "cuda"))
-        return ps_fail(PS_ENOTSUP, "--profile: a GPU works on after an operator's call returns "
+        return ps_fail(PS_ENOTSUP, "--profile: GPUs run asynchronously "
                                    "(use --device cpu, or the tools of CUDA)");
     int rc = ps_profile_start(run->backend);
     run->profiled = rc ? -1 : 0;
@@ -103,8 +103,7 @@ static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 
         rc = ps_hash_file(path, &hash);
     if (!rc) {
         memcpy(id, hash.hex, PS_HASH_LENGTH + 1);
-        ps_info("%s: %zu tensors loaded, %zu of the network not in it", path, report.loaded,
-                report.missing);
+        ps_info("%s: %zu tensors loaded, %zu missing", path, report.loaded, report.missing);
     }
     ps_safetensors_close(&file);
     return rc;
@@ -218,7 +217,7 @@ static int lock_folder(struct ps_run *run)
         return ps_fail_errno("%s", path);
     if (flock(run->folder, LOCK_EX | LOCK_NB) == 0)
         return sweep_folder(path, run->folder);
-    return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: another process is working there", path)
+    return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: in use by another process", path)
                                 : ps_fail_errno("%s", path);
 }
 
@@ -275,8 +274,8 @@ void ps_run_close(struct ps_run *run)
     ps_device_close(run->backend);
     ps_eval_set_free(&run->choice);
     ps_eval_set_free(&run->final);
-    ps_part_free(&run->fit);
-    ps_part_free(&run->held);
+    ps_subset_free(&run->fit);
+    ps_subset_free(&run->held);
     ps_shard_close(run->train);
     ps_shard_close(run->test);
     ps_text_free(&run->recipe);

@@ -1,15 +1,15 @@
-/* Learning rates over time, as a factor of the given ones. */
+/* Learning rate schedules (Schedules in ps-method(7)), as a factor of the base rate. */
 #ifndef PS_TRAIN_SCHEDULE_H
 #define PS_TRAIN_SCHEDULE_H
 
 #include <stddef.h>
 
 enum ps_schedule_kind {
-    PS_SCHEDULE_STEP,      /* times decay_rate at the start of every epoch (from 1) that decay_step
-                              divides, up to epoch decay_stop */
-    PS_SCHEDULE_COSINE,    /* half a cosine from 1 to 0, after the ramp */
-    PS_SCHEDULE_ONE_CYCLE, /* Smith and Topin 2017 as PyTorch's OneCycleLR: cosine from 1/25 to 1
-                              over the first 30 % of the steps, then to 1/250000 */
+    PS_SCHEDULE_STEP,      /* times decay_rate at the start of each epoch (from 1) divisible by
+                              decay_step, up to epoch decay_stop */
+    PS_SCHEDULE_COSINE,    /* half a cosine from 1 to 0, after the warm-up */
+    PS_SCHEDULE_ONE_CYCLE, /* Smith and Topin (2017), as PyTorch's OneCycleLR: cosine from 1/25 to
+                              1 over the first 30 % of the steps, then to 1/250000 */
 };
 #define PS_SCHEDULE_NAMES "step|cosine|one-cycle"
 
@@ -17,8 +17,8 @@ struct ps_schedule {
     int kind; /* enum ps_schedule_kind */
     double decay_rate;
     long decay_step, decay_stop; /* epochs; decay_step 0: never */
-    long ramp;                   /* epochs over which the rate grows linearly; 0: none */
-    long epochs;                 /* of the whole run */
+    long ramp;                   /* epochs of linear warm-up; 0: none */
+    long epochs;                 /* in total */
 };
 
 /* The factor for step `step` (from 0) of epoch `epoch` (from 1) of `steps` steps. */

@@ -143,7 +143,7 @@ static int make_order(const struct ps_run *run, struct ps_order *order)
         .separate = s->loss.regularizer == PS_REGULARIZER_PS && s->loss.mu > 0,
         .seed = (uint64_t)s->seed,
     };
-    int rc = ps_part_order(order, &settings, &run->fit, (uint64_t)run->progress.epoch + 1);
+    int rc = ps_subset_order(order, &settings, &run->fit, (uint64_t)run->progress.epoch + 1);
     if (rc)
         return rc;
     /* Batch statistics of one image are no statistics. */
@@ -351,11 +351,11 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
         return restore_last(run);
     }
     if (resumed)
-        ps_info("going on after epoch %lld, step %lld", (long long)run->progress.epoch,
+        ps_info("resuming after epoch %lld, step %lld", (long long)run->progress.epoch,
                 (long long)run->progress.step);
     else if (!run->settings->init)
-        ps_info("%s starts from random weights (--init FILE for trained ones)",
-                run->settings->backbone);
+        ps_info("%s starts from random weights (--init FILE for pretrained ones)",
+                ps_net_backbone((size_t)run->settings->backbone));
     int rc = resumed ? PS_OK : write_settings(run, options, count);
     if (!rc)
         rc = ps_report_open(run);
@@ -390,7 +390,7 @@ int ps_train_eval_best(const struct ps_train_settings *settings, const struct ps
     if (!rc) {
         const struct ps_eval_set *set = run.final.shard ? &run.final : &run.choice;
         rc = set->shard ? ps_run_measure_best(&run, set, out)
-                        : ps_fail(PS_EUSAGE, "--eval-best needs --eval SHARD");
+                        : ps_fail(PS_EUSAGE, "--eval-best requires --eval SHARD");
         ps_run_close(&run);
     }
     return ps_device_suggest(rc, (size_t)settings->batch, false);

@@ -90,7 +90,7 @@ static int read_curve(struct curve *curve, const char *metric, const char *run)
             rc = read_line(curve, metric, where, line);
     }
     if (!rc && !curve->count)
-        rc = ps_fail(PS_EINVAL, "%s: no line has a number named '%s' and an epoch", path, metric);
+        rc = ps_fail(PS_EINVAL, "%s: no line has an epoch and a number '%s'", path, metric);
     free(bytes);
     free(path);
     return rc;

@@ -96,17 +96,11 @@ static int largest_groups(const struct sample *sample, size_t wanted, struct gro
     return PS_OK;
 }
 
-/* "class.names" of an embedding file is one line a class. */
 static char *class_name(const struct ps_embedding *e, int64_t label)
 {
-    const char *names = ps_embedding_meta(e, "class_names");
-    for (int64_t i = 0; names && i < label; i++) {
-        names = strchr(names, '\n');
-        names = names ? names + 1 : NULL;
-    }
-    if (names && *names)
-        return ps_asprintf("%.*s", (int)strcspn(names, "\n"), names);
-    return ps_asprintf("class %lld", (long long)label);
+    int length;
+    const char *name = ps_embedding_class(e, label, &length);
+    return length ? ps_asprintf("%.*s", length, name) : ps_asprintf("class %lld", (long long)label);
 }
 
 static size_t group_of(const struct group *groups, size_t count, int64_t label)

@@ -12,8 +12,8 @@ int ps_pictures_check(const struct ps_embedding *e, ps_shard *shard)
 {
     const char *id = ps_embedding_meta(e, "shard_id");
     if (id && strcmp(id, ps_shard_id(shard)) != 0)
-        return ps_fail(PS_EMISMATCH, "%s was embedded from shard %s, but %s is %s", e->file, id,
-                       ps_shard_path(shard), ps_shard_id(shard));
+        return ps_fail(PS_EMISMATCH, "%s was embedded from shard %s, but %s is shard %s", e->file,
+                       id, ps_shard_path(shard), ps_shard_id(shard));
     for (size_t i = 0; i < e->n; i++)
         if (e->id[i] < 0 || (size_t)e->id[i] >= ps_shard_count(shard))
             return ps_fail(PS_EMISMATCH, "%s: row %zu has id %lld, but %s has %zu records", e->file,
@@ -34,7 +34,7 @@ int ps_picture_save(VipsImage *image, const char *path)
 {
     const char *suffix = strrchr(ps_path_base(path), '.');
     if (!suffix)
-        return ps_fail(PS_EUSAGE, "%s: the name must end in .png or .jpg", path);
+        return ps_fail(PS_EUSAGE, "%s: the suffix must be .png or .jpg", path);
     char *stem = ps_temporary_name(path);
     char *temporary = stem ? ps_asprintf("%s%s", stem, suffix) : NULL;
     free(stem);
@@ -42,7 +42,7 @@ int ps_picture_save(VipsImage *image, const char *path)
         return PS_ENOMEM;
     int rc = PS_OK;
     if (vips_image_write_to_file(image, temporary, NULL)) {
-        rc = ps_fail(PS_EIO, "%s: cannot write the picture (a name ending in .png or .jpg?)", path);
+        rc = ps_fail(PS_EIO, "%s: cannot write the image (is the suffix .png or .jpg?)", path);
         vips_error_clear();
         unlink(temporary);
     } else {

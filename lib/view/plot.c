@@ -98,7 +98,7 @@ int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, si
 {
     bool svg = ps_has_suffix(path, ".svg");
     if (!svg && !ps_has_suffix(path, ".png"))
-        return ps_fail(PS_EUSAGE, "%s: the name must end in .svg or .png", path);
+        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
     char *temporary = ps_temporary_name(path);
     if (!temporary)
         return PS_ENOMEM;
@@ -109,9 +109,9 @@ int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, si
         print_script(to, plot, series, count, temporary, svg);
         int status = pclose(to);
         if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) == 127)
-            rc = ps_fail(PS_EIO, "gnuplot did not run: install the package gnuplot-nox");
+            rc = ps_fail(PS_EIO, "gnuplot failed to start: install the package gnuplot-nox");
         else if (WEXITSTATUS(status) || access(temporary, F_OK))
-            rc = ps_fail(PS_EIO, "%s: gnuplot could not draw it", path);
+            rc = ps_fail(PS_EIO, "%s: gnuplot failed", path);
     }
     if (!rc)
         rc = ps_file_publish(temporary, path);

@@ -40,7 +40,7 @@ static int centred_pca(float *rows, size_t n, size_t dim, double *out)
     if (!rc)
         dsyev_("V", "U", &order, covariance, &order, work, work + dim, &lwork, &info);
     if (info)
-        rc = ps_fail(PS_ENUMERIC, "the principal axes could not be found (LAPACK says %d)", info);
+        rc = ps_fail(PS_ENUMERIC, "PCA failed (LAPACK: %d)", info);
     for (size_t i = 0; i < n && !rc; i++)
         for (size_t axis = 0; axis < 2; axis++) {
             const double *vector = covariance + (dim - 1 - axis % dim) * dim;

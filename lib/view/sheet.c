@@ -120,7 +120,7 @@ static int save(const struct canvas *canvas, const char *path)
         canvas->pixels, canvas->width * canvas->height * CHANNELS, (int)canvas->width,
         (int)canvas->height, CHANNELS, VIPS_FORMAT_UCHAR);
     if (!image)
-        return ps_fail(PS_ENOMEM, "%s: no memory for the picture", path);
+        return ps_fail(PS_ENOMEM, "%s: out of memory", path);
     int rc = ps_picture_save(image, path);
     g_object_unref(image);
     return rc;

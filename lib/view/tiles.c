@@ -39,7 +39,7 @@ static int add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t
         VipsImage *image =
             vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
         if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, NULL)) {
-            rc = ps_fail(PS_EIO, "a picture cannot be encoded: %s", vips_error_buffer());
+            rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
             vips_error_clear();
         }
         if (image)
@@ -175,8 +175,8 @@ static int save_png(const struct ps_text *svg, const char *path)
     VipsImage *image = NULL;
     int rc = PS_OK;
     if (vips_svgload_buffer(svg->data, svg->length, &image, NULL)) {
-        rc = ps_fail(PS_EIO, "%s: libvips cannot draw the SVG: %s (give a name ending in .svg)",
-                     path, vips_error_buffer());
+        rc = ps_fail(PS_EIO, "%s: libvips cannot render the SVG: %s (write .svg instead)", path,
+                     vips_error_buffer());
         vips_error_clear();
     } else {
         rc = ps_picture_save(image, path);
@@ -189,7 +189,7 @@ int ps_tiles_write(const struct ps_tiles *tiles, ps_shard *shard, const char *pa
 {
     bool png = ps_has_suffix(path, ".png");
     if (!png && !ps_has_suffix(path, ".svg"))
-        return ps_fail(PS_EUSAGE, "%s: the name must end in .svg or .png", path);
+        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
     struct ps_text svg = {0};
     int rc = draw(&svg, tiles, shard);
     if (!rc)

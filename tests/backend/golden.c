@@ -8,7 +8,7 @@
 #include "golden_kit.h"
 #include "golden_loss.h"
 #include "golden_net.h"
-#include "net/weightfile.h"
+#include "weights/weightfile.h"
 
 #include <ftw.h>
 #include <unistd.h>

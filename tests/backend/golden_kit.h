@@ -5,8 +5,8 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "net/safetensors.h"
 #include "tests/backend/precision.h"
+#include "weights/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -49,13 +49,13 @@ records() {
     ps-pack -j 4 m.tsv -o b.mdb
     cmp a.mdb b.mdb
     run ps-pack m.tsv -o a.mdb
-    [[ "$output" == *"6 of them were there already"* ]]
+    [[ "$output" == *"6 of them reused from the existing shard"* ]]
     cmp a.mdb b.mdb
     convert -size 33x44 plasma: images/train/ant/0.jpg
     rm images/train/bee/2.jpg
     ps-prepare -q folder images -o m.tsv
     run ps-pack m.tsv -o a.mdb
-    [[ "$output" == *"5 of them were there already"* ]]
+    [[ "$output" == *"5 of them reused from the existing shard"* ]]
     rm b.mdb
     ps-pack m.tsv -o b.mdb
     cmp a.mdb b.mdb
@@ -85,7 +85,7 @@ records() {
     sed 's/\t14\t20$/\t14\t99/' boxes.tsv >far.tsv
     run ps-pack --crop-boxes far.tsv -o b.mdb
     [ "$status" -eq 1 ]
-    [[ "$output" == *"box reaches outside the 20 x 30 image"* ]]
+    [[ "$output" == *"box exceeds the 20 x 30 image"* ]]
     [ ! -e b.mdb ]
 }
 
@@ -138,7 +138,7 @@ records() {
     [[ "$output" == *"bee/1.jpg: "* ]]
     [[ "$output" == *"bee/3.jpg: empty file"* ]]
     [[ "$output" == *"ant/1.jpg: cannot open: No such file"* ]]
-    [[ "$output" == *"ant/3.jpg: not the image that the manifest lists"* ]]
+    [[ "$output" == *"ant/3.jpg: content differs from the manifest"* ]]
     [[ "$output" == *"error: 5 of 6 images cannot be read"* ]]
     [ ! -e train.mdb ]
     ps-pack m.tsv -o train.mdb --quarantine bad.tsv
@@ -177,7 +177,7 @@ records() {
     head -c 9000 a.mdb >cut.mdb
     run ps-pack --verify cut.mdb
     [ "$status" -eq 1 ]
-    [[ "$output" == *"cut.mdb: cut short"* ]]
+    [[ "$output" == *"cut.mdb: truncated"* ]]
     run records m.tsv
     [ "$status" -eq 1 ]
     [[ "$output" == *"m.tsv: not a shard"* ]]
@@ -187,7 +187,7 @@ records() {
     printf '\x00' | dd of=a.mdb bs=1 seek=$((at + 30)) conv=notrunc status=none
     run ps-pack --verify a.mdb
     [ "$status" -eq 1 ]
-    [[ "$output" =~ "record "[0-5]" is damaged" ]]
+    [[ "$output" =~ "record "[0-5]" is corrupt" ]]
     ps-pack m.tsv -o a.mdb
     ps-pack --verify a.mdb
 }

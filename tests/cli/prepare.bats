@@ -109,19 +109,19 @@ rows() {
     classes d train/a test/b
     echo x >outside.jpg
     tar -C d -cPf up.tar train ../outside.jpg test
-    refused 1 "up.tar: member '../outside.jpg' is refused" ps-prepare folder up.tar -o m.tsv
+    refused 1 "up.tar: member '../outside.jpg' rejected" ps-prepare folder up.tar -o m.tsv
     ln -s /etc/passwd d/train/a/link.jpg
     tar -C d -cf link.tar train test
-    refused 1 "'train/a/link.jpg' is refused: it is a symbolic link" \
+    refused 1 "'train/a/link.jpg' rejected: it is a symbolic link" \
         ps-prepare folder link.tar -o m.tsv
     rm d/train/a/link.jpg
     ln d/train/a/1.jpg d/train/a/hard.jpg
     tar -C d -cf hard.tar train test
-    refused 1 "is refused: it is a hard link" ps-prepare folder hard.tar -o m.tsv
+    refused 1 "rejected: it is a hard link" ps-prepare folder hard.tar -o m.tsv
     mkfifo d/train/a/pipe.jpg
     rm d/train/a/hard.jpg
     tar -C d -cf pipe.tar train test
-    refused 1 "'train/a/pipe.jpg' is refused" ps-prepare folder pipe.tar -o m.tsv
+    refused 1 "'train/a/pipe.jpg' rejected" ps-prepare folder pipe.tar -o m.tsv
     [ ! -e m.tsv ]
 }
 
@@ -142,7 +142,7 @@ rows() {
     cp d/train/a/2.jpg d/train/a/copy.jpg
     run ps-prepare folder d -o m.tsv
     [ "$status" -eq 0 ]
-    [[ $output == *"the same image is in train and test: d/train/a/1.jpg and d/test/c/copy.jpg"* ]]
+    [[ $output == *"identical image in train and test: d/train/a/1.jpg and d/test/c/copy.jpg"* ]]
     [[ $output == *"of the same split, byte for byte: 2, of which under another class: 1"* ]]
 }
 
@@ -176,10 +176,10 @@ rows() {
     classes d a b
     refused 2 "give --test-classes 0.5" ps-prepare folder d -o m.tsv
     classes d train/c
-    refused 1 "6 images are in none of train/, test/, query/, gallery/, the first is a/1.jpg" \
+    refused 1 "6 images outside train/, test/, query/ and gallery/, the first is a/1.jpg" \
         ps-prepare folder d -o m.tsv
     rm -r d/a d/b
-    refused 2 "is split into train/ and test/ already" \
+    refused 2 "already split into train/ and test/" \
         ps-prepare folder d --test-classes 0.5 -o m.tsv
     touch d/train/x.jpg
     refused 1 "1 image is not in a class folder, the first is train/x.jpg" \
@@ -194,10 +194,10 @@ rows() {
     ps-prepare folder d -o m.tsv
     [ "$(rows m.tsv | wc -l)" -eq 9 ]
     ln -s nowhere d/train/x.jpg
-    refused 1 "d/train/x.jpg: a link that leads nowhere" ps-prepare folder d -o m.tsv
+    refused 1 "d/train/x.jpg: dangling symbolic link" ps-prepare folder d -o m.tsv
     rm d/train/x.jpg
     ln -s ../../d d/train/loop
-    refused 1 "a link to a folder that holds it" ps-prepare folder d -o m.tsv
+    refused 1 "symbolic link to a parent folder" ps-prepare folder d -o m.tsv
 }
 
 @test "cars196 from its images alone, with most of them missing" {
@@ -208,7 +208,7 @@ rows() {
     run ps-prepare cars196 car_ims --allow-missing -o m.tsv
     [ "$status" -eq 0 ]
     [[ $output == *"16181 of 16185 images are missing"* ]]
-    [[ $output == *"train: 2 images in 2 classes, where the published data set has 8054 in 98"* ]]
+    [[ $output == *"train: 2 images in 2 classes; the published data set has 8054 in 98"* ]]
     [ "$(rows m.tsv | cut -f1-3)" = "$(printf 'car_ims/%s.jpg\t%s\t%s\n' \
         000001 001 train 000090 002 train 008055 099 test 016185 196 test)" ]
 }
@@ -231,10 +231,10 @@ rows() {
     mkdir d
     refused 2 "unknown data set 'cars'" ps-prepare cars d -o m.tsv
     refused 2 "expected: DATASET SOURCE" ps-prepare folder -o m.tsv
-    refused 2 "no -o MANIFEST" ps-prepare folder d
-    refused 2 "--match is for" ps-prepare sop d --match x -o m.tsv
+    refused 2 "-o MANIFEST is missing" ps-prepare folder d
+    refused 2 "--match applies only" ps-prepare sop d --match x -o m.tsv
     refused 2 "has a published split" ps-prepare sop d --test-classes 0.5 -o m.tsv
-    refused 2 "--seed needs" ps-prepare folder d --seed 1 -o m.tsv
+    refused 2 "--seed requires" ps-prepare folder d --seed 1 -o m.tsv
     refused 2 "did you mean --test-classes" ps-prepare folder d --test-clases 0.5 -o m.tsv
     refused 1 "absent: no such file or folder" ps-prepare folder absent -o m.tsv
     refused 1 "no/where: no such folder" ps-prepare folder d -o no/where/m.tsv

@@ -46,7 +46,7 @@ setup() {
 @test "curves: a metric that is not there is named" {
     run ps-view curves runs/ps/seed1 --metric loss -o x.svg
     [ "$status" -eq 1 ]
-    [[ $output == *"no line has a number named 'loss'"* ]]
+    [[ $output == *"no line has an epoch and a number 'loss'"* ]]
     [ ! -e x.svg ]
 }
 

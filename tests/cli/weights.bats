@@ -88,7 +88,7 @@ setup() {
     [ "$status" -eq 0 ]
     grep -q "100 tensors match resnet18" <<<"$output"
     grep -q "missing: embedding.weight, embedding.bias$" <<<"$output"
-    grep -q "left over: none" <<<"$output"
+    grep -q "unused: none" <<<"$output"
     ps-weights diff "$out/backbone" "$out/again"
     "${train[@]}" -q --seed 7 --init "$out/again" -o "$out/second"
     run ps-weights diff "$out/run/last.safetensors" "$out/second/last.safetensors"

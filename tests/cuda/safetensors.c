@@ -1,8 +1,8 @@
 /* ps_safetensors_open for `make check-cuda`, which has no JSON library: it reads our golden files,
  * whose headers are plain, and is no judge of other ones. */
-#include "net/safetensors.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "weights/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Fuzz target: a PyTorch checkpoint in the old container, that is, pickles and then data. */
-#include "net/pickle.h"
-#include "net/weightfile.h"
+#include "weights/pickle.h"
+#include "weights/weightfile.h"
 
 #include <stdlib.h>
 

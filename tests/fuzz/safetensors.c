@@ -1,5 +1,5 @@
 /* Fuzz target: a safetensors file. */
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <stdlib.h>
 

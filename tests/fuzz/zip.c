@@ -1,6 +1,6 @@
 /* Fuzz target: a zip archive; every byte of every record is read. */
-#include "net/weightfile.h"
-#include "net/zip.h"
+#include "weights/weightfile.h"
+#include "weights/zip.h"
 
 #include <stdlib.h>
 

@@ -33,7 +33,7 @@ static void test_tsv(void **state)
 
     const char ragged[] = "a\tb\n1\n";
     assert_int_equal(ps_tsv_parse(&table, "r", ragged, sizeof ragged - 1), PS_EFORMAT);
-    assert_string_equal(ps_error(), "r:2: 1 columns where the header has 2");
+    assert_string_equal(ps_error(), "r:2: 1 columns, but the header has 2");
     const char nul[] = "a\nb\0c\n";
     assert_int_equal(ps_tsv_parse(&table, "n", nul, sizeof nul - 1), PS_EFORMAT);
     assert_int_equal(ps_tsv_parse(&table, "e", "", 0), PS_EFORMAT);
@@ -171,28 +171,12 @@ static void test_options(void **state)
     const char *data = NULL;
     int loss = 0;
     struct ps_opt options[] = {
-        {.kind = PS_OPT_FLAG, .name = "freeze-bn", .value = &freeze, .help = "h"},
-        {.kind = PS_OPT_FLAG, .name = "amp", .value = &amp, .help = "h", .aliases = "use-amp"},
-        {.kind = PS_OPT_INT,
-         .letter = 'b',
-         .name = "batch-size",
-         .value = &batch,
-         .argument = "N",
-         .help = "h",
-         .least = 1,
-         .most = 100000},
-        {.kind = PS_OPT_REAL,
-         .name = "lr",
-         .value = &rate,
-         .argument = "X",
-         .help = "h",
-         .aliases = "modellr model-lr"},
-        {.kind = PS_OPT_TEXT, .name = "data", .value = &data, .argument = "FILE", .help = "h"},
-        {.kind = PS_OPT_CHOICE,
-         .name = "loss",
-         .value = &loss,
-         .argument = "softmax|norm-softmax",
-         .help = "h"},
+        PS_FLAG("freeze-bn", &freeze, "h"),
+        PS_FLAG("amp", &amp, "h", .aliases = "use-amp"),
+        PS_INT("batch-size", &batch, 1, 100000, "h", .letter = 'b'),
+        PS_REAL("lr", &rate, 0, 0, "h", .aliases = "modellr model-lr"),
+        PS_TEXT("data", &data, "FILE", "h"),
+        PS_CHOICE("loss", &loss, "softmax|norm-softmax", "h"),
     };
     struct ps_command command = {.name = "t", .options = options, .option_count = 6};
     char *argv[] = {"t",

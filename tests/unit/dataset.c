@@ -30,8 +30,8 @@ static void test_cub(void **state)
 
     put("c/images.txt", "1 001.A/a.jpg\n");
     assert_int_equal(prepare_with(&manifest, "cub200", SOURCES("c"), plain()), PS_EIO);
-    assert_string_equal(ps_error(), "c: no annotation file image_class_labels.txt in it (give its "
-                                    "folder or archive too)");
+    assert_string_equal(ps_error(), "c: no annotation file image_class_labels.txt (give its folder "
+                                    "or archive as well)");
     put("c/image_class_labels.txt", "1 201\n");
     put("c/classes.txt", "1 001.A\n");
     assert_int_equal(prepare_with(&manifest, "cub200", SOURCES("c"), plain()), PS_EFORMAT);
@@ -39,7 +39,7 @@ static void test_cub(void **state)
                         "c/image_class_labels.txt:1: class '201' is not a number from 1 to 200");
     put("c/image_class_labels.txt", "\n");
     assert_int_equal(prepare_with(&manifest, "cub200", SOURCES("c"), plain()), PS_EFORMAT);
-    assert_non_null(strstr(ps_error(), "image 1 has no class"));
+    assert_non_null(strstr(ps_error(), "image 1 has no named class"));
 }
 
 static void test_sop(void **state)
@@ -101,7 +101,7 @@ static void test_inshop(void **state)
     put("i/Eval/list_eval_partition.txt", "5\nimage_name item_id evaluation_status\n"
                                           "img/MEN/Denim/id_00000080/01_1_front.jpg id_8 train\n");
     assert_int_equal(prepare_with(&manifest, "inshop", SOURCES("i"), plain()), PS_EFORMAT);
-    assert_string_equal(ps_error(), "i/Eval/list_eval_partition.txt: 1 images where its first line "
+    assert_string_equal(ps_error(), "i/Eval/list_eval_partition.txt: 1 images, but the first line "
                                     "says 5");
 }
 
@@ -169,7 +169,7 @@ static void test_folder_archive(void **state)
     pack_add(pack, "train/a/1.jpg", "2");
     pack_end(pack);
     assert_int_equal(prepare_with(&manifest, "folder", SOURCES("twice.tar"), plain()), PS_EFORMAT);
-    assert_string_equal(ps_error(), "twice.tar: member train/a/1.jpg is there twice");
+    assert_string_equal(ps_error(), "twice.tar: duplicate member train/a/1.jpg");
 }
 
 static void test_find_ambiguous(void **state)

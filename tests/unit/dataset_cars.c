@@ -89,7 +89,7 @@ static void test_cars_full(void **state)
     options.verify = true;
     assert_int_equal(prepare_with(&manifest, "cars196", SOURCES("car_ims.tgz"), options),
                      PS_EMISMATCH);
-    assert_non_null(strstr(ps_error(), "published is d5c8f0aa497503f355e17dc7886c3f14"));
+    assert_non_null(strstr(ps_error(), "expected d5c8f0aa497503f355e17dc7886c3f14"));
 }
 
 static void test_cars_devkit_nested(void **state)

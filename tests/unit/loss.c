@@ -2,10 +2,10 @@
 #include "base/err.h"
 #include "base/opt.h"
 #include "kernels/backend.h"
-#include "net/safetensors.h"
 #include "train/loss.h"
 #include "train/synthesis.h"
 #include "kernels/levels.h"
+#include "weights/safetensors.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -218,7 +218,7 @@ static double worst_difference(struct bench *b, ps_vec *v, float *values, size_t
 
 static void check_gradients(ps_backend *be, struct ps_loss_settings settings, bool images_mixed)
 {
-    if (ps_loss_kinds[settings.kind].head == PS_HEAD_SOFTTRIPLE)
+    if (ps_loss_kinds[settings.kind].centers > 1)
         settings.centers = K;
     struct bench b = bench_new(be, settings, B, C, D);
     float x[B * D], w[C * K * D], dx[B * D], dw[C * K * D];

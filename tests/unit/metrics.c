@@ -198,10 +198,10 @@ static void check_order_on(ps_backend *device, size_t n, size_t dim, size_t dist
             assert_int_equal(index[q * k + i], i + 1 < n ? list[i].row : -1);
     }
     if (!device)
-        assert_int_equal(ps_neighbours_can_join(gallery, k), k < n);
-    if (ps_neighbours_can_join(gallery, k)) {
+        assert_int_equal(ps_neighbours_can_all(gallery, k), k < n);
+    if (ps_neighbours_can_all(gallery, k)) {
         int64_t *joined = calloc(n * k, sizeof *joined);
-        assert_int_equal(ps_neighbours_join(gallery, k, joined, false), 0);
+        assert_int_equal(ps_neighbours_all(gallery, k, joined, false), 0);
         assert_memory_equal(index, joined, n * k * sizeof *index);
         free(joined);
     }

@@ -144,13 +144,13 @@ static void refuse_metadata(const char *key, const char *value, const char *mess
 static void test_metadata(void **state)
 {
     (void)state;
-    refuse_metadata("none", "", "not a complete model: tensor conv1.weight is missing");
+    refuse_metadata("none", "", "incomplete model: tensor conv1.weight is missing");
     refuse_metadata("backbone", NULL,
                     "not a ps model: no metadata 'backbone'; import weights with ps-weights");
     refuse_metadata("format", NULL,
                     "not a ps model: no metadata 'format'; import weights with ps-weights");
     refuse_metadata("format", "pt", "not a ps model but 'pt'; import weights with ps-weights");
-    refuse_metadata("version", "2", "version 2 of the format is newer than this program");
+    refuse_metadata("version", "2", "format version 2 is newer than this program");
     refuse_metadata(
         "backbone", "vgg",
         "backbone 'vgg' is not one of bninception|resnet18|resnet34|resnet50|resnet101");
@@ -162,8 +162,7 @@ static void test_metadata(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char message[128];
-        snprintf(message, sizeof message, "metadata '%s' is '%s', which cannot be", wrong[i][0],
-                 wrong[i][1]);
+        snprintf(message, sizeof message, "invalid metadata '%s': '%s'", wrong[i][0], wrong[i][1]);
         refuse_metadata(wrong[i][0], wrong[i][1], message);
     }
     struct ps_model model;
@@ -185,7 +184,7 @@ static void test_tensors(void **state)
     assert_string_equal(last->name, "embedding.bias");
     assert_int_equal(ps_safetensors_save(path, file.tensors, file.count - 1, metadata, file.pairs),
                      PS_OK);
-    refused("not a complete model: tensor embedding.bias is missing");
+    refused("incomplete model: tensor embedding.bias is missing");
     last->shape[0] = (int64_t)(last->count = DIM - 1);
     assert_int_equal(ps_safetensors_save(path, file.tensors, file.count, metadata, file.pairs),
                      PS_OK);

@@ -1,11 +1,11 @@
-/* lib/net/{onnx,onnx_build,published}: a model written for others, read back. */
+/* lib/weights/onnx, lib/net/{onnx_export,fit}: a model written for others, read back. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/backbone.h"
+#include "net/fit.h"
 #include "net/modelmeta.h"
-#include "net/onnx.h"
-#include "net/onnx_build.h"
-#include "net/published.h"
+#include "net/onnx_export.h"
+#include "weights/onnx.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,8 +1,9 @@
-/* lib/net/{pickle,zip,storages,pth,names,weightfile}: PyTorch files, whole, damaged and hostile. */
+/* lib/weights/{pickle,zip,storages,pth,names,weightfile}: PyTorch files, whole, damaged and
+ * hostile. */
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "net/weightfile.h"
+#include "weights/weightfile.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -338,17 +339,17 @@ static void test_refused_objects(void **state)
          "exec\x93",
          "builtins.exec"},
         {"cos\x1b[31m\nsystem\n", "os?[31m.system"},
-        {"ctorch\nFloatStorage\n)R", "no known constructor"},
-        {"ccollections\nOrderedDict\nK\x01\x85R", "something else than pairs"},
+        {"ctorch\nFloatStorage\n)R", "unknown constructor"},
+        {"ccollections\nOrderedDict\nK\x01\x85R", "dictionary items are not pairs"},
         {"i", "opcode 0x69"},
-        {"h\x01", "nothing is memo 1"},
+        {"h\x01", "memo 1 is unset"},
         {"(0", "the stack is empty"},
-        {"t", "there is no mark"},
-        {"]K\x01K\x02s", "items for what cannot hold them"},
+        {"t", "missing mark"},
+        {"]K\x01K\x02s", "items for a non-container"},
         {"K\x01"
          "b",
          "the stack is empty"},
-        {"K\x01NQ", "no storage"},
+        {"K\x01NQ", "not a storage"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ps_text object = {0};

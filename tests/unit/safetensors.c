@@ -1,7 +1,7 @@
-/* lib/net/safetensors and dtype: round trips, conversions, and files that must be refused. */
+/* lib/weights/safetensors and dtype: round trips, conversions, and files that must be refused. */
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <dirent.h>
 #include <math.h>

@@ -1,6 +1,6 @@
-/* lib/net/tensorstats: statistics and differences where elements are not ordinary numbers. */
+/* lib/weights/tensorstats: statistics and differences where elements are not ordinary numbers. */
 #include "base/err.h"
-#include "net/tensorstats.h"
+#include "weights/tensorstats.h"
 
 #include <math.h>
 #include <setjmp.h>

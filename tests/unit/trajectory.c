@@ -6,10 +6,10 @@
 #include "base/opt.h"
 #include "base/rng.h"
 #include "net/device.h"
-#include "net/safetensors.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
 #include "train/synthesis.h"
+#include "weights/safetensors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
-/* lib/net/zip, and PyTorch files in a zip container that lack something. */
+/* lib/weights/zip, and PyTorch files in a zip container that lack something. */
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/weightfile.h"
-#include "net/zip.h"
+#include "weights/weightfile.h"
+#include "weights/zip.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,30 @@
+/* Matching a weight file to a backbone, and exporting a backbone under its published names. */
+#ifndef PS_NET_FIT_H
+#define PS_NET_FIT_H
+
+#include "net/model.h"
+#include "net/params.h"
+
+struct ps_fit {
+    struct ps_params params; /* the network's tensors, with proxies if the file has any */
+    const char **missing;    /* (missing_count) tensors missing from the file */
+    const char **unused;     /* (unused_count) tensors the network does not have */
+    size_t matched, missing_count, unused_count;
+    int dim;       /* D of the embedding layer; 0: the file has none */
+    bool complete; /* backbone and embedding layer are complete */
+};
+
+/*
+ * Compares names and shapes; `file` must outlive `fit`. A wrong shape is PS_EMISMATCH, naming the
+ * tensor. Counters (num_batches_tracked) are ignored.
+ */
+int ps_fit_file(struct ps_fit *fit, const struct ps_safetensors *file, const char *backbone);
+void ps_fit_free(struct ps_fit *fit);
+
+/* The largest backbone whose tensors are all in the file, or NULL. */
+const char *ps_fit_backbone(const struct ps_safetensors *file);
+
+/* Writes only the backbone's tensors as safetensors, under the names of its published weights. */
+int ps_published_save(const char *path, const struct ps_model *model);
+
+#endif
