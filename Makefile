@@ -68,6 +68,7 @@ all: $(TOOLS) $(HELPERS)
 asan: all
 
 include tools/setup.mk
+include tools/peers.mk
 include kernels/cuda/cuda.mk
 
 $(BUILD)/%.o: %.c
