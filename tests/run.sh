@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test program under $BUILD/tests and every bats file, all of which speak TAP, shows what
 # failed or was skipped, and ends with the line "N passed, N failed, N skipped".
-# Arguments, if any, select by name: tests/run.sh cli/pack unit/zip
+# Arguments, if any, select by name: tests/run.sh cli/pack unit/zip. TEST_ALL=1 adds what is slow.
 # PYTHON has the peers that some tests compare with; `make setup-peers` puts one into build/venv.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -75,7 +75,7 @@ for file in "${files[@]}"; do
     chosen "$name" "$@" || continue
     case $name in
     cli/*) run "$name" bats --formatter tap "$file" ;;
-    backend/golden) run "$name" "$BUILD/tests/golden" tests/golden ;;
+    backend/golden) run "$name" "$BUILD/tests/golden" ${TEST_ALL:+--all} tests/golden ;;
     *) run "$name" "$BUILD/tests/$(basename "$name")" ;;
     esac
 done

@@ -153,8 +153,8 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
     const char *metadata[] = {"scale",   scale,       "synthetic",
                               synthesis, "freeze_bn", freeze_bn ? "true" : "false"};
     assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, metadata, 3), 0);
-    snprintf(command, sizeof command,
-             "\"${PYTHON:-python3}\" tests/torch/trajectory.py %s >&2", path);
+    snprintf(command, sizeof command, "\"${PYTHON:-python3}\" tests/torch/trajectory.py %s >&2",
+             path);
     int status = system(command);
     unlink(path);
     free(values);
