@@ -31,7 +31,7 @@ CXX := clang++
 VARIANT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
 endif
 CFLAGS ?= -O3 -g
-WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas $(if $(CI),-Werror)
+WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-pass-failed $(if $(CI),-Werror)
 WARN_C := $(WARN) -Wmissing-prototypes -Wstrict-prototypes
 PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf-c
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
