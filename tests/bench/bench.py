@@ -25,9 +25,12 @@ PEER = HERE.parent / "peer"
 BUILD = Path(os.environ["BUILD"]).resolve()
 WORK = BUILD / "bench-work"
 TUNED = WORK / "tuned"  # measured choices of implementations
-# What a user of PyTorch can set from outside: a BLAS that knows AVX-512, memory that is kept.
-TUNED_PEER = {"OPENBLAS_CORETYPE": "SkylakeX", "MALLOC_MMAP_MAX_": "0",
-              "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+# What a user of PyTorch can set from outside: memory that is kept, and OpenBLAS's AVX-512 kernels on
+# processors that it does not know.
+TUNED_PEER = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296",
+              "MALLOC_TOP_PAD_": "67108864"}
+if " avx512f " in Path("/proc/cpuinfo").read_text():
+    TUNED_PEER["OPENBLAS_CORETYPE"] = "SkylakeX"
 STEPS = [  # backbone, size, steps of a process
     ("resnet18", 64, 10), ("resnet18", 224, 4), ("bninception", 224, 3), ("resnet50", 224, 3)]
 PRECISIONS = ["fp32", "bf16"]
