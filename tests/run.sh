@@ -1,71 +1,84 @@
 #!/usr/bin/env bash
 # Runs every test program under $BUILD/tests and every bats file, all of which speak TAP, shows what
 # failed or was skipped, and ends with the line "N passed, N failed, N skipped".
-# Arguments, if any, select by name: tests/run.sh cli/pack unit/tsv
+# Arguments, if any, select by name: tests/run.sh cli/pack unit/zip. TEST_ALL=1 adds what is slow.
+# PYTHON has the peers that some tests compare with; `make setup-peers` puts one into build/venv.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=$PWD/build}"
-export BUILD CMOCKA_MESSAGE_OUTPUT=TAP OMP_WAIT_POLICY=passive
+[ -x build/venv/bin/python ] && : "${PYTHON:=$PWD/build/venv/bin/python}"
+: "${PYTHON:=python3}" "${TEST_SECONDS:=900}" # the limit of one file
+export BUILD PYTHON CMOCKA_MESSAGE_OUTPUT=TAP OMP_WAIT_POLICY=passive
 log=$BUILD/check.log
 mkdir -p "$BUILD/tests"
 : >"$log"
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 failures=() child=
+# timeout(1) takes a program out of the terminal's process group, so that interrupts do not reach it.
+trap 'kill "$child" 2>/dev/null; exit 130' INT TERM
 
-# run NAME SECONDS COMMAND...: one TAP producer; a plan that was not kept, or a non-zero exit without
-# a failed test, counts as one failure.
+# run NAME COMMAND...: one TAP producer. Tests that its plan names and that did not run, and a bad end
+# without a failed test, are one failure.
 run() {
-    local name=$1 seconds=$2 out rc ok notok skip start
-    shift 2
-    out=$BUILD/tests/$(echo "$name" | tr / _).tap
-    start=$SECONDS
-    timeout "$seconds" "$@" >"$out" 2>"$out.err" </dev/null
+    local name=$1 out rc ok notok skip planned wrong='' start=$SECONDS
+    shift
+    out=$BUILD/tests/${name//\//_}.tap
+    timeout --kill-after=10 "$TEST_SECONDS" "$@" >"$out" 2>"$out.err" </dev/null &
+    child=$!
+    wait "$child"
     rc=$?
     sed -Ei 's/^not (ok .*# skip)/\1/I' "$out" # cmocka 1.1 calls a skipped test "not ok"
-    ok=$(grep -Ec '^ok ' "$out")
-    skip=$(grep -Eci '^ok .*# skip' "$out")
-    notok=$(grep -Ec '^not ok ' "$out")
-    if [ "$notok" -eq 0 ] && { { [ "$rc" -ne 0 ] && [ "$skip" -lt "$ok" ]; } || [ "$ok" -eq 0 ]; }; then
-        notok=1
-        echo "not ok - $name ended with status $rc" >>"$out"
+    ok=$(grep -c '^ok ' "$out") notok=$(grep -c '^not ok ' "$out") skip=$(grep -ci '^ok .*# skip' "$out")
+    planned=$(awk -F'[. ]+' '/^1\.\.[0-9]+/ {n += $2} END {print n + 0}' "$out")
+    if [ "$rc" -ge 124 ] && [ $((SECONDS - start)) -ge "$TEST_SECONDS" ]; then
+        wrong="was stopped after $TEST_SECONDS s"
+    elif [ $((ok + notok)) -lt "$planned" ]; then
+        wrong="ended with status $rc after $((ok + notok)) of $planned tests"
+    elif [ "$notok" -eq 0 ] && { [ "$rc" -ne 0 ] || [ "$ok" -eq 0 ]; }; then
+        wrong="ended with status $rc after $ok tests"
+    fi
+    if [ -n "$wrong" ]; then
+        notok=$((notok + 1))
+        echo "not ok - $name $wrong" >>"$out"
     fi
     passed=$((passed + ok - skip)) skipped=$((skipped + skip)) failed=$((failed + notok))
     printf '%-28s %3d passed' "$name" $((ok - skip))
     [ "$skip" -gt 0 ] && printf ', %d skipped' "$skip"
     [ "$notok" -gt 0 ] && printf ', %d FAILED' "$notok"
     printf ' (%ds)\n' $((SECONDS - start))
-    [ "$skip" -gt 0 ] && grep -Ei '^ok .*# skip' "$out" | sed -E 's/^ok [0-9]* ?-? ?/    skipped: /'
+    [ "$skip" -gt 0 ] && grep -i '^ok .*# skip' "$out" | sed -E 's/^ok [0-9]* ?-? ?/    skipped: /'
     if [ "$notok" -gt 0 ]; then
+        failures+=("$name")
         grep -A12 '^not ok' "$out" | head -n 60 | sed 's/^/    /'
         tail -n 15 "$out.err" | sed 's/^/    stderr: /'
     fi
-    cat "$out" "$out.err" >>"$log"
+    { echo "# $name" && cat "$out" "$out.err"; } >>"$log"
 }
 
+# chosen NAME WORD...: is there no word, or one in the name?
 chosen() {
-    local name=$1
+    local name=$1 word
     shift
     [ $# -eq 0 ] && return 0
-    local word
     for word; do [[ $name == *"$word"* ]] && return 0; done
     return 1
 }
 
-for source in tests/unit/*.c tests/backend/*.c; do
-    name=${source#tests/}
-    name=${name%.c}
-    chosen "$name" "$@" || continue
-    program=$BUILD/tests/$(basename "$name")
-    if [ "$(basename "$name")" = golden ]; then
-        run "$name" 900 "$program" tests/golden
-    else
-        run "$name" 600 "$program"
+files=(tests/unit/*.c tests/backend/*.c tests/cli/*.bats)
+for word; do
+    if ! printf '%s\n' "${files[@]%.*}" | grep -qF -- "$word"; then
+        echo "run.sh: no test is called '$word'" >&2
+        exit 2
     fi
 done
-for file in tests/cli/*.bats; do
-    [ -e "$file" ] || continue
-    name=${file#tests/}
-    chosen "${name%.bats}" "$@" || continue
-    run "${name%.bats}" 900 bats --formatter tap "$file"
+for file in "${files[@]}"; do
+    name=${file#tests/} name=${name%.*}
+    chosen "$name" "$@" || continue
+    case $name in
+    cli/*) run "$name" bats --formatter tap "$file" ;;
+    backend/golden) run "$name" "$BUILD/tests/golden" ${TEST_ALL:+--all} tests/golden ;;
+    *) run "$name" "$BUILD/tests/$(basename "$name")" ;;
+    esac
 done
+[ ${#failures[@]} -gt 0 ] && echo "failed: ${failures[*]} (all output: $log)"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,9 +25,12 @@ PEER = HERE.parent / "peer"
 BUILD = Path(os.environ["BUILD"]).resolve()
 WORK = BUILD / "bench-work"
 TUNED = WORK / "tuned"  # measured choices of implementations
-# What a user of PyTorch can set from outside: a BLAS that knows AVX-512, memory that is kept.
-TUNED_PEER = {"OPENBLAS_CORETYPE": "SkylakeX", "MALLOC_MMAP_MAX_": "0",
-              "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+# What a user of PyTorch can set from outside: memory that is kept, and OpenBLAS's AVX-512 kernels on
+# processors that it does not know.
+TUNED_PEER = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296",
+              "MALLOC_TOP_PAD_": "67108864"}
+if " avx512f " in Path("/proc/cpuinfo").read_text():
+    TUNED_PEER["OPENBLAS_CORETYPE"] = "SkylakeX"
 STEPS = [  # backbone, size, steps of a process
     ("resnet18", 64, 10), ("resnet18", 224, 4), ("bninception", 224, 3), ("resnet50", 224, 3)]
 PRECISIONS = ["fp32", "bf16"]
@@ -53,9 +57,11 @@ def execute(command, environment=None):
 
 def interpreter(module):
     """A Python that has the module, or None."""
-    for python in (os.environ.get("PYTHON"), "python3", "/usr/bin/python3"):
-        if python and subprocess.run([python, "-c", "import " + module], capture_output=True,
-                                     check=False).returncode == 0:
+    venv = HERE.parent.parent / "build/venv/bin/python"  # of make setup-peers
+    for python in (os.environ.get("PYTHON"), venv, "python3", "/usr/bin/python3"):
+        if python and shutil.which(python) and subprocess.run(
+                [python, "-c", "import " + module], capture_output=True,
+                check=False).returncode == 0:
             return python
     return None
 
@@ -262,6 +268,25 @@ def version(python, module):
     return execute([python, "-c", script])[0].strip() if python else None
 
 
+def blas(python, module):
+    """The BLAS libraries that a module brings into a process, by their real paths."""
+    script = (f"import {module}, os, re; maps = open('/proc/self/maps').read();"
+              r"found = re.findall(r'/\S*/[^/\s]*(?:blas|mkl_rt|blis)[^/\s]*\.so\S*', maps);"
+              "print(*sorted({os.path.realpath(path) for path in found}))")
+    return execute([python, "-c", script])[0].split()
+
+
+def refuse_reference(libraries):
+    """Debian's libblas.so.3 is netlib's reference unless another package takes its place."""
+    for module, paths in libraries.items():
+        for path in paths:
+            if Path(path).parent.name == "blas":
+                sys.exit(f"bench.py: {module} runs on the reference BLAS, {path}, thirty times "
+                         "slower than OpenBLAS: no comparison.\n"
+                         "Install libopenblas0-pthread (make setup-peers does), or choose it with "
+                         "`update-alternatives --config libblas.so.3-$(gcc -print-multiarch)`.")
+
+
 def more_peers(pythons):
     """{"torch VERSION": python}"""
     return {"torch " + version(python, "torch"): python for python in pythons}
@@ -278,6 +303,8 @@ def print_table(report):
           + " ".join(f"{k}={v}" for k, v in m["omp"].items()))
     print(", ".join(f"{name} {found or 'not installed'}"
                     for name, found in report["versions"].items()))
+    for name, paths in report["blas"].items():
+        print(f"BLAS of {name}:", ", ".join(paths) or "none that is shared")
     for reason in report["skipped"]:
         print("left out:", reason)
     more = report["more_peers"]
@@ -319,11 +346,15 @@ def main():
     for old in TUNED.glob("*.tsv"):
         old.unlink()  # the bound is measured in this run
     torch, faiss, pillow = interpreter("torch"), interpreter("faiss"), interpreter("PIL, numpy")
+    libraries = {module: blas(python, module) for python, module in (
+        (torch, "torch"), (faiss, "faiss"), (faiss, "numpy")) if python}
+    refuse_reference(libraries)
     more = more_peers(args.peer)
     peers = {**({DEFAULT: torch} if torch else {}), **more}
     report = {"machine": machine(), "rounds": rounds, "rows": [], "skipped": [],
               "versions": {module: version(python, module) for python, module in (
-                  (torch, "torch"), (faiss, "faiss"), (pillow, "PIL"))}, "more_peers": list(more)}
+                  (torch, "torch"), (faiss, "faiss"), (pillow, "PIL"))},
+              "blas": libraries, "more_peers": list(more)}
 
     def add(name, function):
         print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr)

@@ -43,7 +43,7 @@ evaluations() {
 
 @test "tensorboard reads the event file" {
     : "${PYTHON:=python3}"
-    "$PYTHON" -c 'import tensorboard' 2>/dev/null || skip "python3 has no tensorboard"
+    "$PYTHON" -c 'import tensorboard' 2>/dev/null || skip "$PYTHON has no tensorboard"
     ps-train "${still[@]}" --epochs 2 --log-steps 1 -o board
     "$PYTHON" - board <<'PY'
 import sys

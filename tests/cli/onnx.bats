@@ -9,7 +9,7 @@ setup() {
 
 # make_model BACKBONE OPTION...: a model with the parameters of the golden files, and its export.
 make_model() {
-    "$PYTHON" -c 'import numpy, onnxruntime' 2>/dev/null || skip "onnxruntime is not installed"
+    "$PYTHON" -c 'import numpy, onnxruntime' 2>/dev/null || skip "$PYTHON has no onnxruntime"
     "$PYTHON" tests/cli/onnx.py weights "$1" "$out/weights.safetensors"
     ps-weights import "$out/weights.safetensors" "${@:2}" -o "$out/model.safetensors"
     ps-weights export -m "$out/model.safetensors" -o "$out/model.onnx"

@@ -98,16 +98,13 @@ setup() {
 }
 
 @test "torchvision loads what was exported, misses fc only, and gives the golden features" {
-    python=
-    for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
-        "$candidate" -c 'import torchvision' 2>/dev/null && python=$candidate && break
-    done
-    [ -n "$python" ] || skip "torchvision is not installed"
+    : "${PYTHON:=python3}"
+    "$PYTHON" -c 'import torchvision' 2>/dev/null || skip "$PYTHON has no torchvision"
     for name in resnet18_s64_b3 resnet34_s64_b2 resnet50_s64_b2 resnet101_s64_b2; do
-        "$python" tests/cli/load_torchvision.py weights "${name%%_*}" "$out/weights"
+        "$PYTHON" tests/cli/load_torchvision.py weights "${name%%_*}" "$out/weights"
         ps-weights import "$out/weights" --input-size 64 -o "$out/model"
         ps-weights export --format pth-names -m "$out/model" -o "$out/backbone"
-        "$python" tests/cli/load_torchvision.py load "$out/backbone" \
+        "$PYTHON" tests/cli/load_torchvision.py load "$out/backbone" \
             "tests/golden/net/${name}_gap_frozen.safetensors"
     done
 }

@@ -23,16 +23,9 @@
 
 enum { STEPS = 20, B = 12, S = 32, D = 16, C = 6, MOST = 200 };
 
-static const char *python(void)
+static bool has_torch(void)
 {
-    static const char *const programs[] = {"python3", "/usr/bin/python3"};
-    for (int i = 0; i < 2; i++) {
-        char command[100];
-        snprintf(command, sizeof command, "%s -c 'import torch' 2>/dev/null", programs[i]);
-        if (system(command) == 0)
-            return programs[i];
-    }
-    return NULL;
+    return system("\"${PYTHON:-python3}\" -c 'import torch' 2>/dev/null") == 0;
 }
 
 /* What goes to PyTorch: initial parameters, inputs of all steps, and our losses. */
@@ -131,8 +124,7 @@ static void train(struct record *r, ps_net *net, const struct ps_loss_settings *
 
 static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
 {
-    const char *program = python();
-    if (!program) {
+    if (!has_torch()) {
         print_message("# skip PyTorch is not installed\n");
         skip();
     }
@@ -161,7 +153,8 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
     const char *metadata[] = {"scale",   scale,       "synthetic",
                               synthesis, "freeze_bn", freeze_bn ? "true" : "false"};
     assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, metadata, 3), 0);
-    snprintf(command, sizeof command, "%s tests/torch/trajectory.py %s >&2", program, path);
+    snprintf(command, sizeof command, "\"${PYTHON:-python3}\" tests/torch/trajectory.py %s >&2",
+             path);
     int status = system(command);
     unlink(path);
     free(values);
