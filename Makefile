@@ -7,6 +7,7 @@
 # make lint     gcc and clang warnings as errors, clang-tidy, shellcheck, man pages
 # make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
+# make check-trixie  the same in a chroot of Debian 13 (root; TRIXIE is its folder)
 # make install  PREFIX (/usr/local) and DESTDIR are respected
 
 VERSION := 0.1.0
@@ -18,7 +19,7 @@ ifneq ($(filter asan,$(MAKECMDGOALS)),)
 BUILD := build/asan
 VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1
-export LSAN_OPTIONS = suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/lsan.supp':print_suppressions=0
 endif
 
 CC = gcc
@@ -68,6 +69,7 @@ all: $(TOOLS) $(HELPERS)
 asan: all
 
 include tools/setup.mk
+include tools/release.mk
 include kernels/cuda/cuda.mk
 
 $(BUILD)/%.o: %.c
@@ -120,7 +122,7 @@ $(BUILD)/tests/bench-%: $(BUILD)/tests/bench/%.o $(BUILD)/libps.a
 tests: $(UNIT) $(BACKEND_TESTS) $(BENCH)
 
 check: all tests
-	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/run.sh
+	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/run.sh
 
 # Our speed and our peers' (python3-torch, python3-faiss, python3-pil) in one table, and in
 # $(BUILD)/bench.json. BENCH_ARGS=--quick takes a minute, IMAGES=PATH adds the loader,
@@ -132,10 +134,12 @@ bench: all tests
 # The loader's speed; IMAGES is a folder or archive of images, PYTHON has Pillow and numpy.
 IMAGES ?= shared/data/stanford-cars
 bench-loader: all tests
-	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/bench/loader.sh $(IMAGES)
+	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/bench/loader.sh $(IMAGES)
 
+# A relative name, for make knows no targets with a space, and the path to this folder may have one.
+FROM_PIPELINES = $(if $(filter /%,$(BUILD)),,../)$(BUILD)
 demo: all
-	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin OUT=$(CURDIR)/$(BUILD)/demo
+	$(MAKE) -C pipelines -f demo.mk BIN=$(FROM_PIPELINES)/bin OUT=$(FROM_PIPELINES)/demo
 
 lint: $(GEN)
 	tests/lint.sh
@@ -152,6 +156,6 @@ install: all
 	  $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 clean:
-	rm -rf build
+	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
