@@ -15,9 +15,12 @@ PREFIX ?= /usr/local
 ARCH ?= native
 
 BUILD ?= build
+# clang checks the types of functions with a library of C++.
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+  $(if $(findstring clang,$(CXX)),-fno-sanitize=function)
 ifneq ($(filter asan,$(MAKECMDGOALS)),)
 BUILD := build/asan
-VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+VARIANT = $(SANITIZE) -fno-omit-frame-pointer -O1
 export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1
 export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/lsan.supp':print_suppressions=0
 endif
@@ -28,7 +31,7 @@ ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
 BUILD := build/fuzz
 CC := clang
 CXX := clang++
-VARIANT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
+VARIANT = -fsanitize=fuzzer-no-link $(SANITIZE) -O1
 endif
 CFLAGS ?= -O3 -g
 WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas $(if $(CI),-Werror)
@@ -37,8 +40,9 @@ PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 INCLUDE := -I. -Ilib -I$(BUILD)/gen
-# NaN and infinity keep their meaning; errno and traps of the mathematics are not looked at.
-MATH := -fno-math-errno -fno-trapping-math
+# NaN and infinity keep their meaning; errno and traps of the mathematics are not looked at;
+# a product and a sum are fused where the source says so.
+MATH := -fno-math-errno -fno-trapping-math -ffp-contract=off
 COMMON = -march=$(ARCH) $(MATH) -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
