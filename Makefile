@@ -9,6 +9,7 @@
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
 # make check-trixie  builds and tests in a chroot of Debian 13 (root; TRIXIE is its folder)
 # make install  PREFIX (/usr/local), LIBDIR and DESTDIR are respected
+# make dist     a tarball of what is committed; make deb: Debian packages of it
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -46,9 +47,9 @@ MATH := -fno-math-errno -fno-trapping-math -ffp-contract=off
 # For the shared library; functions are still called and inlined as in a program.
 PIC := -fPIC -fno-semantic-interposition
 COMMON = -march=$(ARCH) $(MATH) -fopenmp $(PIC) -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
-ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
-LDLIBS = -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CPPFLAGS) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
+ALL_CXXFLAGS = -std=c++17 $(WARN) $(CPPFLAGS) $(CFLAGS) $(COMMON)
+LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
 
 LIB_SRC := $(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
 # Where the system has FAISS's own C library, it is linked and our few functions are left out.
