@@ -8,17 +8,22 @@
 # make lint     warnings, clang-tidy, format, scripts, man pages (tools: make setup-lint)
 # make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
-# make install  PREFIX (/usr/local) and DESTDIR are respected
+# make check-trixie  builds and tests in a chroot of Debian 13 (root; TRIXIE is its folder)
+# make install  PREFIX (/usr/local), LIBDIR and DESTDIR are respected
+# make dist     a tarball of what is committed; make deb: Debian packages of it
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 
 BUILD ?= build
+# clang checks the types of functions with a library of C++.
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+  $(if $(findstring clang,$(CXX)),-fno-sanitize=function)
 ifneq ($(filter asan,$(MAKECMDGOALS)),)
 BUILD := build/asan
-VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+VARIANT = $(SANITIZE) -fno-omit-frame-pointer -O1
 export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1
-export LSAN_OPTIONS = suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/lsan.supp':print_suppressions=0
 endif
 
 CC = gcc
@@ -27,7 +32,7 @@ ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
 BUILD := build/fuzz
 CC := clang
 CXX := clang++
-VARIANT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
+VARIANT = -fsanitize=fuzzer-no-link $(SANITIZE) -O1
 endif
 CFLAGS ?= -O3 -g
 WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-pass-failed $(if $(CI),-Werror)
@@ -36,16 +41,18 @@ PKGS := vips lmdb libzstd libarchive matio jansson libxxhash libjpeg libprotobuf
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 INCLUDE := -I. -Ilib -I$(BUILD)/gen
-# NaN and infinity keep their meaning; errno and traps of the mathematics are not looked at.
-MATH := -fno-math-errno -fno-trapping-math
+# NaN and infinity keep their meaning; errno and traps of the mathematics are not looked at;
+# a product and a sum are fused where the source says so.
+MATH := -fno-math-errno -fno-trapping-math -ffp-contract=off
 # The processor that everything runs on. kernels/cpu is compiled for better ones, too (LEVELS).
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 BASELINE := $(if $(filter x86_64,$(MACHINE)),-march=x86-64-v2)
-COMMON = $(BASELINE) $(MATH) -ffp-contract=off -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) \
-  $(VARIANT)
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
-ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
-LDLIBS = -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
+# For the shared library; functions are still called and inlined as in a program.
+PIC := -fPIC -fno-semantic-interposition
+COMMON = $(BASELINE) $(MATH) -fopenmp $(PIC) -DPS_VERSION='"$(VERSION)"' $(INCLUDE) $(VARIANT)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CPPFLAGS) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
+ALL_CXXFLAGS = -std=c++17 $(WARN) $(CPPFLAGS) $(CFLAGS) $(COMMON)
+LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
 
 include kernels/cpu/levels.mk
 
@@ -57,8 +64,9 @@ LIB_CXX := $(filter-out $(if $(FAISS_C),lib/eval/faiss_c.cc),$(wildcard lib/*/*.
 # Messages of protocol buffers become C under $(BUILD)/gen.
 PROTO := $(wildcard lib/*/*.proto)
 GEN := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.c)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o) $(GEN:%.c=%.o) \
-  $(LEVELS:%=$(BUILD)/cpu-%.o)
+BLAS_OBJ := $(BUILD)/lib/eval/blas_dnnl.o
+LIB_OBJ := $(filter-out $(BLAS_OBJ),$(LIB_SRC:%.c=$(BUILD)/%.o)) $(LIB_CXX:%.cc=$(BUILD)/%.o) \
+  $(GEN:%.c=%.o) $(LEVELS:%=$(BUILD)/cpu-%.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
@@ -70,12 +78,14 @@ MAN := $(wildcard man/*.[157])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan fuzz setup demo check lint format bench bench-loader install clean tests
+.PHONY: all asan fuzz setup demo check lint format bench bench-loader clean tests
 all: $(TOOLS) $(HELPERS)
 asan: all
 
 include tools/setup.mk
 include tools/peers.mk
+include tools/install.mk
+include tools/release.mk
 include kernels/cuda/cuda.mk
 
 # Objects depend on the flags they were made with: a file that changes when they do.
@@ -140,7 +150,7 @@ $(BUILD)/tests/bench-%: $(BUILD)/tests/bench/%.o $(BUILD)/libps.a
 tests: $(UNIT) $(BACKEND_TESTS) $(BENCH)
 
 check: all tests
-	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/run.sh $(TESTS)
+	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/run.sh $(TESTS)
 
 # Our speed and our peers' (python3-torch, python3-faiss, python3-pil) in one table, and in
 # $(BUILD)/bench.json. BENCH_ARGS=--quick takes a minute, IMAGES=PATH adds the loader,
@@ -152,10 +162,12 @@ bench: all tests
 # The loader's speed; IMAGES is a folder or archive of images, PYTHON has Pillow and numpy.
 IMAGES ?= shared/data/stanford-cars
 bench-loader: all tests
-	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/bench/loader.sh $(IMAGES)
+	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/bench/loader.sh $(IMAGES)
 
+# A relative name, for make knows no targets with a space, and the path to this folder may have one.
+FROM_PIPELINES = $(if $(filter /%,$(BUILD)),,../)$(BUILD)
 demo: all
-	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin OUT=$(CURDIR)/$(BUILD)/demo
+	$(MAKE) -C pipelines -f demo.mk BIN=$(FROM_PIPELINES)/bin OUT=$(FROM_PIPELINES)/demo
 
 lint: $(GEN)
 	tests/lint.sh $(if $(SINCE),--since $(SINCE))
@@ -163,15 +175,7 @@ lint: $(GEN)
 format:
 	git ls-files --cached --others --exclude-standard "*.c" "*.h" "*.cc" "*.cu" "*.cuh" | xargs clang-format -i
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
-	$(if $(wildcard $(BUILD)/bin/ps-cuda.so),install -D -m 755 $(BUILD)/bin/ps-cuda.so \
-	  $(DESTDIR)$(PREFIX)/lib/ps/ps-cuda.so)
-	for page in $(MAN); do install -D -m 644 $$page \
-	  $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
-
 clean:
-	rm -rf build
+	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
