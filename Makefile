@@ -56,7 +56,7 @@ LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapa
 
 include kernels/cpu/levels.mk
 
-LIB_SRC := $(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c)
+LIB_SRC := $(filter-out lib/data/blend.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
 # Where the system has FAISS's own C library, it is linked and our few functions are left out.
 FAISS_C := $(if $(wildcard $(foreach d,/usr/lib /usr/lib/$(shell $(CC) -print-multiarch) \
   /usr/local/lib,$d/libfaiss_c.so $d/libfaiss_c.a)),-lfaiss_c)
@@ -66,7 +66,7 @@ PROTO := $(wildcard lib/*/*.proto)
 GEN := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.c)
 BLAS_OBJ := $(BUILD)/lib/eval/blas_dnnl.o
 LIB_OBJ := $(filter-out $(BLAS_OBJ),$(LIB_SRC:%.c=$(BUILD)/%.o)) $(LIB_CXX:%.cc=$(BUILD)/%.o) \
-  $(GEN:%.c=%.o) $(LEVELS:%=$(BUILD)/cpu-%.o)
+  $(GEN:%.c=%.o) $(LEVEL_OBJ)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))

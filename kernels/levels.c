@@ -1,6 +1,7 @@
 #include "kernels/levels.h"
 
 #include <dnnl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,13 +121,22 @@ static int highest(void)
     return level;
 }
 
+static int in_use;
+static char why_none[128];
+
+static void find(void)
+{
+    const char *name = getenv("PS_CPU_ISA");
+    in_use = name && *name ? named(name, why_none, sizeof why_none) : highest();
+}
+
 int ps_level(char *message, size_t size)
 {
-    static int level = -1;
-    const char *name = getenv("PS_CPU_ISA");
-    if (level < 0)
-        level = name && *name ? named(name, message, size) : highest();
-    return level;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find);
+    if (in_use < 0)
+        snprintf(message, size, "%s", why_none);
+    return in_use;
 }
 
 /* Stands for a backend that PS_CPU_ISA forbids: opening it says why. */

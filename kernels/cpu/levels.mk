@@ -12,13 +12,15 @@ LEVEL_SRC_v4 := $(wildcard kernels/cpu/avx512/*.c)
 LEVEL_SRC_amx := $(LEVEL_SRC_v4) $(wildcard kernels/cpu/amx/*.c)
 LEVEL_SRC_emulated := $(LEVEL_SRC_amx)
 LEVEL_FLAGS := $(foreach level,$(LEVELS),$(LEVEL_FLAGS_$(level)))
+# lib/'s hot loops, each of which exports a table alone; amx has v4's.
+LEVEL_OBJ := $(LEVELS:%=$(BUILD)/cpu-%.o) $(patsubst %,$(BUILD)/%/lib/data/blend.o,$(filter-out amx,$(LEVELS)))
 OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
 
 define LEVEL
 $$(BUILD)/$(1)/%.o: %.c $$(FLAGS)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_CFLAGS) -ffp-contract=fast $$(LEVEL_FLAGS_$(1)) -DCPU_LEVEL='"$(1)"' \
-	  -DCPU_OPS=ps_backend_cpu_$(1) -MMD -MP -c $$< -o $$@
+	  -DCPU_OPS=ps_backend_cpu_$(1) -DPS_BLEND=ps_blend_$(1) -MMD -MP -c $$< -o $$@
 
 $$(BUILD)/cpu-$(1).o: $$(patsubst %.c,$$(BUILD)/$(1)/%.o,$$(LEVEL_SRC) $$(LEVEL_SRC_$(1)))
 	$$(CC) -r -nostdlib $$^ -o $$@.all

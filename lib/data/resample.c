@@ -2,10 +2,35 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "data/blend.h"
+#include "kernels/levels.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST_ROWS = 16 }; /* of a level */
+
+/* blend.c, compiled for each level. */
+extern const struct ps_blend ps_blend_generic, ps_blend_v2, ps_blend_v3, ps_blend_v4;
+
+const struct ps_blend *ps_blend(void)
+{
+    static const struct ps_blend *const levels[PS_LEVELS] = {
+#ifdef __x86_64__
+        [PS_LEVEL_V2] = &ps_blend_v2,
+        [PS_LEVEL_V3] = &ps_blend_v3,
+        [PS_LEVEL_V4] = &ps_blend_v4,
+        [PS_LEVEL_AMX] = &ps_blend_v4,
+#else
+        [PS_LEVEL_GENERIC] = &ps_blend_generic,
+#endif
+    };
+    char message[128];
+    int level = ps_level(message, sizeof message);
+    if (level < 0)
+        ps_fail(PS_EUSAGE, "%s", message);
+    return level < 0 ? NULL : levels[level];
+}
 
 static double triangle(double x)
 {
@@ -29,7 +54,7 @@ static void weigh(struct ps_axis *axis, int32_t i, int32_t in, double centre, do
     }
     struct ps_weights *weight = axis->weight + (size_t)i * (size_t)axis->pairs;
     for (int32_t k = 0; k < end - first; k++) {
-        int32_t whole = (int32_t)(0.5 + exact[k] / sum * (1 << BITS));
+        int32_t whole = (int32_t)(0.5 + exact[k] / sum * (1 << PS_WEIGHT_BITS));
         int32_t upper = (whole + 0x8000) >> 16;
         weight[k / 2].upper[k % 2] = (int8_t)upper;
         weight[k / 2].lower[k % 2] = (int16_t)(whole - upper * 0x10000);
@@ -104,71 +129,42 @@ void ps_axis_span(const struct ps_axis *axis, int32_t *first, int32_t *end)
     }
 }
 
-/* to_columns() and to_rows() work on four pixels at a time. */
-enum { SLACK = 4 };
-
-/*
- * The pass along rows, for ROWS rows that begin with input sample `left`: a weighted sum of
- * columns, for which the rows become columns, so that the same pixel of all lies side by side.
- */
-static void resample_rows(const uint8_t *const in[ROWS], int32_t left, int32_t right,
-                          const struct ps_axis *axis, uint8_t *work, uint8_t *const out[ROWS])
-{
-    uint8_t *from = work, *to = work + (size_t)(right - left + SLACK) * VECTOR;
-    to_columns(in, right - left, from);
-    for (int32_t i = 0; i < axis->count; i++)
-        blend(from + (size_t)(axis->first[i] - left) * VECTOR, VECTOR,
-              axis->weight + (size_t)i * (size_t)axis->pairs, axis->used[i],
-              to + (size_t)i * VECTOR);
-    to_rows(to, axis->count, out);
-}
-
-/* One row of the pass along columns: a weighted sum of rows of `width` bytes. */
-static void blend_rows(const uint8_t *rows, size_t stride, const struct ps_weights *weight,
-                       int32_t used, size_t width, uint8_t *out)
-{
-    size_t x = 0;
-    for (; x + VECTOR <= width; x += VECTOR)
-        blend(rows + x, stride, weight, used, out + x);
-    if (x < width) {
-        uint8_t rest[VECTOR];
-        blend(rows + x, stride, weight, used, rest);
-        memcpy(out + x, rest, width - x);
-    }
-}
-
 int ps_resample(const struct ps_view *view, const struct ps_axis *columns,
                 const struct ps_axis *rows, uint8_t *out)
 {
+    const struct ps_blend *level = ps_blend();
+    if (!level)
+        return ps_error_code();
     int32_t left, right, top, bottom;
     ps_axis_span(columns, &left, &right);
     ps_axis_span(rows, &top, &bottom);
     size_t width = (size_t)columns->count * 3;
-    size_t stride = (width + 3 * SLACK) / VECTOR * VECTOR + VECTOR;
-    size_t pixels = (size_t)columns->count + (size_t)(right - left) + 2 * SLACK;
-    uint8_t *narrow = aligned_alloc(VECTOR, (size_t)(bottom - top) * stride);
-    uint8_t *work = aligned_alloc(VECTOR, pixels * VECTOR);
+    size_t vector = level->vector;
+    size_t stride = (width + 3 * PS_BLEND_SLACK) / vector * vector + vector;
+    size_t pixels = (size_t)columns->count + (size_t)(right - left) + 2 * PS_BLEND_SLACK;
+    uint8_t *narrow = aligned_alloc(vector, (size_t)(bottom - top) * stride);
+    uint8_t *work = aligned_alloc(vector, pixels * vector);
     if (!narrow || !work) {
         free(narrow);
         free(work);
         return ps_fail(PS_ENOMEM, "out of memory");
     }
-    for (int32_t y = top; y < bottom; y += ROWS) {
-        const uint8_t *in[ROWS];
-        uint8_t *to[ROWS];
-        for (int32_t i = 0; i < ROWS; i++) { /* below the last row: that again */
+    for (int32_t y = top; y < bottom; y += (int32_t)level->rows) {
+        const uint8_t *in[MOST_ROWS];
+        uint8_t *to[MOST_ROWS];
+        for (int32_t i = 0; i < (int32_t)level->rows; i++) { /* below the last row: that again */
             size_t row = (size_t)(y + i < bottom ? y + i : bottom - 1);
             in[i] =
                 view->pixels +
                 ((row - (size_t)view->y0) * (size_t)view->width + (size_t)(left - view->x0)) * 3;
             to[i] = narrow + (row - (size_t)top) * stride;
         }
-        resample_rows(in, left, right, columns, work, to);
+        level->resample_rows(in, left, right, columns, work, to);
     }
     for (int32_t y = 0; y < rows->count; y++)
-        blend_rows(narrow + (size_t)(rows->first[y] - top) * stride, stride,
-                   rows->weight + (size_t)y * (size_t)rows->pairs, rows->used[y], width,
-                   out + (size_t)y * width);
+        level->blend_rows(narrow + (size_t)(rows->first[y] - top) * stride, stride,
+                          rows->weight + (size_t)y * (size_t)rows->pairs, rows->used[y], width,
+                          out + (size_t)y * width);
     free(narrow);
     free(work);
     return PS_OK;

@@ -265,7 +265,7 @@ static void test_load_errors(void **state)
                      PS_OK);
     assert_int_equal(ps_safetensors_open(&file, path), PS_OK);
     assert_int_equal(ps_net_load(net, &file, false, &report), PS_EMISMATCH);
-    assert_non_null(strstr(ps_error(), "none of its 1 tensors is one of resnet18"));
+    assert_non_null(strstr(ps_error(), "none of its 1 tensors belongs to resnet18"));
     ps_safetensors_close(&file);
     ps_net_free(net);
 }
