@@ -120,30 +120,29 @@ int main(int argc, char **argv)
 {
     struct settings settings = {.device = "auto", .batch = 128, .workers = 4, .level = 1};
     struct ps_opt options[] = {
-        PS_TEXT("model", &settings.model, "FILE", "model file of ps-train", .letter = 'm'),
-        PS_TEXT("output", &settings.output, "FILE", "embedding file to write; - is stdout",
-                .letter = 'o'),
+        PS_TEXT("model", &settings.model, "FILE", "model written by ps-train", .letter = 'm'),
+        PS_TEXT("output", &settings.output, "FILE", "output file; - is stdout", .letter = 'o'),
         PS_INT("raw-pixels", &settings.raw, 0, 1024,
-               "no model: the embedding is the image, resized and cropped to SIZE x SIZE",
+               "instead of a model: embed the raw pixels, resized and cropped to SIZE x SIZE",
                .argument = "SIZE"),
-        PS_INT("batch-size", &settings.batch, 1, 65536, "images a forward pass", .letter = 'b'),
-        PS_INT("workers", &settings.workers, 1, 1024, "threads that decode images", .letter = 'j'),
+        PS_INT("batch-size", &settings.batch, 1, 65536, "images per forward pass", .letter = 'b'),
+        PS_INT("workers", &settings.workers, 1, 1024, "decoder threads", .letter = 'j'),
         PS_TEXT("device", &settings.device, "NAME", "auto, cpu, cuda, cuda:N or ref"),
-        PS_INT("threads", &settings.threads, 0, 4096, "threads that compute; 0: all processors"),
+        PS_INT("threads", &settings.threads, 0, 4096, "compute threads; 0: all processors"),
         PS_CHOICE("precision", &settings.precision, PS_PRECISION_NAMES,
-                  "arithmetic of the network; all but fp32 need a GPU"),
-        PS_CHOICE("type", &settings.type, "f32|f16", "type of the numbers in the file"),
-        PS_CHOICE("format", &settings.format, ps_embedding_format_words, "of the file"),
-        PS_INT("level", &settings.level, 1, 19, "zstd level"),
+                  "precision of the network; see the manual for what each device supports"),
+        PS_CHOICE("type", &settings.type, "f32|f16", "element type"),
+        PS_CHOICE("format", &settings.format, ps_embedding_format_words, "file format"),
+        PS_INT("level", &settings.level, 1, 19, "zstd compression level"),
     };
     struct ps_command command = {
         .name = "ps-embed",
-        .synopsis = "[options] -m MODEL -o FILE SHARD...\n[options] --raw-pixels SIZE -o FILE "
-                    "SHARD...",
-        .summary = "Computes the embeddings of all images of the shards. How images are prepared "
-                   "comes from\nthe model file.",
-        .examples = "  ps-embed -m run/last.safetensors -o test.emb.zst test.mdb\n"
-                    "  ps-embed -m run/last.safetensors -o - test.mdb | ps-eval -\n",
+        .synopsis =
+            "[options] -m MODEL -o FILE SHARD...\n[options] --raw-pixels SIZE -o FILE SHARD...",
+        .summary = "Computes the embeddings of all images in the shards. The input transform is "
+                   "stored in the\nmodel file.",
+        .examples = "  ps-embed -m run/last.safetensors -o test.emb.zst test.mdb\n  ps-embed -m "
+                    "run/last.safetensors -o - test.mdb | ps-eval -\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

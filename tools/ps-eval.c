@@ -162,45 +162,44 @@ int main(int argc, char **argv)
                      .device = "cpu",
                      .seed = 1};
     struct ps_opt options[] = {
-        PS_SECTION("What is measured"),
-        PS_TEXT("recall", &t.recall, "LIST", "the K of recall@K and precision@K"),
-        PS_TEXT(
-            "metrics", &t.metrics, "LIST",
-            "of recall, rp, map@r, precision, map, nmi, ami; or all (the last three take longer)"),
-        PS_TEXT("dims", &t.dims, "LIST", "evaluate the first so many dimensions, a row each"),
-        PS_FLAG("per-class", &t.per_class, "a row for each class instead of the means"),
-        PS_INT("bootstrap", &t.bootstrap, 0, 1e7, "95 % confidence intervals from N resamples"),
-        PS_CHOICE("resample", &t.resample, "queries|classes", "what the bootstrap draws"),
+        PS_SECTION("Metrics"),
+        PS_TEXT("recall", &t.recall, "LIST", "values of K for recall@K and precision@K"),
+        PS_TEXT("metrics", &t.metrics, "LIST",
+                "any of recall, rp, map@r, precision, map, nmi, ami; or all (the last three are "
+                "slower)"),
+        PS_TEXT("dims", &t.dims, "LIST", "evaluate only the first D dimensions, one row per D"),
+        PS_FLAG("per-class", &t.per_class, "one row per class instead of the means"),
+        PS_INT("bootstrap", &t.bootstrap, 0, 1e7,
+               "95 % confidence intervals from N bootstrap resamples"),
+        PS_CHOICE("resample", &t.resample, "queries|classes", "resampling unit of the bootstrap"),
         PS_TEXT("index", &t.how.index, "FACTORY",
-                "a second row with an approximate FAISS index, such as HNSW32"),
-        PS_SECTION("What it is measured on"),
-        PS_TEXT("gallery", &t.gallery, "FILE", "look for the queries among the items of FILE"),
-        PS_TEXT("labels", &t.inputs.labels, "FILE", "labels (.npy or .tsv) of .npy embeddings"),
+                "add a row for an approximate FAISS index, such as HNSW32"),
+        PS_SECTION("Input"),
+        PS_TEXT("gallery", &t.gallery, "FILE", "search in FILE instead of the queries themselves"),
+        PS_TEXT("labels", &t.inputs.labels, "FILE", "labels (.npy or .tsv) for .npy embeddings"),
         PS_CHOICE("ensemble", &t.ensemble, ps_together_words,
-                  "several files as one: rows one after the other, or the same items' embeddings "
-                  "averaged or side by side"),
-        PS_TEXT("pca", &t.pca, "FILE", "turn to the principal components of FILE's embeddings"),
-        PS_FLAG("whiten", &t.whiten, "and scale each to variance 1"),
+                  "combine several files: concatenate rows, or average or join the embeddings of "
+                  "the same items"),
+        PS_TEXT("pca", &t.pca, "FILE", "project on the principal components of FILE"),
+        PS_FLAG("whiten", &t.whiten, "scale each component to unit variance"),
         PS_SECTION("Output"),
-        PS_TEXT("output", &t.output, "FILE", "where the table goes", .letter = 'o'),
+        PS_TEXT("output", &t.output, "FILE", "output file; - is stdout", .letter = 'o'),
         PS_FLAG("json", &t.json, "JSON lines instead of a table"),
-        PS_FLAG("percent", &t.percent, "percent instead of fractions"),
+        PS_FLAG("percent", &t.percent, "percentages instead of fractions"),
         PS_LIST("tag", &t.tags, "NAME=VALUE",
-                "a column put first, such as setting=PS; several, or a list with commas"),
+                "add a leading column, such as setting=PS; repeat, or separate by commas"),
         PS_SECTION("Running"),
-        PS_INT("seed", &t.seed, 0, 1e15, "of the bootstrap and of k-means"),
+        PS_INT("seed", &t.seed, 0, 1e15, "random seed of bootstrap and k-means"),
         PS_INT("threads", &t.threads, 0, 4096, "threads; 0: all processors", .letter = 'j'),
-        PS_TEXT("device", &t.device, "NAME",
-                "cpu, auto, cuda or cuda:N, which finds the neighbours"),
+        PS_TEXT("device", &t.device, "NAME", "device that searches: cpu, auto, cuda or cuda:N"),
     };
     struct ps_command command = {
         .name = "ps-eval",
         .synopsis = "[options] FILE...",
-        .summary = "Retrieval metrics of embedding files: .emb.zst, .safetensors, .npy with\n"
-                   "--labels, .tsv; - is standard input. One table, a row for each file.",
-        .examples = "  ps-eval test.emb.zst\n"
-                    "  ps-eval --metrics all --bootstrap 1000 --resample classes test.emb.zst\n"
-                    "  ps-eval --gallery gallery.emb.zst query.emb.zst\n",
+        .summary = "Retrieval metrics of embedding files: .emb.zst, .safetensors, .npy "
+                   "with\n--labels, .tsv; - is standard input. Prints one table, one row per file.",
+        .examples = "  ps-eval test.emb.zst\n  ps-eval --metrics all --bootstrap 1000 --resample "
+                    "classes test.emb.zst\n  ps-eval --gallery gallery.emb.zst query.emb.zst\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

@@ -128,40 +128,37 @@ int main(int argc, char **argv)
     struct settings settings = {.quality = 95, .shards = 1};
     struct ps_opt options[] = {
         PS_CHOICE("split", &settings.split, "train|test",
-                  "which split to pack; test takes query and gallery too", .letter = 's'),
-        PS_TEXT("output", &settings.output, "SHARD", "the shard to write", .letter = 'o'),
-        PS_INT("threads", &settings.threads, 0, 1024, "threads; 0 is one for each processor",
-               .letter = 'j'),
+                  "split to pack; test includes query and gallery", .letter = 's'),
+        PS_TEXT("output", &settings.output, "SHARD", "output shard", .letter = 'o'),
+        PS_INT("threads", &settings.threads, 0, 1024, "threads; 0: all processors", .letter = 'j'),
         PS_INT("short-side", &settings.short_side, 0, 65535,
-               "shrink images whose shorter side has more than N pixels; 0: none"),
+               "limit the shorter side to N pixels; 0: no limit"),
         PS_INT("max-side", &settings.max_side, 0, 65535,
-               "shrink images with a side of more than N pixels; 0: none"),
+               "limit the longer side to N pixels; 0: no limit"),
         PS_FLAG("crop-boxes", &settings.crop_boxes,
-                "keep only the object's box, where the manifest has one"),
+                "crop to the object box, if the manifest has one"),
         PS_INT("quality", &settings.quality, 1, 100,
-               "JPEG quality of images that were shrunk or cut"),
+               "JPEG quality of images that were shrunk or cropped"),
         PS_INT("shards", &settings.shards, 1, 10000,
-               "spread the images evenly over K shards, NAME-00.mdb, NAME-01.mdb and so on",
+               "distribute the images evenly over K shards, NAME-00.mdb, NAME-01.mdb, ...",
                .argument = "K"),
         PS_TEXT("quarantine", &settings.quarantine, "FILE",
-                "list images that cannot be read in FILE, and pack the others"),
+                "list unreadable images in FILE and pack the others"),
         PS_SECTION("Instead of packing"),
-        PS_FLAG("verify", &settings.verify, "check and decode every record of the shards given"),
-        PS_FLAG("list", &settings.list, "print the records of the shards given as a table"),
+        PS_FLAG("verify", &settings.verify, "verify and decode every record of the given shards"),
+        PS_FLAG("list", &settings.list, "print the records of the given shards as a table"),
         PS_TEXT("extract", &settings.extract, "FOLDER",
-                "write the images of the shards given to FOLDER/CLASS/NUMBER-NAME"),
+                "write the images of the given shards to FOLDER/CLASS/NUMBER-NAME"),
     };
     struct ps_command command = {
         .name = "ps-pack",
         .synopsis = "[options] MANIFEST -o SHARD\n--verify | --list | --extract FOLDER SHARD...",
         .summary =
-            "Packs the images of one split of a manifest into a shard for training, after\n"
-            "decoding each once to know that it can be. Images keep their encoded bytes unless\n"
-            "they are shrunk or cut. A shard that is there already is brought up to date:\n"
-            "records made from the same image with the same settings are copied.",
-        .examples = "  ps-pack -s train m.tsv -o train.mdb\n"
-                    "  ps-pack -s test --short-side 256 m.tsv -o test.mdb\n"
-                    "  ps-pack --list train.mdb\n",
+            "Packs the images of one split of a manifest into a shard, decoding each once "
+            "to\nverify it. Images keep their encoded bytes unless they are shrunk or cropped. "
+            "An\nexisting shard is updated: records for the same image and settings are reused.",
+        .examples = "  ps-pack -s train m.tsv -o train.mdb\n  ps-pack -s test --short-side 256 "
+                    "m.tsv -o test.mdb\n  ps-pack --list train.mdb\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

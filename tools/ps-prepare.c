@@ -129,8 +129,8 @@ static int check_usage(const struct settings *settings, bool seeded, char **oper
         return ps_fail(PS_EUSAGE, "--match applies only to the data set 'folder'");
     if ((settings->test_classes > 0 || settings->min_images) && !folder && !list)
         return ps_fail(PS_EUSAGE,
-                       "--test-classes and --min-images apply only to 'folder' and 'list': "
-                       "%s has a published split",
+                       "--test-classes and --min-images apply only to 'folder' and 'list': %s has "
+                       "a published split",
                        operands[0]);
     if (seeded && settings->test_classes <= 0)
         return ps_fail(PS_EUSAGE, "--seed requires --test-classes");
@@ -140,8 +140,8 @@ static int check_usage(const struct settings *settings, bool seeded, char **oper
 /* The summary of --help, with all data sets. */
 static void write_help(struct ps_text *text)
 {
-    ps_text_printf(text, "Lists the images of a raw data set, from folders or straight from "
-                         "archives, in a manifest.\n\nData sets and their sources:");
+    ps_text_printf(text, "Lists the images of a raw data set, in folders or archives, in a "
+                         "manifest.\n\nData sets and their sources:");
     for (const struct ps_dataset *const *at = ps_datasets; *at; at++)
         ps_text_printf(text, "\n  %-8s %s", (*at)->name, (*at)->sources);
 }
@@ -153,34 +153,33 @@ int main(int argc, char **argv)
     struct settings settings = {.boxes = true};
     struct ps_opt options[] = {
         PS_TEXT("output", &settings.output, "MANIFEST",
-                "where the manifest goes; paths in it are relative to its folder", .letter = 'o'),
-        PS_FLAG("summary", &settings.summary, "print a table about a manifest instead"),
+                "output manifest; its paths are relative to its folder", .letter = 'o'),
+        PS_FLAG("summary", &settings.summary, "print a summary of a manifest instead"),
         PS_FLAG("allow-missing", &settings.allow_missing,
-                "go on when images are missing or class folders empty, and say how many"),
-        PS_FLAG("verify", &settings.verify,
-                "compare known archives with their published MD5 first"),
-        PS_FLAG("boxes", &settings.boxes,
-                "keep object boxes (cars196, cub200); --no-boxes where the photos were cropped"),
-        PS_INT("threads", &settings.threads, 0, 1024, "threads that hash; 0 is all processors",
+                "tolerate missing images and empty class folders, and count them"),
+        PS_FLAG("verify", &settings.verify, "verify the published MD5 of known archives first"),
+        PS_FLAG(
+            "boxes", &settings.boxes,
+            "keep object boxes (cars196, cub200); --no-boxes if the images are already cropped"),
+        PS_INT("threads", &settings.threads, 0, 1024, "hashing threads; 0: all processors",
                .letter = 'j'),
         PS_SECTION("Data sets 'folder' and 'list'"),
         PS_TEXT("match", &settings.match, "PATTERN",
-                "take the files whose name fits, such as 'portrait_*.jpg'; else all images"),
+                "only files whose name matches, such as 'portrait_*.jpg'; default: all images"),
         PS_REAL("test-classes", &settings.test_classes, 0, 1,
-                "make this part of the classes the test split, the last in sorted order",
+                "use this fraction of the classes for the test split: the last in sorted order",
                 .argument = "FRACTION"),
-        PS_INT("seed", &settings.seed, 0, 9e15, "draw the test classes at random instead"),
+        PS_INT("seed", &settings.seed, 0, 9e15, "draw the test classes at random with this seed"),
         PS_INT("min-images", &settings.min_images, 0, 1e9,
-               "leave out classes with fewer images; 0 is 2 with --test-classes and 1 without"),
+               "drop classes with fewer images; 0: 2 with --test-classes, otherwise 1"),
     };
     struct ps_command command = {
         .name = "ps-prepare",
         .synopsis = "[options] DATASET SOURCE... -o MANIFEST\n--summary MANIFEST",
         .summary = help.data ? help.data : "",
-        .examples = "  ps-prepare folder photos --test-classes 0.5 -o m.tsv\n"
-                    "  ps-prepare cars196 car_ims.tgz cars_annos.mat -o cars.tsv\n"
-                    "  ps-prepare cars196 cars_train.tar devkit -o cars.tsv\n"
-                    "  ps-prepare --summary m.tsv\n",
+        .examples = "  ps-prepare folder photos --test-classes 0.5 -o m.tsv\n  ps-prepare cars196 "
+                    "car_ims.tgz cars_annos.mat -o cars.tsv\n  ps-prepare cars196 cars_train.tar "
+                    "devkit -o cars.tsv\n  ps-prepare --summary m.tsv\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

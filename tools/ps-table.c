@@ -50,27 +50,27 @@ int main(int argc, char **argv)
 {
     struct tool t = {.output = "-", .by = "setting", .digits = 2};
     struct ps_opt options[] = {
-        PS_TEXT("output", &t.output, "FILE", "where the table goes", .letter = 'o'),
-        PS_CHOICE("format", &t.format, "markdown|tsv|latex", "of the table", .letter = 'f'),
+        PS_TEXT("output", &t.output, "FILE", "output file; - is stdout", .letter = 'o'),
+        PS_CHOICE("format", &t.format, "markdown|tsv|latex", "output format", .letter = 'f'),
         PS_CHOICE("layout", &t.layout, "runs|summary",
-                  "a row for each setting and metric with its runs as columns, or a row for each "
-                  "setting with means only"),
+                  "one row per setting and metric with the runs as columns, or one row per setting "
+                  "with means"),
         PS_TEXT("compare", &t.against, "SETTING",
-                "paired differences of the others from SETTING, over the seeds both have"),
-        PS_TEXT("by", &t.by, "COLUMNS", "the columns that make up a setting, such as setting,dim"),
+                "paired differences from SETTING over the seeds in common"),
+        PS_TEXT("by", &t.by, "COLUMNS", "columns that identify a setting, such as setting,dim"),
         PS_TEXT("metrics", &t.metrics, "COLUMNS",
-                "such as recall@1,rp,map@r; without it, all there are"),
-        PS_CHOICE("unit", &t.unit, "percent|fraction", "of the numbers"),
-        PS_INT("digits", &t.digits, 0, 12, "behind the point"),
+                "metrics, such as recall@1,rp,map@r; default: all"),
+        PS_CHOICE("unit", &t.unit, "percent|fraction", "unit of the numbers"),
+        PS_INT("digits", &t.digits, 0, 12, "decimals"),
     };
     struct ps_command command = {
         .name = "ps-table",
         .synopsis = "[options] TABLE...",
-        .summary = "Statistics over the runs of each setting, from tables that ps-eval wrote with\n"
-                   "--tag setting=NAME,seed=N.",
-        .examples = "  ps-table runs/*/*/test.tsv\n"
-                    "  ps-table --compare plain --metrics recall@1,map@r runs/*/*/test.tsv\n"
-                    "  ps-table --layout summary --format latex runs/*/*/test.tsv\n",
+        .summary = "Statistics over the runs of each setting, from tables written by ps-eval "
+                   "with\n--tag setting=NAME,seed=N.",
+        .examples =
+            "  ps-table runs/*/*/test.tsv\n  ps-table --compare plain --metrics recall@1,map@r "
+            "runs/*/*/test.tsv\n  ps-table --layout summary --format latex runs/*/*/test.tsv\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

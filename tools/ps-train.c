@@ -17,8 +17,9 @@ static bool wants_losses(int argc, char **argv)
 
 static void print_losses(void)
 {
-    printf("x: embedding, p: proxy of a class, CE: softmax cross-entropy over classes, mean over "
-           "the batch.\ns is --scale, m is --margin; options not given take the loss's default.\n");
+    printf(
+        "x: embedding, p: proxy of a class, CE: softmax cross-entropy over the classes, averaged "
+        "over\nthe batch. s is --scale, m is --margin; by default those of the loss.\n");
     for (size_t i = 0; i < ps_loss_kind_count; i++) {
         const struct ps_loss_kind *kind = &ps_loss_kinds[i];
         printf("\n%s\n    %s\n    defaults: s = %g", kind->name, kind->formula, kind->scale);
@@ -29,14 +30,14 @@ static void print_losses(void)
                    kind->tau);
         putchar('\n');
     }
-    printf("\nRegularisers (--regularizer)\n"
-           "    ps              proxy synthesis: --ps-mu synthetic classes a sample, each with an\n"
-           "                    embedding and a proxy interpolated between neighbours\n"
-           "    mixup           embeddings and labels of neighbours are mixed\n"
-           "    manifold-mixup  images or raw embeddings, drawn a batch, and labels are mixed\n"
-           "    virtual         one more class at cosine 1 to every embedding\n"
-           "    none            nothing\n"
-           "Interpolation weights are Beta(--ps-alpha, --ps-alpha).\n");
+    printf("\nRegularisers (--regularizer)\n    ps              proxy synthesis: --ps-mu synthetic "
+           "classes a sample, each with an\n                    embedding and a proxy interpolated "
+           "between neighbours\n    mixup           embeddings and labels of neighbours are "
+           "mixed\n    manifold-mixup  images or raw embeddings, drawn a batch, and labels are "
+           "mixed\n    virtual         virtual softmax: an extra class at cosine 1 to every "
+           "embedding\n    none     "
+           "       nothing\nInterpolation coefficients are drawn from Beta(--ps-alpha, "
+           "--ps-alpha).\n");
 }
 
 static int print_metrics(const struct ps_train_settings *settings, const struct ps_evaluation *e)
@@ -92,9 +93,9 @@ int main(int argc, char **argv)
     struct ps_command command = {
         .name = "ps-train",
         .synopsis = "[options] --data SHARD --output RUNDIR",
-        .summary = "Trains an embedding network with proxy-based losses and Proxy Synthesis. The "
-                   "same command\ngoes on with a run that was stopped, and does nothing for one "
-                   "that is finished.",
+        .summary =
+            "Trains an embedding network with proxy-based losses and Proxy Synthesis. Run "
+            "the\nsame command again to resume an interrupted run; a finished run is left alone.",
         .examples = "  ps-train --data train.mdb --eval test.mdb -o run --backbone resnet18 "
                     "--input-size 64 \\\n    --dim 128 --loss norm-softmax --scale 23 --ps-alpha "
                     "0.4 --ps-mu 1 --epochs 10\n  ps-train --help loss\n",

@@ -120,34 +120,33 @@ int main(int argc, char **argv)
                         .perplexity = 30};
     struct ps_opt options[] = {
         PS_TEXT("output", &o.output, "FILE",
-                "the picture (.svg, .png; neighbours: .png, .jpg) or .html", .letter = 'o'),
-        PS_TEXT("metric", &o.metric, "NAME", "curves: a number of log.jsonl, like loss or map@r"),
-        PS_TEXT("shard", &o.shard, "FILE", "neighbours, map: where the pictures are"),
-        PS_INT("rows", &o.rows, 1, 1000, "neighbours: how many queries"),
-        PS_INT("columns", &o.columns, 1, 100, "neighbours: how many of each"),
-        PS_INT("cell", &o.cell, 8, 1024, "neighbours: side of a picture", .argument = "PIXELS"),
-        PS_CHOICE("queries", &o.pick, "hardest|random", "neighbours: which queries"),
-        PS_CHOICE("method", &o.method, "pca|tsne", "map: how two dimensions are made"),
-        PS_INT("across", &o.across, 1, 100, "map with --shard: so many pictures side by side"),
-        PS_INT("points", &o.points, 0, INFINITY, "map: at most so many images, 0 for all"),
-        PS_INT("classes", &o.classes, 0, 7, "map: so many of the largest classes are coloured"),
-        PS_REAL("perplexity", &o.perplexity, 1, 1000, "map: of t-SNE"),
-        PS_INT("steps", &o.steps, 10, 100000, "map: of t-SNE"),
-        PS_INT("seed", &o.seed, 0, INFINITY, "of what is drawn at random"),
-        PS_TEXT("title", &o.title, "TEXT", "report: its heading"),
+                "output image (.svg, .png; neighbours: .png, .jpg) or .html", .letter = 'o'),
+        PS_TEXT("metric", &o.metric, "NAME", "curves: a value in log.jsonl, such as loss or map@r"),
+        PS_TEXT("shard", &o.shard, "FILE", "neighbours, map: the embedded shard"),
+        PS_INT("rows", &o.rows, 1, 1000, "neighbours: number of queries"),
+        PS_INT("columns", &o.columns, 1, 100, "neighbours: neighbours per query"),
+        PS_INT("cell", &o.cell, 8, 1024, "neighbours: image size", .argument = "PIXELS"),
+        PS_CHOICE("queries", &o.pick, "hardest|random", "neighbours: choice of queries"),
+        PS_CHOICE("method", &o.method, "pca|tsne", "map: projection"),
+        PS_INT("across", &o.across, 1, 100, "map with --shard: images per row"),
+        PS_INT("points", &o.points, 0, INFINITY, "map: at most N images; 0: all"),
+        PS_INT("classes", &o.classes, 0, 7, "map: colour the N largest classes"),
+        PS_REAL("perplexity", &o.perplexity, 1, 1000, "map: t-SNE perplexity"),
+        PS_INT("steps", &o.steps, 10, 100000, "map: t-SNE iterations"),
+        PS_INT("seed", &o.seed, 0, INFINITY, "random seed"),
+        PS_TEXT("title", &o.title, "TEXT", "report: title"),
     };
     struct ps_command command = {
         .name = "ps-view",
-        .synopsis = "curves RUN... [--metric NAME] -o FILE.svg\n"
-                    "neighbours EMBEDDING --shard FILE -o FILE.png\n"
-                    "map EMBEDDING [--shard FILE] [--method pca|tsne] -o FILE.svg\n"
-                    "histogram EMBEDDING -o FILE.svg\n"
-                    "report FILE... [--title TEXT] -o FILE.html",
-        .summary = "Draws training curves, queries with their nearest neighbours, maps and\n"
-                   "similarities of embeddings, and binds them into one HTML file.",
-        .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.png\n"
-                    "  ps-view map test.emb.zst --shard test.mdb --method tsne -o map.svg\n"
-                    "  ps-view curves runs/plain/seed* runs/ps/seed* -o recall.svg\n",
+        .synopsis =
+            "curves RUN... [--metric NAME] -o FILE.svg\nneighbours EMBEDDING --shard FILE -o "
+            "FILE.png\nmap EMBEDDING [--shard FILE] [--method pca|tsne] -o FILE.svg\nhistogram "
+            "EMBEDDING -o FILE.svg\nreport FILE... [--title TEXT] -o FILE.html",
+        .summary = "Plots training curves, nearest neighbours of queries, maps and similarities "
+                   "of\nembeddings, and combines them into one HTML report.",
+        .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.png\n  ps-view "
+                    "map test.emb.zst --shard test.mdb --method tsne -o map.svg\n  ps-view curves "
+                    "runs/plain/seed* runs/ps/seed* -o recall.svg\n",
         .options = options,
         .option_count = sizeof options / sizeof *options};
     int operands = 0;

@@ -161,44 +161,43 @@ static int run(char **words, int count, const struct settings *settings)
         return diff(words + 1, settings);
     if (!strcmp(action, "export") && count == 1)
         return export(settings);
-    return ps_fail(PS_EUSAGE, "expected import FILE -o FILE, show FILE, diff FILE FILE, or export "
-                              "-m MODEL -o FILE");
+    return ps_fail(
+        PS_EUSAGE,
+        "expected import FILE -o FILE, show FILE, diff FILE FILE, or export -m MODEL -o FILE");
 }
 
 int main(int argc, char **argv)
 {
     struct settings settings = {.size = 224};
     struct ps_opt options[] = {
-        PS_TEXT("output", &settings.output, "FILE",
-                "import, export: the file to write; - for stdout", .letter = 'o'),
-        PS_TEXT("model", &settings.model, "FILE", "export: the model", .letter = 'm'),
+        PS_TEXT("output", &settings.output, "FILE", "import, export: output file; - is stdout",
+                .letter = 'o'),
+        PS_TEXT("model", &settings.model, "FILE", "export: model file", .letter = 'm'),
         PS_CHOICE("format", &settings.format, "onnx|pth-names",
-                  "export: what to write; pth-names is a safetensors file of the backbone alone"),
+                  "export: output format; pth-names is the backbone alone as safetensors, with "
+                  "published names"),
         PS_REAL("tolerance", &settings.tolerance, 0, 1e300,
-                "diff: differences up to X, relative to the largest element, count as none"),
-        PS_SECTION("What import puts into a full model"),
+                "diff: ignore differences up to X, relative to the largest element"),
+        PS_SECTION("Metadata for import"),
         PS_TEXT("backbone", &settings.backbone, "NAME",
-                "the network, where names and shapes shall not decide"),
-        PS_CHOICE("pooling", &settings.pooling, PS_POOLING_WORDS, "pooling it was trained with",
+                "the backbone; default: recognised by its tensors"),
+        PS_CHOICE("pooling", &settings.pooling, PS_POOLING_WORDS, "global pooling",
                   .aliases = "pooling-type"),
-        PS_INT("input-size", &settings.size, 32, 512, "side of its input", .argument = "S"),
+        PS_INT("input-size", &settings.size, 32, 512, "input size in pixels", .argument = "S"),
         PS_INT("resize", &settings.resize, 0, 4096,
-               "short side before the centre crop; 0 for 256/224 of the input", .argument = "S"),
+               "short side before the centre crop; 0: 256/224 of the input size", .argument = "S"),
         PS_CHOICE("channels", &settings.channels, PS_CHANNELS_WORDS,
-                  "their order; auto: bgr for bninception, rgb for a ResNet"),
+                  "channel order; auto: that of the published weights"),
     };
     struct ps_command command = {
         .name = "ps-weights",
-        .synopsis = "import [options] FILE -o WEIGHTS\n"
-                    "show FILE\n"
-                    "diff [--tolerance X] FILE FILE\n"
-                    "export [--format onnx|pth-names] -m MODEL -o FILE",
-        .summary =
-            "Reads weight files of any kind (.safetensors; .pth and .pt of PyTorch, of which "
-            "nothing\nis executed), shows and compares them, and writes models for others.",
-        .examples = "  ps-weights import resnet50-0676ba61.pth -o resnet50.safetensors\n"
-                    "  ps-weights show resnet50.safetensors | column -t\n"
-                    "  ps-weights export -m best.safetensors -o best.onnx\n",
+        .synopsis = "import [options] FILE -o WEIGHTS\nshow FILE\ndiff [--tolerance X] FILE "
+                    "FILE\nexport [--format onnx|pth-names] -m MODEL -o FILE",
+        .summary = "Imports, shows, compares and exports weight files: safetensors, and PyTorch's "
+                   ".pth and .pt,\nwithout executing anything in them.",
+        .examples = "  ps-weights import resnet50-0676ba61.pth -o resnet50.safetensors\n  "
+                    "ps-weights show resnet50.safetensors | column -t\n  ps-weights export -m "
+                    "best.safetensors -o best.onnx\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
