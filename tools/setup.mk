@@ -1,5 +1,6 @@
-# The Debian packages that building, testing and the demo need. Installed ones are not touched.
-PACKAGES := build-essential pkg-config libvips-dev libjpeg62-turbo-dev liblmdb-dev libzstd-dev \
+# The packages of Debian and Ubuntu that building, testing and the demo need. Installed ones are not
+# touched.
+PACKAGES := build-essential pkg-config libvips-dev libjpeg-dev liblmdb-dev libzstd-dev \
   libdnnl-dev libfaiss-dev libblas-dev liblapack-dev libarchive-dev libmatio-dev libjansson-dev \
   libxxhash-dev libprotobuf-c-dev protobuf-c-compiler bats libcmocka-dev mandoc gnuplot-nox \
   zstd jq imagemagick
@@ -10,6 +11,14 @@ setup:
 	    missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then echo "setup: all $(words $(PACKAGES)) packages are installed"; exit; fi; \
 	echo "setup: installing$$missing"; \
-	if [ "$$(id -u)" -ne 0 ]; then sudo=sudo; fi; \
+	sudo=; \
+	if [ "$$(id -u)" -ne 0 ]; then \
+	  if ! command -v sudo >/dev/null; then \
+	    echo "setup: this needs root, and there is no sudo; as root, run:" >&2; \
+	    echo "  apt-get install --no-install-recommends$$missing" >&2; \
+	    exit 1; \
+	  fi; \
+	  sudo=sudo; \
+	fi; \
 	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -q -y --no-install-recommends $$missing
