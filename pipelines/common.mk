@@ -14,8 +14,8 @@
 # Variables: SEEDS, SETTINGS (names), OUT (folder of results), BIN (folder of the programs),
 # TRAIN_FLAGS (added to every ps-train, win over the settings), EVAL_FLAGS (of ps-eval).
 
-BIN ?= $(abspath ../build/bin)
-OUT ?= $(abspath ../build)/$(NAME)
+BIN ?= ../build/bin
+OUT ?= ../build/$(NAME)
 SEEDS ?= 1
 CONF ?= settings/$(NAME)
 # All there are, each with Proxy Synthesis after the one without.

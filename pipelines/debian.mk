@@ -1,14 +1,23 @@
-# Data from Debian's packages PACKAGES, downloaded and unpacked into RAW, not installed; and the
-# embedding that needs no network, raw pixels. apt wants fresh lists: asked for only where it fails.
-SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+# Data from packages of Debian 12, the same bytes on every system that has apt: each file that DEBS
+# lists is downloaded, checked against its hash and unpacked into RAW, not installed. And the
+# embedding that needs no network, raw pixels.
+DEBS ?= $(NAME).sha256
 PIXELS ?= 32
+APT_HELPER ?= /usr/lib/apt/apt-helper
+# The mirror that this system uses, where it is Debian; the others are asked for what it lacks.
+MIRRORS ?= $(shell apt-get indextargets --format '$$(LABEL) $$(REPO_URI)' 'Created-By: Packages' | \
+  sed -n 's/^Debian //p' | head -n 1) http://deb.debian.org/debian/ http://archive.debian.org/debian/
 
-$(RAW)/.unpacked:
+$(RAW)/.unpacked: $(DEBS)
 	@mkdir -p $(RAW)
-	@echo "fetching $(PACKAGES)"
-	cd $(RAW) && { apt-get download -q $(PACKAGES) || \
-	  { $(SUDO) apt-get update -q && apt-get download -q $(PACKAGES); }; }
-	cd $(RAW) && for package in *.deb; do dpkg -x $$package . && rm -f $$package; done
+	@while read -r hash file; do \
+	  echo "fetching $${file##*/}"; \
+	  for mirror in $(MIRRORS); do \
+	    $(APT_HELPER) -q -o APT::Sandbox::User=root download-file "$${mirror%/}/$$file" \
+	      $(RAW)/package.deb "SHA256:$$hash" && break; \
+	  done; \
+	  dpkg -x $(RAW)/package.deb $(RAW) && rm -f $(RAW)/package.deb || exit 1; \
+	done <$<
 	touch $@
 
 $(OUT)/raw-pixels/test.emb.zst: $(OUT)/test.mdb | $(BIN)/ps-embed

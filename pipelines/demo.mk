@@ -5,7 +5,6 @@ EXTRA_METRICS = $(OUT)/raw-pixels/metrics.tsv
 include common.mk
 
 RAW ?= $(OUT)/raw
-PACKAGES := freedroidrpg-data
 include debian.mk
 
 $(OUT)/manifest.tsv: $(RAW)/.unpacked | $(BIN)/ps-prepare

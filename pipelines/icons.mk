@@ -6,9 +6,6 @@ EXTRA_METRICS = $(OUT)/raw-pixels/metrics.tsv
 include common.mk
 
 RAW ?= $(OUT)/raw
-PACKAGES := breeze-icon-theme deepin-icon-theme mint-y-icons numix-icon-theme \
-  numix-icon-theme-circle obsidian-icon-theme oxygen-icon-theme paper-icon-theme \
-  papirus-icon-theme ukui-themes
 include debian.mk
 
 $(OUT)/images.done: $(RAW)/.unpacked | $(BIN)/icons

@@ -6,7 +6,7 @@ ARCHIVES := $(wildcard $(RAW)/*.tar $(RAW)/*.tgz $(RAW)/*.tar.gz $(RAW)/*.zip)
 SOURCES ?= $(or $(if $(ARCHIVES),$(ARCHIVES) $(wildcard $(RAW)/*.mat $(RAW)/*.txt $(RAW)/devkit)),$(RAW))
 PREPARE_FLAGS ?=
 ifdef INIT
-override TRAIN_FLAGS += --init $(abspath $(INIT))
+override TRAIN_FLAGS += --init $(INIT)
 endif
 
 $(OUT)/manifest.tsv: | $(BIN)/ps-prepare

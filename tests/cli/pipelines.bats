@@ -140,3 +140,25 @@ table_has() {
     # shellcheck disable=SC2086 # names
     table_has $settings
 }
+
+@test "demo: its package comes by its hash from the first mirror that has it; a path with a space" {
+    for class in a b; do
+        for i in 1 2; do
+            picture "package/usr/share/freedroid/graphics/$class/portrait_$i.jpg" $((i + 5)) $i
+        done
+    done
+    mkdir -p package/DEBIAN full/pool broken/pool "a b/build"
+    printf '%s: x\n' Package Maintainer Description >package/DEBIAN/control
+    printf 'Version: 1\nArchitecture: all\n' >>package/DEBIAN/control
+    dpkg-deb --build package full/pool/x.deb
+    head -c 500 full/pool/x.deb >broken/pool/x.deb
+    cp -r "$PIPELINES" "a b/pipelines"
+    ln -s "$BIN" "a b/build/bin"
+    echo "$(sha256sum full/pool/x.deb | cut -d' ' -f 1)  pool/x.deb" >"a b/pipelines/demo.sha256"
+    fetch() { env -u BIN make -C "a b/pipelines" -f demo.mk ../build/demo/test.mdb MIRRORS="$1"; }
+    run -2 fetch "copy:$PWD/none copy:$PWD/broken"
+    [ ! -e "a b/build/demo/raw/usr" ]
+    run -0 fetch "copy:$PWD/none copy:$PWD/broken copy:$PWD/full"
+    run -0 ps-pack --list "a b/build/demo/test.mdb"
+    [ "$(grep -c portrait_ <<<"$output")" -eq 2 ]
+}
