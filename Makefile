@@ -8,6 +8,7 @@
 # make lint     warnings, clang-tidy, format, scripts, man pages (tools: make setup-lint)
 # make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
+# make check-trixie  the same in a chroot of Debian 13 (root; TRIXIE is its folder)
 # make install  PREFIX (/usr/local) and DESTDIR are respected
 
 VERSION := 0.1.0
@@ -18,7 +19,7 @@ ifneq ($(filter asan,$(MAKECMDGOALS)),)
 BUILD := build/asan
 VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1
-export LSAN_OPTIONS = suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/lsan.supp':print_suppressions=0
 endif
 
 CC = gcc
@@ -76,6 +77,7 @@ asan: all
 
 include tools/setup.mk
 include tools/peers.mk
+include tools/release.mk
 include kernels/cuda/cuda.mk
 
 # Objects depend on the flags they were made with: a file that changes when they do.
@@ -140,7 +142,7 @@ $(BUILD)/tests/bench-%: $(BUILD)/tests/bench/%.o $(BUILD)/libps.a
 tests: $(UNIT) $(BACKEND_TESTS) $(BENCH)
 
 check: all tests
-	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/run.sh $(TESTS)
+	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/run.sh $(TESTS)
 
 # Our speed and our peers' (python3-torch, python3-faiss, python3-pil) in one table, and in
 # $(BUILD)/bench.json. BENCH_ARGS=--quick takes a minute, IMAGES=PATH adds the loader,
@@ -152,10 +154,12 @@ bench: all tests
 # The loader's speed; IMAGES is a folder or archive of images, PYTHON has Pillow and numpy.
 IMAGES ?= shared/data/stanford-cars
 bench-loader: all tests
-	@PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" BUILD="$(CURDIR)/$(BUILD)" tests/bench/loader.sh $(IMAGES)
+	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/bench/loader.sh $(IMAGES)
 
+# A relative name, for make knows no targets with a space, and the path to this folder may have one.
+FROM_PIPELINES = $(if $(filter /%,$(BUILD)),,../)$(BUILD)
 demo: all
-	$(MAKE) -C pipelines -f demo.mk BIN=$(CURDIR)/$(BUILD)/bin OUT=$(CURDIR)/$(BUILD)/demo
+	$(MAKE) -C pipelines -f demo.mk BIN=$(FROM_PIPELINES)/bin OUT=$(FROM_PIPELINES)/demo
 
 lint: $(GEN)
 	tests/lint.sh $(if $(SINCE),--since $(SINCE))
@@ -172,6 +176,6 @@ install: all
 	  $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 clean:
-	rm -rf build
+	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
