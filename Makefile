@@ -15,9 +15,12 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 
 BUILD ?= build
+# clang checks the types of functions with a library of C++.
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+  $(if $(findstring clang,$(CXX)),-fno-sanitize=function)
 ifneq ($(filter asan,$(MAKECMDGOALS)),)
 BUILD := build/asan
-VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+VARIANT = $(SANITIZE) -fno-omit-frame-pointer -O1
 export ASAN_OPTIONS = detect_leaks=1:strict_string_checks=1
 export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/lsan.supp':print_suppressions=0
 endif
@@ -28,7 +31,7 @@ ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
 BUILD := build/fuzz
 CC := clang
 CXX := clang++
-VARIANT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
+VARIANT = -fsanitize=fuzzer-no-link $(SANITIZE) -O1
 endif
 CFLAGS ?= -O3 -g
 WARN := -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-pass-failed $(if $(CI),-Werror)

@@ -13,7 +13,7 @@ CUDA_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) -Werror $(CFLAGS) -fPIC -fvisibil
   -I. -isystem $(CUDA_HOME)/include
 CUDA_LIBS = -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcudart
 EMU_FLAGS := -std=c++17 -O1 -g $(WARN) -Werror -I. -Itests/cuda-emu
-EMU_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+EMU_SANITIZE = $(SANITIZE)
 EMU_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/cuda-emu/%.o) \
   $(patsubst tests/%.cc,$(BUILD)/%.o,$(wildcard tests/cuda-emu/*.cc))
 
