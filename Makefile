@@ -8,8 +8,8 @@
 # make lint     warnings, clang-tidy, format, scripts, man pages (tools: make setup-lint)
 # make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
-# make check-trixie  the same in a chroot of Debian 13 (root; TRIXIE is its folder)
-# make install  PREFIX (/usr/local) and DESTDIR are respected
+# make check-trixie  builds and tests in a chroot of Debian 13 (root; TRIXIE is its folder)
+# make install  PREFIX (/usr/local), LIBDIR and DESTDIR are respected
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -45,8 +45,10 @@ MATH := -fno-math-errno -fno-trapping-math
 # The processor that everything runs on. kernels/cpu is compiled for better ones, too (LEVELS).
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 BASELINE := $(if $(filter x86_64,$(MACHINE)),-march=x86-64-v2)
-COMMON = $(BASELINE) $(MATH) -ffp-contract=off -fopenmp -DPS_VERSION='"$(VERSION)"' $(INCLUDE) \
-  $(VARIANT)
+# For the shared library; functions are still called and inlined as in a program.
+PIC := -fPIC -fno-semantic-interposition
+COMMON = $(BASELINE) $(MATH) -ffp-contract=off -fopenmp $(PIC) -DPS_VERSION='"$(VERSION)"' \
+  $(INCLUDE) $(VARIANT)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
 LDLIBS = -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
@@ -61,8 +63,9 @@ LIB_CXX := $(filter-out $(if $(FAISS_C),lib/eval/faiss_c.cc),$(wildcard lib/*/*.
 # Messages of protocol buffers become C under $(BUILD)/gen.
 PROTO := $(wildcard lib/*/*.proto)
 GEN := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.c)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cc=$(BUILD)/%.o) $(GEN:%.c=%.o) \
-  $(LEVELS:%=$(BUILD)/cpu-%.o)
+BLAS_OBJ := $(BUILD)/lib/eval/blas_dnnl.o
+LIB_OBJ := $(filter-out $(BLAS_OBJ),$(LIB_SRC:%.c=$(BUILD)/%.o)) $(LIB_CXX:%.cc=$(BUILD)/%.o) \
+  $(GEN:%.c=%.o) $(LEVELS:%=$(BUILD)/cpu-%.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/ps-*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/fuzz-%,$(wildcard tests/fuzz/*.c))
@@ -74,12 +77,13 @@ MAN := $(wildcard man/*.[157])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan fuzz setup demo check lint format bench bench-loader install clean tests
+.PHONY: all asan fuzz setup demo check lint format bench bench-loader clean tests
 all: $(TOOLS) $(HELPERS)
 asan: all
 
 include tools/setup.mk
 include tools/peers.mk
+include tools/install.mk
 include tools/release.mk
 include kernels/cuda/cuda.mk
 
@@ -169,14 +173,6 @@ lint: $(GEN)
 
 format:
 	git ls-files --cached --others --exclude-standard "*.c" "*.h" "*.cc" "*.cu" "*.cuh" | xargs clang-format -i
-
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
-	$(if $(wildcard $(BUILD)/bin/ps-cuda.so),install -D -m 755 $(BUILD)/bin/ps-cuda.so \
-	  $(DESTDIR)$(PREFIX)/lib/ps/ps-cuda.so)
-	for page in $(MAN); do install -D -m 644 $$page \
-	  $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 clean:
 	rm -rf $(BUILD)

@@ -1,6 +1,7 @@
 #include "eval/similarity.h"
 #include "base/err.h"
 
+#include <dnnl.h>
 #include <float.h>
 #include <math.h>
 
@@ -46,7 +47,6 @@ float ps_similarity_tolerance(size_t dim)
 
 void ps_similarity_block(float *out, const float *a, size_t m, const float *b, size_t n, size_t dim)
 {
-    int rows = (int)m, columns = (int)n, depth = (int)dim;
-    float one = 1, zero = 0;
-    sgemm_("T", "N", &columns, &rows, &depth, &one, b, &depth, a, &depth, &zero, out, &columns);
+    dnnl_dim_t depth = (dnnl_dim_t)dim, columns = (dnnl_dim_t)n;
+    dnnl_sgemm('N', 'T', (dnnl_dim_t)m, columns, depth, 1, a, depth, b, depth, 0, out, columns);
 }

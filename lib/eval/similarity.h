@@ -24,9 +24,4 @@ float ps_similarity_tolerance(size_t dim);
 void ps_similarity_block(float *out, const float *a, size_t m, const float *b, size_t n,
                          size_t dim);
 
-/* BLAS, column-major; see blas_dnnl.c. */
-void sgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
-            const float *alpha, const float *a, const int *lda, const float *b, const int *ldb,
-            const float *beta, float *c, const int *ldc);
-
 #endif

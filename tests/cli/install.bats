@@ -1,0 +1,73 @@
+#!/usr/bin/env bats
+# make install, and a program of somebody else that uses what it installed.
+bats_require_minimum_version 1.5.0
+load images
+
+setup_file() {
+    [[ $BUILD != */asan ]] || skip "the sanitizers are not installed"
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
+    export TREE="$BATS_FILE_TMPDIR/tree"
+    export PKG_CONFIG_PATH="$TREE/lib/pkgconfig" LD_LIBRARY_PATH="$TREE/lib"
+    make BUILD="$BUILD" install PREFIX="$TREE"
+    make_shards "$BATS_FILE_TMPDIR"
+    cd "$BATS_FILE_TMPDIR" || return 1
+    OMP_NUM_THREADS=2 ps-train -q --data train.mdb -o run --backbone resnet18 --input-size 32 --dim 8 \
+        --batch-size 8 --epochs 0
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+}
+
+# build SOURCE PROGRAM [--static]: as pkg-config says; --static with the archive in place of the library.
+build() {
+    local flags
+    read -ra flags < <(pkg-config --cflags --libs "${@:3}" proxy-synthesis)
+    [ $# -eq 2 ] || flags=("${flags[@]/-lproxy-synthesis/$TREE/lib/libproxy-synthesis.a}")
+    cc -Wall -Wextra -Werror "$1" "${flags[@]}" -o "$2"
+}
+
+@test "programs, man pages, library, headers; into a DESTDIR with a space" {
+    make -C "$BATS_TEST_DIRNAME/../.." BUILD="$BUILD" install PREFIX=/usr DESTDIR="$PWD/a b"
+    [ "$(cd "a b/usr" && find . | sort)" = "$(cd "$TREE" && find . | sort)" ]
+    "$TREE/bin/ps-eval" --version
+    [ -s "$TREE/share/man/man1/ps-eval.1" ]
+    run -0 readelf -d "$TREE/lib/libproxy-synthesis.so"
+    [[ $output == *"soname: [libproxy-synthesis.so.0]"* ]]
+    for header in $(cd "$TREE/include" && find ps -name '*.h'); do
+        echo "#include <$header>"
+    done >all.c
+    cc -std=c11 -Wall -Wextra -Werror -fsyntax-only -I "$TREE/include" all.c
+}
+
+@test "the shared library shows ps_ only, and keeps the program's BLAS" {
+    run -0 nm -D --defined-only "$TREE/lib/libproxy-synthesis.so"
+    [ "$(grep -vc ' ps_' <<<"$output")" -eq 0 ]
+    cat >blas.c <<'END'
+#include <ps/data/image.h>
+#include <stdio.h>
+int sgemm_(void);
+int sgemm_(void) { return puts("mine"); }
+int main(void)
+{
+    struct ps_image image = {0};
+    ps_image_free(&image);
+    return sgemm_() < 0;
+}
+END
+    build blas.c blas
+    run -0 ./blas
+    [ "$output" = mine ]
+    run -1 grep -q ' sgemm_$' <(nm "$TREE/lib/libproxy-synthesis.a" 2>/dev/null)
+}
+
+@test "an example embeds a picture as ps-embed does, by the shared library and the static one" {
+    ps-embed -q -m run/last.safetensors test.mdb --format tsv -o all.tsv
+    build "$BATS_TEST_DIRNAME/../example/embed.c" shared
+    build "$BATS_TEST_DIRNAME/../example/embed.c" static --static
+    for program in shared static; do
+        "./$program" run/last.safetensors images/class4/3.ppm >$program.txt
+        paste $program.txt <(awk '$3 == "images/class4/3.ppm"' all.tsv | cut -f 4- | tr '\t' '\n') |
+            awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5) exit 1 } END { exit NR != 8 }'
+    done
+}

@@ -1,0 +1,38 @@
+# make install: programs, man pages, the CUDA plugin where it was built, and the library for other
+# programs, shared and static, with its headers under ps/. Debian's pslib has the name libps.
+LIBDIR ?= $(PREFIX)/lib
+SONAME := libproxy-synthesis.so.0
+SHARED := libproxy-synthesis.so.$(VERSION)
+# What a program includes to embed pictures (tests/example/embed.c); what these include follows.
+PUBLIC := base/err.h base/file.h base/log.h data/image.h data/transform.h net/device.h net/model.h
+HEADERS = $(filter %.h,$(shell $(CC) -std=c11 $(INCLUDE) $(PUBLIC:%=-include %) -MM -x c /dev/null))
+TO = $(DESTDIR)$(PREFIX)
+TO_LIB = $(DESTDIR)$(LIBDIR)
+
+# Our programs give FAISS a faster matrix product, the static library none.
+$(TOOLS) $(HELPERS) $(UNIT) $(BACKEND_TESTS) $(BENCH) $(FUZZ): $(BLAS_OBJ)
+
+$(BUILD)/$(SHARED): $(LIB_OBJ) $(BLAS_OBJ) tools/libps.map
+	$(CC) $(VARIANT) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=tools/libps.map \
+	  -Wl,-Bsymbolic,-z,defs $(filter %.o,$^) $(LDLIBS) -o $@
+
+$(BUILD)/proxy-synthesis.pc: tools/proxy-synthesis.pc.in FORCE
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	  -e 's|@LIBS@|$(filter-out $(LDFLAGS),$(LDLIBS))|' $< >$@
+
+.PHONY: FORCE install
+install: all $(BUILD)/$(SHARED) $(BUILD)/proxy-synthesis.pc
+	install -d "$(TO)/bin" "$(TO_LIB)/pkgconfig"
+	install -m 755 $(TOOLS) "$(TO)/bin"
+	for page in $(MAN); do install -D -m 644 $$page \
+	  "$(TO)/share/man/man$${page##*.}/$${page##*/}" || exit; done
+	$(if $(wildcard $(BUILD)/bin/ps-cuda.so),install -D -m 755 $(BUILD)/bin/ps-cuda.so \
+	  "$(TO)/lib/ps/ps-cuda.so")
+	install -m 644 $(BUILD)/$(SHARED) "$(TO_LIB)"
+	ln -sf $(SHARED) "$(TO_LIB)/$(SONAME)"
+	ln -sf $(SONAME) "$(TO_LIB)/libproxy-synthesis.so"
+	install -m 644 $(BUILD)/libps.a "$(TO_LIB)/libproxy-synthesis.a"
+	install -m 644 $(BUILD)/proxy-synthesis.pc "$(TO_LIB)/pkgconfig"
+	for header in $(HEADERS); do file="$(TO)/include/ps/$${header#lib/}"; \
+	  mkdir -p "$${file%/*}" && sed 's|^#include "\(.*\)"|#include <ps/\1>|' $$header >"$$file" && \
+	  chmod 644 "$$file" || exit; done
