@@ -10,6 +10,7 @@
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
 # make check-trixie  builds and tests in a chroot of Debian 13 (root; TRIXIE is its folder)
 # make install  PREFIX (/usr/local), LIBDIR and DESTDIR are respected
+# make dist     a tarball of what is committed; make deb: Debian packages of it
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -49,9 +50,9 @@ BASELINE := $(if $(filter x86_64,$(MACHINE)),-march=x86-64-v2)
 PIC := -fPIC -fno-semantic-interposition
 COMMON = $(BASELINE) $(MATH) -ffp-contract=off -fopenmp $(PIC) -DPS_VERSION='"$(VERSION)"' \
   $(INCLUDE) $(VARIANT)
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
-ALL_CXXFLAGS = -std=c++17 $(WARN) $(CFLAGS) $(COMMON)
-LDLIBS = -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CPPFLAGS) $(CFLAGS) $(COMMON) $(PKG_CFLAGS)
+ALL_CXXFLAGS = -std=c++17 $(WARN) $(CPPFLAGS) $(CFLAGS) $(COMMON)
+LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
 
 include kernels/cpu/levels.mk
 
