@@ -22,7 +22,11 @@ struct tolerance {
     double forward, gradient, norm;
 };
 static const struct tolerance strict = {1e-4, 1e-3, 1e-3}, exact = {1e-6, 1e-5, 1e-5};
-/* Precisions other than fp32; masks of ReLU that turn over move elements of gradients further. */
+/* Where an output of about 1e-7 has the other sign, and a ReLU mask with it, a single gradient
+ * moves by 2e-3 (BN-Inception at 224x224): levels that round unlike PyTorch's kernels may flip one.
+ */
+static const struct tolerance flipped = {1e-5, 5e-3, 5e-3};
+/* Precisions other than fp32; flipped ReLU masks move elements of gradients further. */
 static const struct tolerance rounded = {3e-2, 0.3, 0.1};
 
 /* Element i of the filler named by a hash. */
@@ -306,6 +310,12 @@ static bool open_truth(struct ps_safetensors *truth, const char *golden)
     return there;
 }
 
+static bool flips_masks(const ps_backend *be)
+{
+    const char *machine = be->ops->describe(be);
+    return !strncmp(machine, "v2", 2) || !strncmp(machine, "emulated", 8);
+}
+
 static bool check_net(const struct ps_safetensors *file, ps_backend *backend)
 {
     const struct ps_net_spec spec = golden_spec(file);
@@ -321,7 +331,8 @@ static bool check_net(const struct ps_safetensors *file, ps_backend *backend)
     result.features = pooled->count / result.batch;
     struct ps_safetensors truth;
     bool narrow = only_device && precision_of(only_device) != PS_PRECISION_FP32;
-    struct tolerance allowed = narrow ? rounded : strict, seen = {0};
+    struct tolerance allowed = narrow ? rounded : flips_masks(backend) ? flipped : strict;
+    struct tolerance seen = {0};
     bool passed = result.net && !fill(result.net, tag) && forward(&result, tag) &&
                   backward(&result, tag) && all_trainable(result.net, file);
     if (passed && open_truth(&truth, file->name)) {
