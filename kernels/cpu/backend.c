@@ -15,7 +15,7 @@
 
 extern const struct ps_backend_ops CPU_OPS;
 
-static void cpu_close(ps_backend *be)
+void cpu_close(ps_backend *be)
 {
     if (!be)
         return;
@@ -41,7 +41,7 @@ static int terms_of(enum ps_precision precision)
 #endif
 }
 
-static ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size_t size)
+ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size_t size)
 {
     int terms = terms_of(config->precision);
     if (terms < 0) {
@@ -72,22 +72,22 @@ static ps_backend *cpu_open(const struct ps_backend_config *config, char *messag
     return &cpu->base;
 }
 
-static const char *cpu_error(const ps_backend *be)
+const char *cpu_error(const ps_backend *be)
 {
     return ((const struct cpu *)be)->error;
 }
 
-static bool cpu_out_of_memory(const ps_backend *be)
+bool cpu_out_of_memory(const ps_backend *be)
 {
     return ((const struct cpu *)be)->no_memory;
 }
 
-static const char *cpu_describe(const ps_backend *be)
+const char *cpu_describe(const ps_backend *be)
 {
     return ((const struct cpu *)be)->text;
 }
 
-static ps_vec *cpu_vec_new(ps_backend *be, size_t n)
+ps_vec *cpu_vec_new(ps_backend *be, size_t n)
 {
     struct cpu *cpu = cpu_of(be);
     ps_vec *v = calloc(1, sizeof *v);
@@ -103,7 +103,7 @@ static ps_vec *cpu_vec_new(ps_backend *be, size_t n)
     return v;
 }
 
-static void cpu_vec_free(ps_backend *be, ps_vec *v)
+void cpu_vec_free(ps_backend *be, ps_vec *v)
 {
     (void)be;
     if (!v)
@@ -112,21 +112,21 @@ static void cpu_vec_free(ps_backend *be, ps_vec *v)
     free(v);
 }
 
-static int cpu_vec_put(ps_backend *be, ps_vec *v, size_t offset, const float *x, size_t n)
+int cpu_vec_put(ps_backend *be, ps_vec *v, size_t offset, const float *x, size_t n)
 {
     (void)be;
     cpu_copy(v->data + offset, x, n);
     return 0;
 }
 
-static int cpu_vec_get(ps_backend *be, const ps_vec *v, size_t offset, float *x, size_t n)
+int cpu_vec_get(ps_backend *be, const ps_vec *v, size_t offset, float *x, size_t n)
 {
     (void)be;
     cpu_copy(x, v->data + offset, n);
     return 0;
 }
 
-static int cpu_vec_zero(ps_backend *be, ps_vec *v, size_t offset, size_t n)
+int cpu_vec_zero(ps_backend *be, ps_vec *v, size_t offset, size_t n)
 {
     (void)be;
     if (n)
@@ -134,8 +134,8 @@ static int cpu_vec_zero(ps_backend *be, ps_vec *v, size_t offset, size_t n)
     return 0;
 }
 
-static int cpu_vec_axpby(ps_backend *be, double a, ps_vec *y, size_t y_offset, double b,
-                         const ps_vec *x, size_t x_offset, size_t n)
+int cpu_vec_axpby(ps_backend *be, double a, ps_vec *y, size_t y_offset, double b, const ps_vec *x,
+                  size_t x_offset, size_t n)
 {
     (void)be;
     float *to = y->data + y_offset, fa = (float)a, fb = (float)b;
@@ -153,8 +153,7 @@ static int cpu_vec_axpby(ps_backend *be, double a, ps_vec *y, size_t y_offset, d
 }
 
 /* In a fixed number of parts, so that the threads do not matter. */
-static int cpu_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, size_t n,
-                               double *out)
+int cpu_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, size_t n, double *out)
 {
     (void)be;
     enum { PARTS = 256 };
@@ -174,7 +173,7 @@ static int cpu_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, s
     return 0;
 }
 
-static ps_mem *cpu_mem_new(ps_backend *be, size_t bytes)
+ps_mem *cpu_mem_new(ps_backend *be, size_t bytes)
 {
     struct cpu *cpu = cpu_of(be);
     ps_mem *mem = calloc(1, sizeof *mem);
@@ -186,7 +185,7 @@ static ps_mem *cpu_mem_new(ps_backend *be, size_t bytes)
     return mem;
 }
 
-static void cpu_mem_free(ps_backend *be, ps_mem *mem)
+void cpu_mem_free(ps_backend *be, ps_mem *mem)
 {
     (void)be;
     if (!mem)
@@ -201,7 +200,7 @@ static const struct cpu_kind *const kinds[] = {
     [PS_OP_AVGPOOL] = &cpu_window, [PS_OP_GLOBAL] = &cpu_global, [PS_OP_LINEAR] = &cpu_linear,
 };
 
-static void cpu_node_free(ps_backend *be, ps_node *node)
+void cpu_node_free(ps_backend *be, ps_node *node)
 {
     (void)be;
     if (!node)
@@ -212,27 +211,26 @@ static void cpu_node_free(ps_backend *be, ps_node *node)
 }
 
 /* Parts are written by these operators, and read by none. */
-static bool takes_parts_wrongly(const struct ps_node_request *r)
+static bool takes_views_wrongly(const struct ps_node_request *r)
 {
     enum ps_op op = r->desc->op;
     bool may = (op == PS_OP_CONV && !r->desc->residual) || (op == PS_OP_BN && !r->desc->residual) ||
                op == PS_OP_MAXPOOL || op == PS_OP_AVGPOOL;
-    bool wrongly = (cpu_is_part(r->out) || (r->dout && cpu_is_part(r->dout))) && !may;
+    bool wrongly = (cpu_is_view(r->out) || (r->dout && cpu_is_view(r->dout))) && !may;
     for (int i = 0; i < r->inputs; i++)
-        wrongly |= cpu_is_part(r->in[i]) || (r->din && r->din[i] && cpu_is_part(r->din[i]));
+        wrongly |= cpu_is_view(r->in[i]) || (r->din && r->din[i] && cpu_is_view(r->din[i]));
     return wrongly;
 }
 
-static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode,
-                             int inputs, ps_act *const *in, ps_act *out, ps_act *dout,
-                             ps_act *const *din)
+ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode, int inputs,
+                      ps_act *const *in, ps_act *out, ps_act *dout, ps_act *const *din)
 {
     struct cpu *cpu = cpu_of(be);
     const struct ps_node_request request = {desc, mode, inputs, in, out, dout, din};
     struct ps_node_facts facts;
     if (ps_node_check(&request, &facts, cpu->error, sizeof cpu->error))
         return NULL;
-    if (takes_parts_wrongly(&request)) {
+    if (takes_views_wrongly(&request)) {
         cpu_fail(cpu, "%s: parts are outputs only, without a residual", facts.text);
         return NULL;
     }
@@ -260,7 +258,7 @@ static ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum
     return NULL;
 }
 
-static int cpu_node_update(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state)
+int cpu_node_update(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state)
 {
     if (!node->kind->update)
         return 0;
@@ -269,15 +267,15 @@ static int cpu_node_update(ps_backend *be, ps_node *node, const ps_vec *params, 
     return node->kind->update(cpu, node, params->data, state ? state->data : NULL);
 }
 
-static int cpu_node_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+int cpu_node_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
 {
     struct cpu *cpu = cpu_of(be);
     omp_set_num_threads(cpu->threads);
     return node->kind->forward(cpu, node, params ? params->data : NULL, state ? state->data : NULL);
 }
 
-static int cpu_node_backward(ps_backend *be, ps_node *node, const ps_vec *params,
-                             const ps_vec *state, ps_vec *grads, bool accumulate)
+int cpu_node_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
+                      ps_vec *grads, bool accumulate)
 {
     struct cpu *cpu = cpu_of(be);
     omp_set_num_threads(cpu->threads);
@@ -285,7 +283,7 @@ static int cpu_node_backward(ps_backend *be, ps_node *node, const ps_vec *params
                                 grads ? grads->data : NULL, accumulate);
 }
 
-static const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
+const char *cpu_node_describe(const ps_backend *be, const ps_node *node)
 {
     (void)be;
     return node->text;
@@ -296,48 +294,13 @@ const struct ps_backend_ops CPU_OPS = {
     .name = "cpu",
     .inference_bytes = 128000000,
     .inference_keeps = true,
-    .places = true,
-    .open = cpu_open,
-    .close = cpu_close,
-    .error = cpu_error,
+    .fusion_hints = true,
+    .view_channels = CPU_BLOCK,
+#define PS_OPERATION(result, name, arguments) .name = cpu_##name,
+#define PS_OPTIONAL(result, name, arguments)
+#include "kernels/operations.h"
     .out_of_memory = cpu_out_of_memory,
-    .describe = cpu_describe,
-    .vec_new = cpu_vec_new,
-    .vec_free = cpu_vec_free,
-    .vec_put = cpu_vec_put,
-    .vec_get = cpu_vec_get,
-    .vec_zero = cpu_vec_zero,
-    .vec_axpby = cpu_vec_axpby,
-    .vec_sum_squares = cpu_vec_sum_squares,
-    .mem_new = cpu_mem_new,
-    .mem_free = cpu_mem_free,
-    .act_bytes = cpu_act_bytes,
-    .act_new = cpu_act_new,
-    .part_channels = CPU_BLOCK,
-    .act_part = cpu_act_part,
-    .act_free = cpu_act_free,
-    .act_put = cpu_act_put,
-    .act_get = cpu_act_get,
-    .act_put_u8 = cpu_act_put_u8,
-    .act_add = cpu_act_add,
-    .act_to_mat = cpu_act_to_mat,
-    .act_from_mat = cpu_act_from_mat,
-    .node_new = cpu_node_new,
-    .node_free = cpu_node_free,
-    .node_join = cpu_node_join,
+    .act_view = cpu_act_view,
+    .node_fuse = cpu_node_fuse,
     .node_update = cpu_node_update,
-    .node_forward = cpu_node_forward,
-    .node_backward = cpu_node_backward,
-    .node_describe = cpu_node_describe,
-    .gemm = cpu_gemm,
-    .normalize = cpu_normalize,
-    .normalize_grad = cpu_normalize_grad,
-    .interpolate = cpu_interpolate,
-    .interpolate_grad = cpu_interpolate_grad,
-    .softmax_loss = cpu_softmax_loss,
-    .softtriple = cpu_softtriple,
-    .softtriple_grad = cpu_softtriple_grad,
-    .softtriple_regularizer = cpu_softtriple_regularizer,
-    .proxy_anchor = cpu_proxy_anchor,
-    .update = cpu_update,
 };

@@ -85,7 +85,7 @@ static inline size_t cpu_groups(const ps_act *act)
 }
 
 /* Is there more between its images? */
-static inline bool cpu_is_part(const ps_act *act)
+static inline bool cpu_is_view(const ps_act *act)
 {
     return act->shape.n > 1 && act->image * (size_t)act->shape.n != act->count;
 }
@@ -133,41 +133,7 @@ void cpu_pass_gradient(const ps_act *din, const ps_act *dout);
 /* to[i] (+)= from[i]: how parameter gradients are handed over. */
 void cpu_give(float *to, const float *from, size_t n, bool accumulate);
 
-/* backend.h, parts of the table */
-size_t cpu_act_bytes(ps_backend *be, struct ps_shape shape);
-ps_act *cpu_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset);
-ps_act *cpu_act_part(ps_backend *be, const ps_act *whole, int first, int channels);
-void cpu_act_free(ps_backend *be, ps_act *act);
-int cpu_act_put(ps_backend *be, ps_act *act, const float *nchw);
-int cpu_act_get(ps_backend *be, const ps_act *act, float *nchw);
-int cpu_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
-                   const struct ps_input_norm *norm);
-int cpu_act_add(ps_backend *be, ps_act *dst, const ps_act *src);
-int cpu_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out);
-int cpu_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in);
-
-/* Of convolutions of 1 x 1, on the matrix unit. */
-int cpu_node_join(ps_backend *be, ps_node *const *nodes, int count);
-
-int cpu_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a, struct ps_mat b,
-             double beta, struct ps_mat c);
-int cpu_normalize(ps_backend *be, struct ps_mat x, struct ps_mat y, struct ps_mat norm);
-int cpu_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, struct ps_mat dy,
-                       struct ps_mat dx, bool accumulate);
-int cpu_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, const int32_t *second,
-                    const float *lambda, struct ps_mat out);
-int cpu_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *first,
-                         const int32_t *second, const float *lambda, struct ps_mat dx);
-int cpu_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label, const int32_t *label2,
-                     const float *weight, const struct ps_softmax_desc *desc, double *loss);
-int cpu_softtriple(ps_backend *be, struct ps_mat z, int centers, double gamma, struct ps_mat s);
-int cpu_softtriple_grad(ps_backend *be, struct ps_mat z, int centers, double gamma, struct ps_mat s,
-                        struct ps_mat ds);
-int cpu_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, double tau,
-                               struct ps_mat dw, double *loss);
-int cpu_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
-                     double delta, double *loss);
-int cpu_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,
-               const ps_vec *grads, ps_vec *m, ps_vec *v, size_t offset, size_t n);
+#define PS_OPERATION(result, name, arguments) result cpu_##name arguments;
+#include "kernels/operations.h"
 
 #endif

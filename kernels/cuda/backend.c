@@ -36,7 +36,7 @@ static void stop(struct cuda *cuda)
     ps_choices_close(cuda->choices);
 }
 
-static void cuda_close(ps_backend *be)
+void cuda_close(ps_backend *be)
 {
     if (!be)
         return;
@@ -92,7 +92,7 @@ static int start(struct cuda *cuda, const char *cache)
     return 0;
 }
 
-static ps_backend *cuda_open(const struct ps_backend_config *config, char *message, size_t size)
+ps_backend *cuda_open(const struct ps_backend_config *config, char *message, size_t size)
 {
     struct cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) {
@@ -109,17 +109,17 @@ static ps_backend *cuda_open(const struct ps_backend_config *config, char *messa
     return NULL;
 }
 
-static const char *cuda_error(const ps_backend *be)
+const char *cuda_error(const ps_backend *be)
 {
     return ((const struct cuda *)be)->error;
 }
 
-static bool cuda_out_of_memory(const ps_backend *be)
+bool cuda_out_of_memory(const ps_backend *be)
 {
     return ((const struct cuda *)be)->no_memory;
 }
 
-static const char *cuda_describe(const ps_backend *be)
+const char *cuda_describe(const ps_backend *be)
 {
     return ((const struct cuda *)be)->text;
 }
@@ -127,47 +127,12 @@ static const char *cuda_describe(const ps_backend *be)
 const struct ps_backend_ops ps_backend_ops_cuda = {
     .interface = PS_BACKEND_INTERFACE,
     .name = "cuda",
-    .open = cuda_open,
-    .close = cuda_close,
-    .error = cuda_error,
+#define PS_OPERATION(result, name, arguments) .name = cuda_##name,
+#define PS_OPTIONAL(result, name, arguments)
+#include "kernels/operations.h"
     .out_of_memory = cuda_out_of_memory,
-    .describe = cuda_describe,
     .wait = cuda_wait,
-    .vec_new = cuda_vec_new,
-    .vec_free = cuda_vec_free,
-    .vec_put = cuda_vec_put,
-    .vec_get = cuda_vec_get,
-    .vec_zero = cuda_vec_zero,
-    .vec_axpby = cuda_vec_axpby,
-    .vec_sum_squares = cuda_vec_sum_squares,
-    .mem_new = cuda_mem_new,
-    .mem_free = cuda_mem_free,
-    .act_bytes = cuda_act_bytes,
-    .act_new = cuda_act_new,
-    .act_free = cuda_act_free,
-    .act_put = cuda_act_put,
-    .act_get = cuda_act_get,
     .stage_u8 = cuda_stage_u8,
-    .act_put_u8 = cuda_act_put_u8,
-    .act_add = cuda_act_add,
-    .act_to_mat = cuda_act_to_mat,
-    .act_from_mat = cuda_act_from_mat,
-    .node_new = cuda_node_new,
-    .node_free = cuda_node_free,
     .node_update = cuda_node_update,
-    .node_forward = cuda_node_forward,
-    .node_backward = cuda_node_backward,
-    .node_describe = cuda_node_describe,
-    .gemm = cuda_gemm,
-    .normalize = cuda_normalize,
-    .normalize_grad = cuda_normalize_grad,
-    .interpolate = cuda_interpolate,
-    .interpolate_grad = cuda_interpolate_grad,
-    .softmax_loss = cuda_softmax_loss,
-    .softtriple = cuda_softtriple,
-    .softtriple_grad = cuda_softtriple_grad,
-    .softtriple_regularizer = cuda_softtriple_regularizer,
-    .proxy_anchor = cuda_proxy_anchor,
     .nearest = cuda_nearest,
-    .update = cuda_update,
 };

@@ -192,61 +192,7 @@ int cuda_product(struct cuda *cuda, bool ta, bool tb, size_t m, size_t n, size_t
  */
 int cuda_finish_node_grad(struct cuda *cuda, ps_node *node);
 
-/* backend.h, parts of the table */
-int cuda_wait(ps_backend *be);
-ps_vec *cuda_vec_new(ps_backend *be, size_t n);
-void cuda_vec_free(ps_backend *be, ps_vec *v);
-int cuda_vec_put(ps_backend *be, ps_vec *v, size_t offset, const float *x, size_t n);
-int cuda_vec_get(ps_backend *be, const ps_vec *v, size_t offset, float *x, size_t n);
-int cuda_vec_zero(ps_backend *be, ps_vec *v, size_t offset, size_t n);
-int cuda_vec_axpby(ps_backend *be, double a, ps_vec *y, size_t y_offset, double b, const ps_vec *x,
-                   size_t x_offset, size_t n);
-int cuda_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, size_t n, double *out);
-
-ps_mem *cuda_mem_new(ps_backend *be, size_t bytes);
-void cuda_mem_free(ps_backend *be, ps_mem *mem);
-size_t cuda_act_bytes(ps_backend *be, struct ps_shape shape);
-ps_act *cuda_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t offset);
-void cuda_act_free(ps_backend *be, ps_act *act);
-int cuda_act_put(ps_backend *be, ps_act *act, const float *nchw);
-int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw);
-int cuda_stage_u8(ps_backend *be, const uint8_t *nhwc, size_t bytes);
-int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
-                    const struct ps_input_norm *norm);
-int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src);
-int cuda_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out);
-int cuda_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in);
-
-ps_node *cuda_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode, int inputs,
-                       ps_act *const *in, ps_act *out, ps_act *dout, ps_act *const *din);
-void cuda_node_free(ps_backend *be, ps_node *node);
-int cuda_node_update(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state);
-int cuda_node_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state);
-int cuda_node_backward(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
-                       ps_vec *grads, bool accumulate);
-const char *cuda_node_describe(const ps_backend *be, const ps_node *node);
-
-int cuda_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a, struct ps_mat b,
-              double beta, struct ps_mat c);
-int cuda_normalize(ps_backend *be, struct ps_mat x, struct ps_mat y, struct ps_mat norm);
-int cuda_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, struct ps_mat dy,
-                        struct ps_mat dx, bool accumulate);
-int cuda_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, const int32_t *second,
-                     const float *lambda, struct ps_mat out);
-int cuda_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *first,
-                          const int32_t *second, const float *lambda, struct ps_mat dx);
-int cuda_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label, const int32_t *label2,
-                      const float *weight, const struct ps_softmax_desc *desc, double *loss);
-int cuda_softtriple(ps_backend *be, struct ps_mat z, int centers, double gamma, struct ps_mat s);
-int cuda_softtriple_grad(ps_backend *be, struct ps_mat z, int centers, double gamma,
-                         struct ps_mat s, struct ps_mat ds);
-int cuda_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, double tau,
-                                struct ps_mat dw, double *loss);
-int cuda_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, double alpha,
-                      double delta, double *loss);
-int cuda_nearest(ps_backend *be, struct ps_mat query, struct ps_mat gallery, int32_t first, int k,
-                 float *value, int32_t *index);
-int cuda_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params,
-                const ps_vec *grads, ps_vec *m, ps_vec *v, size_t offset, size_t n);
+#define PS_OPERATION(result, name, arguments) result cuda_##name arguments;
+#include "kernels/operations.h"
 
 #endif

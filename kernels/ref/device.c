@@ -32,7 +32,7 @@ int ps_ref_threads(const ps_backend *be)
     return ((const struct ref *)be)->threads;
 }
 
-static ps_backend *open_device(const struct ps_backend_config *config, char *message, size_t size)
+ps_backend *ps_ref_open(const struct ps_backend_config *config, char *message, size_t size)
 {
     if (config->precision != PS_PRECISION_FP32) {
         snprintf(message, size, "computes in float64 only (use --precision fp32)");
@@ -50,12 +50,12 @@ static ps_backend *open_device(const struct ps_backend_config *config, char *mes
     return &ref->base;
 }
 
-static void close_device(ps_backend *be)
+void ps_ref_close(ps_backend *be)
 {
     free(be);
 }
 
-static const char *describe(const ps_backend *be)
+const char *ps_ref_describe(const ps_backend *be)
 {
     return ((const struct ref *)be)->description;
 }
@@ -63,43 +63,8 @@ static const char *describe(const ps_backend *be)
 const struct ps_backend_ops ps_backend_ref = {
     .interface = PS_BACKEND_INTERFACE,
     .name = "ref",
-    .open = open_device,
-    .close = close_device,
-    .error = ps_ref_error,
-    .describe = describe,
-    .vec_new = ps_ref_vec_new,
-    .vec_free = ps_ref_vec_free,
-    .vec_put = ps_ref_vec_put,
-    .vec_get = ps_ref_vec_get,
-    .vec_zero = ps_ref_vec_zero,
-    .vec_axpby = ps_ref_vec_axpby,
-    .vec_sum_squares = ps_ref_vec_sum_squares,
-    .mem_new = ps_ref_mem_new,
-    .mem_free = ps_ref_mem_free,
-    .act_bytes = ps_ref_act_bytes,
-    .act_new = ps_ref_act_new,
-    .act_free = ps_ref_act_free,
-    .act_put = ps_ref_act_put,
-    .act_get = ps_ref_act_get,
-    .act_put_u8 = ps_ref_act_put_u8,
-    .act_add = ps_ref_act_add,
-    .act_to_mat = ps_ref_act_to_mat,
-    .act_from_mat = ps_ref_act_from_mat,
-    .node_new = ps_ref_node_new,
-    .node_free = ps_ref_node_free,
-    .node_forward = ps_ref_node_forward,
-    .node_backward = ps_ref_node_backward,
-    .node_describe = ps_ref_node_describe,
-    .gemm = ps_ref_gemm,
-    .normalize = ps_ref_normalize,
-    .normalize_grad = ps_ref_normalize_grad,
-    .interpolate = ps_ref_interpolate,
-    .interpolate_grad = ps_ref_interpolate_grad,
-    .softmax_loss = ps_ref_softmax_loss,
-    .softtriple = ps_ref_softtriple,
-    .softtriple_grad = ps_ref_softtriple_grad,
-    .softtriple_regularizer = ps_ref_softtriple_regularizer,
-    .proxy_anchor = ps_ref_proxy_anchor,
+#define PS_OPERATION(result, name, arguments) .name = ps_ref_##name,
+#define PS_OPTIONAL(result, name, arguments)
+#include "kernels/operations.h"
     .nearest = ps_ref_nearest,
-    .update = ps_ref_update,
 };

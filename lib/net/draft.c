@@ -108,7 +108,7 @@ static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
 {
     for (size_t i = 0; i < graph->node_count; i++)
         plan->steps[i].desc = graph->nodes[i].desc;
-    if (plan->mode != PS_TRAIN || !plan->backend->ops->places)
+    if (plan->mode != PS_TRAIN || !plan->backend->ops->fusion_hints)
         return;
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct ps_graph_node *node = &graph->nodes[i];
@@ -180,7 +180,7 @@ static void draft_gradient(ps_plan *plan, const struct ps_graph_node *node,
     bool residual = node->desc.residual && k == node->inputs - 1;
     if (node->in[k] == PS_GRAPH_IMAGE)
         return;
-    if (*gradient != PS_NONE && plan->backend->ops->places && node->desc.op == PS_OP_CONV &&
+    if (*gradient != PS_NONE && plan->backend->ops->fusion_hints && node->desc.op == PS_OP_CONV &&
         k == 0) {
         *din = *gradient;
         step->desc.din_adds = true;

@@ -70,7 +70,7 @@ ps_plan *ps_plan_new(ps_backend *backend, const struct ps_graph *graph, enum ps_
 
 static ps_act *view_of(const ps_plan *plan, const struct ps_graph_node *node, const ps_act *whole)
 {
-    return plan->backend->ops->act_part(plan->backend, whole, node->first, node->channels);
+    return plan->backend->ops->act_view(plan->backend, whole, node->first, node->channels);
 }
 
 static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
@@ -101,10 +101,10 @@ static int prepare(ps_plan *plan, const struct ps_graph *graph, size_t i)
 static int fuse(ps_plan *plan, const struct ps_graph *graph, size_t i)
 {
     int count = graph->nodes[i].fusable + 1;
-    ps_node *nodes[PS_MOST_JOINED];
+    ps_node *nodes[PS_MOST_FUSED];
     for (int k = 0; k < count; k++)
         nodes[k] = plan->steps[i + (size_t)k].node;
-    int rc = count > 1 ? plan->backend->ops->node_join(plan->backend, nodes, count) : 0;
+    int rc = count > 1 ? plan->backend->ops->node_fuse(plan->backend, nodes, count) : 0;
     for (int k = 1; k < count; k++)
         plan->steps[i + (size_t)k].fused = rc == 1;
     return rc < 0 ? ps_device_fail(plan->backend) : PS_OK;

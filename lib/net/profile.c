@@ -54,9 +54,9 @@ static void node_free(ps_backend *be, ps_node *node)
 }
 
 /* The first is called something else when it is all of them. */
-static int node_join(ps_backend *be, ps_node *const *nodes, int count)
+static int node_fuse(ps_backend *be, ps_node *const *nodes, int count)
 {
-    int rc = profile.real->node_join(be, nodes, count);
+    int rc = profile.real->node_fuse(be, nodes, count);
     for (size_t i = 0; i < profile.count && rc == 1; i++)
         if (profile.nodes[i].node == nodes[0])
             snprintf(profile.nodes[i].text, sizeof profile.nodes[i].text, "%s",
@@ -100,8 +100,8 @@ int ps_profile_start(ps_backend *backend)
     profile.ops.node_free = node_free;
     profile.ops.node_forward = node_forward;
     profile.ops.node_backward = node_backward;
-    if (profile.real->node_join)
-        profile.ops.node_join = node_join;
+    if (profile.real->node_fuse)
+        profile.ops.node_fuse = node_fuse;
     if (profile.real->node_update)
         profile.ops.node_update = node_update;
     backend->ops = &profile.ops;

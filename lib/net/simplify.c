@@ -51,7 +51,7 @@ static void fuse_add(const struct use *uses, struct ps_graph_node *add)
 {
     for (int i = 0; i < 2; i++) {
         struct ps_graph_node *node = fusible(uses, add->in[i], true, true, false);
-        if (!node || node->desc.residual || node->desc.smooth_first)
+        if (!node || node->desc.residual || node->desc.average_first)
             continue;
         int other = add->in[1 - i];
         absorb(node, add);
@@ -81,26 +81,26 @@ static void fuse_average(const struct use *uses, struct ps_graph_node *conv)
     if (!is_window(&conv->desc, PS_OP_CONV, 1) || !pool || uses[pool->out].readers != 1 ||
         !is_window(&pool->desc, PS_OP_AVGPOOL, 3))
         return;
-    conv->desc.smooth_first = true;
+    conv->desc.average_first = true;
     conv->in[0] = pool->in[0];
     pool->inputs = 0;
 }
 
 /* Can the node that makes `value` make it as a part of a whole? */
-static bool can_join(const struct use *uses, int value, int part_channels)
+static bool can_join(const struct use *uses, int value, int view_channels)
 {
     const struct ps_graph_node *node = uses[value].producer;
-    if (!node || uses[value].readers != 1 || node->channels % part_channels)
+    if (!node || uses[value].readers != 1 || node->channels % view_channels)
         return false;
     const struct ps_op_desc *d = &node->desc;
     return d->op == PS_OP_MAXPOOL || d->op == PS_OP_AVGPOOL ||
            ((d->op == PS_OP_CONV || d->op == PS_OP_BN) && !d->residual);
 }
 
-static void join(const struct use *uses, struct ps_graph_node *concat, int part_channels)
+static void join(const struct use *uses, struct ps_graph_node *concat, int view_channels)
 {
     for (int i = 0; i < concat->inputs; i++)
-        if (!can_join(uses, concat->in[i], part_channels))
+        if (!can_join(uses, concat->in[i], view_channels))
             return;
     for (int i = 0, first = 0; i < concat->inputs; i++) {
         struct ps_graph_node *node = uses[concat->in[i]].producer;
@@ -115,7 +115,7 @@ static void fuse(struct ps_graph_node *nodes, size_t count, struct use *uses, bo
                  const struct ps_backend_ops *ops)
 {
     for (size_t i = 0; i < count; i++) {
-        if (nodes[i].desc.op == PS_OP_CONV && ops && ops->places)
+        if (nodes[i].desc.op == PS_OP_CONV && ops && ops->fusion_hints)
             fuse_average(uses, &nodes[i]);
         if (nodes[i].desc.op == PS_OP_BN && !batch_statistics)
             fold_bn(uses, &nodes[i]);
@@ -123,8 +123,8 @@ static void fuse(struct ps_graph_node *nodes, size_t count, struct use *uses, bo
             fuse_add(uses, &nodes[i]);
         else if (nodes[i].desc.op == PS_OP_RELU)
             fuse_relu(uses, &nodes[i]);
-        else if (nodes[i].desc.op == PS_OP_CONCAT && ops && ops->part_channels)
-            join(uses, &nodes[i], ops->part_channels);
+        else if (nodes[i].desc.op == PS_OP_CONCAT && ops && ops->view_channels)
+            join(uses, &nodes[i], ops->view_channels);
         if (nodes[i].inputs > 0)
             uses[nodes[i].out].producer = &nodes[i];
     }
@@ -148,7 +148,7 @@ static void emit(struct ps_graph *graph, struct ps_graph_node *nodes, size_t i, 
     *first = nodes[i];
     if (!fusable || !is_window(&first->desc, PS_OP_CONV, 1) || first->inputs > 1)
         return;
-    for (size_t k = i + 1; k < count && first->fusable < PS_MOST_JOINED - 1; k++) {
+    for (size_t k = i + 1; k < count && first->fusable < PS_MOST_FUSED - 1; k++) {
         if (!is_window(&nodes[k].desc, PS_OP_CONV, 1) || nodes[k].inputs != 1 ||
             nodes[k].in[0] != first->in[0])
             continue;
@@ -174,7 +174,7 @@ int ps_graph_simplify(struct ps_graph *graph, const struct ps_graph *from, bool 
     for (size_t i = 0; i < count; i++) {
         if (nodes[i].inputs == 0)
             continue;
-        emit(graph, nodes, i, count, ops && ops->node_join);
+        emit(graph, nodes, i, count, ops && ops->node_fuse);
         if (nodes[i].desc.op == PS_OP_BN && !batch_statistics)
             rc = ps_fail(PS_ENOTSUP, "frozen batch normalisation must follow a convolution");
     }

@@ -3,7 +3,7 @@
  *   convolution + BN (+ add) (+ ReLU)  one CONV, unless batch statistics are used
  *   BN (+ add) (+ ReLU)                one BN, with batch statistics
  *   add + ReLU                         one ADD
- *   3×3 average + 1×1 convolution      one CONV with smooth_first, if the backend supports it
+ *   3×3 average + 1×1 convolution      one CONV with average_first, if the backend supports it
  *   operators + concat                 in-place concat: each operator writes its channels of the
  *                                      result, if the backend has views
  * and moves 1×1 convolutions of one value next to each other, so that the backend may fuse them

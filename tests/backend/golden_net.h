@@ -23,9 +23,10 @@ struct tolerance {
 };
 static const struct tolerance strict = {1e-4, 1e-3, 1e-3}, exact = {1e-6, 1e-5, 1e-5};
 /* Where an output of about 1e-7 has the other sign, and a ReLU mask with it, a single gradient
- * moves by 2e-3 (BN-Inception at 224x224): levels that round unlike PyTorch's kernels may flip one.
+ * moves by up to 6e-3 (BN-Inception at 224x224): levels that round unlike PyTorch's kernels may
+ * flip one.
  */
-static const struct tolerance flipped = {1e-5, 5e-3, 5e-3};
+static const struct tolerance flipped = {1e-5, 1e-2, 1e-2};
 /* Precisions other than fp32; flipped ReLU masks move elements of gradients further. */
 static const struct tolerance rounded = {3e-2, 0.3, 0.1};
 

@@ -1,4 +1,4 @@
-/* Convolutions that the cpu backend makes one (node_join): the results of each by itself. */
+/* Convolutions that the cpu backend makes one (node_fuse): the results of each by itself. */
 #include "kernels/levels.h"
 #include "tests/backend/asserts.h"
 
@@ -8,14 +8,14 @@ static ps_backend *be;
 struct trial {
     int count;
     enum ps_mode mode;
-    struct op_case cases[PS_MOST_JOINED];
+    struct op_case cases[PS_MOST_FUSED];
     size_t params, state;
-    float *in, *there, *dout[PS_MOST_JOINED], *values, *statistics;
+    float *in, *there, *dout[PS_MOST_FUSED], *values, *statistics;
 };
 
 /* What they give. */
 struct result {
-    float *out[PS_MOST_JOINED], *din, *gradients;
+    float *out[PS_MOST_FUSED], *din, *gradients;
 };
 
 static void shift(struct ps_op_desc *d, size_t params, size_t state)
@@ -42,7 +42,7 @@ static struct trial trial_new(struct ps_rng *rng, int count, enum ps_mode mode, 
                                        .bias = chance(rng) ? 0 : PS_ABSENT,
                                        .bn = chance(rng) ? PS_BN_FROZEN : PS_BN_NONE,
                                        .relu = chance(rng),
-                                       .smooth_first = chance(rng),
+                                       .average_first = chance(rng),
                                        .out_channels = 16 * between(rng, 1, 7),
                                        .din_masks = masks && k == 0,
                                        .din_adds = adds || k < count - 1},
@@ -98,8 +98,8 @@ static bool run(const struct trial *t, bool join, struct result *result)
     need(!ops->vec_put(be, params, 0, t->values, t->params), be, "vec_put");
     need(!ops->vec_put(be, state, 0, t->statistics, t->state), be, "vec_put");
     ps_act *in = act_new(in_shape, mem, &offset), *din = act_new(in_shape, mem, &offset);
-    ps_act *out[PS_MOST_JOINED] = {NULL}, *dout[PS_MOST_JOINED] = {NULL};
-    ps_node *nodes[PS_MOST_JOINED] = {NULL};
+    ps_act *out[PS_MOST_FUSED] = {NULL}, *dout[PS_MOST_FUSED] = {NULL};
+    ps_node *nodes[PS_MOST_FUSED] = {NULL};
     for (int k = 0; k < t->count; k++) {
         out[k] = act_new(t->cases[k].out, mem, &offset);
         dout[k] = act_new(t->cases[k].out, mem, &offset);
@@ -109,8 +109,8 @@ static bool run(const struct trial *t, bool join, struct result *result)
         need(!ops->act_put(be, dout[k], t->dout[k]), be, "act_put");
     }
     need(!ops->act_put(be, in, t->in) && !ops->act_put(be, din, t->there), be, "act_put");
-    int joined = join ? ops->node_join(be, nodes, t->count) : 0, runs = joined == 1 ? 1 : t->count;
-    need(joined >= 0, be, "node_join");
+    int joined = join ? ops->node_fuse(be, nodes, t->count) : 0, runs = joined == 1 ? 1 : t->count;
+    need(joined >= 0, be, "node_fuse");
     assert_int_equal(strstr(ops->node_describe(be, nodes[0]), ", fused") != NULL, joined);
     for (int k = 0; k < runs; k++) {
         need(!ops->node_update(be, nodes[k], params, state), be, "node_update");
@@ -147,7 +147,7 @@ static void result_free(struct result *r, int count)
 /* False: the backend does not join them. */
 static bool check(struct ps_rng *rng, enum ps_mode mode, struct ps_shape in)
 {
-    struct trial t = trial_new(rng, between(rng, 2, PS_MOST_JOINED), mode, in);
+    struct trial t = trial_new(rng, between(rng, 2, PS_MOST_FUSED), mode, in);
     struct result alone, joined;
     run(&t, false, &alone);
     bool is = run(&t, true, &joined);
@@ -227,7 +227,7 @@ static void test_not_joined(void **state)
         ps_act *in = i == 0 ? b.in[0] : a.in[0];
         ps_node *node = be->ops->node_new(be, &c.desc, PS_TRAIN, 1, &in, b.out, b.dout, a.din);
         need(node != NULL, be, "node_new");
-        assert_int_equal(be->ops->node_join(be, (ps_node *[]){a.node, node}, 2), 0);
+        assert_int_equal(be->ops->node_fuse(be, (ps_node *[]){a.node, node}, 2), 0);
         be->ops->node_free(be, node);
         run_free(&a, &c);
         run_free(&b, &c);

@@ -10,7 +10,7 @@ static int set_up(void **state)
 {
     (void)state;
     be = open_backend(ps_backend_cpu(), PS_PRECISION_FP32, NULL);
-    return be && be->ops->places ? 0 : -1;
+    return be && be->ops->fusion_hints ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -190,7 +190,7 @@ static void check_smooth(struct op_case c, struct ps_rng *rng)
     float *between = act_values(be, conv.din[0], c.in[0]);
     run_backward(&pool, between, NULL, false);
 
-    c.desc.smooth_first = true;
+    c.desc.average_first = true;
     struct op_values same = v;
     same.in[0] = first.in[0];
     struct op_run told = run_new(be, &c, PS_TRAIN, &same, wanted);
@@ -261,8 +261,8 @@ static void check_part(struct op_case c, struct ps_rng *rng)
     for (int i = 0; i < 2; i++) {
         put(wide[i], around);
         be->ops->act_free(be, *own[i]);
-        *own[i] = be->ops->act_part(be, wide[i], BEFORE, c.out.c);
-        need(*own[i] != NULL, be, "act_part");
+        *own[i] = be->ops->act_view(be, wide[i], BEFORE, c.out.c);
+        need(*own[i] != NULL, be, "act_view");
     }
     part.node =
         be->ops->node_new(be, &c.desc, PS_TRAIN, c.inputs, part.in, part.out, part.dout, part.din);
@@ -327,7 +327,7 @@ static void test_parts(void **state)
                                      .kernel = way[0],
                                      .stride = way[1],
                                      .pad = way[2],
-                                     .smooth_first = way[3],
+                                     .average_first = way[3],
                                      .relu = true,
                                      .out_channels = 64},
                             .inputs = 1,
@@ -346,11 +346,11 @@ static void test_wrong_parts(void **state)
     ps_mem *mem = be->ops->mem_new(be, 2 * bytes);
     ps_act *whole = be->ops->act_new(be, shape, mem, 0),
            *other = be->ops->act_new(be, (struct ps_shape){2, 32, 3, 3}, mem, bytes);
-    int half = be->ops->part_channels / 2; /* 0 where any channels will do */
+    int half = be->ops->view_channels / 2; /* 0 where any channels will do */
     const int wrong[][2] = {{32, 48}, {-16, 16}, {0, 0}, {half, 2 * half}, {0, 3 * half}};
     for (size_t i = 0; i < (half ? 5 : 3); i++)
-        assert_null(be->ops->act_part(be, whole, wrong[i][0], wrong[i][1]));
-    ps_act *part = be->ops->act_part(be, whole, 16, 32);
+        assert_null(be->ops->act_view(be, whole, wrong[i][0], wrong[i][1]));
+    ps_act *part = be->ops->act_view(be, whole, 16, 32);
     assert_non_null(part);
     struct ps_op_desc relu = {.op = PS_OP_RELU};
     assert_null(be->ops->node_new(be, &relu, PS_INFER, 1, &part, other, NULL, NULL));

@@ -34,7 +34,7 @@ struct ps_node {
     enum ps_mode mode;
     int inputs;
     ps_act *in[PS_GRAPH_INPUTS], *din[PS_GRAPH_INPUTS], *out, *dout;
-    ps_node *joined[PS_MOST_JOINED]; /* all that it is, itself first */
+    ps_node *joined[PS_MOST_FUSED]; /* all that it is, itself first */
     int joined_count;
 };
 
@@ -202,17 +202,17 @@ static int fake_backward(ps_backend *be, ps_node *first, const ps_vec *params, c
 
 static struct fake fake_new(bool places, bool parts, bool joins)
 {
-    return (struct fake){.ops = {.places = places,
-                                 .part_channels = parts ? 4 : 0,
+    return (struct fake){.ops = {.fusion_hints = places,
+                                 .view_channels = parts ? 4 : 0,
                                  .error = fake_error,
                                  .act_bytes = fake_act_bytes,
                                  .act_new = fake_act_new,
-                                 .act_part = fake_act_part,
+                                 .act_view = fake_act_part,
                                  .act_free = fake_act_free,
                                  .act_add = fake_act_add,
                                  .node_new = fake_node_new,
                                  .node_free = fake_node_free,
-                                 .node_join = joins ? fake_node_join : NULL,
+                                 .node_fuse = joins ? fake_node_join : NULL,
                                  .node_forward = fake_forward,
                                  .node_backward = fake_backward}};
 }

@@ -50,8 +50,8 @@ struct igemm {
     const ps_node *node; /* one of them */
     enum cpu_pass pass;
     int sources, results;
-    const ps_act *from[PS_MOST_JOINED], *to[PS_MOST_JOINED];
-    const float *weights[PS_MOST_JOINED]; /* of each result, in terms; NULL: of `tiles` */
+    const ps_act *from[PS_MOST_FUSED], *to[PS_MOST_FUSED];
+    const float *weights[PS_MOST_FUSED]; /* of each result, in terms; NULL: of `tiles` */
     const struct cpu_tiles *tiles;        /* of the only result, where there are few pixels */
     const struct cpu_epilogue *epilogue;  /* of each result */
 };

@@ -313,7 +313,7 @@ static void gather_outputs(const struct plan *p, const struct task *task, int gr
     const struct cpu_conv_args *of = p->args;
     for (int i = first; i < end; i++)
         for (int j = 0; j < p->out_width; j++) {
-            struct step step[PS_MOST_JOINED];
+            struct step step[PS_MOST_FUSED];
             for (int n = 0; n < p->count; n++)
                 step[n] = step_of(p, of->y[n], group, i, j);
             for (size_t k = 0; k < task->outputs; k++) {

@@ -15,7 +15,7 @@ struct cpu_conv_task {
     enum cpu_pass pass;
     int threads;
     int count;
-    const ps_node *node[PS_MOST_JOINED]; /* the first stands for all but their outputs */
+    const ps_node *node[PS_MOST_FUSED]; /* the first stands for all but their outputs */
 };
 
 /* What an algorithm does besides the convolution itself; the caller does the rest (run.c). */
@@ -42,14 +42,14 @@ struct cpu_conv_plan {
 /* What run() reads and writes; arrays have task.count entries. */
 struct cpu_conv_args {
     const ps_act *x;                 /* DATA: dx */
-    const ps_act *y[PS_MOST_JOINED]; /* FORWARD: y; otherwise dy */
+    const ps_act *y[PS_MOST_FUSED]; /* FORWARD: y; otherwise dy */
     /* FORWARD, DATA: weights as they are kept; where none are kept, `tiles` make them. */
-    const float *weights[PS_MOST_JOINED];
+    const float *weights[PS_MOST_FUSED];
     const struct cpu_tiles *tiles;
-    struct cpu_epilogue epilogue[PS_MOST_JOINED]; /* FORWARD: of each y; DATA: the first, of dx */
+    struct cpu_epilogue epilogue[PS_MOST_FUSED]; /* FORWARD: of each y; DATA: the first, of dx */
     /* WEIGHTS: dW', and db' (O) unless NULL; with CPU_FUSES_DY_MASK dy is masked by `out` unless
      * that is NULL. */
-    float *dweight[PS_MOST_JOINED], *dbias[PS_MOST_JOINED];
+    float *dweight[PS_MOST_FUSED], *dbias[PS_MOST_FUSED];
     const ps_act *out;
     float *workspace;
 };

@@ -1,6 +1,6 @@
 /*
  * Convolution with what follows it, and its backward passes. An average that comes first
- * (smooth_first) commutes with a 1x1 convolution: it is taken of the output, which has fewer
+ * (average_first) commutes with a 1x1 convolution: it is taken of the output, which has fewer
  * channels, before bias and ReLU. An output that is averaged later, or is a view that the algorithm
  * cannot write, is made aside, in the workspace, and so is its gradient.
  */
@@ -27,8 +27,8 @@ static struct cpu_tiles tiles_of(const struct conv_node *conv, enum cpu_pass pas
 /* Are the output, in FORWARD, and its gradient made aside? */
 static bool is_aside(const struct conv_node *conv, const struct cpu_conv_plan *plan)
 {
-    return conv->node.desc.smooth_first ||
-           (plan && !(plan->fused & CPU_FUSES_VIEWS) && cpu_is_part(conv->node.out));
+    return conv->node.desc.average_first ||
+           (plan && !(plan->fused & CPU_FUSES_VIEWS) && cpu_is_view(conv->node.out));
 }
 
 /* The nodes that a pass of `conv` runs for at once. */
@@ -115,7 +115,7 @@ void cpu_conv_describe(struct conv_node *conv)
         if (conv->plan[i])
             used += snprintf(node->text + used, size - (size_t)used, " %s%s", conv->plan[i]->name,
                              conv->count > 1 && fused_count(conv, i) == 1 ? " each" : "");
-    if (node->desc.smooth_first && used < (int)size)
+    if (node->desc.average_first && used < (int)size)
         used += snprintf(node->text + used, size - (size_t)used, ", averaged");
     if (conv->count > 1 && used < (int)size)
         snprintf(node->text + used, size - (size_t)used, ", fused");
@@ -227,8 +227,8 @@ static int conv_update_group(struct cpu *cpu, ps_node *node, const float *params
 static int forward(struct cpu *cpu, struct conv_node *conv, const float *params)
 {
     const struct cpu_conv_plan *plan = conv->plan[CPU_FORWARD];
-    struct cpu_tiles tiles[PS_MOST_JOINED];
-    ps_act made[PS_MOST_JOINED];
+    struct cpu_tiles tiles[PS_MOST_FUSED];
+    ps_act made[PS_MOST_FUSED];
     float *workspace = cpu->work;
     struct cpu_conv_args args = {.x = conv->node.in[0], .tiles = tiles};
     for (int i = 0; i < plan->task.count; i++) {
@@ -242,7 +242,7 @@ static int forward(struct cpu *cpu, struct conv_node *conv, const float *params)
         struct cpu_epilogue epilogue = {.result = made[i].data};
         if (d->residual)
             epilogue.added = of->node.in[1]->data;
-        if (!d->smooth_first) {
+        if (!d->average_first) {
             epilogue.bias = of->bias;
             epilogue.relu = d->relu;
         }
@@ -254,7 +254,7 @@ static int forward(struct cpu *cpu, struct conv_node *conv, const float *params)
         return cpu_fail(cpu, "%s: forward failed", conv->node.text);
     for (int i = 0; i < plan->task.count; i++) {
         const struct conv_node *of = conv->group[i];
-        if (of->node.desc.smooth_first)
+        if (of->node.desc.average_first)
             cpu_average(&made[i], of->node.out, of->bias, of->node.desc.relu);
         else if (is_aside(of, plan))
             cpu_copy_act(of->node.out, &made[i]);
@@ -277,9 +277,9 @@ static int parameter_gradients(struct cpu *cpu, const struct conv_node *conv, co
                                bool accumulate, float *workspace)
 {
     const struct cpu_conv_plan *plan = conv->plan[CPU_WEIGHTS];
-    const float *dbias[PS_MOST_JOINED];
+    const float *dbias[PS_MOST_FUSED];
     const struct ps_op_desc *d = &conv->node.desc;
-    bool masks = d->relu && !d->dout_masked && !d->smooth_first;
+    bool masks = d->relu && !d->dout_masked && !d->average_first;
     struct cpu_conv_args args = {.x = conv->node.in[0], .out = masks ? conv->node.out : NULL};
     for (int i = 0; i < plan->task.count; i++) {
         const struct conv_node *of = conv->group[i];
@@ -288,7 +288,7 @@ static int parameter_gradients(struct cpu *cpu, const struct conv_node *conv, co
         dbias[i] = of->bias ? db : NULL;
         args.y[i] = &dy[i];
         args.dweight[i] = cpu_take(&workspace, cpu_conv_weights(&of->node));
-        if (of->bias && of->node.desc.smooth_first)
+        if (of->bias && of->node.desc.average_first)
             cpu_channel_sums(of->node.dout, db);
         else if (of->bias)
             args.dbias[i] = db;
@@ -309,7 +309,7 @@ static int data_gradient(struct cpu *cpu, const struct conv_node *conv, const ps
 {
     const struct cpu_conv_plan *plan = conv->plan[CPU_DATA];
     const ps_act *dx = conv->node.din[0];
-    struct cpu_tiles tiles[PS_MOST_JOINED];
+    struct cpu_tiles tiles[PS_MOST_FUSED];
     struct cpu_conv_args args = {.x = dx, .tiles = tiles, .workspace = workspace};
     struct cpu_epilogue *epilogue = args.epilogue;
     for (int i = 0; i < plan->task.count; i++) {
@@ -334,9 +334,9 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
 {
     struct conv_node *first = (struct conv_node *)node;
     struct cpu_conv_plan *weights = first->plan[CPU_WEIGHTS], *data = first->plan[CPU_DATA];
-    bool masked_later = grads && weights->fused & CPU_FUSES_DY_MASK && !node->desc.smooth_first;
+    bool masked_later = grads && weights->fused & CPU_FUSES_DY_MASK && !node->desc.average_first;
     float *workspace = cpu->work;
-    ps_act dy[PS_MOST_JOINED];
+    ps_act dy[PS_MOST_FUSED];
     for (int i = 0; i < first->count; i++) {
         const struct conv_node *of = first->group[i];
         const ps_act *dout = of->node.dout;
@@ -344,7 +344,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         dy[i] = aside ? cpu_whole(dout, cpu_take(&workspace, dout->count)) : *dout;
         if (of->node.desc.relu && !of->node.desc.dout_masked && !masked_later)
             cpu_mask_act(dout, of->node.out);
-        if (of->node.desc.smooth_first)
+        if (of->node.desc.average_first)
             cpu_average(dout, &dy[i], NULL, false);
         else if (aside)
             cpu_copy_act(&dy[i], dout);

@@ -13,7 +13,7 @@ struct conv_node {
         *weights[2]; /* of FORWARD and DATA, in their plans' layouts; NULL: not kept; may be one */
     float *factors;  /* (O), of cpu_fold_factors */
     float *bias;     /* (O), NULL if there is none */
-    struct conv_node *group[PS_MOST_JOINED]; /* the fused nodes, itself first */
+    struct conv_node *group[PS_MOST_FUSED]; /* the fused nodes, itself first */
     int count;                               /* of the group; 1 where it is alone */
 };
 

@@ -66,7 +66,7 @@ static int fuse(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
     return 0;
 }
 
-int cpu_node_join(ps_backend *be, ps_node *const *nodes, int count)
+int cpu_node_fuse(ps_backend *be, ps_node *const *nodes, int count)
 {
     struct cpu *cpu = cpu_of(be);
     struct conv_node *first = (struct conv_node *)nodes[0];

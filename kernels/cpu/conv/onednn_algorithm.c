@@ -49,9 +49,9 @@ static struct dn_conv_desc describe(const struct cpu_conv_task *task)
                                  .kernel = d->kernel,
                                  .stride = d->stride,
                                  .pad = d->pad,
-                                 .bias = has_bias && task->pass != CPU_DATA && !d->smooth_first,
+                                 .bias = has_bias && task->pass != CPU_DATA && !d->average_first,
                                  .add = forward && d->residual,
-                                 .relu = forward && d->relu && !d->smooth_first,
+                                 .relu = forward && d->relu && !d->average_first,
                                  .sum = task->pass == CPU_DATA && d->din_adds};
 }
 

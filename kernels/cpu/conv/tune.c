@@ -59,12 +59,12 @@ static void make_key(const struct cpu_conv_task *task, char key[PS_CHOICE_TEXT])
     const struct ps_op_desc *d = &node->desc;
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
     bool forward = task->pass == CPU_FORWARD, data = task->pass == CPU_DATA;
-    bool bias = !data && !d->smooth_first && (d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT);
+    bool bias = !data && !d->average_first && (d->bn == PS_BN_FROZEN || d->bias != PS_ABSENT);
     snprintf(key, PS_CHOICE_TEXT, "%s%s n%d %dx%dx%d %dx%dx%d k%d s%d p%d%s%s%s%s%s",
              pass[task->pass], node->mode == PS_INFER ? " inference" : "", x.n, x.c, x.h, x.w, y.c,
              y.h, y.w, d->kernel, d->stride, d->pad, bias ? " bias" : "",
              forward && d->residual ? " add" : "",
-             forward && d->relu && !d->smooth_first ? " relu" : "",
+             forward && d->relu && !d->average_first ? " relu" : "",
              data && d->din_adds ? " sum" : "", data && d->din_masks ? " mask" : "");
 }
 

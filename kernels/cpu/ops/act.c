@@ -58,7 +58,7 @@ ps_act *cpu_act_new(ps_backend *be, struct ps_shape shape, ps_mem *mem, size_t o
     return act;
 }
 
-ps_act *cpu_act_part(ps_backend *be, const ps_act *whole, int first, int channels)
+ps_act *cpu_act_view(ps_backend *be, const ps_act *whole, int first, int channels)
 {
     struct cpu *cpu = cpu_of(be);
     if (first < 0 || channels < 1 || channels > whole->shape.c - first ||
