@@ -16,6 +16,7 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 
 BUILD ?= build
+, := ,
 # clang checks the types of functions with a library of C++.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined \
   $(if $(findstring clang,$(CXX)),-fno-sanitize=function)
@@ -115,9 +116,11 @@ $(BUILD)/libps.a: $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+# What runs before main (lib/base/processor.c) is referred to by nothing else.
+FIRST := $(if $(BASELINE),-Wl$(,)--undefined=ps_processor_check)
 $(BUILD)/bin/%: $(BUILD)/tools/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
-	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
+	$(CC) $(VARIANT) $(FIRST) $^ $(LDLIBS) -o $@
 
 $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
