@@ -19,7 +19,7 @@ OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
 define LEVEL
 $$(BUILD)/$(1)/%.o: %.c $$(FLAGS)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -ffp-contract=fast $$(LEVEL_FLAGS_$(1)) -DCPU_LEVEL='"$(1)"' \
+	$$(CC) $$(ALL_CFLAGS) $$(LEVEL_FLAGS_$(1)) -DCPU_LEVEL='"$(1)"' \
 	  -DCPU_OPS=ps_backend_cpu_$(1) -DPS_BLEND=ps_blend_$(1) -MMD -MP -c $$< -o $$@
 
 $$(BUILD)/cpu-$(1).o: $$(patsubst %.c,$$(BUILD)/$(1)/%.o,$$(LEVEL_SRC) $$(LEVEL_SRC_$(1)))

@@ -39,14 +39,22 @@ typedef int32_t cpu_ivec __attribute__((vector_size(16))); /* a comparison gives
 
 static inline cpu_vec cpu_load(const float *from)
 {
+#ifdef __AVX512F__
+    return (cpu_vec)_mm512_loadu_ps(from);
+#else
     cpu_vec v;
     memcpy(&v, from, sizeof v);
     return v;
+#endif
 }
 
 static inline void cpu_store(float *to, cpu_vec v)
 {
+#ifdef __AVX512F__
+    _mm512_storeu_ps(to, (__m512)v);
+#else
     memcpy(to, &v, sizeof v);
+#endif
 }
 
 /* a x + y, rounded once where the processor can, whatever the compiler may contract */
