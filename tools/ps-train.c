@@ -30,14 +30,14 @@ static void print_losses(void)
                    kind->tau);
         putchar('\n');
     }
-    printf("\nRegularisers (--regularizer)\n    ps              proxy synthesis: --ps-mu synthetic "
-           "classes a sample, each with an\n                    embedding and a proxy interpolated "
-           "between neighbours\n    mixup           embeddings and labels of neighbours are "
-           "mixed\n    manifold-mixup  images or raw embeddings, drawn a batch, and labels are "
-           "mixed\n    virtual         virtual softmax: an extra class at cosine 1 to every "
-           "embedding\n    none     "
-           "       nothing\nInterpolation coefficients are drawn from Beta(--ps-alpha, "
-           "--ps-alpha).\n");
+    printf("\nRegularisers (--regularizer)\n"
+           "    ps              Proxy Synthesis: --ps-mu synthetic classes per sample, each with\n"
+           "                    embedding and proxy interpolated between neighbours in the batch\n"
+           "    mixup           mixes embeddings and labels of neighbours\n"
+           "    manifold-mixup  mixes images or raw embeddings, chosen per batch, and labels\n"
+           "    virtual         virtual softmax: an extra class at cosine 1 to every embedding\n"
+           "    none            no regulariser\n"
+           "Interpolation coefficients are drawn from Beta(--ps-alpha, --ps-alpha).\n");
 }
 
 static int print_metrics(const struct ps_train_settings *settings, const struct ps_evaluation *e)

@@ -60,7 +60,7 @@ static int check_picks(struct ps_prepare *prepare)
     return PS_OK;
 }
 
-/* Images that no annotation names are not lost silently. */
+/* Reports images that no annotation names. */
 static void report_unused(const struct ps_prepare *prepare)
 {
     size_t images = 0, used = 0;
@@ -237,7 +237,7 @@ static int open_sources(struct ps_prepare *prepare, char *const *paths, size_t c
     return rc;
 }
 
-/* That the manifest's folder exists, before hours of hashing. */
+/* Checks that the manifest's folder exists before hours of hashing. */
 static int check_target(const char *target)
 {
     char *folder = ps_path_folder(target);

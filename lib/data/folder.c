@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lists the images anew; *changed says whether the manifest is another than before. */
+/* Rewrites the manifest; *changed: it differs from the previous one. */
 static int list_images(const char *path, const char *manifest_path, int threads, bool *changed)
 {
     const struct ps_prepare_options options = {.min_images = 1, .threads = threads};

@@ -204,7 +204,7 @@ void ps_loader_free(ps_loader *loader)
     free(loader);
 }
 
-/* A record that comes twice in an epoch is to be augmented differently the second time. */
+/* Repeats of a record within an epoch are augmented differently. */
 static int count_turns(ps_loader *loader, const struct ps_order *order)
 {
     size_t count = ps_shard_count(loader->shard);
@@ -257,7 +257,7 @@ int ps_loader_start(ps_loader *loader, const struct ps_order *order, uint64_t ep
     return rc;
 }
 
-/* With the lock held: waits a little for news. */
+/* With the lock held: waits briefly for progress. */
 static void wait_news(ps_loader *loader)
 {
     struct timespec until;

@@ -1,4 +1,4 @@
-/* ps_order_separate: no two cyclic neighbours of one label. */
+/* ps_order_separate: reorders so that cyclic neighbours differ in label. */
 #include "base/mem.h"
 #include "data/order.h"
 

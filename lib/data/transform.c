@@ -13,7 +13,7 @@ static int32_t half_even(double x)
     return (int32_t)rint(x);
 }
 
-/* The largest central box whose width : height is an allowed ratio. */
+/* The largest centred box with an allowed aspect ratio. */
 static struct ps_box central(int32_t width, int32_t height)
 {
     struct ps_box box = {0, 0, width, height};
@@ -89,10 +89,8 @@ static struct plan plan_train(const struct ps_transform *transform, int32_t widt
     return plan;
 }
 
-/*
- * By how much libjpeg is to reduce the image while it decodes: 1, 2, 4 or 8. At least a threefold
- * reduction is left to the filter, which keeps the result near the exact one (tests/peer).
- */
+/* Scale denominator for libjpeg: 1, 2, 4 or 8. Leaves at least a threefold reduction to the filter,
+ * so the result stays close to the exact one (tests/peer). */
 static int32_t reduction(const struct plan *plan)
 {
     int32_t by = 8;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Larger first; of equals the one that lies earlier in the list. */
+/* Descending size, ties in list order. */
 static int by_size(const void *a, const void *b)
 {
     const struct ps_buffer *x = *(struct ps_buffer *const *)a, *y = *(struct ps_buffer *const *)b;
@@ -23,8 +23,8 @@ static bool alive_together(const struct ps_buffer *a, const struct ps_buffer *b)
            (a->again && b->again && a->again <= b->end && b->again <= a->end);
 }
 
-/* Puts `buffer` into the lowest gap between those of placed[0..count), which are sorted by offset;
- * returns where in that order it belongs. */
+/* Places `buffer` in the lowest sufficient gap between placed[0..count), sorted by offset; returns
+ * its index in that order. */
 static size_t place(struct ps_buffer *buffer, struct ps_buffer *const *placed, size_t count)
 {
     size_t offset = 0;

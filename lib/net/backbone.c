@@ -7,7 +7,7 @@
 #define WORD(name, build, input) "|" name
 const char *const ps_net_backbones = &(PS_BACKBONES(WORD))[1];
 
-/* Of the published weights: BN-Inception's come from Caffe, in BGR and 0..255. */
+/* Input of the published weights; those of BN-Inception come from Caffe: BGR, 0..255. */
 static const struct ps_input_norm caffe = {{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
 static const struct ps_input_norm torchvision = {
     {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};

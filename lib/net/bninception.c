@@ -6,8 +6,8 @@
 
 enum pool { AVG, MAX, MAX_HALF };
 
-/* Channels of each convolution. MAX_HALF halves the map: stride 2 on the last 3x3 of both towers
- * and on the pool, no 1x1 and no projection. */
+/* Output channels of each convolution. MAX_HALF modules downsample: stride 2 in the last 3×3 of
+ * both towers and in the pool, no 1×1 branch and no projection. */
 static const struct block {
     const char *name;
     int one, three_reduce, three, double_reduce, double_1, double_2;
@@ -38,11 +38,9 @@ static int conv(struct ps_graph *g, int x, const char *name, int channels, int k
     return ps_graph_relu(g, ps_graph_bn(g, y, bn));
 }
 
-/*
- * The pool that halves a map starts its windows at the border and rounds up, as published, where
- * the map is even. On an odd map (input sizes that are no multiple of 32) it would give one row
- * less than the convolutions beside it; there it is padded like them.
- */
+/* As published, the downsampling pool has no padding and rounds up. On an odd map (input sizes that
+ * are not a multiple of 32) its output would be smaller than that of the parallel convolutions, so
+ * there it is padded like them. */
 static int max_half(struct ps_graph *g, int x)
 {
     bool odd = !g->rc && g->values[x].h % 2;

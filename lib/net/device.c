@@ -20,7 +20,7 @@ static ps_backend *open_with(const struct ps_backend_ops *ops,
     return backend;
 }
 
-/* The folder of the running program, NULL if it cannot be told. free() it. */
+/* Folder of the running program, NULL if unknown. free() it. */
 static char *program_folder(void)
 {
     char path[4096];
@@ -31,8 +31,8 @@ static char *program_folder(void)
     return ps_path_folder(path);
 }
 
-/* The operators in the plugin beside the program (as built) or in ../lib/ps (as installed). The
- * plugin stays loaded. NULL with the reason recorded. */
+/* Loads the plugin from beside the program (build tree) or ../lib/ps (installed) and returns its
+ * operators. Never unloaded. NULL with the error recorded. */
 static const struct ps_backend_ops *load_cuda(void)
 {
     static const char *const places[] = {"ps-cuda.so", "../lib/ps/ps-cuda.so"};

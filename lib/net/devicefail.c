@@ -1,4 +1,4 @@
-/* What every user of an open device needs, however that was opened. */
+/* Error reporting for an open device; apart from device.c, which needs dlopen. */
 #include "base/err.h"
 #include "net/device.h"
 

@@ -19,7 +19,7 @@ static void extend(ps_plan *plan, int buffer, int step)
         plan->buffers[buffer].last = step;
 }
 
-/* Does a node of another segment, or the caller, read what node i makes? */
+/* Is node i's output read in another segment or by the caller? */
 static bool passes(const ps_plan *plan, const struct ps_graph *graph, int i)
 {
     int value = graph->nodes[i].out;
@@ -40,8 +40,8 @@ static bool any_recomputed(const ps_plan *plan, const struct ps_graph *graph, in
     return false;
 }
 
-/* When everything runs. Of each segment but the last, what was not kept is made again before the
- * segment runs backward. */
+/* Schedules all steps. Dropped values of each segment but the last are recomputed before its
+ * backward. */
 static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
 {
     int now = (int)graph->node_count, last_segment = plan->segment[now - 1];
@@ -68,7 +68,7 @@ static void draft_steps(ps_plan *plan, const struct ps_graph *graph)
 }
 
 struct readers {
-    int count, first, input; /* the first node that reads a value (or PS_NONE), as which input */
+    int count, first, input; /* first node that reads a value (or PS_NONE), and its input index */
 };
 
 static struct readers readers_of(const struct ps_graph *graph, int value)
@@ -82,8 +82,8 @@ static struct readers readers_of(const struct ps_graph *graph, int value)
     return readers;
 }
 
-/* Is its gradient of no use where it is not positive? So it is behind a convolution with ReLU, and
- * behind the maximum of such; all parts must be. */
+/* Is the gradient irrelevant where the value is not positive? True for convolutions with ReLU and
+ * max pools of such; for in-place concat all parts must agree. */
 static bool is_clipped(const struct ps_graph *graph, int value)
 {
     bool made = false;
@@ -99,11 +99,9 @@ static bool is_clipped(const struct ps_graph *graph, int value)
     return made;
 }
 
-/*
- * What is the last to write the gradient of a convolution with ReLU masks it for that ReLU: the
- * first reader of the output. Convolutions can, as they add to what others wrote; pools and
- * concatenations, if they are the only ones.
- */
+/* The last writer of the gradient of a convolution with ReLU applies the ReLU mask: that is the
+ * first reader of its output. Convolutions can, since they accumulate; pools and concats only as
+ * the sole reader. */
 static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
 {
     for (size_t i = 0; i < graph->node_count; i++)
@@ -126,7 +124,7 @@ static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
     }
 }
 
-/* The last step that reads input k of node i. */
+/* Last step that reads input k of node i. */
 static int last_reading(const ps_plan *plan, const struct ps_graph *graph, int i, int k)
 {
     const struct ps_plan_step *step = &plan->steps[i];
@@ -167,11 +165,9 @@ static void draft_values(ps_plan *plan, const struct ps_graph *graph)
     extend(plan, plan->output, last_step);
 }
 
-/*
- * Where the gradient of input k of node i goes. The first writer of a value's gradient writes it in
- * place; later ones add to it, if they can, or write aside. What passes through to a residual stays
- * in the node's own gradient, which becomes the value's if it is the first.
- */
+/* Buffer for the gradient of input k of node i. The first writer of a value's gradient writes in
+ * place; later ones accumulate if they can, or use a temporary. A gradient passed through to a
+ * residual stays in the node's own buffer, which becomes the value's if it is the first. */
 static void draft_gradient(ps_plan *plan, const struct ps_graph_node *node,
                            struct ps_plan_step *step, int k)
 {
@@ -210,7 +206,7 @@ static int draft_gradients(ps_plan *plan, const struct ps_graph *graph)
     return PS_OK;
 }
 
-/* Buffers and their places, for segments that make at most `most` bytes. */
+/* Lays out buffers for segments of at most `most` bytes. */
 static int draft(ps_plan *plan, const struct ps_graph *graph, size_t most)
 {
     plan->buffer_count = 0;
@@ -231,7 +227,7 @@ static int draft(ps_plan *plan, const struct ps_graph *graph, size_t most)
     return rc ? rc : ps_arena_place(plan->buffers, plan->buffer_count, &plan->bytes);
 }
 
-/* The segments for which the arena is smallest. */
+/* Searches for the segments with the smallest arena. */
 static int draft_smallest(ps_plan *plan, const struct ps_graph *graph)
 {
     enum { TRIES = 32 };

@@ -18,7 +18,7 @@ static int make_table(struct ps_params *params, const char *backbone, int dim, s
     return rc;
 }
 
-/* Rows of a matrix in the file, 0 where there is none of that name. */
+/* Rows of a matrix in the file; 0 if absent. */
 static int64_t rows_of(const struct ps_safetensors *file, const char *name)
 {
     const struct ps_tensor *matrix = ps_safetensors_find(file, name);
@@ -72,7 +72,7 @@ void ps_fit_free(struct ps_fit *fit)
     *fit = (struct ps_fit){0};
 }
 
-/* How many tensors the backbone has, if all of them are in the file in their shapes, else 0. */
+/* Number of tensors of the backbone if the file has them all in their shapes, else 0. */
 static size_t count_backbone(const struct ps_safetensors *file, const char *backbone)
 {
     struct ps_params params = {0};
@@ -91,7 +91,7 @@ static size_t count_backbone(const struct ps_safetensors *file, const char *back
 
 const char *ps_fit_backbone(const struct ps_safetensors *file)
 {
-    /* The deepest: the tensors of a shallow one may all occur in a deeper one. */
+    /* The largest match: a shallow backbone's tensors may be a subset of a deeper one's. */
     const char *name, *best = NULL;
     size_t most = 0;
     for (size_t i = 0; (name = ps_net_backbone(i)); i++) {

@@ -88,7 +88,7 @@ static int add_node(struct ps_graph *graph, const struct ps_op_desc *desc, const
     return out;
 }
 
-/* Adds "SCOPE NAME.part" to the tensors; its offset. */
+/* Adds tensor "SCOPE NAME.suffix"; returns its offset. */
 static size_t add_tensor(struct ps_graph *graph, const char *name, const char *part,
                          const int64_t shape[4], bool state, struct ps_init init)
 {
@@ -102,7 +102,7 @@ static size_t add_tensor(struct ps_graph *graph, const char *name, const char *p
     return offset;
 }
 
-/* PyTorch's rule for pools; with ceil off also that of convolutions. */
+/* PyTorch's output size of pools; without ceil also of convolutions. */
 static int window_count(int size, int kernel, int stride, int pad, bool ceil)
 {
     int span = size + 2 * pad - kernel + (ceil ? stride - 1 : 0);

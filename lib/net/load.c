@@ -75,7 +75,7 @@ int ps_load_copy(ps_net *net, const struct ps_safetensors *file, bool with_proxi
     const struct ps_tensor *tensor;
     *loaded = 0;
     int rc = PS_OK;
-    /* All shapes before the first copy, so that a failure leaves the network as it was. */
+    /* Check all shapes first, so that a failure leaves the network unchanged. */
     for (size_t i = 0; i < ps_net_param_count(net) && !rc; i++)
         if (is_wanted(ps_net_param(net, i), with_proxies))
             rc = ps_load_find(file, ps_net_param(net, i), &tensor);
@@ -91,7 +91,7 @@ int ps_load_copy(ps_net *net, const struct ps_safetensors *file, bool with_proxi
     return rc;
 }
 
-/* A list of names that stays readable: the first few, and how many more. */
+/* A list of names, truncated to the first MOST_NAMES. */
 struct names {
     struct ps_text text;
     size_t count;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of proxy.weight, 0 if there is none. */
+/* Rows of proxy.weight; 0 if absent. */
 static int count_proxies(struct ps_model *model)
 {
     const struct ps_tensor *proxy = ps_safetensors_find(&model->file, "proxy.weight");
@@ -23,7 +23,7 @@ static int count_proxies(struct ps_model *model)
     return PS_OK;
 }
 
-/* Every tensor of the network that the metadata describes is there, in its shape. */
+/* Checks that every tensor of the described network is present with the right shape. */
 static int check_tensors(const struct ps_model *model)
 {
     struct ps_params table = {0};
@@ -76,7 +76,7 @@ ps_net *ps_model_net(const struct ps_model *model, ps_backend *backend, bool wit
     return NULL;
 }
 
-/* The network's tensors, with their values in one block of memory that the first points to. */
+/* Reads all tensors of the network into one allocation, *values. */
 static int gather(ps_net *net, struct ps_tensor *tensors, float **values)
 {
     *values = ps_calloc(ps_net_params_size(net) + ps_net_state_size(net), sizeof **values);

@@ -28,7 +28,7 @@ static void add(struct ps_model_meta *meta, const char *name, const char *format
     meta->count++;
 }
 
-/* Nine digits, so that the same floats are read back. */
+/* Nine digits round-trip float32. */
 static void add_triple(struct ps_model_meta *meta, const char *name, const float value[3])
 {
     add(meta, name, "%.9g,%.9g,%.9g", value[0], value[1], value[2]);
@@ -54,7 +54,7 @@ void ps_model_meta_write(struct ps_model_meta *meta, const struct ps_net_spec *s
     add(meta, "program-version", "%s", PS_VERSION);
 }
 
-/* What every reader below begins with: the value, or a failure that says what the file is not. */
+/* Looks up a required value. */
 static int get(const struct ps_safetensors *file, const char *key, const char **value)
 {
     *value = ps_safetensors_meta(file, key);
@@ -84,7 +84,7 @@ static int get_int(const struct ps_safetensors *file, const char *key, int least
     return PS_OK;
 }
 
-/* `count` finite numbers with commas between them. */
+/* `count` finite numbers, separated by commas. */
 static int get_floats(const struct ps_safetensors *file, const char *key, int count, float *out)
 {
     const char *value;
@@ -115,7 +115,7 @@ static int get_word(const struct ps_safetensors *file, const char *key, const ch
     return bad(file, key, value);
 }
 
-/* Three of r, g, b; one may come twice, as a grey picture would have it. */
+/* Three of r, g, b; repeats are allowed. */
 static int get_channels(const struct ps_safetensors *file, int order[3])
 {
     const char *value;

@@ -18,7 +18,7 @@ static const char description[] =
 
 enum { OPSET = 13, NAME_SIZE = 24, LONG_NAME = 96 };
 
-/* What the functions below share while one model is translated. */
+/* State of the translation. */
 struct translation {
     const struct ps_model *model;
     const struct ps_params *params;
@@ -26,7 +26,7 @@ struct translation {
     struct ps_onnx onnx;
 };
 
-/* "image", "embedding", "v12": the name of a value of the graph. */
+/* Name of a value: "image", "embedding" or "v12". */
 static void name_value(const struct translation *t, int value, char name[NAME_SIZE])
 {
     if (value == PS_GRAPH_IMAGE)
@@ -37,7 +37,7 @@ static void name_value(const struct translation *t, int value, char name[NAME_SI
         snprintf(name, NAME_SIZE, "v%d", value);
 }
 
-/* The parameter at an offset of the parameter vector or of the state vector. */
+/* The parameter at an offset of the parameter or state vector. */
 static const struct ps_param *param_at(const struct translation *t, size_t offset, bool state)
 {
     for (size_t i = 0; i < t->params->count; i++)
@@ -46,7 +46,7 @@ static const struct ps_param *param_at(const struct translation *t, size_t offse
     return NULL;
 }
 
-/* The values of a parameter in fresh memory, NULL where the operator has none. */
+/* Reads a parameter into new memory; NULL if the operator has none. */
 static int read_values(const struct translation *t, size_t offset, bool state, float **values)
 {
     *values = NULL;
@@ -62,7 +62,7 @@ static int read_values(const struct translation *t, size_t offset, bool state, f
     return rc ? rc : ps_tensor_floats(tensor, *values);
 }
 
-/* Per channel of a convolution's output: y = scale * conv(x) + shift (METHOD.md 3). */
+/* Per output channel: y = scale * conv(x) + shift (Folded batch norm in ps-method(7)). */
 static int read_affine(const struct translation *t, const struct ps_op_desc *desc, double *scale,
                        double *shift)
 {
@@ -164,7 +164,7 @@ static void add_global(struct translation *t, enum ps_pooling pooling, const cha
         ps_onnx_node(&t->onnx, "Add", out, 2, (const char *[]){mean, most});
 }
 
-/* The operator itself, without the addition and ReLU that may be fused into it. */
+/* Adds the operator without its fused residual and ReLU. */
 static int add_operator(struct translation *t, const struct ps_graph_node *node, const char *out)
 {
     char names[PS_GRAPH_INPUTS][NAME_SIZE];

@@ -28,8 +28,8 @@ void ps_net_checkpoint_activations(ps_net *net, bool checkpoint)
     net->last = NULL;
 }
 
-/* Room for the activations of a plan. Plans lie in what they were placed on: if that is too small,
- * they go. */
+/* Ensures memory for the activations of a plan. Growing it drops all plans, which refer to the old
+ * memory. */
 static int make_room(ps_net *net, size_t bytes)
 {
     const struct ps_backend_ops *ops = net->backend->ops;
@@ -88,7 +88,7 @@ static void forget_parameters(ps_net *net)
     }
 }
 
-/* The plan for a batch, made in the place of the one not used for longest; it is now up to date. */
+/* The up-to-date plan for a batch; a new one replaces the least recently used. */
 static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_prepared **out)
 {
     struct ps_prepared *found = NULL, *oldest = &net->plans[0];
@@ -118,7 +118,7 @@ static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_pre
     return rc;
 }
 
-/* Everything but writing the image. */
+/* Forward, once the image has been written. */
 static int begin(ps_net *net, enum ps_mode mode, size_t batch)
 {
     net->last = NULL;
@@ -137,7 +137,8 @@ static int run(ps_net *net, struct ps_mat *embedding)
         (struct ps_mat){.v = now->embedding, .rows = now->batch, .cols = (size_t)net->spec.dim};
     if (now->mode == PS_TRAIN) {
         net->can_go_back = true;
-        if (!net->spec.freeze_bn) /* the running statistics moved; this plan does not use them */
+        if (!net->spec
+                 .freeze_bn) /* only running statistics changed, which this plan does not use */
             now->generation = ++net->generation;
     }
     return ps_net_check(net, ops->act_to_mat(net->backend, ps_plan_output(now->plan), *embedding));
@@ -153,13 +154,13 @@ int ps_net_stage(ps_net *net, const uint8_t *images, size_t batch)
                                  ops->stage_u8(net->backend, images, batch * size * size * 3));
 }
 
-/* Images in one of two forms. */
+/* Images as bytes or floats. */
 struct images {
-    const uint8_t *bytes; /* (B, S, S, 3); NULL: those that were staged */
-    const float *floats;  /* (B, 3, S, S); NULL: bytes are meant */
+    const uint8_t *bytes; /* (B, S, S, 3); NULL: the staged ones */
+    const float *floats;  /* (B, 3, S, S), or NULL: use bytes */
 };
 
-/* Images that were not staged take the place of those that were. */
+/* Unstaged images discard staged ones. */
 static int take_staged(ps_net *net, struct images *images, size_t batch)
 {
     if (images->floats)
@@ -186,7 +187,7 @@ static int forward(ps_net *net, enum ps_mode mode, const struct images *images, 
     return failed ? ps_device_fail(net->backend) : run(net, embedding);
 }
 
-/* How many images inference takes at a time: all, or equal slices as the backend wants them. */
+/* Images per inference pass: all, or equal slices if the backend asks for it. */
 static int find_slice(ps_net *net, enum ps_mode mode, size_t batch, size_t *slice)
 {
     size_t most = net->backend->ops->inference_bytes;
@@ -228,7 +229,7 @@ static int gather(ps_net *net, struct ps_mat part, size_t first)
                             ops->act_to_mat(net->backend, ps_plan_pooled(net->last->plan), pooled));
 }
 
-/* The last slice begins earlier, so that all are of a size. */
+/* The last slice overlaps, so that all have the same size. */
 static int forward_in_slices(ps_net *net, const struct images *images, size_t batch, size_t slice,
                              struct ps_mat *embedding)
 {
@@ -294,7 +295,7 @@ int ps_net_pooled(ps_net *net, float *out)
         net, net->backend->ops->act_get(net->backend, ps_plan_pooled(net->last->plan), out));
 }
 
-/* What backward may write running statistics to. */
+/* The state that recomputation in backward may update. */
 static ps_vec *state_for_backward(ps_net *net)
 {
     const struct ps_backend_ops *ops = net->backend->ops;

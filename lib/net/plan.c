@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* Statistics of a batch need more than one value. */
+/* Batch statistics need more than one value. */
 static int check_batch(const ps_plan *plan, const struct ps_graph *graph)
 {
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -212,7 +212,7 @@ bool ps_plan_replays(const ps_plan *plan)
     return plan->segment[plan->step_count - 1] > 0;
 }
 
-/* What was given up of the segment that ends with node i is made again. */
+/* Recomputes the dropped values of the segment that ends with node i. */
 static int replay(ps_plan *plan, size_t i, const ps_vec *params, ps_vec *state)
 {
     int rc = PS_OK;

@@ -44,7 +44,7 @@ static ps_node *node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_
     return node;
 }
 
-/* The record stays for the report. */
+/* The record is kept for the report. */
 static void node_free(ps_backend *be, ps_node *node)
 {
     for (size_t i = 0; i < profile.count; i++)
@@ -53,7 +53,7 @@ static void node_free(ps_backend *be, ps_node *node)
     profile.real->node_free(be, node);
 }
 
-/* The first is called something else when it is all of them. */
+/* The first node's description changes when it stands for all fused nodes. */
 static int node_fuse(ps_backend *be, ps_node *const *nodes, int count)
 {
     int rc = profile.real->node_fuse(be, nodes, count);
@@ -133,8 +133,8 @@ static int slower(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* Operations of a convolution's forward pass for one image, from its description ("conv 64x56x56 ->
- * 128x28x28 k3: ...", with "64+32+32" for several that are one); else 0. */
+/* Forward FLOP of a convolution per image, parsed from its description ("conv 64x56x56 -> 128x28x28
+ * k3: ...", with "64+32+32" if horizontally fused); 0 for other nodes. */
 static double operations(const char *text)
 {
     enum { IC, IH, IW, OC, OH, OW, K, NUMBERS };

@@ -1,4 +1,4 @@
-/* ResNet (He et al. 2016) as torchvision has it: stride on the 3x3 of a bottleneck. */
+/* ResNet (He et al. 2016) as in torchvision: bottlenecks have their stride in the 3×3. */
 #include "net/backbone.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ static int conv_bn(struct ps_graph *g, int x, const char *conv, const char *bn, 
     return ps_graph_bn(g, ps_graph_conv(g, x, conv, &desc), bn);
 }
 
-/* 3x3, 3x3, or 1x1, 3x3, 1x1 to four times the channels, around a shortcut. */
+/* A basic block (3×3, 3×3) or bottleneck (1×1, 3×3, 1×1 with 4x channels), with shortcut. */
 static int block(struct ps_graph *g, int x, int channels, int stride, bool bottleneck,
                  bool downsample)
 {

@@ -8,14 +8,14 @@
 
 enum { NONE = -1 };
 
-/* The border before a node. */
+/* The boundary before a node. */
 struct border {
-    int value;   /* that passes it; NONE: there are several, and it is no place to cut */
-    size_t cost; /* bytes of the values that pass the cuts up to here, this one included */
-    int from;    /* the cut before it */
+    int value;   /* the single value that crosses it; NONE: several do, no cut possible */
+    size_t cost; /* bytes of the values that cross the cuts up to and including this one */
+    int from;    /* the previous cut */
 };
 
-/* The nodes that make a value, or its last part, and that read it last. */
+/* Last writer and last reader of each value. */
 struct life {
     int made, read;
 };
@@ -34,7 +34,7 @@ static void find_lives(const struct ps_graph *graph, struct life *lives)
     lives[PS_GRAPH_IMAGE].read = NONE;
 }
 
-/* No border is within what has been made of a value in part only. */
+/* No cut while a value is only partly written (in-place concat). */
 static void find_borders(const struct ps_graph *graph, const struct life *lives,
                          struct border *border)
 {
@@ -55,7 +55,8 @@ static void find_borders(const struct ps_graph *graph, const struct life *lives,
     }
 }
 
-/* The cheapest way to each border, over segments that are small enough or cannot be cut. */
+/* Dynamic programming: cheapest cuts up to each boundary, with segments that are small enough or
+ * cannot be cut. */
 static void find_ways(const struct ps_graph *graph, const struct life *lives, const size_t *bytes,
                       size_t most, struct border *border)
 {

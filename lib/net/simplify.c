@@ -4,14 +4,14 @@
 
 #include <stdlib.h>
 
-/* Which node makes a value, and how many read it. */
+/* Producer and number of readers of a value. */
 struct use {
     struct ps_graph_node *producer;
     int readers;
 };
 
-/* The producer of `value` if it is one of the operators given, ends without a ReLU, and no other
- * node reads the value. */
+/* The producer of `value` if it is one of the given operators, has no ReLU, and the value has no
+ * other reader. */
 static struct ps_graph_node *fusible(const struct use *uses, int value, bool conv, bool bn,
                                      bool add)
 {
@@ -23,7 +23,7 @@ static struct ps_graph_node *fusible(const struct use *uses, int value, bool con
                                                                                             : NULL;
 }
 
-/* Moves `node` to the place of `last`, whose value it now makes. */
+/* Fuses `last` into `node`, which moves to its position and produces its value. */
 static void absorb(struct ps_graph_node *node, struct ps_graph_node *last)
 {
     int out = last->out;
@@ -86,7 +86,7 @@ static void fuse_average(const struct use *uses, struct ps_graph_node *conv)
     pool->inputs = 0;
 }
 
-/* Can the node that makes `value` make it as a part of a whole? */
+/* Can the producer of `value` write into a concatenated value in place? */
 static bool can_join(const struct use *uses, int value, int view_channels)
 {
     const struct ps_graph_node *node = uses[value].producer;

@@ -6,8 +6,8 @@
 
 #include <math.h>
 
-/* Manifold mixup (Verma et al. 2019) mixes at a layer drawn a batch: here the images, or what
- * enters the last layer. */
+/* Manifold mixup (Verma et al. 2019) mixes at a random layer per batch: here the images or the
+ * input of the last layer. */
 static bool draws_images(const struct ps_run *run)
 {
     struct ps_rng rng = ps_rng_stream((uint64_t)run->settings->seed, PS_RNG_LAMBDA,
@@ -15,7 +15,7 @@ static bool draws_images(const struct ps_run *run)
     return run->mixed && ps_rng_below(&rng, 2) == 0;
 }
 
-/* Each image mixed with the one before it, cyclic; bytes are rounded. */
+/* Mixes each image with its cyclic predecessor, rounded to bytes. */
 static void mix_images(struct ps_run *run, const struct ps_batch *batch)
 {
     size_t size = (size_t)run->settings->input_size, bytes = size * size * 3;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The counters as text; reals in hexadecimal, so that they come back exactly. */
+/* Counters as text, reals in hexadecimal to round-trip exactly. */
 static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
 {
     const struct ps_progress *p = c->progress;
@@ -58,13 +58,13 @@ static bool parse_progress(const char *text, const struct ps_checkpoint *c)
         ok = next_real(&text, &p->best[i]) && next_integer(&text, &p->best_epoch[i]);
     for (int i = 0; ok && i < PS_GROUPS; i++)
         ok = next_integer(&text, &c->optimizer->steps[i]);
-    if (ok && version == 2) /* before it there was no scale */
+    if (ok && version == 2) /* older checkpoints have no scale */
         ok = next_real(&text, &p->scale.factor) && next_integer(&text, &p->scale.good_steps) &&
              p->scale.factor > 0 && p->scale.factor <= 0x1p24;
     return ok && p->epoch >= 0 && p->batch >= 0 && p->log_bytes >= 0 && p->event_bytes >= 0;
 }
 
-/* The vectors beside the network's own, by the names they have in the file. */
+/* Optimiser and EMA vectors, by their names in the file. */
 struct extra {
     const char *name;
     ps_vec *v;
@@ -111,7 +111,7 @@ int ps_checkpoint_save(const char *path, const struct ps_checkpoint *c)
     return rc;
 }
 
-/* The first line in which two texts of "name = value" lines differ. */
+/* Finds the first line in which two texts differ. */
 static int differs(const char *path, const char *name, const char *was, const char *is)
 {
     const char *old_line = was, *new_line = is;

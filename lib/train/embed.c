@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Class names met so far; a class's number is its place. */
+/* Class names so far; the index is the class number. */
 struct classes {
-    const char **name; /* (count); they belong to the shards */
+    const char **name; /* (count) owned by the shards */
     size_t count, capacity;
 };
 
@@ -51,7 +51,7 @@ static int take_labels(struct ps_embedding *e, size_t from, const ps_shard *shar
     return rc;
 }
 
-/* Names and roles; *roles: some record has one. */
+/* Copies names and roles; *roles: some record has one. */
 static int take_records(struct ps_embedding *e, size_t from, ps_shard *shard, bool *roles)
 {
     for (size_t i = 0; i < ps_shard_count(shard); i++) {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Equal batches over the records, the last filled up from the beginning. */
+/* Equal batches over the records; the last wraps around. */
 static int make_order(struct ps_order *order, const uint32_t *index, size_t n, size_t most)
 {
     size_t batches = (n + most - 1) / most, batch = (n + batches - 1) / batches;
@@ -34,7 +34,7 @@ int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch)
     return rc ? rc : more;
 }
 
-/* A device works on a batch while the next one is fetched. */
+/* Overlaps the computation of a batch with fetching the next. */
 static int embed_batches(ps_net *net, ps_loader *loader, size_t n, float *x)
 {
     ps_backend *be = ps_net_backend(net);
@@ -123,7 +123,7 @@ void ps_eval_set_free(struct ps_eval_set *set)
     *set = (struct ps_eval_set){0};
 }
 
-/* Copies the rows that are not of role `other`; returns how many. */
+/* Copies the rows whose role is not `other`; returns their number. */
 static size_t take_rows(const struct ps_eval_set *set, enum ps_role other, const float *x,
                         const int64_t *label, size_t dim, float *rows, int64_t *row_labels)
 {
@@ -162,7 +162,8 @@ void ps_evaluation_free(struct ps_evaluation *evaluation)
     ps_retrieval_free(&evaluation->retrieval);
 }
 
-/* METHOD.md 6: 20 iterations on rows of length 1. x is normalised in place. */
+/* NMI of 20 iterations of k-means on normalised rows (Metrics in ps-method(7)). Normalises x in
+ * place. */
 static int measure_clusters(float *x, const int64_t *label, size_t n, size_t dim, int threads,
                             double *nmi)
 {

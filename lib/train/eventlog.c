@@ -32,7 +32,7 @@ int ps_growing_open(struct ps_growing *file, const char *folder, const char *nam
         close(fd);
         return rc;
     }
-    setvbuf(file->stream, NULL, _IOLBF, 0); /* a reader sees whole lines, soon */
+    setvbuf(file->stream, NULL, _IOLBF, 0); /* readers see whole lines promptly */
     return PS_OK;
 }
 

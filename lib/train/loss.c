@@ -7,12 +7,12 @@
 
 #include <stdlib.h>
 
-/* Embeddings or proxies: the real rows, then rows made of pairs of them; gradients likewise. */
+/* Embeddings or proxies: real rows followed by synthetic rows, and their gradients. */
 struct side {
-    ps_vec *v, *d, *norm;  /* (capacity, D), (capacity, D), (capacity) divisors */
+    ps_vec *v, *d, *norm;  /* (capacity, D) values and gradients, (capacity) norms */
     struct ps_pairs pairs; /* of the current batch */
-    size_t real;           /* rows before those made of pairs, in the current batch */
-    bool normalize_real;   /* before pairs are made */
+    size_t real;           /* real rows in the current batch */
+    bool normalize_real;   /* before interpolation */
     bool normalize_made;
 };
 
@@ -26,15 +26,15 @@ struct ps_loss {
     ps_vec *s, *t;           /* several centers: (rows, columns) scratch for the head */
     int32_t *label, *label2; /* (rows) */
     float *weight;
-    double value, regularizer;    /* of the current batch, once the backend was waited for */
+    double value, regularizer;    /* of the current batch, valid once the backend has finished */
     struct ps_loss_result result; /* of the current batch, without the value */
 };
 
 /* What enters the loss in the current batch. */
 struct extent {
     size_t first, rows; /* of x */
-    size_t columns;     /* classes, synthetic ones too */
-    bool mixed;         /* labels are mixed */
+    size_t columns;     /* classes, including synthetic ones */
+    bool mixed;         /* rows have two labels */
 };
 
 static struct ps_mat rows_of(ps_vec *v, size_t first, size_t rows, size_t columns)
@@ -137,7 +137,7 @@ static int check_batch(const ps_loss *loss, const struct ps_loss_batch *batch)
     return PS_OK;
 }
 
-/* PS: pairs of rows and of proxies, each a sample of a class of its own. */
+/* Proxy Synthesis: each pair gives a sample and a proxy of a new class. */
 static void plan_synthesis(ps_loss *loss, const struct ps_loss_batch *batch, struct extent *e)
 {
     size_t n = ps_synthetic_count(loss->settings.mu, e->rows);
@@ -152,7 +152,7 @@ static void plan_synthesis(ps_loss *loss, const struct ps_loss_batch *batch, str
     e->columns += made;
 }
 
-/* Mixup: pairs take the place of the rows, and each row has two labels. */
+/* Mixup: mixed rows with two labels replace the real rows. */
 static void plan_mixup(ps_loss *loss, const struct ps_loss_batch *batch, struct extent *e)
 {
     e->mixed = true;
@@ -164,11 +164,12 @@ static void plan_mixup(ps_loss *loss, const struct ps_loss_batch *batch, struct 
         return;
     ps_pairs_plan(&loss->x.pairs, e->rows, batch->labels, e->rows, batch->lambda, true);
     e->first = e->rows;
-    /* Mixing raw embeddings is manifold mixup behind the pooling, since what follows is affine. */
+    /* Mixing raw embeddings equals manifold mixup of the pooled features, as the last layer is
+     * affine. */
     loss->x.normalize_real &= loss->settings.regularizer != PS_REGULARIZER_MANIFOLD;
 }
 
-/* Decides the pairs of a batch and the labels of all rows that enter the loss. */
+/* Chooses the pairs of a batch and the labels of all rows of the loss. */
 static struct extent plan(ps_loss *loss, const struct ps_loss_batch *batch)
 {
     struct extent e = {.rows = batch->x.rows, .columns = loss->classes};
@@ -200,7 +201,7 @@ static struct ps_mat made_norm(const struct side *side)
     return rows_of(side->normalize_made ? side->norm : NULL, side->real, side->pairs.count, 1);
 }
 
-/* `source` into the side's rows, and pairs of them behind. */
+/* Copies (normalised) `source` to the real rows and computes the synthetic rows. */
 static int side_forward(ps_backend *be, struct side *side, struct ps_mat source)
 {
     struct ps_mat real = rows_of(side->v, 0, side->real, source.cols);
@@ -211,7 +212,7 @@ static int side_forward(ps_backend *be, struct side *side, struct ps_mat source)
     return rc || ps_synthesis_forward(be, &side->pairs, real, made, made_norm(side));
 }
 
-/* The gradient of the side's rows into that of its source. */
+/* Backpropagates the gradient of all rows to the source. */
 static int side_backward(ps_backend *be, struct side *side, struct ps_mat d_source, bool accumulate)
 {
     size_t d = d_source.cols, made = side->pairs.count;

@@ -1,4 +1,4 @@
-/* The losses: a row each, and the heads that their rows name. */
+/* The losses: one row each, and their heads. */
 #include "base/err.h"
 #include "train/losshead.h"
 
@@ -33,7 +33,7 @@ static int softtriple(const struct ps_loss_head *h)
            ops->softtriple_grad(be, h->z, centers, gamma, h->s, h->ds);
 }
 
-/* Draws the centers of a real class together. */
+/* Pulls the centers of each real class together. */
 static int softtriple_regularize(const struct ps_loss_head *h)
 {
     return h->settings->centers < 2
@@ -49,7 +49,7 @@ static int proxy_anchor(const struct ps_loss_head *h)
                                          h->settings->m, h->value);
 }
 
-/* A row each; what a row leaves out is 0 or false. */
+/* One row per loss; omitted fields are 0 or false. */
 #define LOSSES(ROW)                                                                                \
     ROW("softmax", .formula = "CE(x.p), raw inner products, no bias", .head = softmax,             \
         .scale_factor = 1, .scale = 1, .centers = 1, .mixes = true)                                \

@@ -17,7 +17,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* Opens the training shard, and the test shard where there is one. */
+/* Opens the training shard and, if any, the test shard. */
 static int open_shards(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
@@ -191,7 +191,7 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
     return run->checkpoint_path ? PS_OK : PS_ENOMEM;
 }
 
-/* Unfinished files of processes that were killed; the folder is ours. */
+/* Removes temporary files of killed processes; the folder is locked. */
 static int sweep_folder(const char *path, int folder)
 {
     DIR *entries = opendir(path);
@@ -205,7 +205,7 @@ static int sweep_folder(const char *path, int folder)
     return PS_OK;
 }
 
-/* One process at a time works in a folder; the lock ends with the process. */
+/* Locks the folder for this process; released on exit. */
 static int lock_folder(struct ps_run *run)
 {
     const char *path = run->settings->output;

@@ -37,7 +37,7 @@ struct ps_train_settings ps_train_settings_default(void)
     };
 }
 
-/* What may differ between two command lines of the same run. */
+/* Options that may change when a run is resumed. */
 static const char not_recipe[] =
     " data eval output data-name init eval-best device gpu threads workers deterministic "
     "checkpoint-steps checkpoint-minutes tensorboard tune profile checkpoint-activations ";

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Learning rates of a batch; a frozen group's is negative. */
+/* Learning rates for a batch; negative for frozen groups. */
 static void learning_rates(const struct ps_run *run, size_t batches, double lr[PS_GROUPS])
 {
     const struct ps_train_settings *s = run->settings;
@@ -83,7 +83,7 @@ static int train_batch(struct ps_run *run, struct ps_batch *batch, size_t batche
     return rc ? rc : ps_report_profile(run, false);
 }
 
-/* Numbers that are not finite: says where, and what can be gone back to. */
+/* On non-finite numbers, adds where it happened and what to resume from. */
 static int explain(const struct ps_run *run, int rc)
 {
     if (rc != PS_ENUMERIC)
@@ -98,7 +98,7 @@ static int explain(const struct ps_run *run, int rc)
     return rc;
 }
 
-/* Is a checkpoint due within an epoch? */
+/* Is a checkpoint within the epoch due? */
 static bool is_due(const struct ps_run *run, double saved)
 {
     const struct ps_train_settings *s = run->settings;
@@ -107,7 +107,7 @@ static bool is_due(const struct ps_run *run, double saved)
     return s->checkpoint_minutes > 0 && ps_seconds() - saved > 60 * s->checkpoint_minutes;
 }
 
-/* The batches of the epoch that are left. *saved is when the last checkpoint was written. */
+/* Trains the remaining batches of the epoch. *saved: time of the last checkpoint. */
 static int train_batches(struct ps_run *run, const struct ps_order *order, double *saved)
 {
     size_t group = (size_t)run->settings->accumulate;
@@ -146,7 +146,7 @@ static int make_order(const struct ps_run *run, struct ps_order *order)
     int rc = ps_subset_order(order, &settings, &run->fit, (uint64_t)run->progress.epoch + 1);
     if (rc)
         return rc;
-    /* Batch statistics of one image are no statistics. */
+    /* Batch statistics need more than one image. */
     size_t last = order->batches - 1;
     if (!s->freeze_bn && last > 0 && order->start[last + 1] - order->start[last] == 1)
         order->batches--;
@@ -177,7 +177,7 @@ static int train_epoch(struct ps_run *run, double *saved)
     return PS_OK;
 }
 
-/* Keeps the models of the last max_to_keep evaluations by epoch; the last one is there anyway. */
+/* Keeps the models of the last max_to_keep evaluations. */
 static int keep_model(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
@@ -197,7 +197,7 @@ static int keep_model(struct ps_run *run)
     return path ? rc : PS_ENOMEM;
 }
 
-/* Evaluates, and saves the model under the names of what it is best in. */
+/* Evaluates, and saves the model if it is best by any criterion. */
 static int evaluate(struct ps_run *run)
 {
     static const char *const names[PS_BESTS] = {"best-recall@", "best-rp.safetensors",
@@ -231,7 +231,7 @@ static int evaluate(struct ps_run *run)
     return rc;
 }
 
-/* Has the evaluation been without a new best for too long? */
+/* Has there been no new best for too long? */
 static bool stops_early(const struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
@@ -244,7 +244,7 @@ static bool stops_early(const struct ps_run *run)
            (s->early_stop_epochs && at->epoch - last >= s->early_stop_epochs);
 }
 
-/* The test shard is measured once, with the model that was best on the classes held out. */
+/* Evaluates the test shard once, with the best model on the held-out classes. */
 static int measure_test(struct ps_run *run)
 {
     const bool none[PS_BESTS] = {false};
@@ -286,7 +286,7 @@ static int loop(struct ps_run *run)
     return PS_OK;
 }
 
-/* Trains to the end and leaves a run that is finished. */
+/* Trains to the end and marks the run as finished. */
 static int run_to_end(struct ps_run *run)
 {
     int rc = loop(run);
@@ -303,7 +303,7 @@ static int run_to_end(struct ps_run *run)
     return rc;
 }
 
-/* A run that is stopped can go on from where it is; gradients that are not yet used are lost. */
+/* Saves an interrupted run; accumulated gradients are discarded. */
 static int save_interrupted(struct ps_run *run)
 {
     if (run->progress.batch % run->settings->accumulate)
@@ -315,7 +315,7 @@ static int save_interrupted(struct ps_run *run)
     return ps_fail_interrupted();
 }
 
-/* RUNDIR/settings, which --config reads to replay the run. */
+/* Writes RUNDIR/settings; --config with it repeats the run. */
 static int write_settings(const struct ps_run *run, const struct ps_opt *options, size_t count)
 {
     const struct ps_command command = {.options = (struct ps_opt *)options, .option_count = count};
@@ -329,7 +329,7 @@ static int write_settings(const struct ps_run *run, const struct ps_opt *options
     return rc;
 }
 
-/* A finished run whose last model was deleted, as make does with targets of what failed. */
+/* Restores a deleted last model of a finished run (make deletes targets of failed rules). */
 static int restore_last(struct ps_run *run)
 {
     char *path = ps_path_join(run->settings->output, "last.safetensors");

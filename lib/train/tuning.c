@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { LIMIT = 1 << 24 }; /* bytes; a choice takes a hundred */
+enum { LIMIT = 1 << 24 }; /* bytes; an entry takes about a hundred */
 
-/* Bytes of a file, -1 if there is none. */
+/* Size of a file, -1 if absent. */
 static long long length_of(const char *path)
 {
     struct stat status;
@@ -28,8 +28,8 @@ static int copy(const char *from, const char *to)
     return rc;
 }
 
-/* Copies the tables of one folder into another: those that are not there, or also those that are
- * shorter there. */
+/* Copies the files of one folder to another: those missing there, or also those that are shorter
+ * there. */
 static int copy_tables(const char *from, const char *to, bool longer)
 {
     DIR *entries = opendir(from);

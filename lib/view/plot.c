@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Okabe and Ito's palette, which the colour-blind can tell apart, and two more. */
+/* The colour-blind safe palette of Okabe and Ito, plus two. */
 static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                       "#E69F00", "#56B4E9", "#6A3D9A", "#7F7F7F"};
 
@@ -50,7 +50,7 @@ static void print_series(FILE *to, const struct ps_series *series, size_t number
 {
     static const char *const style[] = {"lines lw 2", "fillsteps fs solid 0.35 noborder",
                                         "points pt 7 ps 0.35"};
-    /* A line of few points shows them: a single one would not be seen. */
+    /* Draw points too on short lines: a single point would be invisible. */
     bool dotted = series->style == PS_PLOT_LINES && series->count <= DOTS;
     bool dashed = series->style == PS_PLOT_LINES && (size_t)series->color / COLORS % 2;
     if (series->low)

@@ -10,7 +10,7 @@ static bool begins_with(const char *text, const char *start)
     return !strncmp(text, start, strlen(start));
 }
 
-/* The name behind the prefixes that wrappers of a model add. */
+/* Strips the prefixes added by model wrappers. */
 static const char *without_prefixes(const char *name)
 {
     static const char *const prefixes[] = {"module.", "model."};

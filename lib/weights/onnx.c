@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the format, not of the operators; 7 came with ONNX 1.8. */
+/* Version of the file format (not the operator set): ONNX 1.8. */
 enum { IR_VERSION = 7 };
 
 static void *allocate(struct ps_onnx *onnx, size_t count, size_t size)
@@ -238,7 +238,7 @@ struct sink {
     FILE *stream;
 };
 
-/* fwrite's failure stays in the stream and is seen when the file is committed. */
+/* Write errors are sticky in the stream and detected on commit. */
 static void to_stream(ProtobufCBuffer *buffer, size_t length, const uint8_t *data)
 {
     fwrite(data, 1, length, ((struct sink *)buffer)->stream);

@@ -9,8 +9,8 @@
 enum constructor {
     MAKE_DICT,    /* an ordered dictionary, from nothing or from a list of pairs */
     MAKE_TENSOR,  /* from storage, offset, sizes, strides, ... */
-    TAKE_FIRST,   /* wraps its first argument, which is what matters */
-    MAKE_NOTHING, /* its result is of no interest */
+    TAKE_FIRST,   /* wraps its first argument */
+    MAKE_NOTHING, /* result ignored */
     STORAGE_CLASS,
 };
 
@@ -209,7 +209,7 @@ static int push_dict_of_pairs(struct ps_pickle_reader *reader, const value *pair
     return rc;
 }
 
-/* REDUCE and NEWOBJ: where Python would call. */
+/* REDUCE and NEWOBJ, which call a constructor in Python. */
 static int construct(struct ps_pickle_reader *reader)
 {
     value *called, *arguments;
@@ -235,7 +235,7 @@ static int construct(struct ps_pickle_reader *reader)
     }
 }
 
-/* BUILD sets attributes (hooks, the version of a state_dict), none of which is of interest. */
+/* BUILD sets attributes (hooks, state_dict version), all ignored. */
 static int build(struct ps_pickle_reader *reader)
 {
     value *state, *object;

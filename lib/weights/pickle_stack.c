@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Far more than any checkpoint has; they bound the memory that a hostile pickle can ask for. */
+/* Limits well above any real checkpoint, to bound the memory used by hostile pickles. */
 enum { MAX_VALUES = 1 << 20, MAX_ITEMS = 1 << 23 };
 
 int ps_pickle_new(struct ps_pickle_reader *reader, enum ps_pickle_kind kind, value **out)

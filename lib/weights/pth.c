@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Copies of views may take this many times the size of the file; a real one stays far below. */
+/* Limit on copied views, as a multiple of the file size; real files stay far below. */
 enum { MAX_NAME = 1000, MAX_UNFOLDING = 16, MAX_NESTING = 4 };
 
-/* Where the elements of a tensor lie. */
+/* Layout of a tensor in its storage. */
 struct view {
     struct ps_storage storage;
     size_t offset;
@@ -150,7 +150,7 @@ static int copy_views(struct builder *builder)
     return PS_OK;
 }
 
-/* All tensors of a dictionary, under the names that `rename` makes of its keys. */
+/* Adds all tensors of a dictionary, with names mapped by `rename`. */
 static int add_dict(struct builder *builder, const struct ps_pickle_value *dict,
                     char *(*rename)(const char *key))
 {

@@ -8,10 +8,10 @@
 
 enum { LENGTH_SIZE = 8, MAX_HEADER = 100 * 1000 * 1000 };
 
-/* What the functions below share while one header is taken apart. */
+/* State while parsing a header. */
 struct source {
     const char *name;          /* of the file, for messages */
-    const unsigned char *data; /* behind the header */
+    const unsigned char *data; /* after the header */
     size_t length;             /* of the data part */
 };
 
@@ -95,7 +95,7 @@ static const unsigned char *end_of(const struct ps_tensor *tensor)
     return (const unsigned char *)tensor->data + tensor->count * ps_dtype_size(tensor->dtype);
 }
 
-/* By place; an empty tensor before a full one at the same place. */
+/* By offset; empty tensors before non-empty ones at the same offset. */
 static int compare_places(const void *left, const void *right)
 {
     const struct ps_tensor *a = left, *b = right;
