@@ -15,6 +15,17 @@
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 
+# Packages come first, in a make of their own: all that follows asks them for flags.
+SETUP := $(filter setup%,$(MAKECMDGOALS))
+REST := $(filter-out setup%,$(MAKECMDGOALS))
+ifneq ($(and $(SETUP),$(REST)),)
+include tools/setup.mk tools/peers.mk
+.PHONY: $(REST)
+$(firstword $(REST)): $(SETUP)
+	@$(MAKE) --no-print-directory $(REST)
+$(wordlist 2,$(words $(REST)),$(REST)): $(firstword $(REST)) ;
+else
+
 BUILD ?= build
 , := ,
 # clang checks the types of functions with a library of C++.
@@ -182,3 +193,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+endif

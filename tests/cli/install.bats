@@ -8,6 +8,8 @@ setup_file() {
     cd "$BATS_TEST_DIRNAME/../.." || return 1
     export TREE="$BATS_FILE_TMPDIR/tree"
     export PKG_CONFIG_PATH="$TREE/lib/pkgconfig" LD_LIBRARY_PATH="$TREE/lib"
+    # spelled as it was when all was built, or the flags are others
+    export BUILD=${BUILD#"$PWD/"}
     make BUILD="$BUILD" install PREFIX="$TREE"
     make_shards "$BATS_FILE_TMPDIR"
     cd "$BATS_FILE_TMPDIR" || return 1
