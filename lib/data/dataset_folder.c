@@ -108,8 +108,7 @@ static int check_layout(const struct ps_prepare *prepare, const struct tally *ta
                        "%s",
                        path, tally->outside, tally->first_outside);
     if (fraction && tally->in_split && !tally->outside)
-        return ps_fail(PS_EUSAGE,
-                       "%s: already split into train/ and test/: omit --test-classes",
+        return ps_fail(PS_EUSAGE, "%s: already split into train/ and test/: omit --test-classes",
                        path);
     return PS_OK;
 }
