@@ -1,14 +1,13 @@
 /*
- * The one interface between what is computed and what computes it. A backend (ref, cpu, cuda) opens
- * a device, keeps data there in whatever layout it likes, and implements the operators of the
- * network, of the losses and of the optimisers. It includes nothing of lib/.
+ * The interface of the backends (ref, cpu, cuda). A backend opens a device, keeps data there in a
+ * layout of its choice, and implements the operators of the network, the losses and the optimisers.
+ * It includes nothing of lib/.
  *
- * Functions return 0, or non-zero with the reason in ops->error(); constructors return NULL then.
- * Objects belong to the caller and are freed before the backend is closed. Calls on one backend
- * come from one thread at a time. Host pointers given to a call are read or written before it
- * returns; only numbers that are computed, losses and sums of squares, may come later: they are
- * there when `wait` has returned. Real numbers are float32 on the device (float64 in ref, which is
- * the truth for the others).
+ * Functions return 0, or non-zero with the reason in ops->error(); constructors return NULL on
+ * failure. The caller owns all objects and frees them before it closes the backend. Calls on one
+ * backend come from one thread at a time. Host memory is read or written before a call returns,
+ * with one exception: losses and sums of squares may be written later, by the time `wait` returns.
+ * Real numbers are float32 on the device; in ref, the reference for the others, float64.
  */
 #ifndef PS_KERNELS_BACKEND_H
 #define PS_KERNELS_BACKEND_H
@@ -22,8 +21,8 @@ typedef struct ps_backend {
     const struct ps_backend_ops *ops;
 } ps_backend;
 
-typedef struct ps_vec ps_vec;   /* a flat vector of real numbers on the device */
-typedef struct ps_mem ps_mem;   /* raw device memory that activations are placed in */
+typedef struct ps_vec ps_vec;   /* a vector of real numbers on the device */
+typedef struct ps_mem ps_mem;   /* raw device memory that holds activations */
 typedef struct ps_act ps_act;   /* an activation (N, C, H, W), layout private to the backend */
 typedef struct ps_node ps_node; /* one operator, prepared for fixed shapes and fixed activations */
 
@@ -44,8 +43,8 @@ enum ps_op {
     PS_OP_ADD,    /* y = [relu](x0 + x1) */
     PS_OP_CONCAT, /* along channels */
     PS_OP_MAXPOOL,
-    PS_OP_AVGPOOL, /* zeros of the padding are counted */
-    PS_OP_GLOBAL,  /* (N, C, H, W) -> (N, C, 1, 1), see pooling */
+    PS_OP_AVGPOOL, /* padding counts, as zeros */
+    PS_OP_GLOBAL,  /* (N, C, H, W) -> (N, C, 1, 1), by `pooling` */
     PS_OP_LINEAR,  /* (N, C, 1, 1) -> (N, D, 1, 1): y = x weight^T + bias */
 };
 
@@ -54,7 +53,8 @@ enum ps_pooling { PS_POOL_AVG, PS_POOL_MAX, PS_POOL_SUM }; /* GAP, GMP, GAP + GM
 enum ps_bn {
     PS_BN_NONE,
     PS_BN_FROZEN, /* y = (x - mean) g + beta, g = gamma / sqrt(var + eps); mean, var constant */
-    PS_BN_BATCH,  /* statistics of the batch; running ones move by `momentum`, variance unbiased */
+    PS_BN_BATCH,  /* batch statistics; `momentum` updates the running ones, with the unbiased
+                     variance */
 };
 
 #define PS_ABSENT SIZE_MAX
@@ -65,31 +65,33 @@ struct ps_op_desc {
     enum ps_op op;
     int out_channels;        /* CONV, LINEAR */
     int kernel, stride, pad; /* CONV (square) and pools */
-    bool ceil;           /* pools: output size rounded up (PyTorch's rule: the last window starts
-                            inside the input or its left padding) */
-    bool relu, residual; /* CONV, BN; the residual is the last input. ADD: relu only */
-    enum ps_bn bn;       /* CONV: NONE or FROZEN; BN: BATCH */
-    float eps, momentum; /* of bn */
+    bool ceil;               /* pools: output size rounded up (PyTorch's ceil_mode: the last window
+                                starts inside the input or its left padding) */
+    bool relu, residual;     /* CONV, BN; the residual is the last input. ADD: relu only */
+    enum ps_bn bn;           /* CONV: NONE or FROZEN; BN: BATCH */
+    float eps, momentum;     /* of bn */
     enum ps_pooling pooling; /* GLOBAL */
-    /* Where the tensors lie in the parameter vector, PS_ABSENT if there is none. Plain layout:
-     * CONV weight (O, I, k, k), LINEAR weight (D, C), the others (channels). */
+    /* Offsets of the tensors in the parameter vector, PS_ABSENT for none. Plain layouts: CONV
+     * weight (O, I, k, k), LINEAR weight (D, C), the others (channels). */
     size_t weight, bias, gamma, beta;
-    /* In the state vector. */
+    /* Offsets in the state vector. */
     size_t mean, var;
     /* Fusion hints, where ops->fusion_hints; all but the last for training only. */
-    bool dout_masked;   /* CONV with relu: dout is zero already where out <= 0; out may be gone */
-    unsigned din_masks; /* bit i: din[i] shall be zero where in[i] <= 0; MAXPOOL, CONCAT: in[i] may
-                           be gone in backward; CONV, bit 0 only: after din_adds */
+    bool dout_masked; /* CONV with relu: dout is already zero where out <= 0, and out may have been
+                         overwritten */
+    unsigned din_masks; /* bit i: din[i] is to be zero where in[i] <= 0 (ReLU's mask). MAXPOOL,
+                           CONCAT: in[i] may have been overwritten by then. CONV: bit 0 only, after
+                           din_adds */
     bool din_adds;      /* CONV: dL/din[0] is added to what din[0] holds */
-    bool average_first; /* CONV, 1x1, stride 1, without a residual: of the 3x3 AVGPOOL, stride 1 and
-                           padding 1, of its input */
+    bool average_first; /* CONV, 1x1, stride 1, without a residual: its input passes a 3x3 AVGPOOL,
+                           stride 1, padding 1, first */
 };
 
 enum ps_mode { PS_INFER, PS_TRAIN };
 
-/* How bytes become the network's input: x[c] = (byte[order[c]] / range - mean[c]) / std[c]. */
+/* From bytes to the network's input: x[c] = (byte[order[c]] / range - mean[c]) / std[c]. */
 struct ps_input_norm {
-    int order[3]; /* which of R, G, B (0, 1, 2) is channel c */
+    int order[3]; /* which of R, G, B (0, 1, 2) channel c is */
     float range;  /* 255 or 1 */
     float mean[3], std[3];
 };
@@ -112,7 +114,7 @@ struct ps_softmax_desc {
 
 enum ps_optimizer { PS_ADAM, PS_ADAMW, PS_RMSPROP, PS_SGD };
 
-/* One step of PyTorch's optimiser of that name (documentation of torch.optim, formulas). */
+/* One step of PyTorch's optimiser of that name (Optimisers in ps-method(7)). */
 struct ps_update_desc {
     enum ps_optimizer kind;
     int64_t step; /* 1 for the first */
@@ -121,17 +123,17 @@ struct ps_update_desc {
     double alpha;          /* RMSPROP smoothing */
     double momentum;       /* RMSPROP, SGD */
     bool nesterov;         /* SGD */
-    double gradient_scale; /* gradients are multiplied by it first */
-    double clip_value;     /* then clipped element-wise to +-clip_value; 0: not */
+    double gradient_scale; /* multiplies the gradients first */
+    double clip_value;     /* then they are clipped element-wise to +-clip_value; 0: no clipping */
 };
 
-/* Arithmetic of the network. Parameters, their gradients, statistics, losses and optimisers are
- * float32 in all of them, and so are sums of products. */
+/* Arithmetic of the network. In all of them, products are accumulated in float32, and parameters,
+ * their gradients, statistics, losses and optimisers are float32. */
 enum ps_precision {
     PS_PRECISION_FP32, /* strict */
-    PS_PRECISION_TF32, /* factors of products are rounded, to 10 bits of mantissa at least */
-    PS_PRECISION_BF16, /* so are they to 8; activations and their gradients may have 16 bits */
-    PS_PRECISION_FP16, /* those have 16 bits; small ones vanish unless the loss is scaled */
+    PS_PRECISION_TF32, /* factors may be rounded to 10 bits of mantissa, not to fewer */
+    PS_PRECISION_BF16, /* factors may be bfloat16, and so may activations and gradients */
+    PS_PRECISION_FP16, /* those are float16; small ones underflow unless the loss is scaled */
 };
 #define PS_PRECISION_NAMES "fp32|tf32|bf16|fp16"
 
@@ -139,17 +141,16 @@ struct ps_backend_config {
     int threads;        /* 0: all processors */
     const char *device; /* "0" of cuda:0; NULL for the first */
     enum ps_precision precision;
-    const char *cache; /* folder in which choices of implementations are kept, NULL: none */
+    const char *cache; /* folder for measured choices of algorithms; NULL: a fixed rule */
 };
 
 struct ps_backend_ops {
     uint64_t interface; /* PS_BACKEND_INTERFACE of the headers that a plugin was compiled with */
     const char *name;   /* "ref", "cpu", "cuda" */
-    /* Inference on more activations than this is no faster and had better go in slices; 0: never.
-     */
+    /* Inference is no faster with more activations at once: split the batch. 0: never. */
     size_t inference_bytes;
-    bool inference_keeps; /* what inference needs of params and state is kept by node_update */
-    bool fusion_hints;    /* dout_masked, din_masks, din_adds and average_first are understood */
+    bool inference_keeps; /* node_update keeps what inference needs of params and state */
+    bool fusion_hints;    /* dout_masked, din_masks, din_adds, average_first are supported */
     int view_channels;    /* act_view takes multiples of it; 0: there are no views */
 #define PS_OPERATION(result, name, arguments) result(*name) arguments;
 #include "kernels/operations.h"
@@ -160,11 +161,12 @@ static inline int ps_backend_wait(ps_backend *be)
     return be->ops->wait ? be->ops->wait(be) : 0;
 }
 
-/* Of this file and operations.h: counted up with every change, so that an old plugin is noticed. */
+/* Version of this file and operations.h: every change increments it, so that an old plugin is
+ * refused. */
 #define PS_BACKEND_INTERFACE 2
 
-/* The truth, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that exports
- * `ps_backend_ops_cuda`. */
+/* The reference, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that
+ * exports `ps_backend_ops_cuda`. */
 extern const struct ps_backend_ops ps_backend_ref;
 
 #endif

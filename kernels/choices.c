@@ -12,7 +12,7 @@ struct choice {
 };
 
 struct ps_choices {
-    int file; /* appended to */
+    int file; /* open for appending */
     struct choice *all;
     size_t count;
 };
@@ -87,7 +87,6 @@ int ps_choices_add(struct ps_choices *choices, const char *key, const char *text
     int length = snprintf(line, sizeof line, "%s\t%s\n", choice.key, choice.text);
     if (!keep(choices, &choice) && write(choices->file, line, (size_t)length) == length)
         return 0;
-    snprintf(message, size, "the file of chosen implementations cannot be written: %s",
-             strerror(errno));
+    snprintf(message, size, "cannot write the file of chosen algorithms: %s", strerror(errno));
     return -1;
 }

@@ -1,4 +1,4 @@
-/* Vectors and raw memory of the backends that keep float32 in one piece: cpu and cuda. */
+/* Vectors and raw memory of the float32 backends, cpu and cuda. */
 #ifndef PS_KERNELS_FLAT_H
 #define PS_KERNELS_FLAT_H
 

@@ -18,7 +18,7 @@ extern const struct ps_backend_ops ps_backend_cpu_generic, ps_backend_cpu_v2, ps
 struct level {
     const char *name;
     bool (*runs)(void);
-    dnnl_cpu_isa_t onednn; /* what oneDNN needs to keep up, and is limited to by PS_CPU_ISA */
+    dnnl_cpu_isa_t onednn; /* what oneDNN must be allowed to use; PS_CPU_ISA limits it to that */
     const struct ps_backend_ops *ops;
 };
 
@@ -29,7 +29,7 @@ static bool runs_v2(void)
     return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
 }
 
-/* These ask whether the system saves the registers, too. */
+/* __builtin_cpu_supports also checks that the system saves the registers (XCR0). */
 static bool runs_v3(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -43,7 +43,7 @@ static bool runs_v4(void)
            __builtin_cpu_supports("avx512vl");
 }
 
-/* Linux gives the tile registers to a process that asks for them. */
+/* Linux enables the tile registers for a process that requests them. */
 static bool runs_amx(void)
 {
     enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };      /* cpuid 7.0, edx */
@@ -107,7 +107,8 @@ static int named(const char *name, char *message, size_t size)
     return -1;
 }
 
-/* Without the kernels that oneDNN may not use, a level's activations would meet none. */
+/* oneDNN has fast kernels for a level's activation layout only if it may use that instruction set.
+ */
 static bool has_onednn(const struct level *level)
 {
     return (dnnl_get_effective_cpu_isa() & level->onednn) == level->onednn;
@@ -139,7 +140,7 @@ int ps_level(char *message, size_t size)
     return in_use;
 }
 
-/* Stands for a backend that PS_CPU_ISA forbids: opening it says why. */
+/* `open` where PS_CPU_ISA names no usable level. */
 static ps_backend *refuse(const struct ps_backend_config *config, char *message, size_t size)
 {
     (void)config;

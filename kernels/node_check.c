@@ -53,7 +53,7 @@ static int window_out(int size, const struct ps_op_desc *d)
     return d->ceil && (out - 1) * d->stride >= size + d->pad ? out - 1 : out;
 }
 
-/* Do the inputs give the output's shape? */
+/* Does the operator map the inputs' shapes to the output's? */
 static bool shapes_agree(const struct ps_node_request *r)
 {
     const struct ps_op_desc *d = r->desc;
@@ -70,42 +70,42 @@ static bool shapes_agree(const struct ps_node_request *r)
         want.c = d->out_channels;
     for (int i = 1; i < r->inputs; i++) {
         struct ps_shape other = shape_of(r->in[i]);
-        bool joined = d->op == PS_OP_CONCAT;
+        bool concat = d->op == PS_OP_CONCAT;
         if (other.n != want.n || other.h != want.h || other.w != want.w ||
-            (!joined && other.c != want.c))
+            (!concat && other.c != want.c))
             return false;
-        want.c += joined ? other.c : 0;
+        want.c += concat ? other.c : 0;
     }
     return want.h > 0 && want.w > 0 && ps_same_shape(want, shape_of(r->out));
 }
 
-/* What is wrong with it, NULL if nothing is. */
-static const char *find_fault(const struct ps_node_request *r)
+/* What is wrong with the request, or NULL. */
+static const char *fault_of(const struct ps_node_request *r)
 {
     const struct ps_op_desc *d = r->desc;
     if (has_window(d) && (d->kernel < 1 || d->stride < 1 || d->pad < 0 || d->pad >= d->kernel))
-        return "kernel, stride and padding do not go together";
+        return "invalid kernel, stride or padding";
     if (is_pool(d) && 2 * d->pad > d->kernel)
-        return "the padding is more than half the kernel";
+        return "the padding exceeds half the kernel";
     int inputs = operators[d->op].inputs;
     if (inputs && r->inputs != inputs + ps_node_has_residual(d))
-        return "another number of inputs is needed";
+        return "wrong number of inputs";
     if (!shapes_agree(r))
-        return "shapes of inputs and output do not agree";
+        return "the shapes of inputs and output do not match";
     if (d->op == PS_OP_BN && (d->bn != PS_BN_BATCH || r->mode != PS_TRAIN))
-        return "statistics of the batch are for training";
+        return "batch statistics are for training only";
     if (d->op == PS_OP_CONV && d->bn == PS_BN_BATCH)
-        return "statistics of the batch need a bn of their own";
+        return "a convolution takes frozen bn only";
     if ((d->op == PS_OP_CONV || d->op == PS_OP_LINEAR) && d->weight == PS_ABSENT)
-        return "there is no weight";
+        return "no weight";
     if (has_bn(d) && (d->gamma == PS_ABSENT || d->beta == PS_ABSENT || d->mean == PS_ABSENT ||
                       d->var == PS_ABSENT))
-        return "bn without gamma, beta, mean or variance";
+        return "bn lacks gamma, beta, mean or variance";
     if (r->mode == PS_TRAIN && (!r->dout || !ps_same_shape(shape_of(r->dout), shape_of(r->out))))
-        return "training needs the output's gradient";
+        return "training needs a dout of the output's shape";
     for (int i = 0; i < r->inputs && r->mode == PS_TRAIN && r->din; i++)
         if (r->din[i] && !ps_same_shape(shape_of(r->din[i]), shape_of(r->in[i])))
-            return "a gradient has another shape";
+            return "a din differs in shape from its input";
     return NULL;
 }
 
@@ -153,7 +153,7 @@ int ps_node_check(const struct ps_node_request *request, struct ps_node_facts *f
     }
     *facts = (struct ps_node_facts){0};
     describe(request, facts);
-    const char *fault = find_fault(request);
+    const char *fault = fault_of(request);
     if (fault) {
         snprintf(message, size, "%s (%d inputs): %s", facts->text, request->inputs, fault);
         return -1;

@@ -1,7 +1,7 @@
 /*
- * What the description of an operator says alike for every backend: whether it goes together with
- * its activations, and how long the vectors are that its parameters lie in. The struct ps_act of
- * every backend begins with its struct ps_shape.
+ * Checks of an operator's description that all backends share: does it fit its activations, and how
+ * long must the vectors of its parameters be? Every backend's struct ps_act begins with a struct
+ * ps_shape.
  */
 #ifndef PS_KERNELS_NODE_CHECK_H
 #define PS_KERNELS_NODE_CHECK_H
@@ -10,7 +10,7 @@
 
 enum { PS_NODE_INPUTS = 8 }; /* of one operator, at most */
 
-/* As node_new is given them. */
+/* The arguments of node_new. */
 struct ps_node_request {
     const struct ps_op_desc *desc;
     enum ps_mode mode;
@@ -21,7 +21,7 @@ struct ps_node_request {
 };
 
 struct ps_node_facts {
-    size_t params, state; /* least lengths of the vectors */
+    size_t params, state; /* least lengths of the two vectors */
     char text[100];       /* "conv 64x56x56 -> 64x56x56 k3 s1" */
 };
 
@@ -29,7 +29,7 @@ struct ps_node_facts {
 int ps_node_check(const struct ps_node_request *request, struct ps_node_facts *facts, char *message,
                   size_t size);
 
-/* Does the last input pass through to be added? */
+/* Is the last input a residual? */
 bool ps_node_has_residual(const struct ps_op_desc *desc);
 
 bool ps_same_shape(struct ps_shape a, struct ps_shape b);

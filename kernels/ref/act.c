@@ -1,3 +1,4 @@
+/* Activations and the memory that they lie in. */
 #include "kernels/ref/ref.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@ static size_t round_up(size_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Filled with NaN, so that reading what nobody wrote shows. */
+/* Filled with NaN, so that reads of unwritten elements show. */
 ps_mem *ps_ref_mem_new(ps_backend *be, size_t bytes)
 {
     ps_mem *mem = malloc(sizeof *mem);
@@ -19,7 +20,7 @@ ps_mem *ps_ref_mem_new(ps_backend *be, size_t bytes)
     if (!mem || !base) {
         free(mem);
         free(base);
-        ps_ref_fail(be, "no memory for %zu bytes of activations", bytes);
+        ps_ref_fail(be, "out of memory for %zu bytes of activations", bytes);
         return NULL;
     }
     memset(base, 0xff, size);
@@ -41,7 +42,7 @@ size_t ps_ref_act_bytes(ps_backend *be, struct ps_shape shape)
     size_t count = sizeof(double);
     for (int i = 0; i < 4; i++) {
         if (extent[i] <= 0 || count > (SIZE_MAX - ALIGNMENT) / (size_t)extent[i]) {
-            ps_ref_fail(be, "no activation can be %d x %d x %d x %d", shape.n, shape.c, shape.h,
+            ps_ref_fail(be, "an activation cannot be %d x %d x %d x %d", shape.n, shape.c, shape.h,
                         shape.w);
             return 0;
         }
@@ -119,13 +120,13 @@ int ps_ref_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
     return 0;
 }
 
-/* The activation and the matrix have as many elements in the same order. */
-static double *same_size(ps_backend *be, const ps_act *act, struct ps_mat mat)
+/* The elements of a matrix (N, C) that match an activation (N, C, 1, 1) one for one; NULL. */
+static double *matching(ps_backend *be, const ps_act *act, struct ps_mat mat)
 {
     if (ps_ref_plane(act->shape) != 1 || mat.rows != (size_t)act->shape.n ||
         mat.cols != (size_t)act->shape.c) {
-        ps_ref_fail(be, "an activation %d x %d x %d x %d is no matrix %zu x %zu", act->shape.n,
-                    act->shape.c, act->shape.h, act->shape.w, mat.rows, mat.cols);
+        ps_ref_fail(be, "an activation %d x %d x %d x %d does not match a matrix %zu x %zu",
+                    act->shape.n, act->shape.c, act->shape.h, act->shape.w, mat.rows, mat.cols);
         return NULL;
     }
     return ps_ref_mat(be, mat);
@@ -133,7 +134,7 @@ static double *same_size(ps_backend *be, const ps_act *act, struct ps_mat mat)
 
 int ps_ref_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
 {
-    double *x = same_size(be, act, out);
+    double *x = matching(be, act, out);
     if (!x)
         return -1;
     memcpy(x, act->x, out.rows * out.cols * sizeof *x);
@@ -142,7 +143,7 @@ int ps_ref_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
 
 int ps_ref_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in)
 {
-    const double *x = same_size(be, act, in);
+    const double *x = matching(be, act, in);
     if (!x)
         return -1;
     memcpy(act->x, x, in.rows * in.cols * sizeof *x);

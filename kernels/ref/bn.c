@@ -1,5 +1,5 @@
 /*
- * Batch normalisation with the statistics of the batch, over N H W elements of a channel:
+ * Batch normalisation with batch statistics, over the N H W elements of a channel:
  * xhat = (x - mean) / sqrt(var + eps), y = gamma xhat + beta, and
  * dx = gamma / sqrt(var + eps) (dy - mean(dy) - xhat mean(dy xhat)) (Ioffe & Szegedy 2015).
  */
@@ -13,7 +13,7 @@ static size_t bn_saved(const ps_node *node)
     return 2 * (size_t)node->out->shape.c;
 }
 
-/* Sum over the images and places of channel c of (x - mean)^power dy; dy may be NULL for 1. */
+/* Sum of (x - mean)^power dy over the elements of channel c; dy NULL stands for ones. */
 static double channel_sum(const ps_act *x, size_t c, double mean, int power, const double *dy)
 {
     size_t plane = ps_ref_plane(x->shape), channels = (size_t)x->shape.c;

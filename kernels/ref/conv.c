@@ -1,7 +1,7 @@
 /*
- * Convolution as products with the matrix of patches: row p of P (positions, I k k) holds what the
- * kernel sees at output position p. y = P W^T, dW = dy^T P, dP = dy W, and dx adds dP up.
- * One image at a time; every element is computed by one thread in a fixed order.
+ * Convolution by im2col: row p of the patch matrix P (positions, I k k) holds the inputs under the
+ * kernel at output position p. Then y = P W^T, dW = dy^T P, dP = dy W, and dx sums dP (col2im). One
+ * image at a time; each result is computed by one thread in a fixed order.
  */
 #include "kernels/ref/ref.h"
 
@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES = 4 }; /* rows handled together, for speed only */
+enum { LANES = 4 }; /* rows at a time, for speed only */
 
 struct geometry {
     int channels, h, w, out_h, out_w, kernel, stride, pad, threads;
-    size_t positions, rows; /* rows: positions rounded up to LANES; the last ones are zero */
+    size_t positions, rows; /* rows: positions rounded up to LANES; the extra ones are zero */
     size_t patch;           /* I k k */
 };
 
@@ -36,13 +36,14 @@ static struct geometry conv_geometry(const ps_backend *be, const ps_node *node)
     return g;
 }
 
-/* The convolution's output before bias and bn, for the gradient of gamma. */
+/* The output before bn, for the gradient of gamma. */
 static size_t conv_saved(const ps_node *node)
 {
     return ps_ref_count(node->out->shape);
 }
 
-static void gather(const struct geometry *g, const double *x, double *patches)
+/* im2col of one image. */
+static void im2col(const struct geometry *g, const double *x, double *patches)
 {
 #pragma omp parallel for num_threads(g->threads)
     for (size_t p = 0; p < g->positions; p++) {
@@ -62,8 +63,8 @@ static void gather(const struct geometry *g, const double *x, double *patches)
     }
 }
 
-/* dx = what the patches' gradients say about each input element. */
-static void scatter(const struct geometry *g, const double *dpatches, double *dx)
+/* col2im: each element of dx is the sum of its copies in dP. */
+static void col2im(const struct geometry *g, const double *dpatches, double *dx)
 {
     size_t window = (size_t)g->kernel * (size_t)g->kernel;
     size_t plane = (size_t)g->h * (size_t)g->w;
@@ -121,6 +122,7 @@ static void combine(double *restrict y, const double *a, size_t stride, const do
             y[i] += a[j * stride] * b[j * n + i];
 }
 
+/* y (O, positions) = W P^T of one image. */
 static void multiply(const struct geometry *g, const double *weight, int out_channels,
                      const double *patches, double *y)
 {
@@ -168,7 +170,7 @@ static int conv_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_
     size_t out_image = (size_t)channels * g.positions;
     double *y = node->out->x;
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
-        gather(&g, node->in[0]->x + n * in_image, patches);
+        im2col(&g, node->in[0]->x + n * in_image, patches);
         multiply(&g, params->x + d->weight, channels, patches, y + n * out_image);
     }
     free(patches);
@@ -178,7 +180,7 @@ static int conv_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_
     return 0;
 }
 
-/* dy, the gradient after bn, becomes in `dconv` that of the convolution's own output. */
+/* Backward of bias and bn: from dout to `dconv`, the gradient of the bare convolution's output. */
 static void bn_backward(const ps_node *node, const ps_vec *params, const ps_vec *state,
                         ps_vec *grads, bool accumulate, double *dconv)
 {
@@ -227,7 +229,7 @@ static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
         const double *dy = dconv + n * out_image;
         if (dweight) {
-            gather(&g, node->in[0]->x + n * in_image, patches);
+            im2col(&g, node->in[0]->x + n * in_image, patches);
 #pragma omp parallel for num_threads(g.threads)
             for (size_t o = 0; o < channels; o++)
                 combine(dweight + o * g.patch, dy + o * g.positions, 1, patches, g.positions,
@@ -238,7 +240,7 @@ static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
 #pragma omp parallel for num_threads(g.threads)
             for (size_t p = 0; p < g.positions; p++)
                 combine(patches + p * g.patch, dy + p, g.positions, weight, channels, g.patch);
-            scatter(&g, patches, node->din[0]->x + n * in_image);
+            col2im(&g, patches, node->din[0]->x + n * in_image);
         }
     }
     free(patches);

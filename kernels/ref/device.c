@@ -1,3 +1,4 @@
+/* Opening, errors, and the table of functions. */
 #include "kernels/ref/ref.h"
 
 #include <omp.h>

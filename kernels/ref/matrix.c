@@ -1,4 +1,4 @@
-/* Products, row normalisation and the interpolation of Proxy Synthesis. */
+/* Matrix products, row normalisation, and the interpolation of Proxy Synthesis. */
 #include "kernels/ref/ref.h"
 
 #include <math.h>
@@ -81,7 +81,7 @@ int ps_ref_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, s
     return 0;
 }
 
-/* Do the pairs name rows of x? */
+/* Checks that the pairs are of rows of x. */
 static int check_pairs(ps_backend *be, struct ps_mat x, struct ps_mat pairs, const int32_t *first,
                        const int32_t *second)
 {

@@ -1,9 +1,9 @@
-/* Nearest rows by inner product: every row is put in its place in the list so far. */
+/* Nearest rows by inner product: insertion of every row into the sorted list of the best so far. */
 #include "kernels/ref/ref.h"
 
 #include <math.h>
 
-/* Puts a row with this product into a list of k, sorted by falling value; equal ones stay first. */
+/* Inserts into a list of k in descending order, behind equal ones. */
 static void insert(float *value, int32_t *index, int k, float product, int32_t row)
 {
     int at = k;

@@ -1,3 +1,4 @@
+/* Operators: what all of them share. */
 #include "kernels/ref/ref.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Pools. Of equal largest elements the first in a window, row by row, receives the gradient. */
+/* Pooling. A maximum's gradient goes to its first occurrence in the window, row by row. */
 #include "kernels/ref/ref.h"
 
 #include <math.h>
@@ -7,9 +7,9 @@
 struct window {
     size_t out;         /* index of the output element */
     const double *x;    /* the input plane */
-    size_t plane;       /* its index in the input */
-    int y0, y1, x0, x1; /* the part of the window inside the input */
-    int area;           /* elements of the window inside the padded input */
+    size_t plane;       /* index of its first element in the input */
+    int y0, y1, x0, x1; /* the window clipped to the input: [y0, y1) x [x0, x1) */
+    int area;           /* of the window clipped to the padded input */
 };
 
 static int largest(int a, int b)
@@ -53,6 +53,7 @@ static size_t at(const ps_node *node, int y, int x)
     return (size_t)y * (size_t)node->in[0]->shape.w + (size_t)x;
 }
 
+/* A NaN counts as the largest. */
 static size_t argmax(const ps_node *node, const struct window *w)
 {
     size_t best = at(node, w->y0, w->x0);

@@ -1,5 +1,4 @@
-/* Losses that are not plain cross-entropy: SoftTriple (Qian et al. 2019) and Proxy-Anchor (Kim et
- * al. 2020). */
+/* SoftTriple (Qian et al. 2019) and Proxy-Anchor (Kim et al. 2020); Losses in ps-method(7). */
 #include "kernels/ref/ref.h"
 
 #include <math.h>
@@ -14,7 +13,7 @@ static int check_centers(ps_backend *be, struct ps_mat z, int centers, struct ps
 }
 
 /* w_k = softmax_k(z_k / gamma) */
-static void soften(const double *z, size_t centers, double gamma, double *w)
+static void softmax(const double *z, size_t centers, double gamma, double *w)
 {
     double max = z[0], sum = 0;
     for (size_t k = 1; k < centers; k++)
@@ -37,7 +36,7 @@ int ps_ref_softtriple(ps_backend *be, struct ps_mat z, int centers, double gamma
         return ps_ref_fail(be, "softtriple: out of memory");
     for (size_t i = 0; i < s.rows * s.cols; i++) {
         const double *similarity = in + i * count;
-        soften(similarity, count, gamma, w);
+        softmax(similarity, count, gamma, w);
         out[i] = 0;
         for (size_t k = 0; k < count; k++)
             out[i] += w[k] * similarity[k];
@@ -61,7 +60,7 @@ int ps_ref_softtriple_grad(ps_backend *be, struct ps_mat z, int centers, double 
         return ps_ref_fail(be, "softtriple: out of memory");
     for (size_t i = 0; i < s.rows * s.cols; i++) {
         double *similarity = in + i * count;
-        soften(similarity, count, gamma, w);
+        softmax(similarity, count, gamma, w);
         for (size_t k = 0; k < count; k++)
             similarity[k] = dsoft[i] * w[k] * (1 + (similarity[k] - soft[i]) / gamma);
     }
@@ -100,8 +99,9 @@ int ps_ref_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, 
     return 0;
 }
 
-/* One of the two terms of a proxy: log(1 + sum e^a) over its positives or its negatives, where
- * a = -alpha (z - delta) or alpha (z + delta); weight times the gradient is written to z. */
+/* One of a proxy's two terms: log(1 + sum e^a) over its positives, a = -alpha (z - delta), or over
+ * its negatives, a = alpha (z + delta). z receives `weight` times the gradient. Returns `weight`
+ * times the term. */
 static double anchor_term(double *z, size_t stride, size_t rows, const int32_t *label,
                           int32_t proxy, bool positive, double alpha, double delta, double weight)
 {

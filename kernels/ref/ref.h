@@ -1,7 +1,7 @@
 /*
- * The reference backend: every operator as plain loops over doubles, straight from its formula. It
- * is the truth that the other backends are tested against, so clarity comes before speed.
- * Activations are plain (N, C, H, W). Functions return 0, or -1 with the reason recorded.
+ * The reference backend, which the other backends are tested against: every operator is plain loops
+ * over doubles, straight from its formula, so clarity comes before speed. Activations are (N, C, H,
+ * W) without gaps. Functions return 0, or -1 with the reason recorded.
  */
 #ifndef PS_KERNELS_REF_REF_H
 #define PS_KERNELS_REF_REF_H
@@ -23,9 +23,9 @@ struct ps_act {
     double *x;
 };
 
-/* What an operator is made of. */
+/* The functions of an operator; the node has been checked against its vectors. */
 struct ps_ref_op {
-    size_t (*saved)(const ps_node *node); /* doubles kept for backward; NULL: none */
+    size_t (*saved)(const ps_node *node); /* doubles that forward keeps for backward; NULL: none */
     int (*forward)(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state);
     int (*backward)(ps_backend *be, ps_node *node, const ps_vec *params, const ps_vec *state,
                     ps_vec *grads, bool accumulate);
@@ -38,20 +38,21 @@ struct ps_node {
     int inputs;
     ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS]; /* din: NULL where not wanted */
     ps_act *out, *dout;
-    double *saved;                      /* NULL for INFER */
-    size_t params_needed, state_needed; /* least lengths of the vectors */
+    double *saved;                      /* see ps_ref_op; NULL for INFER */
+    size_t params_needed, state_needed; /* least lengths of params and state */
     char text[sizeof((struct ps_node_facts *)NULL)->text];
 };
 
 extern const struct ps_ref_op ps_ref_conv, ps_ref_bn, ps_ref_relu, ps_ref_add, ps_ref_concat,
     ps_ref_maxpool, ps_ref_avgpool, ps_ref_global, ps_ref_linear;
 
+/* Records the reason; returns -1. */
 int ps_ref_fail(ps_backend *be, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int ps_ref_threads(const ps_backend *be);
 
-/* Does [offset, offset + n) lie inside v? */
+/* Checks that v holds the elements [offset, offset + n). */
 int ps_ref_range(ps_backend *be, const ps_vec *v, size_t offset, size_t n);
-/* First element of a matrix that was checked to lie inside its vector; NULL with the reason. */
+/* The first element of a matrix, after a check that it lies inside its vector; NULL if not. */
 double *ps_ref_mat(ps_backend *be, struct ps_mat m);
 
 static inline size_t ps_ref_count(struct ps_shape s)
@@ -64,18 +65,19 @@ static inline size_t ps_ref_plane(struct ps_shape s)
     return (size_t)s.h * (size_t)s.w;
 }
 
-/* A parameter or statistic, NULL if the operator has none. */
+/* The tensor at an offset of params, state or grads; NULL if the operator has none. */
 static inline double *ps_ref_at(const ps_vec *v, size_t offset)
 {
     return v && offset != PS_ABSENT ? v->x + offset : NULL;
 }
 
-/* Where n gradients are added up: zeroed first unless they accumulate. NULL if not wanted. */
+/* Where the n gradients of a parameter are summed, zeroed unless `accumulate`; NULL if not wanted.
+ */
 double *ps_ref_gradient(ps_vec *grads, size_t offset, size_t n, bool accumulate);
 
-/* y = [relu](y [+ residual]) of operators that have these flags. */
+/* out = [relu](out [+ residual]): the end of forward for operators with these flags. */
 void ps_ref_finish(const ps_node *node);
-/* Its gradient: dout becomes the gradient of what was finished, and is handed to the residual. */
+/* The gradient of that: masks dout in place, and copies it to the residual's din. */
 void ps_ref_finish_grad(const ps_node *node);
 
 #define PS_OPERATION(result, name, arguments) result ps_ref_##name arguments;

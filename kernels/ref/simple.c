@@ -1,4 +1,4 @@
-/* ReLU, addition, concatenation, and the linear layer. */
+/* ReLU, addition, concatenation and the linear layer. */
 #include "kernels/ref/ref.h"
 
 #include <string.h>

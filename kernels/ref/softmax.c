@@ -1,7 +1,7 @@
 /*
  * Softmax cross-entropy with a margin on the target's logit: SphereFace (Liu et al. 2017), CosFace
- * (Wang et al. 2018), ArcFace (Deng et al. 2019). Where a derivative by the cosine is infinite at
- * cos = +-1, it is the one at +-(1 - 1e-7).
+ * (Wang et al. 2018), ArcFace (Deng et al. 2019); Losses in ps-method(7). Derivatives that are
+ * infinite at cos = +-1 are taken at +-(1 - 1e-7).
  */
 #include "kernels/ref/ref.h"
 
@@ -18,7 +18,7 @@ static double sine(double z)
     return sqrt((1 - z) * (1 + z));
 }
 
-/* psi(theta) = (-1)^k cos(m theta) - 2k; the derivative by cos theta is in *slope. */
+/* psi(theta) = (-1)^k cos(m theta) - 2k, z = cos theta; *slope is its derivative by z. */
 static double sphere(double z, double m, double *slope)
 {
     double inner = clamp(z, 1 - 1e-7), angle = m * acos(inner);
@@ -29,6 +29,7 @@ static double sphere(double z, double m, double *slope)
     return (fmod(k, 2) == 0 ? 1 : -1) * cos(angle) - 2 * k;
 }
 
+/* cos(theta + m), or past pi its continuation; *slope is its derivative by z. */
 static double arc(double z, double m, double *slope)
 {
     if (z <= -cos(m)) {
@@ -40,6 +41,7 @@ static double arc(double z, double m, double *slope)
     return cosine * cos(m) - sine(cosine) * sin(m);
 }
 
+/* The scaled logit with its margin; *slope is its derivative by z. */
 static double target_logit(double z, const struct ps_softmax_desc *desc, double *slope)
 {
     double m = desc->m, s = desc->scale, value = z;
@@ -61,7 +63,7 @@ static double target_logit(double z, const struct ps_softmax_desc *desc, double 
     return s * value;
 }
 
-/* Cross-entropy of one row with one target; adds weight times its gradient to dz. */
+/* `weight` times the cross-entropy of one row with one target; adds its gradient to dz. */
 static double row_loss(const double *z, size_t classes, size_t target, double weight,
                        const struct ps_softmax_desc *desc, double *dz)
 {

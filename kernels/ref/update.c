@@ -1,4 +1,5 @@
-/* Optimisers by the formulas of PyTorch's documentation of torch.optim. */
+/* Optimisers (Optimisers in ps-method(7)), as PyTorch's documentation of torch.optim defines them.
+ */
 #include "kernels/ref/ref.h"
 
 #include <math.h>

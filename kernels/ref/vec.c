@@ -1,3 +1,4 @@
+/* Vectors, and matrices inside them. */
 #include "kernels/ref/ref.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@ ps_vec *ps_ref_vec_new(ps_backend *be, size_t n)
     if (!v || !x) {
         free(v);
         free(x);
-        ps_ref_fail(be, "no memory for a vector of %zu elements", n);
+        ps_ref_fail(be, "out of memory for a vector of %zu elements", n);
         return NULL;
     }
     *v = (ps_vec){.n = n, .x = x};
@@ -28,9 +29,9 @@ void ps_ref_vec_free(ps_backend *be, ps_vec *v)
 int ps_ref_range(ps_backend *be, const ps_vec *v, size_t offset, size_t n)
 {
     if (!v)
-        return ps_ref_fail(be, "a vector is missing");
+        return ps_ref_fail(be, "no vector given");
     if (offset > v->n || n > v->n - offset)
-        return ps_ref_fail(be, "elements %zu..+%zu lie outside a vector of %zu", offset, n, v->n);
+        return ps_ref_fail(be, "%zu + %zu elements exceed a vector of %zu", offset, n, v->n);
     return 0;
 }
 
