@@ -81,10 +81,8 @@ static ps_backend *open_auto(const struct ps_backend_config *config)
     return backend;
 }
 
-ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config)
+static ps_backend *open_named(const char *name, const struct ps_backend_config *config)
 {
-    if (!strcmp(name, "auto"))
-        return open_auto(config);
     if (!strcmp(name, "cpu"))
         return open_with(ps_backend_cpu(), config);
     if (!strcmp(name, "ref"))
@@ -95,4 +93,14 @@ ps_backend *ps_device_open(const char *name, const struct ps_backend_config *con
         return open_cuda(name + 5, config);
     ps_fail(PS_EUSAGE, "device '%s' is not one of auto, cpu, ref, cuda, cuda:N", name);
     return NULL;
+}
+
+ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config)
+{
+    if (!strcmp(name, "auto"))
+        return open_auto(config);
+    ps_backend *backend = open_named(name, config);
+    if (backend)
+        ps_debug("device %s: %s", backend->ops->name, backend->ops->describe(backend));
+    return backend;
 }
