@@ -52,8 +52,8 @@ struct igemm {
     int sources, results;
     const ps_act *from[PS_MOST_FUSED], *to[PS_MOST_FUSED];
     const float *weights[PS_MOST_FUSED]; /* of each result, in terms; NULL: of `tiles` */
-    const struct cpu_tiles *tiles;        /* of the only result, where there are few pixels */
-    const struct cpu_epilogue *epilogue;  /* of each result */
+    const struct cpu_tiles *tiles;       /* of the only result, where there are few pixels */
+    const struct cpu_epilogue *epilogue; /* of each result */
 };
 
 struct igemm_plan {
@@ -119,8 +119,8 @@ static void split_weights(const float *tiles[PAIR][PAIR], size_t k, int terms, c
 static void split_pair(const ps_node *node, const struct cpu_tiles *tiles, size_t o, size_t i,
                        char *to)
 {
-    size_t inputs = cpu_groups(tiles->data ? node->out : node->in[0]);
-    size_t outputs = cpu_groups(tiles->data ? node->in[0] : node->out);
+    size_t inputs = cpu_blocks(tiles->data ? node->out : node->in[0]);
+    size_t outputs = cpu_blocks(tiles->data ? node->in[0] : node->out);
     float room[PAIR * PAIR][CPU_TILE_ROOM] __attribute__((aligned(64)));
     const float *tile[PAIR][PAIR] = {{NULL}};
     for (size_t n = 0; n < PAIR * PAIR; n++) {
@@ -168,7 +168,7 @@ static const float *find_pixels(const ps_act *from, int image, size_t pair, size
                                 const float **b)
 {
     const float *a = from->data + cpu_plane(from, (size_t)image, pair * PAIR) + pixel * CPU_BLOCK;
-    *b = pair * PAIR + 1 < cpu_groups(from) ? a + from->plane : NULL;
+    *b = pair * PAIR + 1 < cpu_blocks(from) ? a + from->plane : NULL;
     return a;
 }
 
@@ -371,7 +371,7 @@ static void run_phase(const struct cpu_amx_plan *p, const struct igemm *conv, in
     size_t turn = 0;
     struct sums sums = {.rows = 0};
     for (int r = 0; r < conv->results; r++) {
-        size_t groups = cpu_groups(conv->to[r]), pairs = cpu_amx_pairs(conv->to[r]);
+        size_t groups = cpu_blocks(conv->to[r]), pairs = cpu_amx_pairs(conv->to[r]);
         for (size_t o = share->first; o < share->end && o < pairs; o++) {
             const char *weights = weights_of(p, conv, r, o, first, end, share->weights);
             for (size_t b = 0; b < blocks->count; b++, turn ^= 1) {

@@ -59,7 +59,7 @@ struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum cpu_pass pass, siz
 /* Of `act`'s groups. */
 static inline size_t cpu_amx_pairs(const ps_act *act)
 {
-    return cpu_amx_ceil(cpu_groups(act), CPU_AMX_PAIR);
+    return cpu_amx_ceil(cpu_blocks(act), CPU_AMX_PAIR);
 }
 
 /* Rows, or columns, of a source that go to map `map`. */

@@ -227,7 +227,7 @@ static inline __attribute__((always_inline)) void split_pair(const ps_act *act,
                                                              char *to)
 {
     for (size_t g = pair * PAIR; g < (pair + 1) * PAIR; g++, to += CPU_AMX_TILE) {
-        if (g >= cpu_groups(act)) {
+        if (g >= cpu_blocks(act)) {
             for (int k = 0; k < terms; k++)
                 memset(to + (size_t)k * PAIR * CPU_AMX_TILE, 0, CPU_AMX_TILE);
             continue;
@@ -380,7 +380,7 @@ static struct sums sums_of(const struct plan *p, const struct task *task, size_t
                            size_t k, const float *from, bool begin)
 {
     struct output of = output_of(p, task->output + o);
-    size_t inputs = cpu_groups(p->x), outputs = cpu_groups(p->args->y[of.of]);
+    size_t inputs = cpu_blocks(p->x), outputs = cpu_blocks(p->args->y[of.of]);
     size_t area = (size_t)(p->kernel * p->kernel);
     struct sums sums = {.from = from, .rows = CPU_AMX_SUMS / CPU_AMX_SIDE, .begin = begin};
     for (size_t n = 0; n < PAIR * PAIR; n++) {

@@ -22,7 +22,7 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
 /* Of the output, which may be in one block only. */
 static size_t pairs_of(const ps_node *node)
 {
-    return cpu_amx_ceil(cpu_groups(node->out), PAIR);
+    return cpu_amx_ceil(cpu_blocks(node->out), PAIR);
 }
 
 static size_t packed_weights(const ps_node *node)
@@ -39,7 +39,7 @@ static void gather_weights(const ps_node *node, const float *plain, size_t group
     size_t k = (size_t)node->desc.kernel, inputs = (size_t)node->in[0]->shape.c;
     size_t column = pair * 2 / CHANNELS, channel = pair * 2 % CHANNELS;
     *a = *b = (cpu_vec){0};
-    if (column >= k || group >= cpu_groups(node->out))
+    if (column >= k || group >= cpu_blocks(node->out))
         return;
     for (size_t o = 0; o < CPU_BLOCK; o++) {
         const float *w =
@@ -145,7 +145,7 @@ static const char *source_of(const struct band *band, size_t tile)
 
 static void put_tile(const struct band *band, size_t tile, size_t group, const float *sums)
 {
-    size_t width = (size_t)band->y->shape.w, groups = cpu_groups(band->y);
+    size_t width = (size_t)band->y->shape.w, groups = cpu_blocks(band->y);
     size_t column = tile % band->across * CPU_AMX_SIDE, row = band->first + tile / band->across;
     size_t count = width - column < CPU_AMX_SIDE ? width - column : CPU_AMX_SIDE;
     if (group < groups && tile < band->rows * band->across)

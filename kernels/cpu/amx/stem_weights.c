@@ -43,7 +43,7 @@ static struct sizes sizes_of(const ps_node *node)
                       .stride = d->stride,
                       .pad = d->pad,
                       .channels = (size_t)node->in[0]->shape.c,
-                      .pairs = cpu_amx_ceil(cpu_groups(node->out), PAIR),
+                      .pairs = cpu_amx_ceil(cpu_blocks(node->out), PAIR),
                       .steps = cpu_amx_ceil((size_t)node->out->shape.w, STEP)};
     s.rows = (size_t)((BAND - 1) * d->stride + d->kernel);
     s.sorted = (LEAD + (s.steps + 1) * STEP) * sizeof(uint16_t);
@@ -132,7 +132,7 @@ static void put_windows(const struct sizes *s, const char *sorted, char *to)
 static void put_gradients(const struct sizes *s, const ps_act *dy, size_t image, size_t row,
                           float *bias, char *to)
 {
-    size_t groups = cpu_groups(dy), width = (size_t)dy->shape.w, factor = cpu_amx_factor(s->terms);
+    size_t groups = cpu_blocks(dy), width = (size_t)dy->shape.w, factor = cpu_amx_factor(s->terms);
     for (size_t g = 0; g < groups; g++) {
         const float *from = dy->data + cpu_plane(dy, image, g) + row * width * CPU_BLOCK;
         cpu_vec sum = cpu_load(bias + g * CPU_BLOCK);

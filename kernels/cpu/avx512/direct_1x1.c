@@ -41,7 +41,7 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
     const struct ps_op_desc *d = &node->desc;
     const ps_act *x = node->in[0], *y = node->out, *to = pass == CPU_FORWARD ? y : x;
     return d->kernel == 1 && d->pad == 0 && x->block == CPU_BLOCK && y->block == CPU_BLOCK &&
-           cpu_groups(to) % PAIR == 0;
+           cpu_blocks(to) % PAIR == 0;
 }
 
 static inline size_t least(size_t a, size_t b)
@@ -143,7 +143,7 @@ static inline void multiply(const struct pass *p, const struct strip *strip, con
                             const struct ahead *ahead)
 {
     cpu_vec sum[PAIR][STRIP];
-    size_t inputs = cpu_groups(p->from), w_step = inputs * TILE, count = end - first;
+    size_t inputs = cpu_blocks(p->from), w_step = inputs * TILE, count = end - first;
     const float *w = p->weights + (group * inputs + first) * TILE;
 #pragma GCC unroll 2
     for (size_t b = 0; b < PAIR; b++) {
@@ -190,7 +190,7 @@ static void run_strip(const struct pass *p, const struct strip *strip, const str
 {
     float sums[MOST_OUTPUTS / PAIR][SUMS] __attribute__((aligned(64)));
     float packed[RUN * STRIP * LINE] __attribute__((aligned(64)));
-    size_t inputs = cpu_groups(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
+    size_t inputs = cpu_blocks(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
     const struct cpu_epilogue *epilogue = &p->epilogue;
     const float *read = epilogue->sign    ? epilogue->sign
                         : epilogue->added ? epilogue->added
@@ -229,7 +229,7 @@ static void run_strip(const struct pass *p, const struct strip *strip, const str
 
 static void run_strips(const struct pass *p, size_t begin, size_t end)
 {
-    size_t outputs = cpu_groups(p->to), block = BLOCK_WEIGHTS / (cpu_groups(p->from) * TILE);
+    size_t outputs = cpu_blocks(p->to), block = BLOCK_WEIGHTS / (cpu_blocks(p->from) * TILE);
     block = least(MOST_OUTPUTS, block < PAIR ? PAIR : block / PAIR * PAIR);
     for (size_t o = 0; o < outputs; o += block) {
         struct strip strip, next;

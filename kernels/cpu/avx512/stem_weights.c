@@ -14,7 +14,7 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
 {
     (void)pass;
     return node->desc.kernel == KERNEL && node->in[0]->block == 1 &&
-           node->out->block == CPU_BLOCK && cpu_groups(node->out) % QUAD == 0;
+           node->out->block == CPU_BLOCK && cpu_blocks(node->out) % QUAD == 0;
 }
 
 /* What a thread works on. */
@@ -31,7 +31,7 @@ struct sizes {
 
 static struct sizes sizes_of(const ps_node *node)
 {
-    struct sizes s = {.groups = cpu_groups(node->out),
+    struct sizes s = {.groups = cpu_blocks(node->out),
                       .rows = (size_t)node->in[0]->shape.c * KERNEL,
                       .width = (size_t)(node->out->shape.w - 1) * node->desc.stride + KERNEL};
     s.sums = s.groups * s.rows * ROW_SUMS;

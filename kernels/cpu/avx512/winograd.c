@@ -20,13 +20,13 @@ enum { EXACT_RUN = 2 };
 
 static size_t weights_of(const ps_node *node)
 {
-    return WINO_POINTS * cpu_groups(node->in[0]) * cpu_groups(node->out) * TILE;
+    return WINO_POINTS * cpu_blocks(node->in[0]) * cpu_blocks(node->out) * TILE;
 }
 
 /* Floats that a thread works on. */
 static size_t thread_floats(const ps_node *node)
 {
-    size_t x = cpu_groups(node->in[0]), y = cpu_groups(node->out), most = x > y ? x : y;
+    size_t x = cpu_blocks(node->in[0]), y = cpu_blocks(node->out), most = x > y ? x : y;
     return WINO_POINTS * (most + BLOCK) * MOST_TILES * CPU_BLOCK;
 }
 
@@ -58,8 +58,8 @@ static inline void transform_weights(doubles *to, const doubles *from, int to_st
 
 static void transform_all(const ps_node *node, const struct cpu_tiles *tiles, float *weights)
 {
-    size_t count = cpu_groups(node->in[0]) * cpu_groups(node->out);
-    size_t sources = cpu_groups(tiles->data ? node->out : node->in[0]);
+    size_t count = cpu_blocks(node->in[0]) * cpu_blocks(node->out);
+    size_t sources = cpu_blocks(tiles->data ? node->out : node->in[0]);
 #pragma omp parallel for
     for (size_t t = 0; t < count; t++) {
         float room[CPU_TILE_ROOM] __attribute__((aligned(64)));
@@ -183,7 +183,7 @@ static inline void put_tile(const struct cpu_epilogue *epilogue, const float *fr
 static void run_chunk(const struct winograd *conv, size_t first, size_t end, float *work)
 {
     struct ps_shape y = conv->to->shape;
-    size_t inputs = cpu_groups(conv->from), outputs = cpu_groups(conv->to);
+    size_t inputs = cpu_blocks(conv->from), outputs = cpu_blocks(conv->to);
     size_t count = end - first, tiles = (count + STRIP - 1) / STRIP * STRIP;
     size_t step = inputs * tiles * CPU_BLOCK, product_step = BLOCK * tiles * CPU_BLOCK;
     float *products = work, *points = work + WINO_POINTS * product_step;

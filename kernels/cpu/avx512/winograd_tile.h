@@ -22,7 +22,7 @@ static inline bool wino_is_supported(const ps_node *node, const ps_act *to)
     const ps_act *x = node->in[0], *y = node->out;
     int tiles = x->shape.n * x->shape.h * x->shape.w / (WINO_OUTS * WINO_OUTS);
     return d->kernel == 3 && d->stride == 1 && d->pad == 1 && x->block == CPU_BLOCK &&
-           y->block == CPU_BLOCK && cpu_groups(to) % PAIR == 0 && x->shape.h > 2 &&
+           y->block == CPU_BLOCK && cpu_blocks(to) % PAIR == 0 && x->shape.h > 2 &&
            x->shape.w > 2 && tiles >= (node->mode == PS_INFER ? FEW_IN_INFERENCE : FEW_TILES);
 }
 

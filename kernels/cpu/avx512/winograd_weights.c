@@ -17,7 +17,7 @@ enum { MOST_TILES = 256, MOST_OWN = 1 << 18, LEAST_OWN_TILES = 28 }; /* MOST_OWN
 
 static size_t weights_of(const ps_node *node)
 {
-    return cpu_groups(node->in[0]) * cpu_groups(node->out) * TILE;
+    return cpu_blocks(node->in[0]) * cpu_blocks(node->out) * TILE;
 }
 
 /* Is each thread a team? */
@@ -28,7 +28,7 @@ static bool alone(const ps_node *node)
 
 static size_t most_tiles(const ps_node *node)
 {
-    size_t each = WINO_POINTS * (cpu_groups(node->in[0]) + cpu_groups(node->out)) * CPU_BLOCK;
+    size_t each = WINO_POINTS * (cpu_blocks(node->in[0]) + cpu_blocks(node->out)) * CPU_BLOCK;
     size_t tiles = alone(node) ? MOST_OWN / each : MOST_TILES;
     return tiles < LEAST_OWN_TILES ? LEAST_OWN_TILES : tiles < MOST_TILES ? tiles : MOST_TILES;
 }
@@ -41,8 +41,8 @@ struct workspace {
 static struct workspace workspace_of(const ps_node *node)
 {
     size_t each = WINO_POINTS * most_tiles(node) * CPU_BLOCK;
-    struct workspace at = {.gradients = cpu_groups(node->in[0]) * each};
-    at.sums = at.gradients + cpu_groups(node->out) * each;
+    struct workspace at = {.gradients = cpu_blocks(node->in[0]) * each};
+    at.sums = at.gradients + cpu_blocks(node->out) * each;
     at.bias = at.sums + WINO_POINTS * weights_of(node);
     at.count = at.bias + (size_t)node->out->shape.c;
     return at;
@@ -150,7 +150,7 @@ static void transform_chunk(const ps_node *node, const struct team *team, size_t
                             size_t count)
 {
     const ps_act *x = team->x, *dy = team->dy;
-    size_t inputs = cpu_groups(x), outputs = cpu_groups(dy), plane = count * CPU_BLOCK;
+    size_t inputs = cpu_blocks(x), outputs = cpu_blocks(dy), plane = count * CPU_BLOCK;
     struct workspace at = workspace_of(node);
     struct wino_tile tiles[MOST_TILES];
     for (size_t t = 0; t < count; t++)
@@ -172,7 +172,7 @@ static void transform_chunk(const ps_node *node, const struct team *team, size_t
 
 static void multiply_chunk(const ps_node *node, const struct team *team, size_t count, bool add)
 {
-    size_t inputs = cpu_groups(node->in[0]), outputs = cpu_groups(node->out);
+    size_t inputs = cpu_blocks(node->in[0]), outputs = cpu_blocks(node->out);
     struct workspace at = workspace_of(node);
     for (size_t p = team->rank; p < WINO_POINTS; p += team->size) {
         struct product product = {

@@ -41,7 +41,7 @@ struct cpu_conv_plan {
 
 /* What run() reads and writes; arrays have task.count entries. */
 struct cpu_conv_args {
-    const ps_act *x;                 /* DATA: dx */
+    const ps_act *x;                /* DATA: dx */
     const ps_act *y[PS_MOST_FUSED]; /* FORWARD: y; otherwise dy */
     /* FORWARD, DATA: weights as they are kept; where none are kept, `tiles` make them. */
     const float *weights[PS_MOST_FUSED];

@@ -235,7 +235,7 @@ static int forward(struct cpu *cpu, struct conv_node *conv, const float *params)
         const struct conv_node *of = conv->group[i];
         const struct ps_op_desc *d = &of->node.desc;
         const ps_act *out = of->node.out;
-        made[i] = is_aside(of, plan) ? cpu_whole(out, cpu_take(&workspace, out->count)) : *out;
+        made[i] = is_aside(of, plan) ? cpu_dense(out, cpu_take(&workspace, out->count)) : *out;
         tiles[i] = tiles_of(of, CPU_FORWARD, params);
         args.y[i] = &made[i];
         args.weights[i] = of->weights[CPU_FORWARD];
@@ -341,7 +341,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         const struct conv_node *of = first->group[i];
         const ps_act *dout = of->node.dout;
         bool aside = is_aside(of, weights) || is_aside(of, data);
-        dy[i] = aside ? cpu_whole(dout, cpu_take(&workspace, dout->count)) : *dout;
+        dy[i] = aside ? cpu_dense(dout, cpu_take(&workspace, dout->count)) : *dout;
         if (of->node.desc.relu && !of->node.desc.dout_masked && !masked_later)
             cpu_mask_act(dout, of->node.out);
         if (of->node.desc.average_first)

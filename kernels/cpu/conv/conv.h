@@ -14,7 +14,7 @@ struct conv_node {
     float *factors;  /* (O), of cpu_fold_factors */
     float *bias;     /* (O), NULL if there is none */
     struct conv_node *group[PS_MOST_FUSED]; /* the fused nodes, itself first */
-    int count;                               /* of the group; 1 where it is alone */
+    int count;                              /* of the group; 1 where it is alone */
 };
 
 /* Memory for the weights of a pass that has a plan; 0 or -1. */

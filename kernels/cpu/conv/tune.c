@@ -125,7 +125,7 @@ static int run_once(struct cpu *cpu, const struct trial *trial, const struct cpu
 {
     const ps_node *node = trial->task.node[0];
     const struct ps_op_desc *d = &node->desc;
-    ps_act x = cpu_whole(node->in[0], trial->x), y = cpu_whole(node->out, trial->y);
+    ps_act x = cpu_dense(node->in[0], trial->x), y = cpu_dense(node->out, trial->y);
     struct cpu_tiles tiles = {.fold = cpu_fold_of(d, x.shape.c, y.shape.c),
                               .data = trial->task.pass == CPU_DATA,
                               .made = trial->weights};
