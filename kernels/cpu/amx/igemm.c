@@ -121,7 +121,7 @@ static void split_pair(const ps_node *node, const struct cpu_tiles *tiles, size_
 {
     size_t inputs = cpu_blocks(tiles->data ? node->out : node->in[0]);
     size_t outputs = cpu_blocks(tiles->data ? node->in[0] : node->out);
-    float room[PAIR * PAIR][CPU_TILE_ROOM] __attribute__((aligned(64)));
+    float room[PAIR * PAIR][CPU_TILE_FLOATS] __attribute__((aligned(64)));
     const float *tile[PAIR][PAIR] = {{NULL}};
     for (size_t n = 0; n < PAIR * PAIR; n++) {
         size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;

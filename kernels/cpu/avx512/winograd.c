@@ -62,7 +62,7 @@ static void transform_all(const ps_node *node, const struct cpu_tiles *tiles, fl
     size_t sources = cpu_blocks(tiles->data ? node->out : node->in[0]);
 #pragma omp parallel for
     for (size_t t = 0; t < count; t++) {
-        float room[CPU_TILE_ROOM] __attribute__((aligned(64)));
+        float room[CPU_TILE_FLOATS] __attribute__((aligned(64)));
         const float *tile = cpu_tile(tiles, t / sources, t % sources, room);
         for (size_t i = 0; i < TILE; i += CPU_BLOCK) {
             doubles from[9], half[WINO_SIDE * 3], to[WINO_SIDE];

@@ -95,8 +95,7 @@ static double gradient(const struct target *a, const struct target *b, double sc
     return hit + b->weight * scale * exp(a->raw - top) / b->sum;
 }
 
-/* Overwrites one row of cosines with its gradient; the weights include 1 / rows. Returns the loss.
- */
+/* Overwrites a row of cosines with its gradient; weights include 1 / rows. Returns the loss. */
 static double row_loss(float *z, size_t classes, struct target *target, int targets,
                        const struct ps_softmax_desc *desc)
 {
