@@ -107,8 +107,7 @@ static int named(const char *name, char *message, size_t size)
     return -1;
 }
 
-/* oneDNN has fast kernels for a level's activation layout only if it may use that instruction set.
- */
+/* oneDNN has kernels for a level's activation layout only if it may use its instructions. */
 static bool has_onednn(const struct level *level)
 {
     return (dnnl_get_effective_cpu_isa() & level->onednn) == level->onednn;

@@ -1,7 +1,7 @@
 /*
- * The CPU backend: oneDNN and algorithms of its own for convolutions, oneDNN for products, OpenMP
- * loops for the rest. It is compiled once for each level of kernels/levels.h, CPU_LEVEL, and is all
- * but its table, CPU_OPS, local to that.
+ * The CPU backend: convolutions by oneDNN and by algorithms of our own (conv/algorithms.c), matrix
+ * products by oneDNN, the rest by OpenMP loops. It is compiled once for each level CPU_LEVEL of
+ * kernels/levels.h; only its table, CPU_OPS, is visible outside that level's object.
  */
 #include "kernels/choices.h"
 #include "kernels/cpu/conv/algorithm.h"
@@ -26,8 +26,8 @@ void cpu_close(ps_backend *be)
     free(cpu);
 }
 
-/* bf16 terms of a float32 on the matrix unit, 0 where there is none; -1: such a precision needs it,
- * or a GPU. */
+/* bfloat16 terms of a float32 on the matrix unit; 0: no such unit; -1: not a precision of this
+ * level. */
 static int terms_of(enum ps_precision precision)
 {
 #if CPU_HAS_AMX
@@ -52,7 +52,7 @@ ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size
     }
     struct cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu || !(cpu->dn = dn_open())) {
-        snprintf(message, size, "oneDNN cannot be started (out of memory?)");
+        snprintf(message, size, "oneDNN failed to start (out of memory?)");
         cpu_close(&cpu->base);
         return NULL;
     }
@@ -92,7 +92,7 @@ ps_vec *cpu_vec_new(ps_backend *be, size_t n)
     struct cpu *cpu = cpu_of(be);
     ps_vec *v = calloc(1, sizeof *v);
     if (!v || n > SIZE_MAX / 8)
-        cpu_fail(cpu, "out of memory (a vector of %zu)", n);
+        cpu_fail(cpu, "out of memory for a vector of %zu elements", n);
     else
         v->data = cpu_alloc(cpu, n * sizeof(float));
     if (!v || !v->data) {
@@ -152,24 +152,24 @@ int cpu_vec_axpby(ps_backend *be, double a, ps_vec *y, size_t y_offset, double b
     return 0;
 }
 
-/* In a fixed number of parts, so that the threads do not matter. */
+/* As a fixed number of partial sums, so that the result does not depend on the threads. */
 int cpu_vec_sum_squares(ps_backend *be, const ps_vec *v, size_t offset, size_t n, double *out)
 {
     (void)be;
-    enum { PARTS = 256 };
-    double part[PARTS];
+    enum { PARTIALS = 256 };
+    double partial[PARTIALS];
     const float *x = v->data + offset;
 #pragma omp parallel for schedule(static)
-    for (size_t p = 0; p < PARTS; p++) {
+    for (size_t p = 0; p < PARTIALS; p++) {
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (size_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++)
+        for (size_t i = n * p / PARTIALS; i < n * (p + 1) / PARTIALS; i++)
             sum += (double)x[i] * x[i];
-        part[p] = sum;
+        partial[p] = sum;
     }
     *out = 0;
-    for (size_t p = 0; p < PARTS; p++)
-        *out += part[p];
+    for (size_t p = 0; p < PARTIALS; p++)
+        *out += partial[p];
     return 0;
 }
 
@@ -210,16 +210,17 @@ void cpu_node_free(ps_backend *be, ps_node *node)
     free(node);
 }
 
-/* Parts are written by these operators, and read by none. */
-static bool takes_views_wrongly(const struct ps_node_request *r)
+/* Some operators write views; none reads them. */
+static bool misuses_views(const struct ps_node_request *r)
 {
     enum ps_op op = r->desc->op;
-    bool may = (op == PS_OP_CONV && !r->desc->residual) || (op == PS_OP_BN && !r->desc->residual) ||
-               op == PS_OP_MAXPOOL || op == PS_OP_AVGPOOL;
-    bool wrongly = (cpu_is_view(r->out) || (r->dout && cpu_is_view(r->dout))) && !may;
+    bool allowed = (op == PS_OP_CONV && !r->desc->residual) ||
+                   (op == PS_OP_BN && !r->desc->residual) || op == PS_OP_MAXPOOL ||
+                   op == PS_OP_AVGPOOL;
+    bool misused = (cpu_is_view(r->out) || (r->dout && cpu_is_view(r->dout))) && !allowed;
     for (int i = 0; i < r->inputs; i++)
-        wrongly |= cpu_is_view(r->in[i]) || (r->din && r->din[i] && cpu_is_view(r->din[i]));
-    return wrongly;
+        misused |= cpu_is_view(r->in[i]) || (r->din && r->din[i] && cpu_is_view(r->din[i]));
+    return misused;
 }
 
 ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode, int inputs,
@@ -230,8 +231,8 @@ ps_node *cpu_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mod
     struct ps_node_facts facts;
     if (ps_node_check(&request, &facts, cpu->error, sizeof cpu->error))
         return NULL;
-    if (takes_views_wrongly(&request)) {
-        cpu_fail(cpu, "%s: parts are outputs only, without a residual", facts.text);
+    if (misuses_views(&request)) {
+        cpu_fail(cpu, "%s: only outputs without a residual may be views", facts.text);
         return NULL;
     }
     const struct cpu_kind *kind = kinds[desc->op];

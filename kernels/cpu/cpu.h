@@ -1,4 +1,4 @@
-/* What the files of this backend share: the objects behind backend.h and the parts of its table. */
+/* What the files of the CPU backend share: the objects behind backend.h and the kinds of nodes. */
 #ifndef PS_CPU_CPU_H
 #define PS_CPU_CPU_H
 
@@ -18,25 +18,25 @@ struct cpu {
     ps_backend base;
     struct dn *dn;
     int threads;
-    int bf16_terms; /* of a float32 on the matrix unit (amx/tile.h); 0: there is none */
+    int bf16_terms; /* bfloat16 terms of a float32 on the matrix unit (amx/tile.h); 0: no unit */
     float *work;    /* workspace shared by all nodes */
     size_t work_count;
-    struct ps_choices *choices; /* NULL: by a fixed rule */
-    bool no_memory;             /* was why the last call failed */
+    struct ps_choices *choices; /* measured algorithms; NULL: by a fixed rule */
+    bool no_memory;             /* the last failure was for want of memory */
     char error[256], text[160];
 };
 
 /*
- * (N, C, H, W) in groups of `block` channels: element (n, c, y, x) is
- * data[(((n * groups + c / block) * H + y) * W + x) * block + c % block]. block is CPU_BLOCK, or 1
- * where C is no multiple of that. A plane is one group of one image: H W block floats. Images are
- * further apart in a part of another activation: some of its groups.
+ * (N, C, H, W) in blocks of `block` channels (nChw16c, nChw8c or nchw): element (n, c, y, x) is
+ * data[n * image + ((c / block * H + y) * W + x) * block + c % block]. `block` is CPU_BLOCK, or 1
+ * if C is not a multiple of that. A plane is one block of one image. In a view, a range of the
+ * blocks of another activation, images are further apart than their own planes need.
  */
 struct ps_act {
     struct ps_shape shape;
     int block;
-    size_t planes, plane, count; /* N groups; floats of a plane and of the whole */
-    size_t image;                /* floats from an image to the next */
+    size_t planes, plane, count; /* N C / block; floats of a plane, of all planes */
+    size_t image;                /* floats from one image to the next */
     float *data;
 };
 
@@ -46,7 +46,7 @@ struct ps_node {
     struct ps_op_desc desc;
     enum ps_mode mode;
     int inputs;
-    int bf16_terms; /* the backend's */
+    int bf16_terms; /* of struct cpu */
     const ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS], *out, *dout;
     char text[240];
 };
@@ -58,19 +58,19 @@ struct cpu_kind {
     int (*forward)(struct cpu *cpu, ps_node *node, const float *params, float *state);
     int (*backward)(struct cpu *cpu, ps_node *node, const float *params, const float *state,
                     float *grads, bool accumulate); /* grads NULL: not wanted */
-    void (*release)(ps_node *node); /* what the node owns, also after prepare failed */
+    void (*release)(ps_node *node); /* frees what the node owns, even if prepare failed */
 };
 
 extern const struct cpu_kind cpu_conv, cpu_bn, cpu_relu, cpu_add, cpu_concat, cpu_window,
-    cpu_global, cpu_linear; /* update, prepare and release may be NULL */
+    cpu_global, cpu_linear; /* prepare, update and release may be NULL */
 
 /* Records the message; returns -1. */
 int cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Zeroed and aligned; NULL with the error recorded. free() it. */
+/* Zeroed and aligned memory; NULL with the error recorded. free() it. */
 void *cpu_alloc(struct cpu *cpu, size_t bytes);
-/* Of any content; a page takes room only once it is used. */
+/* The same, uninitialised: pages take memory only once they are touched. */
 void *cpu_alloc_untouched(struct cpu *cpu, size_t bytes);
-/* Makes the workspace at least that large. */
+/* Makes the workspace hold at least `count` floats; what it held is lost. 0 or -1. */
 int cpu_need_work(struct cpu *cpu, size_t count);
 
 static inline struct cpu *cpu_of(ps_backend *be)
@@ -78,37 +78,37 @@ static inline struct cpu *cpu_of(ps_backend *be)
     return (struct cpu *)be;
 }
 
-/* Blocks of CPU_BLOCK channels. */
-static inline size_t cpu_groups(const ps_act *act)
+/* Channel blocks of a blocked activation. */
+static inline size_t cpu_blocks(const ps_act *act)
 {
     return (size_t)act->shape.c / CPU_BLOCK;
 }
 
-/* Is there more between its images? */
+/* Does it skip other channels between its images? */
 static inline bool cpu_is_view(const ps_act *act)
 {
     return act->shape.n > 1 && act->image * (size_t)act->shape.n != act->count;
 }
 
-/* Where a group of an image begins, in floats; where plane p of all does. */
-static inline size_t cpu_plane(const ps_act *act, size_t image, size_t group)
+/* Offset in floats of a channel block of an image, and of plane p of them all. */
+static inline size_t cpu_plane(const ps_act *act, size_t image, size_t block)
 {
-    return image * act->image + group * act->plane;
+    return image * act->image + block * act->plane;
 }
 
 static inline size_t cpu_plane_at(const ps_act *act, size_t p)
 {
-    size_t groups = act->planes / (size_t)act->shape.n;
-    return cpu_plane(act, p / groups, p % groups);
+    size_t blocks = act->planes / (size_t)act->shape.n;
+    return cpu_plane(act, p / blocks, p % blocks);
 }
 
-/* The same elements with nothing between the images, at `data`. */
-static inline ps_act cpu_whole(const ps_act *act, float *data)
+/* An activation of that shape at `data`, without gaps between its images. */
+static inline ps_act cpu_dense(const ps_act *act, float *data)
 {
-    ps_act whole = *act;
-    whole.image = act->count / (size_t)act->shape.n;
-    whole.data = data;
-    return whole;
+    ps_act dense = *act;
+    dense.image = act->count / (size_t)act->shape.n;
+    dense.data = data;
+    return dense;
 }
 
 static inline float *cpu_mat(struct ps_mat m)
@@ -116,22 +116,22 @@ static inline float *cpu_mat(struct ps_mat m)
     return m.v->data + m.offset;
 }
 
-/* Between an activation and plain (N, C, H, W). */
+/* Reorders between an activation and plain (N, C, H, W). */
 void cpu_act_from_plain(const ps_act *act, const float *nchw);
 void cpu_act_to_plain(const ps_act *act, float *nchw);
 
-/* Element-wise over activations of one shape, n floats. */
-void cpu_mask(float *gradient, const float *out, size_t n); /* gradient = 0 where out <= 0 */
+/* Element-wise over n floats of activations with the same layout. */
+void cpu_mask(float *gradient, const float *out, size_t n); /* ReLU's mask: 0 where out <= 0 */
 void cpu_copy(float *to, const float *from, size_t n);
-/* The same of activations that may be parts. */
+/* The same for activations that may be views. */
 void cpu_mask_act(const ps_act *gradient, const ps_act *out);
 void cpu_copy_act(const ps_act *to, const ps_act *from);
-/* y = x0 + x1, or max(0, that) */
+/* y = [relu](x0 + x1) */
 void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu);
-/* Backward of a residual input: copied unless it is dout itself. */
+/* Backward of a residual input: copies dout, unless din is dout. din may be NULL. */
 void cpu_pass_gradient(const ps_act *din, const ps_act *dout);
-/* to[i] (+)= from[i]: how parameter gradients are handed over. */
-void cpu_give(float *to, const float *from, size_t n, bool accumulate);
+/* to[i] = or += from[i]: how parameter gradients are stored. */
+void cpu_store_grads(float *to, const float *from, size_t n, bool accumulate);
 
 #define PS_OPERATION(result, name, arguments) result cpu_##name arguments;
 #include "kernels/operations.h"

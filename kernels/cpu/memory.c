@@ -1,4 +1,4 @@
-/* Memory of the backend, and why a call failed. */
+/* Memory, and the reason of the last failure. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdarg.h>

@@ -1,8 +1,7 @@
 /*
- * Vectors of CPU_LANES floats, as wide as the registers of the instruction set that this file is
- * compiled for, in the vector extensions of GCC and Clang. CPU_BLOCK is how many channels an
- * activation keeps side by side at that level (struct ps_act): one vector, or 1 where oneDNN has
- * no kernels for blocks.
+ * Vectors of CPU_LANES floats, as wide as the registers of the level that this file is compiled
+ * for, in the vector extensions of GCC and Clang. CPU_BLOCK is the number of channels in a block of
+ * an activation (struct ps_act): one vector, or 1 where oneDNN has no kernels for blocked layouts.
  */
 #ifndef PS_CPU_VECTOR_H
 #define PS_CPU_VECTOR_H
@@ -16,7 +15,7 @@
 #include <immintrin.h>
 #endif
 
-/* CPU_EMULATED compiles all algorithms for a machine without AVX-512 and AMX, for tests alone. */
+/* CPU_EMULATED compiles all algorithms for machines without AVX-512 and AMX, for tests. */
 #define CPU_HAS_AVX512 (__AVX512F__ || CPU_EMULATED)
 #define CPU_HAS_AMX (__AMX_BF16__ && __AMX_TILE__ && __AVX512F__ || CPU_EMULATED)
 
@@ -57,7 +56,7 @@ static inline void cpu_store(float *to, cpu_vec v)
 #endif
 }
 
-/* a x + y, rounded once where the processor can, whatever the compiler may contract */
+/* a x + y, fused wherever the processor can, whatever -ffp-contract says */
 static inline cpu_vec cpu_fma(cpu_vec a, cpu_vec x, cpu_vec y)
 {
 #ifdef __AVX512F__
@@ -80,7 +79,7 @@ static inline cpu_vec cpu_broadcast(float x)
 #endif
 }
 
-/* The first `count` lanes, zeros after them; nothing else is read. */
+/* The first `count` lanes, then zeros; reads no further. */
 static inline cpu_vec cpu_load_first(const float *from, int count)
 {
 #ifdef __AVX512F__
@@ -97,19 +96,19 @@ static inline cpu_vec cpu_axpy(float a, cpu_vec x, cpu_vec y)
     return cpu_fma(cpu_broadcast(a), x, y);
 }
 
-/* Keeps v where `where` is -1, else 0. */
+/* v where `where` is -1, else 0. */
 static inline cpu_vec cpu_keep(cpu_ivec where, cpu_vec v)
 {
     return (cpu_vec)(where & (cpu_ivec)v);
 }
 
-/* max(0, v); NaN stays. */
+/* max(0, v); NaN passes. */
 static inline cpu_vec cpu_relu_of(cpu_vec v)
 {
     return cpu_keep(~(v < 0), v);
 }
 
-/* The channels of a block; where blocks are of one channel, the first lane alone. */
+/* One channel block; where blocks have one channel, the first lane only. */
 static inline cpu_vec cpu_load_block(const float *from, int block)
 {
     return block == CPU_LANES ? cpu_load(from) : (cpu_vec){*from};
@@ -124,8 +123,8 @@ static inline void cpu_store_block(float *to, cpu_vec v, int block)
 }
 
 /*
- * A non-temporal store, for what is next read after much else: a line that is written whole is not
- * fetched first. `to` is aligned to the vector. cpu_stream_end comes before other threads read.
+ * A non-temporal store, for what leaves the caches before it is read: the line is not fetched
+ * first. `to` is aligned to the vector. Call cpu_stream_end before other threads read.
  */
 static inline void cpu_stream(float *to, cpu_vec v)
 {
@@ -138,7 +137,7 @@ static inline void cpu_stream(float *to, cpu_vec v)
 #endif
 }
 
-/* from[0..CPU_LANES) or, unless `inside`, zeros without reading. */
+/* from[0..CPU_LANES) if `inside`, else zeros without reading. */
 static inline cpu_vec cpu_load_if(bool inside, const float *from)
 {
 #ifdef __AVX512F__
@@ -162,15 +161,15 @@ static inline void cpu_stream_end(void)
 #endif
 }
 
-/* Lanes of a and b, in that order: 0 to CPU_LANES - 1 are a's. */
+/* A shuffle of the lanes of a (0 to CPU_LANES - 1) and b (from CPU_LANES on). */
 #if defined __clang__ || __GNUC__ >= 12
 #define CPU_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define CPU_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (cpu_ivec){__VA_ARGS__})
 #endif
 
-/* Exchanges the off-diagonal quarters of rows i and i + step. */
-#define CPU_TURN(row, step)                                                                        \
+/* A transpose's stage: exchanges the off-diagonal quarters of rows i and i + step. */
+#define CPU_TRANSPOSE_STAGE(row, step)                                                             \
     _Pragma("GCC unroll 16") for (int i = 0; i < CPU_LANES; i++)                                   \
     {                                                                                              \
         if (i & (step))                                                                            \
@@ -206,13 +205,13 @@ static inline void cpu_stream_end(void)
 /* Transposes CPU_LANES x CPU_LANES floats. */
 static inline void cpu_transpose(cpu_vec row[CPU_LANES])
 {
-    CPU_TURN(row, 1)
-    CPU_TURN(row, 2)
+    CPU_TRANSPOSE_STAGE(row, 1)
+    CPU_TRANSPOSE_STAGE(row, 2)
 #ifdef CPU_LOW_4
-    CPU_TURN(row, 4)
+    CPU_TRANSPOSE_STAGE(row, 4)
 #endif
 #ifdef CPU_LOW_8
-    CPU_TURN(row, 8)
+    CPU_TRANSPOSE_STAGE(row, 8)
 #endif
 }
 

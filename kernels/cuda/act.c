@@ -1,4 +1,4 @@
-/* Activations: their types, where they lie, their way from and to plain layout and matrices. */
+/* Activations: their types and memory, and conversion from and to plain layouts and matrices. */
 #include "kernels/cuda/host.h"
 
 #include <stdlib.h>
@@ -50,11 +50,11 @@ size_t cuda_act_bytes(ps_backend *be, struct ps_shape shape)
 {
     size_t count;
     if (!count_of(shape, &count)) {
-        cuda_fail((struct cuda *)be, "no activation can be %d x %d x %d x %d", shape.n, shape.c,
+        cuda_fail((struct cuda *)be, "an activation cannot be %d x %d x %d x %d", shape.n, shape.c,
                   shape.h, shape.w);
         return 0;
     }
-    /* what the linear layer gives is float32 always */
+    /* the linear layer's output is float32 at every precision */
     bool small = shape.h == 1 && shape.w == 1;
     size_t bytes = count * (small ? sizeof(float) : cuda_elements[((struct cuda *)be)->type].bytes);
     return (bytes + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
@@ -98,7 +98,7 @@ int cuda_act_put(ps_backend *be, ps_act *act, const float *nchw)
     return cuda_check(
         cuda,
         ps_cuda_to_channels_last(cuda->work.memory, act->data, act->type, act->shape, cuda->stream),
-        "change of layout");
+        "layout conversion");
 }
 
 int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw)
@@ -109,7 +109,7 @@ int cuda_act_get(ps_backend *be, const ps_act *act, float *nchw)
         cuda_check(cuda,
                    ps_cuda_to_channels_first(act->data, act->type, cuda->work.memory, act->shape,
                                              cuda->stream),
-                   "change of layout"))
+                   "layout conversion"))
         return -1;
     return cuda_download(cuda, nchw, cuda->work.memory, bytes);
 }
@@ -118,21 +118,21 @@ int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
 {
     struct cuda *cuda = cuda_enter(be);
     if (dst->count != src->count || dst->type != src->type)
-        return cuda_fail(cuda, "act_add: shapes differ");
+        return cuda_fail(cuda, "activations of different shapes cannot be added");
     return cuda_check(
         cuda,
         ps_cuda_add(dst->data, src->data, dst->data, dst->type, false, dst->count, cuda->stream),
         "act_add");
 }
 
-/* The elements of a matrix as large as the activation; NULL with the reason. */
-static float *same_elements(struct cuda *cuda, const ps_act *act, struct ps_mat m)
+/* The elements of a matrix (N, C) that match an activation (N, C, 1, 1) one for one; NULL. */
+static float *matching(struct cuda *cuda, const ps_act *act, struct ps_mat m)
 {
     float *x = cuda_mat(cuda, m);
     if (x && (act->shape.h != 1 || act->shape.w != 1 || m.rows != (size_t)act->shape.n ||
               m.cols != (size_t)act->shape.c)) {
-        cuda_fail(cuda, "an activation %d x %d x %d x %d is no matrix %zu x %zu", act->shape.n,
-                  act->shape.c, act->shape.h, act->shape.w, m.rows, m.cols);
+        cuda_fail(cuda, "an activation %d x %d x %d x %d does not match a matrix %zu x %zu",
+                  act->shape.n, act->shape.c, act->shape.h, act->shape.w, m.rows, m.cols);
         return NULL;
     }
     return x;
@@ -141,7 +141,7 @@ static float *same_elements(struct cuda *cuda, const ps_act *act, struct ps_mat 
 int cuda_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
 {
     struct cuda *cuda = cuda_enter(be);
-    float *x = same_elements(cuda, act, out);
+    float *x = matching(cuda, act, out);
     return x ? cuda_check(cuda, ps_cuda_widen(act->data, act->type, x, act->count, cuda->stream),
                           "act_to_mat")
              : -1;
@@ -150,7 +150,7 @@ int cuda_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
 int cuda_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in)
 {
     struct cuda *cuda = cuda_enter(be);
-    const float *x = same_elements(cuda, act, in);
+    const float *x = matching(cuda, act, in);
     return x ? cuda_check(cuda, ps_cuda_narrow(x, act->data, act->type, act->count, cuda->stream),
                           "act_from_mat")
              : -1;

@@ -1,6 +1,6 @@
 /*
- * Proxy-Anchor: a block looks at 32 proxies, GROUPS threads share the rows of each. Two sums of
- * exponentials a proxy, over its positives and its negatives, both with a 1 that is e^0.
+ * Proxy-Anchor: a block takes 32 proxies, and GROUPS threads share the rows of each. A proxy has
+ * two sums of exponentials, over its positives and its negatives, each with an extra e^0 = 1.
  */
 #include "kernels/cuda/device.cuh"
 
@@ -9,7 +9,7 @@ namespace
 
 constexpr int GROUPS = 8;
 
-/* How many different labels there are. One block. */
+/* The number of distinct labels. One block. */
 __global__ void positives_kernel(const int32_t *label, int rows, int32_t *positives)
 {
     int32_t count = 0;
@@ -24,16 +24,16 @@ __global__ void positives_kernel(const int32_t *label, int rows, int32_t *positi
         *positives = count;
 }
 
-/* Joins what the threads of a proxy have. */
-template <typename Op> __device__ float join(float value)
+/* Reduces over the threads of a proxy. */
+template <typename Op> __device__ float reduce(float value)
 {
-    __shared__ float part[GROUPS][ps::WARP];
-    __syncthreads(); /* the last call's values have been read */
-    part[threadIdx.y][threadIdx.x] = value;
+    __shared__ float partial[GROUPS][ps::WARP];
+    __syncthreads(); /* the previous call's values have been read */
+    partial[threadIdx.y][threadIdx.x] = value;
     __syncthreads();
-    value = part[0][threadIdx.x];
+    value = partial[0][threadIdx.x];
     for (int group = 1; group < GROUPS; group++)
-        value = Op::join(value, part[group][threadIdx.x]);
+        value = Op::combine(value, partial[group][threadIdx.x]);
     return value;
 }
 
@@ -45,37 +45,40 @@ __global__ void anchor_kernel(float *z, int rows, int cols, const int32_t *label
     bool inside = proxy < cols;
     size_t step = static_cast<size_t>(cols);
     const float *column = z + proxy;
-    float max[2] = {0, 0}, sum[2] = {0, 0}; /* of negatives and of positives */
+    float max[2] = {0, 0}, sum[2] = {0, 0}; /* of the negatives, of the positives */
     for (int i = row; inside && i < rows; i += GROUPS) {
-        bool own = label[i] == proxy;
+        bool positive = label[i] == proxy;
         float cosine = column[static_cast<size_t>(i) * step];
-        max[own] = fmaxf(max[own], alpha * (own ? delta - cosine : cosine + delta));
+        max[positive] = fmaxf(max[positive], alpha * (positive ? delta - cosine : cosine + delta));
     }
     for (float &m : max)
-        m = join<ps::maximum>(m);
+        m = reduce<ps::maximum>(m);
     for (int i = row; inside && i < rows; i += GROUPS) {
-        bool own = label[i] == proxy;
+        bool positive = label[i] == proxy;
         float cosine = column[static_cast<size_t>(i) * step];
-        sum[own] += expf(alpha * (own ? delta - cosine : cosine + delta) - max[own]);
+        sum[positive] += expf(alpha * (positive ? delta - cosine : cosine + delta) - max[positive]);
     }
     float others[2]; /* without the 1 */
-    for (int own = 0; own < 2; own++) {
-        others[own] = join<ps::sum>(sum[own]);
-        sum[own] = others[own] + expf(-max[own]);
+    for (int positive = 0; positive < 2; positive++) {
+        others[positive] = reduce<ps::sum>(sum[positive]);
+        sum[positive] = others[positive] + expf(-max[positive]);
     }
     float weight[2] = {1 / static_cast<float>(cols), 1 / static_cast<float>(*positives)};
     for (int i = row; inside && i < rows; i += GROUPS) {
-        bool own = label[i] == proxy;
+        bool positive = label[i] == proxy;
         float *element = z + proxy + static_cast<size_t>(i) * step;
-        float power = expf(alpha * (own ? delta - *element : *element + delta) - max[own]);
-        *element = (own ? -alpha : alpha) * weight[own] * power / sum[own];
+        float power =
+            expf(alpha * (positive ? delta - *element : *element + delta) - max[positive]);
+        *element = (positive ? -alpha : alpha) * weight[positive] * power / sum[positive];
     }
     if (inside && threadIdx.y == 0) {
         double terms[2];
-        for (int own = 0; own < 2; own++) {
-            double shifted = static_cast<double>(max[own]) + log(static_cast<double>(sum[own]));
-            terms[own] = static_cast<double>(weight[own]) *
-                         (max[own] > 0 ? shifted : log1p(static_cast<double>(others[own])));
+        for (int positive = 0; positive < 2; positive++) {
+            double shifted =
+                static_cast<double>(max[positive]) + log(static_cast<double>(sum[positive]));
+            terms[positive] =
+                static_cast<double>(weight[positive]) *
+                (max[positive] > 0 ? shifted : log1p(static_cast<double>(others[positive])));
         }
         proxy_loss[proxy] = terms[0] + terms[1];
     }

@@ -1,15 +1,15 @@
-/* The CUDA backend: cuDNN for convolutions, cuBLAS for products, own kernels for the rest. */
+/* The CUDA backend: convolutions by cuDNN, matrix products by cuBLAS, the rest by kernels.h. */
 #include "kernels/choices.h"
 #include "kernels/cuda/conv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a precision is made of. */
+/* What each precision stores activations as, and needs. */
 static const struct {
     const char *name;
     enum ps_cuda_type type;
-    int least_major; /* compute capability of devices that have it */
+    int least_major; /* least compute capability, its major number */
 } precisions[] = {
     [PS_PRECISION_FP32] = {"float32", PS_CUDA_F32, 0},
     [PS_PRECISION_TF32] = {"TF32", PS_CUDA_F32, 8},
@@ -54,8 +54,7 @@ static int choose_device(struct cuda *cuda, const char *name)
         return cuda_fail(cuda, "no usable GPU (%s)", cudaGetErrorString(status));
     long number = name ? strtol(name, NULL, 10) : 0;
     if (number < 0 || number >= count)
-        return cuda_fail(cuda, "there is no GPU %ld, only %d of them, counted from 0", number,
-                         count);
+        return cuda_fail(cuda, "there is no GPU %ld: %d found, numbered from 0", number, count);
     cuda->device = (int)number;
     return cuda_check(cuda, cudaSetDevice(cuda->device), "cudaSetDevice");
 }

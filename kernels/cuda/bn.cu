@@ -1,16 +1,15 @@
 /*
- * Batch normalisation with the statistics of the batch. Sums over the rows go in two stages: each
- * of PS_CUDA_SPLITS groups of blocks adds up a part of the rows, then the parts are added in order.
+ * Batch normalisation with batch statistics. Column sums take two stages: up to PS_CUDA_SPLITS
+ * groups of blocks each sum some of the rows, then these partial sums are added in order.
  */
 #include "kernels/cuda/elements.cuh"
 
 namespace
 {
 
-constexpr int GROUPS = 8; /* threads that share the rows of a column, in a block */
+constexpr int GROUPS = 8; /* threads of a block that share the rows of a column */
 
-/* The two numbers of an element that are summed: x and nothing, squares about a mean, or dy and
- * dy xhat. */
+/* What an element adds to the two sums of its column: x; (x - mean)^2; dy and dy xhat. */
 template <typename T> struct plain {
     const T *x;
     __device__ void operator()(size_t i, int, double *sum) const
@@ -44,20 +43,20 @@ template <typename T> struct slopes {
 template <typename Terms>
 __global__ void columns_kernel(Terms terms, size_t rows, int channels, double *partial)
 {
-    __shared__ double part[2][GROUPS][ps::WARP];
+    __shared__ double shared[2][GROUPS][ps::WARP];
     int c = static_cast<int>(blockIdx.x * ps::WARP + threadIdx.x);
     double sum[2] = {0, 0};
     for (size_t row = blockIdx.y * GROUPS + threadIdx.y; c < channels && row < rows;
          row += static_cast<size_t>(gridDim.y) * GROUPS)
         terms(row * static_cast<size_t>(channels) + static_cast<size_t>(c), c, sum);
     for (int k = 0; k < 2; k++)
-        part[k][threadIdx.y][threadIdx.x] = sum[k];
+        shared[k][threadIdx.y][threadIdx.x] = sum[k];
     __syncthreads();
     if (threadIdx.y >= 2 || c >= channels)
         return;
     double total = 0;
     for (int group = 0; group < GROUPS; group++)
-        total += part[threadIdx.y][group][threadIdx.x];
+        total += shared[threadIdx.y][group][threadIdx.x];
     partial[(blockIdx.y * 2 + threadIdx.y) * static_cast<size_t>(channels) +
             static_cast<size_t>(c)] = total;
 }
@@ -78,7 +77,7 @@ __global__ void mean_kernel(const double *partial, int splits, size_t rows, size
                                      static_cast<double>(rows));
 }
 
-/* saved holds the mean; 1 / sqrt(var + eps) is put behind it, running statistics move. */
+/* Stores 1 / sqrt(var + eps) behind the mean in `saved`, and updates the running statistics. */
 __global__ void variance_kernel(const double *partial, int splits, size_t rows, size_t channels,
                                 ps_cuda_batch_bn bn, float *saved)
 {

@@ -1,7 +1,7 @@
 /*
- * Which of cuDNN's algorithms each pass of a convolution takes: the first that cuDNN proposes, or
- * with a cache folder the fastest that it measured, of those that are deterministic, need a bounded
- * workspace and do not convert to a type that is narrower than the precision.
+ * The choice of a cuDNN algorithm for each pass of a convolution: the first that cuDNN's heuristics
+ * propose or, with a cache folder, the fastest that it measured, of those that are deterministic,
+ * need a bounded workspace and do not convert to a type narrower than the precision.
  */
 #include "kernels/choices.h"
 #include "kernels/cuda/conv.h"
@@ -17,7 +17,7 @@ static const size_t workspace_limit = (size_t)1 << 30;
 static const char *const pass_names[CONV_PASSES] = {"forward", "backward data", "backward filter"};
 static const char *const precision_names[] = {"fp32", "tf32", "bf16", "fp16"};
 
-/* What cuDNN says of an algorithm, for all passes alike. */
+/* cuDNN's description of an algorithm, for any pass. */
 struct proposal {
     int algorithm;
     cudnnStatus_t status;
@@ -26,7 +26,7 @@ struct proposal {
     float milliseconds; /* measured */
 };
 
-/* From one of cuDNN's types for the passes, which have the same fields. */
+/* From cuDNN's types, one for each pass, with the same fields. */
 #define COPY_PROPOSALS(list, found, count)                                                         \
     for (int i = 0; i < (count); i++)                                                              \
     (list)[i] = ((struct proposal){(int)(found)[i].algo, (found)[i].status,                        \
@@ -88,17 +88,17 @@ typedef int list_algorithms(struct cuda *cuda, const struct conv_node *c, bool m
                             struct proposal *list);
 static list_algorithms *const lists[CONV_PASSES] = {list_forward, list_data, list_filter};
 
-/* Asks for the mathematics of the precision. */
-static int ask(struct cuda *cuda, const struct conv_node *c, enum conv_pass pass)
+/* Sets the math type of the precision. */
+static int set_math(struct cuda *cuda, const struct conv_node *c, enum conv_pass pass)
 {
     cudnnMathType_t math =
         cuda->precision == PS_PRECISION_FP32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
     return cuda_check_dnn(cuda, cudnnSetConvolutionMathType(c->conv[pass], math), "convolution");
 }
 
-/* With the algorithm's mathematics; false where it cannot be used. */
-static bool workspace_of(struct cuda *cuda, const struct conv_node *c, enum conv_pass pass,
-                         const struct proposal *p, size_t *bytes)
+/* Sets the algorithm's math type and finds its workspace; false if the algorithm is not usable. */
+static bool query_workspace(struct cuda *cuda, const struct conv_node *c, enum conv_pass pass,
+                            const struct proposal *p, size_t *bytes)
 {
     cudnnConvolutionDescriptor_t conv = c->conv[pass];
     cudnnStatus_t status = cudnnSetConvolutionMathType(conv, p->math);
@@ -115,7 +115,7 @@ static bool workspace_of(struct cuda *cuda, const struct conv_node *c, enum conv
     return status == CUDNN_STATUS_SUCCESS && *bytes <= workspace_limit;
 }
 
-/* In float32 the descriptor asks for FMA; the default mathematics would allow TF32. */
+/* In fp32 the math type becomes FMA, as the default one would allow TF32. */
 static bool exact_enough(const struct cuda *cuda, struct proposal *p)
 {
     if (cuda->precision != PS_PRECISION_FP32)
@@ -125,7 +125,7 @@ static bool exact_enough(const struct cuda *cuda, struct proposal *p)
     return plain;
 }
 
-/* Leaves those of the list that may be used; their number. *most: the largest workspace. */
+/* Keeps the usable ones of the list; returns their number. *most: the largest workspace. */
 static int keep_usable(struct cuda *cuda, const struct conv_node *c, enum conv_pass pass,
                        struct proposal *list, int count, size_t *most)
 {
@@ -135,7 +135,7 @@ static int keep_usable(struct cuda *cuda, const struct conv_node *c, enum conv_p
         struct proposal p = list[i];
         size_t bytes = 0;
         if (p.status != CUDNN_STATUS_SUCCESS || p.determinism != CUDNN_DETERMINISTIC ||
-            !exact_enough(cuda, &p) || !workspace_of(cuda, c, pass, &p, &bytes))
+            !exact_enough(cuda, &p) || !query_workspace(cuda, c, pass, &p, &bytes))
             continue;
         list[kept++] = p;
         *most = bytes > *most ? bytes : *most;
@@ -153,13 +153,13 @@ static void make_key(const struct cuda *cuda, const struct conv_node *c, enum co
              d->stride, d->pad);
 }
 
-/* Times all of them; leaves *best where none may be used. */
+/* Times all algorithms and records the fastest; *best is unchanged if none is usable. */
 static int measure(struct cuda *cuda, struct conv_node *c, enum conv_pass pass, const char *key,
                    struct proposal *best)
 {
     struct proposal timed[PROPOSALS];
     size_t most;
-    if (ask(cuda, c, pass))
+    if (set_math(cuda, c, pass))
         return -1;
     int count = lists[pass](cuda, c, true, timed);
     if (count < 0)
@@ -173,7 +173,7 @@ static int measure(struct cuda *cuda, struct conv_node *c, enum conv_pass pass, 
     return ps_choices_add(cuda->choices, key, text, cuda->error, sizeof cuda->error);
 }
 
-/* Takes the choice that is known, or measures it. Leaves *best where neither gives one. */
+/* The recorded choice, or else a measured one; *best is unchanged if there is neither. */
 static int by_measurement(struct cuda *cuda, struct conv_node *c, enum conv_pass pass,
                           const struct proposal *list, int count, size_t most,
                           struct proposal *best)
@@ -195,7 +195,7 @@ int cuda_conv_choose(struct cuda *cuda, struct conv_node *c, enum conv_pass pass
 {
     struct proposal list[PROPOSALS];
     size_t most;
-    if (ask(cuda, c, pass))
+    if (set_math(cuda, c, pass))
         return -1;
     int count = lists[pass](cuda, c, false, list);
     if (count < 0)
@@ -208,8 +208,8 @@ int cuda_conv_choose(struct cuda *cuda, struct conv_node *c, enum conv_pass pass
     if (cuda->choices && by_measurement(cuda, c, pass, list, count, most, &best))
         return -1;
     size_t bytes = 0;
-    if (!workspace_of(cuda, c, pass, &best, &bytes)) /* which leaves its mathematics */
-        return cuda_fail(cuda, "%s: cuDNN takes its proposal back", c->node.text);
+    if (!query_workspace(cuda, c, pass, &best, &bytes)) /* which also sets its math type */
+        return cuda_fail(cuda, "%s: cuDNN rejects the algorithm that it proposed", c->node.text);
     c->algorithm[pass] = best.algorithm;
     return cuda_need(cuda, &cuda->workspace, bytes);
 }
@@ -226,6 +226,6 @@ struct ps_choices *cuda_choices_open(struct cuda *cuda, const char *folder, cons
                           version / 100 % 100, version % 100, name);
     if (length < (int)sizeof path)
         return ps_choices_open(path, cuda->error, sizeof cuda->error);
-    cuda_fail(cuda, "%s: too long a name", folder);
+    cuda_fail(cuda, "%s: name too long", folder);
     return NULL;
 }

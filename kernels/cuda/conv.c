@@ -1,7 +1,7 @@
 /*
  * Convolution by cuDNN on channels-last tensors. Frozen batch normalisation is folded into a copy
- * of the weights (METHOD.md 3), which cuDNN reads as (O, k, k, I). Bias, residual and ReLU are done
- * by the convolution itself where cuDNN can, else by a kernel behind it.
+ * of the weights (Folded batch norm in ps-method(7)), laid out (O, k, k, I). cuDNN fuses bias,
+ * residual and ReLU if it can; otherwise a kernel follows.
  */
 #include "kernels/cuda/conv.h"
 
@@ -43,7 +43,7 @@ static int describe_pass(struct cuda *cuda, struct conv_node *c, enum conv_pass 
                           "convolution");
 }
 
-/* The fused call wants NaN not to pass ReLU; our kernel lets it. */
+/* cuDNN's fused call requires a ReLU that does not propagate NaN; our kernel's does. */
 static int describe_activation(struct cuda *cuda, struct conv_node *c)
 {
     cudnnActivationMode_t mode =
@@ -74,12 +74,12 @@ static int describe(struct cuda *cuda, struct conv_node *c)
     return 0;
 }
 
-/* Shared scratch of a convolution: partial sums of columns, then gradients of the weights as cuDNN
- * gives them and as float32 (O, I, k, k), then of the bias. */
+/* The shared scratch of a convolution: partial column sums, then the weights' gradients in cuDNN's
+ * layout and as float32 (O, I, k, k), then the bias's. */
 struct conv_scratch {
     double *partial;
-    void *last;
-    float *first, *bias;
+    void *channels_last;
+    float *plain, *bias;
 };
 
 static size_t aligned(size_t bytes)
@@ -93,10 +93,10 @@ static struct conv_scratch scratch_of(const struct cuda *cuda, const struct conv
     char *at = cuda->work.memory;
     struct conv_scratch scratch = {.partial = (double *)(void *)at};
     at += aligned((size_t)PS_CUDA_SPLITS * 2 * channels * sizeof(double));
-    scratch.last = at;
+    scratch.channels_last = at;
     at += aligned(c->weights * cuda_elements[cuda->type].bytes);
-    scratch.first = (float *)(void *)at;
-    scratch.bias = scratch.first + c->weights;
+    scratch.plain = (float *)(void *)at;
+    scratch.bias = scratch.plain + c->weights;
     return scratch;
 }
 
@@ -121,7 +121,7 @@ static cudnnStatus_t run_fused(struct cuda *cuda, const struct conv_node *c)
         c->bias_shape, c->bias, c->activation, c->y, node->out->data);
 }
 
-/* Whether cuDNN does the whole operator is found by trying, on whatever the memory holds. */
+/* Does cuDNN support the fused call? Found by trying it, on whatever the memory holds. */
 static bool can_fuse(struct cuda *cuda, const struct conv_node *c)
 {
     return c->bias &&
@@ -166,11 +166,11 @@ static int conv_update(struct cuda *cuda, ps_node *node, const float *params, co
         struct conv_scratch scratch = scratch_of(cuda, c);
         int fan = (int)(c->weights / (size_t)d->out_channels);
         if (cuda_check(cuda,
-                       ps_cuda_fold(weight, bias, &bn, scratch.first, scratch.bias, d->out_channels,
+                       ps_cuda_fold(weight, bias, &bn, scratch.plain, scratch.bias, d->out_channels,
                                     fan, cuda->stream),
                        "fold"))
             return -1;
-        weight = scratch.first;
+        weight = scratch.plain;
         bias = scratch.bias;
     }
     if (bias &&
@@ -181,7 +181,7 @@ static int conv_update(struct cuda *cuda, ps_node *node, const float *params, co
     return cuda_check(
         cuda,
         ps_cuda_to_channels_last(weight, c->weight, cuda->type, filter_shape(c), cuda->stream),
-        "change of layout");
+        "layout conversion");
 }
 
 static int conv_forward(struct cuda *cuda, ps_node *node, const float *params, float *state)
@@ -209,9 +209,10 @@ static int conv_forward(struct cuda *cuda, ps_node *node, const float *params, f
                       "bias, residual and ReLU");
 }
 
-/* From the gradients of the weights and bias that were used to those of the parameters. */
-static int give(struct cuda *cuda, struct conv_node *c, const float *params, const float *state,
-                const float *dweight, const float *dbias, float *grads, bool accumulate)
+/* From the gradients of the folded weights and bias to those of the parameters. */
+static int store_grads(struct cuda *cuda, struct conv_node *c, const float *params,
+                       const float *state, const float *dweight, const float *dbias, float *grads,
+                       bool accumulate)
 {
     const struct ps_op_desc *d = &c->node.desc;
     if (!folds(c))
@@ -241,12 +242,12 @@ static int parameter_gradients(struct cuda *cuda, struct conv_node *c, const flo
             cudnnConvolutionBackwardFilter(
                 cuda->dnn, &one, c->x, node->in[0]->data, c->y, node->dout->data,
                 c->conv[CONV_FILTER], (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[CONV_FILTER],
-                cuda->workspace.memory, cuda->workspace.bytes, &zero, c->w, scratch.last),
+                cuda->workspace.memory, cuda->workspace.bytes, &zero, c->w, scratch.channels_last),
             node->text) ||
         cuda_check(cuda,
-                   ps_cuda_to_channels_first(scratch.last, cuda->type, scratch.first,
+                   ps_cuda_to_channels_first(scratch.channels_last, cuda->type, scratch.plain,
                                              filter_shape(c), cuda->stream),
-                   "change of layout"))
+                   "layout conversion"))
         return -1;
     float *to = folds(c) ? scratch.bias : cuda_grad_at(grads, d->bias);
     if (to && cuda_check(cuda,
@@ -255,7 +256,7 @@ static int parameter_gradients(struct cuda *cuda, struct conv_node *c, const flo
                                              d->out_channels, scratch.partial, cuda->stream),
                          "gradient of the bias"))
         return -1;
-    return give(cuda, c, params, state, scratch.first, scratch.bias, grads, accumulate);
+    return store_grads(cuda, c, params, state, scratch.plain, scratch.bias, grads, accumulate);
 }
 
 static int conv_backward(struct cuda *cuda, ps_node *node, const float *params, const float *state,

@@ -11,20 +11,20 @@ struct conv_node {
     cudnnTensorDescriptor_t x, y, bias_shape;
     cudnnFilterDescriptor_t w;
     cudnnActivationDescriptor_t activation;
-    cudnnConvolutionDescriptor_t conv[CONV_PASSES]; /* they differ in the type of mathematics */
+    cudnnConvolutionDescriptor_t conv[CONV_PASSES]; /* they may differ in the math type */
     int algorithm[CONV_PASSES];
-    bool fused;     /* forward leaves nothing to do but the convolution */
+    bool fused;     /* cuDNN fuses bias, residual and ReLU into forward */
     size_t weights; /* O I k k */
     void *weight;   /* (O, k, k, I) of the activations' type, folded */
     void *bias;     /* (O) likewise, or NULL */
 };
 
-/* Decides on a pass's algorithm and mathematics; the workspace is large enough afterwards. The
- * node's memory and the shared scratch, which has room for the weights' gradients, are written to
- * where algorithms are measured. */
+/* Chooses a pass's algorithm and math type, and makes the workspace large enough. Measuring
+ * overwrites the node's activations and the shared scratch, which must hold the weights' gradients.
+ */
 int cuda_conv_choose(struct cuda *cuda, struct conv_node *c, enum conv_pass pass);
 
-/* Those that were measured on such a device, kept in `folder`. */
+/* The choices measured on such a device, kept in `folder`. NULL with the reason recorded. */
 struct ps_choices *cuda_choices_open(struct cuda *cuda, const char *folder,
                                      const char *device_name);
 

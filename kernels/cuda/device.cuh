@@ -1,4 +1,4 @@
-/* What the kernels share: launching, and sums and maxima over a warp or a block. */
+/* What the kernels share: launches, and reductions over a warp or a block. */
 #ifndef PS_KERNELS_CUDA_DEVICE_CUH
 #define PS_KERNELS_CUDA_DEVICE_CUH
 
@@ -22,7 +22,7 @@ inline unsigned blocks_for(size_t n, size_t per_block)
     return static_cast<unsigned>((n + per_block - 1) / per_block);
 }
 
-/* Enough blocks of a loop over n elements to fill any device. */
+/* Blocks of a grid-stride loop over n elements: enough to fill any device. */
 inline unsigned loop_blocks(size_t n)
 {
     constexpr unsigned most = 2048;
@@ -40,14 +40,14 @@ __device__ inline size_t all_threads()
 }
 
 struct sum {
-    template <typename T> __device__ static T join(T a, T b)
+    template <typename T> __device__ static T combine(T a, T b)
     {
         return a + b;
     }
 };
 
 struct maximum {
-    template <typename T> __device__ static T join(T a, T b)
+    template <typename T> __device__ static T combine(T a, T b)
     {
         return a < b ? b : a;
     }
@@ -56,22 +56,22 @@ struct maximum {
 template <typename Op, typename T> __device__ T warp_reduce(T value)
 {
     for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
-        value = Op::join(value, __shfl_xor_sync(ALL, value, lanes));
+        value = Op::combine(value, __shfl_xor_sync(ALL, value, lanes));
     return value;
 }
 
-/* The same for all threads of a one-dimensional block of whole warps, which all call it. */
+/* The same over a one-dimensional block of whole warps; all threads call it. */
 template <typename Op, typename T> __device__ T block_reduce(T value)
 {
-    __shared__ T part[WARP];
+    __shared__ T partial[WARP];
     value = warp_reduce<Op>(value);
-    __syncthreads(); /* the last call's values have been read */
+    __syncthreads(); /* the previous call's values have been read */
     if (threadIdx.x % WARP == 0)
-        part[threadIdx.x / WARP] = value;
+        partial[threadIdx.x / WARP] = value;
     __syncthreads();
-    value = part[0];
+    value = partial[0];
     for (unsigned warp = 1; warp < blockDim.x / WARP; warp++)
-        value = Op::join(value, part[warp]);
+        value = Op::combine(value, partial[warp]);
     return value;
 }
 

@@ -1,4 +1,4 @@
-/* Elements of activations: float32, or 16 bits, which are widened to compute with. */
+/* Elements of activations: float32, or 16 bits that are widened to float32 for arithmetic. */
 #ifndef PS_KERNELS_CUDA_ELEMENTS_CUH
 #define PS_KERNELS_CUDA_ELEMENTS_CUH
 
@@ -43,7 +43,7 @@ __device__ inline void store(__half *to, float x)
 
 } // namespace ps
 
-/* The statement with T as the type of such elements. */
+/* Runs the statements with T as the C++ type of `type`. */
 #define PS_BY_TYPE(type, ...)                                                                      \
     switch (type) {                                                                                \
     case PS_CUDA_F32: {                                                                            \

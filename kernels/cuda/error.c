@@ -1,4 +1,4 @@
-/* Why the last call failed, and whether for want of memory. */
+/* Records why a call failed, and whether for want of memory. */
 #include "kernels/cuda/host.h"
 
 #include <stdarg.h>

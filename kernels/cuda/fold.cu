@@ -1,4 +1,4 @@
-/* Frozen bn folded into its convolution and the chain rule through the fold, a block a channel. */
+/* Frozen bn folded into its convolution, and the gradient of that; one block for each channel. */
 #include "kernels/cuda/device.cuh"
 
 namespace

@@ -1,3 +1,4 @@
+/* Images: bytes to the network's input. */
 #include "kernels/cuda/elements.cuh"
 
 namespace

@@ -1,4 +1,4 @@
-/* Batch normalisation, ReLU, sums and concatenation. */
+/* Batch normalisation, ReLU, addition and concatenation. */
 #include "kernels/cuda/host.h"
 
 int cuda_finish_node_grad(struct cuda *cuda, ps_node *node)
@@ -17,7 +17,7 @@ int cuda_finish_node_grad(struct cuda *cuda, ps_node *node)
 
 struct bn_node {
     ps_node node;
-    float *saved; /* mean and 1 / deviation of the last forward */
+    float *saved; /* mean and 1 / sqrt(var + eps) of the last forward */
 };
 
 static size_t bn_partials(const ps_node *node)
@@ -137,8 +137,8 @@ static int add_backward(struct cuda *cuda, ps_node *node, const float *params, c
 const struct cuda_kind cuda_add = {
     .size = sizeof(ps_node), .forward = add_forward, .backward = add_backward};
 
-/* The part of the concatenated activation that belongs to input i. */
-static void *part_of(const ps_node *node, const ps_act *whole, int i)
+/* The first channel of input i in the concatenated activation. */
+static void *slice_of(const ps_node *node, const ps_act *whole, int i)
 {
     size_t first = 0;
     for (int k = 0; k < i; k++)
@@ -154,7 +154,7 @@ static int concat_forward(struct cuda *cuda, ps_node *node, const float *params,
         int width = node->in[i]->shape.c;
         if (cuda_check(cuda,
                        ps_cuda_columns(node->in[i]->data, (size_t)width,
-                                       part_of(node, node->out, i), wide, node->out->type, rows,
+                                       slice_of(node, node->out, i), wide, node->out->type, rows,
                                        width, cuda->stream),
                        "concat"))
             return -1;
@@ -171,7 +171,7 @@ static int concat_backward(struct cuda *cuda, ps_node *node, const float *params
         int width = node->in[i]->shape.c;
         if (node->din[i] &&
             cuda_check(cuda,
-                       ps_cuda_columns(part_of(node, node->dout, i), wide, node->din[i]->data,
+                       ps_cuda_columns(slice_of(node, node->dout, i), wide, node->din[i]->data,
                                        (size_t)width, node->dout->type, rows, width, cuda->stream),
                        "gradient of concat"))
             return -1;

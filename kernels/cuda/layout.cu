@@ -1,3 +1,4 @@
+/* Conversion of layouts and element types. */
 #include "kernels/cuda/elements.cuh"
 
 namespace

@@ -1,6 +1,6 @@
 /*
- * The linear layer by cuBLAS. Its output, the embedding, and the gradient of that are float32;
- * where the network is narrower, the factors of the products have its 16 bits.
+ * The linear layer by cuBLAS. Its output, the embedding, and the gradient of that are float32; in a
+ * network of 16 bits the factors of the products have 16 bits.
  */
 #include "kernels/cuda/host.h"
 
@@ -32,10 +32,10 @@ static int multiply(struct cuda *cuda, const struct product *p)
                                         (int)p->k, &one, p->b, factors, (int)(p->tb ? p->k : p->n),
                                         p->a, factors, (int)(p->ta ? p->m : p->k), &p->beta, p->c,
                                         result, (int)p->n, how, CUBLAS_GEMM_DEFAULT),
-                           "product of matrices");
+                           "matrix product");
 }
 
-/* Of the shared scratch: partial sums of columns, then the gradient of the output made narrow. */
+/* The shared scratch holds partial column sums, then the output's gradient in 16 bits. */
 static size_t partial_bytes(const ps_node *node)
 {
     return (size_t)PS_CUDA_SPLITS * 2 * (size_t)node->out->shape.c * sizeof(double);
@@ -96,7 +96,7 @@ static int linear_forward(struct cuda *cuda, ps_node *node, const float *params,
         "bias");
 }
 
-/* The gradient of the output as a factor. */
+/* The output's gradient in the factors' type. */
 static const void *narrow_gradient(struct cuda *cuda, const ps_node *node)
 {
     const ps_act *dy = node->dout;

@@ -1,7 +1,7 @@
-/* Products, row normalisation and the interpolation of Proxy Synthesis. */
+/* Matrix products, row normalisation, and the interpolation of Proxy Synthesis. */
 #include "kernels/cuda/host.h"
 
-/* cuBLAS counts by columns: the transposed product of the transposed matrices is what we want. */
+/* cuBLAS is column-major: computes C^T = op(B)^T op(A)^T. */
 int cuda_product(struct cuda *cuda, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
                  const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
                  size_t ldc)
@@ -12,7 +12,7 @@ int cuda_product(struct cuda *cuda, bool ta, bool tb, size_t m, size_t n, size_t
                            cublasSgemm(cuda->blas, tb ? CUBLAS_OP_T : CUBLAS_OP_N,
                                        ta ? CUBLAS_OP_T : CUBLAS_OP_N, (int)n, (int)m, (int)k,
                                        &alpha, b, (int)ldb, a, (int)lda, &beta, c, (int)ldc),
-                           "product of matrices");
+                           "matrix product");
 }
 
 int cuda_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a, struct ps_mat b,
@@ -74,7 +74,7 @@ int cuda_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, str
                       "normalize_grad");
 }
 
-/* Checks that the pairs name rows of x, and brings first, second and lambda to the device. */
+/* Checks that the pairs are of rows of x, and copies first, second and lambda to the device. */
 static int put_pairs(struct cuda *cuda, struct ps_mat x, struct ps_mat pairs, const int32_t *first,
                      const int32_t *second, const float *lambda, struct cuda_argument on[3])
 {

@@ -12,7 +12,7 @@ void *cuda_alloc(struct cuda *cuda, size_t bytes)
     if (status == cudaSuccess)
         return memory;
     size_t left = 0, total = 0;
-    cudaGetLastError(); /* a failed allocation is no failure of what comes next */
+    cudaGetLastError(); /* so that the next call does not report it */
     cuda_check(cuda, status, "device memory");
     if (cuda->no_memory && cudaMemGetInfo(&left, &total) == cudaSuccess)
         snprintf(cuda->error, sizeof cuda->error,

@@ -5,11 +5,11 @@
 enum { ROWS = 4096 };                               /* queries of a tile */
 static const size_t tile_floats = (size_t)64 << 20; /* inner products of a tile */
 
-/* What a search needs on the device; all of it lies in the shared scratch. */
+/* A search's data on the device; results are in the shared scratch. */
 struct search {
     const float *query, *gallery;
     size_t queries, rows, dim; /* (queries, dim), (rows, dim) */
-    size_t columns;            /* of a tile */
+    size_t columns;            /* gallery rows of a tile */
     int k;
     float *product, *value; /* (queries, columns), (queries, k) */
     int32_t *index;         /* (queries, k) */
@@ -30,18 +30,18 @@ static int search_tiles(struct cuda *cuda, const struct search *s, int32_t first
     return 0;
 }
 
-/* The queries of one tile. */
-static int search_some(struct cuda *cuda, struct search *s, int32_t first, float *value,
-                       int32_t *index)
+/* The queries of one tile against the whole gallery. */
+static int search_queries(struct cuda *cuda, struct search *s, int32_t first, float *value,
+                          int32_t *index)
 {
-    size_t places = s->queries * (size_t)s->k, bytes = places * sizeof *value;
+    size_t slots = s->queries * (size_t)s->k, bytes = slots * sizeof *value;
     size_t columns = tile_floats / s->queries;
     s->columns = columns < s->rows ? columns : s->rows;
     if (cuda_need(cuda, &cuda->work, s->queries * s->columns * sizeof *s->product + 2 * bytes))
         return -1;
     s->value = cuda->work.memory;
-    s->index = (int32_t *)(s->value + places);
-    s->product = (float *)(s->index + places);
+    s->index = (int32_t *)(s->value + slots);
+    s->product = (float *)(s->index + slots);
     return cuda_upload(cuda, s->value, value, bytes) || cuda_upload(cuda, s->index, index, bytes) ||
            search_tiles(cuda, s, first) || cuda_download(cuda, value, s->value, bytes) ||
            cuda_download(cuda, index, s->index, bytes);
@@ -66,7 +66,7 @@ int cuda_nearest(ps_backend *be, struct ps_mat query, struct ps_mat gallery, int
                            .dim = query.cols,
                            .k = k};
         size_t at = from * (size_t)k;
-        if (search_some(cuda, &s, first, value + at, index + at))
+        if (search_queries(cuda, &s, first, value + at, index + at))
             return -1;
     }
     return 0;

@@ -1,4 +1,4 @@
-/* Operators: what all kinds have in common. */
+/* Operators: what all kinds share. */
 #include "kernels/cuda/host.h"
 
 #include <stdio.h>

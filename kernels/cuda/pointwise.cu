@@ -1,3 +1,4 @@
+/* Bias, residual, ReLU and sums. */
 #include "kernels/cuda/elements.cuh"
 
 namespace

@@ -1,22 +1,22 @@
-/* Pools, a thread an element of what is written: gradients are gathered, so their order is fixed.
- */
+/* Pooling; one thread for each element written: gradients are gathered, in a fixed order. */
 #include "kernels/cuda/elements.cuh"
 
 namespace
 {
 
-struct place {
+/* The coordinates of an element. */
+struct position {
     int n, y, x, c;
 };
 
-__device__ place place_of(size_t i, ps_shape s)
+__device__ position position_of(size_t i, ps_shape s)
 {
     size_t c = static_cast<size_t>(s.c), w = static_cast<size_t>(s.w), h = static_cast<size_t>(s.h);
     return {static_cast<int>(i / c / w / h), static_cast<int>(i / c / w % h),
             static_cast<int>(i / c % w), static_cast<int>(i % c)};
 }
 
-__device__ size_t index_of(place p, ps_shape s)
+__device__ size_t index_of(position p, ps_shape s)
 {
     size_t row = static_cast<size_t>(p.n) * static_cast<size_t>(s.h) + static_cast<size_t>(p.y);
     row = row * static_cast<size_t>(s.w) + static_cast<size_t>(p.x);
@@ -39,8 +39,7 @@ __device__ int least(int a, int b)
     return a < b ? a : b;
 }
 
-/* The part of a window along one axis that lies inside the input, [begin, end), and its length in
- * the padded input. */
+/* A window along one axis: [begin, end) in the input, `length` in the padded input. */
 struct span {
     int start, begin, end, length;
 
@@ -70,7 +69,7 @@ __global__ void maxpool_kernel(const T *x, T *y, uint8_t *argmax, ps_shape in, p
                                ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(out); i += ps::all_threads()) {
-        place p = place_of(i, out);
+        position p = position_of(i, out);
         span rows(p.y, in.h, w), cols(p.x, in.w, w);
         float best = -INFINITY;
         int at = -1;
@@ -93,7 +92,7 @@ __global__ void maxpool_grad_kernel(const T *dy, const uint8_t *argmax, T *dx, p
                                     ps_shape out, ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
-        place p = place_of(i, in);
+        position p = position_of(i, in);
         cover rows(p.y, out.h, w), cols(p.x, out.w, w);
         float slope = 0;
         for (int oy = rows.first; oy <= rows.last; oy++)
@@ -111,7 +110,7 @@ template <typename T>
 __global__ void avgpool_kernel(const T *x, T *y, ps_shape in, ps_shape out, ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(out); i += ps::all_threads()) {
-        place p = place_of(i, out);
+        position p = position_of(i, out);
         span rows(p.y, in.h, w), cols(p.x, in.w, w);
         float sum = 0;
         for (int row = rows.begin; row < rows.end; row++)
@@ -125,7 +124,7 @@ template <typename T>
 __global__ void avgpool_grad_kernel(const T *dy, T *dx, ps_shape in, ps_shape out, ps_cuda_window w)
 {
     for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
-        place p = place_of(i, in);
+        position p = position_of(i, in);
         cover rows(p.y, out.h, w), cols(p.x, out.w, w);
         float slope = 0;
         for (int oy = rows.first; oy <= rows.last; oy++)
@@ -170,7 +169,7 @@ __global__ void global_grad_kernel(const T *dy, const int32_t *argmax, T *dx, ps
 {
     int plane = in.h * in.w;
     for (size_t i = ps::global_thread(); i < count_of(in); i += ps::all_threads()) {
-        place p = place_of(i, in);
+        position p = position_of(i, in);
         size_t o = static_cast<size_t>(p.n) * static_cast<size_t>(in.c) + static_cast<size_t>(p.c);
         float slope = pooling == PS_POOL_MAX ? 0 : ps::widen(dy[o]) / static_cast<float>(plane);
         if (pooling != PS_POOL_AVG && argmax[o] == p.y * in.w + p.x)

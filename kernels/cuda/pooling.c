@@ -1,9 +1,9 @@
-/* Pools. */
+/* Pooling. */
 #include "kernels/cuda/host.h"
 
 struct pool_node {
     ps_node node;
-    void *argmax; /* uint8_t of windows, int32_t of whole maps; NULL where nothing needs it */
+    void *argmax; /* uint8_t in windows, int32_t in whole maps; NULL if not needed */
 };
 
 static struct ps_cuda_window window_of(const ps_node *node)

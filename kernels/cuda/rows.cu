@@ -1,4 +1,4 @@
-/* L2 normalisation of rows, one warp a row. */
+/* L2 normalisation of rows, one warp for each row. */
 #include "kernels/cuda/device.cuh"
 
 namespace
@@ -8,10 +8,10 @@ constexpr int ROWS = 4; /* of a block */
 
 __device__ float warp_dot(const float *a, const float *b, int cols, int lane)
 {
-    float part = 0;
+    float partial = 0;
     for (int j = lane; j < cols; j += ps::WARP)
-        part += a[j] * b[j];
-    return ps::warp_reduce<ps::sum>(part);
+        partial += a[j] * b[j];
+    return ps::warp_reduce<ps::sum>(partial);
 }
 
 __global__ void normalize_kernel(const float *x, float *y, float *norm, int rows, int cols)

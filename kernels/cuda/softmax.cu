@@ -1,11 +1,10 @@
-/* Softmax cross-entropy with a margin on the target, forward and gradient in place, a block a row.
- */
+/* Softmax cross-entropy with a margin on the target: loss and gradient, one block for each row. */
 #include "kernels/cuda/device.cuh"
 
 namespace
 {
 
-/* Margins are worked out in float64, as near cos = +-1 float32 has no digits left for the angle. */
+/* Margins are computed in float64, as float32 cannot resolve the angle near cos = +-1. */
 constexpr double PI = 3.14159265358979323846, INSIDE = 1 - 1e-7;
 
 __device__ double clamp(double z, double limit)
@@ -42,14 +41,14 @@ __device__ double arc(double z, double m, double *slope)
     return cosine * cos(m) - sine(cosine) * sin(m);
 }
 
-/* One target of a row: its logit with the margin and the derivative of that by z. */
+/* One target of a row: its logit, margin included, and the logit's derivative by z. */
 struct target {
     int label;
     float weight, logit, slope;
-    float max, others; /* largest logit; sum over the others of exp(logit - max) */
+    float max, others; /* the largest logit; the other classes' sum of exp(logit - max) */
 
-    __device__ target(const float *z, int at, float part, const ps_softmax_desc &desc)
-        : label(at), weight(part), max(0), others(0)
+    __device__ target(const float *z, int at, float share, const ps_softmax_desc &desc)
+        : label(at), weight(share), max(0), others(0)
     {
         double value = z[at], derivative = 1;
         if (desc.margin == PS_MARGIN_SPHERE)
@@ -104,13 +103,13 @@ __global__ void softmax_kernel(float *z, int rows, int cols, const int32_t *labe
     size_t row = blockIdx.x;
     float *logits = z + row * static_cast<size_t>(cols), each = 1 / static_cast<float>(rows);
     bool mixed = label2 != nullptr;
-    float part = mixed ? weight[row] : 1;
-    target a(logits, label[row], each * part, desc);
-    target b(logits, mixed ? label2[row] : label[row], mixed ? each * (1 - part) : 0, desc);
+    float share = mixed ? weight[row] : 1;
+    target a(logits, label[row], each * share, desc);
+    target b(logits, mixed ? label2[row] : label[row], mixed ? each * (1 - share) : 0, desc);
     a.reduce(logits, cols, desc);
     if (mixed)
         b.reduce(logits, cols, desc);
-    /* the last sum came after everybody's reading of the row */
+    /* all threads had read the row by the last reduction */
     for (int c = static_cast<int>(threadIdx.x); c < cols; c += ps::BLOCK) {
         float slope = a.gradient(logits[c], c, desc.scale);
         if (mixed)

@@ -1,4 +1,4 @@
-/* SoftTriple: soft maximum over the centres of a class, and the pull between its centres. */
+/* SoftTriple: the soft maximum over a class's centres, and the regulariser on their distances. */
 #include "kernels/cuda/device.cuh"
 
 namespace
@@ -20,7 +20,7 @@ __device__ float total(const float *z, int n, float max, float gamma)
     return sum;
 }
 
-/* A thread an element of s. */
+/* One thread for each element of s. */
 __global__ void softtriple_kernel(const float *z, float *s, size_t n, int centers, float gamma)
 {
     for (size_t i = ps::global_thread(); i < n; i += ps::all_threads()) {
@@ -46,7 +46,7 @@ __global__ void softtriple_grad_kernel(float *z, const float *s, const float *ds
     }
 }
 
-/* A block a class: distances of its pairs of centres, one warp a pair, then the gradients. */
+/* One block for each class: distances of its pairs of centres, a warp each, then the gradients. */
 __global__ void regularizer_kernel(const float *w, float *dw, int centers, int dim, float each,
                                    double *class_loss)
 {

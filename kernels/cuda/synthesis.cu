@@ -17,7 +17,7 @@ __global__ void interpolate_kernel(const float *x, const int32_t *first, const i
         out[pair * width + j] = weight * a[j] + (1 - weight) * b[j];
 }
 
-/* A block owns a row of dx and takes from the pairs, in their order, what belongs to it. */
+/* One block for each row of dx, which adds what the pairs give it in their order. */
 __global__ void interpolate_grad_kernel(const float *dout, const int32_t *first,
                                         const int32_t *second, const float *lambda, float *dx,
                                         int pairs, int cols)

@@ -1,12 +1,12 @@
 /*
- * What passes between host and device. Images go on a stream of their own, so that a batch arrives
- * while the one before it is worked on; everything else is in the order of the calls.
+ * Transfers between host and device. Images are copied on a second stream, so that a batch arrives
+ * while the one before it is processed; everything else is in the order of the calls.
  */
 #include "kernels/cuda/host.h"
 
 #include <string.h>
 
-enum { ARGUMENTS = 1 << 16 }; /* bytes at first */
+enum { ARGUMENTS = 1 << 16 }; /* initial bytes */
 
 static int make_event(struct cuda *cuda, cudaEvent_t *event)
 {
@@ -51,8 +51,8 @@ void cuda_transfer_close(struct cuda *cuda)
         cudaFreeHost(cuda->late_value);
 }
 
-/* Until everything before has ended; arguments of calls are no longer needed then. */
-static int settle(struct cuda *cuda)
+/* Waits for the stream; arguments of earlier calls are no longer needed then. */
+static int synchronize(struct cuda *cuda)
 {
     if (cuda_check(cuda, cudaStreamSynchronize(cuda->stream), "a kernel or copy"))
         return -1;
@@ -60,7 +60,7 @@ static int settle(struct cuda *cuda)
     return 0;
 }
 
-/* Pinned memory whose last copy has ended. */
+/* A staging buffer whose last copy has ended. */
 static struct cuda_stage *next_stage(struct cuda *cuda)
 {
     struct cuda_stage *stage = &cuda->stages[cuda->next_stage];
@@ -102,7 +102,7 @@ int cuda_download(struct cuda *cuda, void *host, const void *device, size_t byte
                        cudaMemcpyAsync(stage->memory, (const char *)device + at, length,
                                        cudaMemcpyDeviceToHost, cuda->stream),
                        "copy from the device") ||
-            settle(cuda))
+            synchronize(cuda))
             return -1;
         memcpy((char *)host + at, stage->memory, length);
     }
@@ -114,7 +114,7 @@ static size_t argument_bytes(const struct cuda_argument *argument)
     return argument->host ? (argument->bytes + 15) / 16 * 16 : 0;
 }
 
-/* A larger place for arguments, none of which is needed any more. */
+/* Replaces the memory of arguments, none of which is needed any more. */
 static int grow_arguments(struct cuda *cuda, size_t bytes)
 {
     size_t room = 2 * bytes > ARGUMENTS ? 2 * bytes : ARGUMENTS;
@@ -130,12 +130,12 @@ static int grow_arguments(struct cuda *cuda, size_t bytes)
     return -1;
 }
 
-/* Room behind the arguments that kernels may still need, or in the place of all. */
+/* Makes room after the arguments that kernels may still need, or waits and starts over. */
 static int make_room(struct cuda *cuda, size_t bytes)
 {
     if (bytes <= cuda->arguments.bytes - cuda->arguments_used)
         return 0;
-    if (settle(cuda))
+    if (synchronize(cuda))
         return -1;
     return bytes <= cuda->arguments.bytes ? 0 : grow_arguments(cuda, bytes);
 }
@@ -169,7 +169,7 @@ int cuda_wait(ps_backend *be)
     if (count == 0)
         return 0;
     cuda->late_count = 0;
-    if (settle(cuda))
+    if (synchronize(cuda))
         return -1;
     for (int i = 0; i < count; i++)
         *cuda->late_to[i] = cuda->late_value[i];
@@ -208,7 +208,7 @@ int cuda_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
 {
     struct cuda *cuda = cuda_enter(be);
     if (act->shape.c != 3)
-        return cuda_fail(cuda, "bytes are put into 3 channels, not %d", act->shape.c);
+        return cuda_fail(cuda, "images have 3 channels, not %d", act->shape.c);
     if (nhwc && cuda_stage_u8(be, nhwc, act->count))
         return -1;
     if (cuda->staged != act->count)

@@ -1,25 +1,25 @@
-/* One step of an optimiser over a whole range of the arena (formulas: torch.optim). */
+/* One step of an optimiser over n parameters (Optimisers in ps-method(7)). */
 #include "kernels/cuda/device.cuh"
 
 namespace
 {
 
-/* The step's numbers, worked out in float64 on the host. */
-struct numbers {
+/* A step's constants, computed in float64 on the host. */
+struct constants {
     float scale, clip, decay, shrink; /* shrink: 1 - lr decay of AdamW, else 1 */
     float lr, eps, beta1, rest1, beta2, rest2, correction; /* lr holds 1 / (1 - beta1^t) */
     float momentum;
     bool nesterov;
 };
 
-__device__ float adam(const numbers &k, float g, float *m, float *v)
+__device__ float adam(const constants &k, float g, float *m, float *v)
 {
     *m = k.beta1 * *m + k.rest1 * g;
     *v = k.beta2 * *v + k.rest2 * g * g;
     return *m / (sqrtf(*v) * k.correction + k.eps);
 }
 
-__device__ float rmsprop(const numbers &k, float g, float *m, float *v)
+__device__ float rmsprop(const constants &k, float g, float *m, float *v)
 {
     *v = k.beta2 * *v + k.rest2 * g * g;
     float step = g / (sqrtf(*v) + k.eps);
@@ -28,7 +28,7 @@ __device__ float rmsprop(const numbers &k, float g, float *m, float *v)
     return step;
 }
 
-__device__ float sgd(const numbers &k, float g, float *m)
+__device__ float sgd(const constants &k, float g, float *m)
 {
     if (k.momentum == 0)
         return g;
@@ -38,7 +38,7 @@ __device__ float sgd(const numbers &k, float g, float *m)
 
 template <ps_optimizer KIND>
 __global__ void update_kernel(float *params, const float *grads, float *m, float *v, size_t n,
-                              numbers k)
+                              constants k)
 {
     for (size_t i = ps::global_thread(); i < n; i += ps::all_threads()) {
         float g = grads[i] * k.scale, p = params[i] * k.shrink;
@@ -56,11 +56,11 @@ __global__ void update_kernel(float *params, const float *grads, float *m, float
     }
 }
 
-numbers work_out(const ps_update_desc *d)
+constants constants_of(const ps_update_desc *d)
 {
     bool decoupled = d->kind == PS_ADAMW, is_adam = decoupled || d->kind == PS_ADAM;
     double t = static_cast<double>(d->step), beta2 = is_adam ? d->beta2 : d->alpha;
-    numbers k = {};
+    constants k = {};
     k.scale = static_cast<float>(d->gradient_scale);
     k.clip = static_cast<float>(d->clip_value);
     k.decay = decoupled ? 0 : static_cast<float>(d->weight_decay);
@@ -82,7 +82,7 @@ numbers work_out(const ps_update_desc *d)
 int ps_cuda_update(const struct ps_update_desc *desc, float *params, const float *grads, float *m,
                    float *v, size_t n, ps_cuda_stream stream)
 {
-    numbers k = work_out(desc);
+    constants k = constants_of(desc);
     unsigned blocks = ps::loop_blocks(n);
     if (n == 0)
         return cudaSuccess;

@@ -1,4 +1,4 @@
-/* Vectors, and the matrices that lie in them. */
+/* Vectors, and matrices inside them. */
 #include "kernels/cuda/host.h"
 
 #include <stdlib.h>
@@ -6,9 +6,9 @@
 int cuda_range(struct cuda *cuda, const ps_vec *v, size_t offset, size_t n)
 {
     if (!v)
-        return cuda_fail(cuda, "a vector is missing");
+        return cuda_fail(cuda, "no vector given");
     if (offset > v->n || n > v->n - offset)
-        return cuda_fail(cuda, "elements %zu..+%zu lie outside a vector of %zu", offset, n, v->n);
+        return cuda_fail(cuda, "elements %zu..+%zu exceed a vector of %zu", offset, n, v->n);
     return 0;
 }
 
@@ -26,7 +26,7 @@ ps_vec *cuda_vec_new(ps_backend *be, size_t n)
     struct cuda *cuda = cuda_enter(be);
     ps_vec *v = calloc(1, sizeof *v);
     if (!v || n > SIZE_MAX / sizeof(float)) {
-        cuda_fail(cuda, "no memory for a vector of %zu elements", n);
+        cuda_fail(cuda, "out of memory for a vector of %zu elements", n);
         free(v);
         return NULL;
     }

@@ -1,3 +1,4 @@
+/* Vectors: linear combinations and sums. */
 #include "kernels/cuda/device.cuh"
 
 namespace

@@ -71,8 +71,7 @@ static inline double *ps_ref_at(const ps_vec *v, size_t offset)
     return v && offset != PS_ABSENT ? v->x + offset : NULL;
 }
 
-/* Where the n gradients of a parameter are summed, zeroed unless `accumulate`; NULL if not wanted.
- */
+/* A parameter's n gradients, to be added to: zeroed unless `accumulate`; NULL: not wanted. */
 double *ps_ref_gradient(ps_vec *grads, size_t offset, size_t n, bool accumulate);
 
 /* out = [relu](out [+ residual]): the end of forward for operators with these flags. */

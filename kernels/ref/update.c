@@ -1,5 +1,4 @@
-/* Optimisers (Optimisers in ps-method(7)), as PyTorch's documentation of torch.optim defines them.
- */
+/* Optimisers, as PyTorch's documentation defines them (Optimisers in ps-method(7)). */
 #include "kernels/ref/ref.h"
 
 #include <math.h>

@@ -31,7 +31,7 @@ int ps_ref_range(ps_backend *be, const ps_vec *v, size_t offset, size_t n)
     if (!v)
         return ps_ref_fail(be, "no vector given");
     if (offset > v->n || n > v->n - offset)
-        return ps_ref_fail(be, "%zu + %zu elements exceed a vector of %zu", offset, n, v->n);
+        return ps_ref_fail(be, "elements %zu..+%zu exceed a vector of %zu", offset, n, v->n);
     return 0;
 }
 

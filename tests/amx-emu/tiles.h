@@ -1,7 +1,7 @@
 /*
- * AMX's tile instructions in plain C, so that the algorithms written for them are tested on any
- * machine: eight tiles of 16 rows of 64 bytes for each thread. The 32 products of an instruction
- * are added in float64 and rounded once; the processor's sums differ in the last bits.
+ * AMX's tile instructions in plain C, so that the algorithms for them are tested on any machine:
+ * each thread has eight tiles of 16 rows of 64 bytes. The 32 products of a sum are added in float64
+ * and rounded once, so that results differ from the processor's in the last bits.
  */
 #ifndef PS_TESTS_AMX_EMU_TILES_H
 #define PS_TESTS_AMX_EMU_TILES_H
@@ -34,7 +34,7 @@ static inline void emu_zero(int tile)
     memset(&emu_tiles[tile], 0, sizeof emu_tiles[tile]);
 }
 
-/* Lane i is the float of the lower (half 0) or upper 16 bits of number i. */
+/* Lane i is the bfloat16 in the lower (half 0) or upper 16 bits of pairs[i], as float32. */
 static inline void emu_widen(const uint32_t pairs[EMU_LANES], int half, float out[EMU_LANES])
 {
     for (int i = 0; i < EMU_LANES; i++) {

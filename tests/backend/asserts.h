@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-/* With two threads. NULL, with the reason on stderr: refused, as by a processor that lacks the
- * precision. `cache` is a folder for measured choices, or NULL. */
+/* Opens a backend with two threads. NULL, with the reason on stderr, if it refuses, say for want of
+ * the precision. `cache` is a folder for measured choices, or NULL. */
 static inline ps_backend *open_backend(const struct ps_backend_ops *ops,
                                        enum ps_precision precision, const char *cache)
 {
@@ -22,7 +22,7 @@ static inline ps_backend *open_backend(const struct ps_backend_ops *ops,
     return be;
 }
 
-/* No element of `found` (n) is further from `expected` (n) than `tolerance` of the largest. */
+/* Fails if found (n) and expected (n) differ by more than `tolerance` times the largest element. */
 static inline void assert_close(const char *text, const char *what, const float *expected,
                                 const float *found, size_t n, double tolerance)
 {

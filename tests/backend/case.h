@@ -1,7 +1,7 @@
 /*
- * Random cases of the network's operators, and running one on a backend: shared by the gradient
- * tests and the comparison of backends. Nothing here is fast or careful about memory limits; a
- * failed call of a backend ends the program, its message on stderr.
+ * Random cases of the network's operators, and running them on a backend: shared by the gradient
+ * tests and the comparisons of backends. A failed call of a backend ends the program with its
+ * message on stderr.
  */
 #ifndef PS_TESTS_BACKEND_CASE_H
 #define PS_TESTS_BACKEND_CASE_H
@@ -29,7 +29,7 @@ struct op_values {
     float *in[CASE_INPUTS], *params, *state, *dout;
 };
 
-/* A case on one backend. */
+/* A case prepared on one backend. */
 struct op_run {
     ps_backend *be;
     ps_mem *mem;
@@ -93,16 +93,16 @@ static inline int window_out(int size, const struct ps_op_desc *d)
     return out + more;
 }
 
-/* Takes `count` elements of a vector of length *length, leaving a gap before them. */
-static inline size_t place(size_t *length, size_t count)
+/* Appends `count` elements to a vector of length *length, after a gap. Returns their offset. */
+static inline size_t append(size_t *length, size_t count)
 {
     size_t offset = *length + 3;
     *length = offset + count;
     return offset;
 }
 
-/* Fills in the output shape and where the parameters lie. Flags in desc say which there are:
- * bias == 0 asks for a bias. */
+/* Sets the output's shape and the parameters' offsets. desc says which there are; bias == 0 stands
+ * for a bias. */
 static inline void case_finish(struct op_case *c)
 {
     struct ps_op_desc *d = &c->desc;
@@ -122,15 +122,15 @@ static inline void case_finish(struct op_case *c)
     if (conv || linear) {
         c->out.c = d->out_channels;
         size_t k = conv ? (size_t)d->kernel : 1;
-        d->weight = place(&c->params, (size_t)c->out.c * (size_t)c->in[0].c * k * k);
+        d->weight = append(&c->params, (size_t)c->out.c * (size_t)c->in[0].c * k * k);
         if (bias)
-            d->bias = place(&c->params, (size_t)c->out.c);
+            d->bias = append(&c->params, (size_t)c->out.c);
     }
     if (d->bn != PS_BN_NONE) {
-        d->gamma = place(&c->params, (size_t)c->out.c);
-        d->beta = place(&c->params, (size_t)c->out.c);
-        d->mean = place(&c->state, (size_t)c->out.c);
-        d->var = place(&c->state, (size_t)c->out.c);
+        d->gamma = append(&c->params, (size_t)c->out.c);
+        d->beta = append(&c->params, (size_t)c->out.c);
+        d->mean = append(&c->state, (size_t)c->out.c);
+        d->var = append(&c->state, (size_t)c->out.c);
     }
     if ((conv || d->op == PS_OP_BN) && d->residual)
         c->in[c->inputs++] = c->out;
@@ -232,7 +232,7 @@ static inline struct op_values case_values(struct ps_rng *rng, const struct op_c
     return v;
 }
 
-/* Makes what activations hold at first representable in 16 bits. */
+/* Rounds the activations' initial values to 16 bits. */
 static inline void case_round(const struct op_case *c, struct op_values *v)
 {
     for (int i = 0; i < c->inputs; i++)
@@ -282,7 +282,7 @@ static inline void run_put(struct op_run *r, const struct op_case *c, const stru
     need(!ops->vec_put(r->be, r->state, 0, v->state, c->state), r->be, "vec_put");
 }
 
-/* Places the case on a backend. `wanted` says of each input whether its gradient is. */
+/* Prepares the case on a backend. `wanted`: which inputs' gradients. */
 static inline struct op_run run_new(ps_backend *be, const struct op_case *c, enum ps_mode mode,
                                     const struct op_values *v, const bool *wanted)
 {

@@ -1,6 +1,6 @@
 /*
- * The cpu backend's choice of implementations: each against ref, the same bits in every run, and
- * the file in which measured choices are kept.
+ * The cpu backend's convolution algorithms: each against ref, the same bits in every run, and the
+ * file that caches measured choices.
  */
 #include "kernels/levels.h"
 #include "tests/backend/asserts.h"
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static char folder[64], path[400];
-static enum ps_precision precision = PS_PRECISION_FP32; /* of the cpu */
+static enum ps_precision precision = PS_PRECISION_FP32; /* of the cpu backend */
 
 static ps_backend *open_cpu(const char *cache)
 {
@@ -73,7 +73,7 @@ static struct op_case conv_case(struct ps_shape in, int kernel, int stride, int 
     return c;
 }
 
-/* Large enough, in tiles, for oneDNN's Winograd, and no pair of groups for ours. */
+/* Enough tiles for oneDNN's Winograd, and an odd number of channel blocks, which ours lacks. */
 static struct op_case winograd_case(void)
 {
     return conv_case((struct ps_shape){6, 48, 17, 15}, 3, 1, 48);
@@ -130,7 +130,7 @@ static void assert_results_equal(const struct op_case *c, const struct results *
     assert_memory_equal(a->grads, b->grads, c->params * sizeof(float));
 }
 
-/* dL/dout where the output of ref and cpu may differ in sign is set to zero. */
+/* Values with dL/dout zeroed where the outputs of ref and cpu may differ in sign. */
 static struct op_values values_of(const struct op_case *c, const float *out)
 {
     struct ps_rng rng = ps_rng_stream(3, PS_RNG_TEST, 0, 0);
@@ -141,7 +141,7 @@ static struct op_values values_of(const struct op_case *c, const float *out)
     return v;
 }
 
-/* Makes the folder's file choose an algorithm for the passes of a case, given as the file has it:
+/* Makes the folder's file choose algorithms for the passes of a case, in the file's format:
  * "NAME\tFAMILY\tVARIANT\tIMPLEMENTATION". */
 static void force(const struct op_case *c, const struct op_values *v, const char *convolution,
                   const char *weights)
@@ -181,8 +181,8 @@ static bool has_amx(const ps_backend *be)
     return has_avx512(be) && strncmp(be->ops->describe(be), "v4", 2) != 0;
 }
 
-/* The cpu by the algorithms that force() is given against ref, and twice the same bits; `names` are
- * how the node then calls its passes, where the backend `has` them. */
+/* Compares the cpu with forced algorithms against ref, and its bits over two runs. `names` is what
+ * the node calls its passes if the backend `has` the algorithms. */
 static void check_case(struct op_case c, const char *convolution, const char *weights,
                        const char *names, bool (*has)(const ps_backend *))
 {
@@ -209,8 +209,9 @@ static void check_case(struct op_case c, const char *convolution, const char *we
     unlink(path);
 }
 
-/* By our own algorithm `name` forward and backward-data, `weights` backward-weights. */
-static void check_own(struct op_case c, const char *name, const char *weights, const char *names)
+/* Forces one of our algorithms for forward and backward-data, and one for backward-weights. */
+static void check_algorithm(struct op_case c, const char *name, const char *weights,
+                            const char *names)
 {
     char forced[2][80];
     snprintf(forced[0], sizeof forced[0], "%s\t0\t0\t%s", name, name);
@@ -218,7 +219,7 @@ static void check_own(struct op_case c, const char *name, const char *weights, c
     check_case(c, forced[0], forced[1], names, strncmp(name, "amx", 3) == 0 ? has_amx : has_avx512);
 }
 
-/* The largest error of the output, of its largest element; `what` is for force(), or NULL. The
+/* The output's largest error relative to its largest element; `what` is for force(), or NULL. The
  * node's text goes to `text`. */
 static double forward_error(struct op_case c, const char *what, char text[200])
 {
@@ -241,8 +242,8 @@ static double forward_error(struct op_case c, const char *what, char text[200])
     return error / largest;
 }
 
-/* On large maps Winograd's sums are in short runs: without, the error is 1.8e-6 here. Sums of 2,304
- * products one after the other are off by 2.1e-6. */
+/* On large maps our Winograd accumulates in short runs; without them the error is 1.8e-6 here. A
+ * direct sum of 2,304 products is off by 2.1e-6. */
 static void test_exactness(void **state)
 {
     (void)state;
@@ -253,7 +254,7 @@ static void test_exactness(void **state)
         fail_msg("%s: off by %g", text, error);
 }
 
-/* Without the product of the middle terms the error is 2.1e-6 here. */
+/* Without the product of the middle bf16 terms the error is 2.1e-6 here. */
 static void test_amx_exactness(void **state)
 {
     (void)state;
@@ -269,7 +270,7 @@ static void test_amx_exactness(void **state)
         fail_msg("%s: off by %g", text, error);
 }
 
-/* 3.x has no Winograd, and an emulated level's oneDNN has none either. */
+/* oneDNN 3.x has no Winograd, and at the emulated level oneDNN cannot use that for AVX-512. */
 static bool has_onednn_winograd(const ps_backend *be)
 {
     return has_avx512(be) && strstr(be->ops->describe(be), "oneDNN 2.") &&
@@ -286,19 +287,19 @@ static void test_winograd(void **state)
 
 #define ALL_WINOGRAD "winograd winograd winograd weights"
 
-/* Maps with odd sides, the last chunk of tiles not full: large, where sums are in runs, and small,
- * with blocks of outputs that are not full; few weights, of which each thread has sums, and many.
- */
-static void test_own_winograd(void **state)
+/* Odd sides and a partial last chunk of tiles: a large map, with sums in runs and few weights,
+ * whose sums are private to threads; small maps, with partial groups of output blocks and many
+ * weights. */
+static void test_our_winograd(void **state)
 {
     (void)state;
     const struct op_case cases[] = {conv_case((struct ps_shape){2, 64, 31, 27}, 3, 1, 96),
                                     conv_case((struct ps_shape){80, 128, 7, 6}, 3, 1, 160)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "winograd", "winograd weights", ALL_WINOGRAD);
+        check_algorithm(cases[i], "winograd", "winograd weights", ALL_WINOGRAD);
 }
 
-/* A large map, whose last chunk of pixels is not full, and small ones. */
+/* A large map with a partial last chunk of pixels, and small maps. */
 static void test_outer_products(void **state)
 {
     (void)state;
@@ -306,10 +307,10 @@ static void test_outer_products(void **state)
                                     conv_case((struct ps_shape){3, 64, 3, 4}, 3, 2, 96),
                                     conv_case((struct ps_shape){2, 80, 3, 5}, 3, 1, 64)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "none", "outer products", "outer products");
+        check_algorithm(cases[i], "none", "outer products", "outer products");
 }
 
-/* Strips of pixels within an image and over several, more inputs than a run, and stride 2. */
+/* Strips within an image and across images, more inputs than a run, and stride 2. */
 static void test_direct_1x1(void **state)
 {
     (void)state;
@@ -317,10 +318,10 @@ static void test_direct_1x1(void **state)
                                     conv_case((struct ps_shape){3, 288, 7, 7}, 1, 1, 160),
                                     conv_case((struct ps_shape){3, 64, 9, 12}, 1, 2, 96)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "direct 1x1", "none", "direct 1x1 direct 1x1");
+        check_algorithm(cases[i], "direct 1x1", "none", "direct 1x1 direct 1x1");
 }
 
-/* Rows of the kernel in pairs with one left over, and without; maps that the kernel overhangs. */
+/* Odd and even numbers of kernel rows times channels; maps smaller than the kernel. */
 static void test_stem(void **state)
 {
     (void)state;
@@ -328,13 +329,13 @@ static void test_stem(void **state)
                                     conv_case((struct ps_shape){2, 4, 9, 8}, 7, 1, 128),
                                     conv_case((struct ps_shape){2, 1, 3, 2}, 7, 3, 64)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "none", "stem rows", "stem rows");
+        check_algorithm(cases[i], "none", "stem rows", "stem rows");
 }
 
 /*
- * Blocks that are not in pairs, images side by side (16, and 32) and one after the other, bands of
- * an image with a last one that is not full, sums over several runs of inputs, strides of one and
- * two on even and odd maps, kernels that overhang the map.
+ * Odd numbers of channel blocks, interleaved images (16 and 32) and consecutive ones, bands of an
+ * image with a partial last one, sums over several runs of inputs, strides 1 and 2 on even and odd
+ * maps, maps smaller than the kernel.
  */
 static void test_amx(void **state)
 {
@@ -358,11 +359,11 @@ static void test_amx(void **state)
         {conv_case((struct ps_shape){32, 32, 5, 1}, 3, 1, 32), THREE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i].c, "amx igemm", "amx igemm weights", cases[i].names);
+        check_algorithm(cases[i].c, "amx igemm", "amx igemm weights", cases[i].names);
 }
 
-/* In two terms. Rows whose last tile is not full, bands that are not, a block of outputs without
- * its neighbour, one to four channels, kernels of 3 to 8. */
+/* With two bf16 terms: partial last tiles of rows, partial bands, an output block without its pair,
+ * one to four channels, kernels of 3x3 to 8x8. */
 static void test_amx_stem(void **state)
 {
     (void)state;
@@ -374,7 +375,7 @@ static void test_amx_stem(void **state)
                                     conv_case((struct ps_shape){2, 1, 13, 12}, 3, 1, 16),
                                     conv_case((struct ps_shape){2, 2, 20, 9}, 8, 3, 32)};
     for (size_t i = 0; be && i < sizeof cases / sizeof cases[0]; i++)
-        check_own(cases[i], "amx stem", "amx stem weights", "amx stem");
+        check_algorithm(cases[i], "amx stem", "amx stem weights", "amx stem");
     precision = PS_PRECISION_FP32;
     if (be)
         be->ops->close(be);
@@ -393,7 +394,7 @@ static long lines_of(const char *name)
     return lines;
 }
 
-/* Measured choices are kept, a line a pass, and found again: the same bits. */
+/* Measured choices are recorded, one line for each pass, and reused: the same bits. */
 static struct results check_cache(const struct op_case *c, const struct op_values *v)
 {
     ps_backend *first = open_cpu(folder);
@@ -412,8 +413,8 @@ static struct results check_cache(const struct op_case *c, const struct op_value
     return a;
 }
 
-/* Where our own implementations are candidates too. */
-static void test_own_cache(void **state)
+/* Where our algorithms are candidates, too. */
+static void test_our_cache(void **state)
 {
     (void)state;
     const struct op_case cases[] = {conv_case((struct ps_shape){2, 64, 31, 27}, 3, 1, 96),
@@ -441,7 +442,7 @@ static void test_cache(void **state)
     struct results a = check_cache(&c, &v);
     results_free(&a);
 
-    /* Damaged lines are measured again, an implementation that is not there falls back. */
+    /* Damaged lines are measured again; a choice that does not exist falls back to the rule. */
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs("\n\t\t\nforward\twinograd\nforward n6 48x17x15 48x17x15 k3 s1 p1 bias add "
@@ -476,13 +477,13 @@ int main(void)
         cmocka_unit_test(test_exactness),
         cmocka_unit_test_setup_teardown(test_amx_exactness, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_winograd, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_own_winograd, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_our_winograd, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_outer_products, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_direct_1x1, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_stem, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_amx, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_amx_stem, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_own_cache, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_our_cache, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_cache, make_folder, remove_folder),
         cmocka_unit_test(test_bad_folder),
     };

@@ -1,5 +1,5 @@
 /*
- * Any backend against ref on random shapes, one test per kind of operator, in TAP:
+ * A backend against ref on random shapes, one test for each operator or function, in TAP:
  *   compare [test] [DEVICE[/PRECISION]] [SEED] [CASES]      (test cpu 1 40)
  *   compare perf [DEVICE[/PRECISION]] [BATCH]               (cpu 8)
  * `perf` prints the times of typical operators, and of the convolutions of ResNet-50, instead.
@@ -9,7 +9,7 @@
 #include "tests/backend/stack.h"
 #include "tests/backend/vectors.h"
 
-/* At a kink of ReLU rounding decides which side an element is on: no gradient is sent there. */
+/* Where rounding decides on which side of ReLU's kink an element lies, dout is zeroed. */
 static void avoid_kinks(const struct op_case *c, const float *a, const float *b, float *dout)
 {
     for (size_t i = 0; c->desc.relu && i < shape_count(c->out); i++)
@@ -39,7 +39,7 @@ static void compare_infer(struct outcome *o, const struct op_case *c, const stru
         run_free(&runs[i], c);
 }
 
-/* Twice forward and backward, the second time with changed parameters and accumulating. */
+/* Forward and backward twice, the second time with changed parameters, accumulating gradients. */
 static void compare_training(struct outcome *o, const struct op_case *c, struct op_values *v,
                              ps_backend *const be[2], const bool *wanted)
 {
@@ -96,7 +96,7 @@ static void compare_operator(struct outcome *o, enum ps_op op, uint64_t seed, in
 {
     for (int i = 0; i < cases; i++) {
         struct ps_rng rng = ps_rng_stream(seed, PS_RNG_TEST, (uint64_t)op, (uint64_t)i);
-        /* wide channels now and then, as blocked layouts treat them differently */
+        /* sometimes more channels, as blocked layouts treat them differently */
         struct op_case c = case_random(&rng, op, i % 4 == 3 ? 5 : 17, i % 4 == 3 ? 70 : 20);
         compare_case(o, &c, &rng, be);
     }

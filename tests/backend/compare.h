@@ -1,18 +1,18 @@
-/* What a comparison of two backends found, and how it is reported. */
+/* Comparison of two backends, and its report. */
 #ifndef PS_TESTS_BACKEND_COMPARE_H
 #define PS_TESTS_BACKEND_COMPARE_H
 
 #include "tests/backend/case.h"
 
-/* Differences allowed, as parts of the largest element. */
+/* Tolerances, relative to the largest element. */
 static const double FORWARD = 1e-4, GRADIENT = 1e-3;
 
 struct outcome {
     char text[CASE_TEXT];        /* the case under test */
-    double slack;                /* tolerances are at least that: the backend rounds to 16 bits */
+    double slack;                /* least tolerance, of a backend that rounds to 16 bits */
     long compared, wrong;        /* tensors */
-    double worst;                /* largest difference seen, as a part of what is allowed */
-    char first[CASE_TEXT + 200]; /* about the first one that was wrong */
+    double worst;                /* largest difference, relative to its tolerance */
+    char first[CASE_TEXT + 200]; /* describes the first wrong tensor */
 };
 
 /* expected, found (n) */
@@ -32,10 +32,10 @@ static inline void compare(struct outcome *o, const char *what, const float *exp
             worst = i;
         }
     }
-    double part = difference / (largest * fmax(tolerance, o->slack));
+    double ratio = difference / (largest * fmax(tolerance, o->slack));
     o->compared++;
-    o->worst = fmax(o->worst, part);
-    if (part <= 1)
+    o->worst = fmax(o->worst, ratio);
+    if (ratio <= 1)
         return;
     if (o->wrong++ == 0)
         snprintf(o->first, sizeof o->first,

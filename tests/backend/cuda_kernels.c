@@ -1,6 +1,6 @@
 /*
  * The CUDA kernels, built by the host compiler and run on fibres (tests/cuda-emu) under the address
- * and undefined-behaviour sanitizers, against ref on random shapes. Speaks TAP:
+ * and undefined-behaviour sanitizers, against ref on random shapes. Output is TAP:
  *   cuda_kernels [SEED] [CASES]      (1 8)
  */
 #include "kernels/cuda/kernels.h"
@@ -223,7 +223,7 @@ static void test_input(struct outcome *o, struct ps_rng *rng, ps_backend *const 
     free(found);
 }
 
-/* Widening is exact, narrowing goes to the nearest, and what overflows becomes infinite. */
+/* Widening is exact; narrowing rounds to nearest and overflows to infinity. */
 static void test_convert(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     static const float largest[] = {3e38F, 3.38e38F, 65504};
@@ -260,7 +260,7 @@ static void test_convert(struct outcome *o, struct ps_rng *rng, ps_backend *cons
     free(twice);
 }
 
-/* Selection by repeated search for the best that is left. */
+/* Top-k by repeated search for the maximum of the rest. */
 static void naive_topk(const float *x, int cols, int k, float *value, int32_t *index)
 {
     bool *taken = need_memory((size_t)cols, sizeof *taken);
@@ -283,7 +283,7 @@ static void test_topk(struct outcome *o, struct ps_rng *rng, ps_backend *const b
     int k = chance(rng) ? between(rng, 1, 20) : between(rng, 1, PS_NEAREST_MOST);
     size_t places = (size_t)rows * (size_t)k;
     float *x = random_floats(rng, (size_t)rows * (size_t)cols, 0, 1);
-    for (int i = 0; i < rows * cols; i += 2) /* many equal ones, of both signs, and zeros */
+    for (int i = 0; i < rows * cols; i += 2) /* many ties, both signs, and zeros */
         x[i] = (float)between(rng, -3, 3) / 4 * (chance(rng) ? 1 : -1);
     x[0] = NAN;
     float *value = need_memory(places, sizeof *value),
@@ -319,7 +319,7 @@ static void test_topk(struct outcome *o, struct ps_rng *rng, ps_backend *const b
     free(part);
 }
 
-/* A folded convolution is the 1 x 1 convolution of ref with frozen bn. */
+/* A folded convolution against ref's 1x1 convolution with frozen bn. */
 static void test_fold(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     struct op_case c = {
@@ -372,7 +372,7 @@ static void test_fold(struct outcome *o, struct ps_rng *rng, ps_backend *const b
     free(dweight);
 }
 
-/* Does a child that runs this kernel come to a bad end? */
+/* Does a child process that runs this kernel fail? */
 static bool is_caught(enum ps_wrong fault)
 {
     fflush(stdout);
@@ -391,7 +391,7 @@ static bool is_caught(enum ps_wrong fault)
     return status != 0;
 }
 
-/* The test bed itself: faults are caught, the kernel without one passes. */
+/* The emulator itself: it catches faults, and the kernel without one passes. */
 static void test_faults(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     (void)rng;

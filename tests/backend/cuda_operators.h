@@ -1,6 +1,6 @@
 /*
  * The CUDA kernels of the network's operators against ref: ref runs a random case of the operator,
- * the kernels the same on activations that are channels last, of any type of elements.
+ * the kernels run it on channels-last activations of each element type.
  */
 #ifndef PS_TESTS_BACKEND_CUDA_OPERATORS_H
 #define PS_TESTS_BACKEND_CUDA_OPERATORS_H
@@ -8,7 +8,7 @@
 #include "kernels/cuda/operators.h"
 #include "tests/backend/compare.h"
 
-/* A case, what ref made of it, and the arrays the kernels work on (channels last). */
+/* A case, its run on ref, and the kernels' arrays (channels last). */
 struct trial {
     struct op_case c;
     struct op_values v;

@@ -1,7 +1,7 @@
 /*
  * golden [--all] [--device NAME[/PRECISION]] DIR...: checks every golden file under the folders
- * (its metadata says what it is, tests/golden/README.md how it was made) and speaks TAP, one line
- * per file and backend. Without --all the reference backend leaves out networks with large inputs.
+ * (its metadata says what it is, tests/golden/README.md how it was made). Output is TAP, one line
+ * for each file and backend. Without --all the reference backend skips networks with large inputs.
  */
 #include "base/log.h"
 #include "eval/metrics.h"
@@ -120,7 +120,7 @@ static void test_file(const char *path)
     else if (ps_safetensors_meta(&file, "recall@1"))
         report(check_metrics(&file), path, "");
     else
-        skip(path, "", "its metadata tells no known kind");
+        skip(path, "", "its metadata names no known kind");
     ps_safetensors_close(&file);
 }
 

@@ -29,8 +29,8 @@ static void skip(const char *path, const char *device, const char *reason)
     printf("ok %d - %s%s # SKIP %s\n", ++tests, path, device, reason);
 }
 
-/* Has the file a tensor of that name, and is `got` (count) the same? The error allowed is relative
- * to the largest element, or to `scale` if that is larger; *seen is raised to it. */
+/* Does the file have a tensor of that name, equal to `got` (count)? The tolerance is relative to
+ * the largest element, or to `scale` if that is larger; *seen becomes at least the error. */
 static bool same(const struct ps_safetensors *file, const char *name, const float *got,
                  size_t count, double tolerance, double scale, double *seen)
 {
@@ -53,8 +53,8 @@ static bool same(const struct ps_safetensors *file, const char *name, const floa
     return passed;
 }
 
-/* Runs a check on every device, or on the one asked for, a TAP line each. It says itself what is
- * wrong, or records an error. */
+/* Runs a check on every device, or on the given one, with a TAP line each. On failure the check
+ * prints the reason or records an error. */
 static void on_devices(const char *path, const struct ps_safetensors *file,
                        bool (*check)(const struct ps_safetensors *file, ps_backend *backend),
                        bool slow)

@@ -1,4 +1,4 @@
-/* Losses: tests/golden/loss, the reference's two with and without Proxy Synthesis. */
+/* Losses: tests/golden/loss, both of the reference's, with and without Proxy Synthesis. */
 #ifndef PS_TESTS_GOLDEN_LOSS_H
 #define PS_TESTS_GOLDEN_LOSS_H
 
@@ -12,7 +12,7 @@ static double number_of(const struct ps_safetensors *file, const char *name)
     return text ? strtod(text, NULL) : NAN;
 }
 
-/* A matrix on the device with the tensor's values, zero where there is no tensor of that name. */
+/* A matrix on the device with the values of a tensor; zeros if the file lacks it. */
 static struct ps_mat matrix(ps_backend *be, const struct ps_safetensors *file, const char *name,
                             size_t rows, size_t cols)
 {

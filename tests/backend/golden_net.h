@@ -27,7 +27,7 @@ static const struct tolerance strict = {1e-4, 1e-3, 1e-3}, exact = {1e-6, 1e-5, 
  * flip one.
  */
 static const struct tolerance flipped = {1e-5, 1e-2, 1e-2};
-/* Precisions other than fp32; flipped ReLU masks move elements of gradients further. */
+/* At lower precisions, where flipped ReLU masks move gradients further. */
 static const struct tolerance rounded = {3e-2, 0.3, 0.1};
 
 /* Element i of the filler named by a hash. */
@@ -40,7 +40,7 @@ static float filler(uint64_t name, uint64_t i)
     return (float)((double)(z >> 40) / (1 << 24) * 2 - 1);
 }
 
-/* Fresh memory with `count` elements of the filler. */
+/* New memory with `count` elements of the filler. */
 static float *filled(const char *name, size_t count)
 {
     float *values = name ? ps_calloc(count, sizeof *values) : NULL;
@@ -50,7 +50,7 @@ static float *filled(const char *name, size_t count)
     return values;
 }
 
-/* The value of an element of a parameter, from its u. */
+/* The value of a parameter's element, from the filler's u. */
 static float rule(const struct ps_param *param, bool inception, float u)
 {
     if (param->ndim == 4)
@@ -82,7 +82,7 @@ static int fill(ps_net *net, const char *tag)
     return rc;
 }
 
-/* What a network gave, or what a file says it should give. */
+/* A network's results. */
 struct result {
     ps_net *net;
     size_t batch, features;
@@ -157,7 +157,7 @@ static double gradient_scale(ps_net *net, const struct ps_param *param)
     return sqrt(squares);
 }
 
-/* Norms of the gradients of the tensors named, in a list separated by spaces. */
+/* Gradient norms of the tensors in a list of names separated by spaces. */
 static bool gradient_norms(ps_net *net, const char *names, float *norms, size_t count)
 {
     char *list = ps_strdup(names), *rest = list;
@@ -178,7 +178,7 @@ static bool gradient_norms(ps_net *net, const char *names, float *norms, size_t 
     return i == count;
 }
 
-/* What the network gave for a tensor of the file. */
+/* The network's result for a tensor of the file. */
 static bool given(const struct result *result, const struct ps_safetensors *file, const char *key,
                   float *out, size_t count)
 {
@@ -201,7 +201,7 @@ static bool given(const struct result *result, const struct ps_safetensors *file
     return !(*key == 'a' ? ps_net_get(net, param, out) : ps_net_get_gradient(net, param, out));
 }
 
-/* Norms differ by their own size each. */
+/* Each norm has a tolerance relative to itself. */
 static bool same_norms(ps_net *net, const struct ps_safetensors *file, const float *got,
                        double tolerance, double *seen)
 {
@@ -225,7 +225,7 @@ static bool same_norms(ps_net *net, const struct ps_safetensors *file, const flo
     return passed;
 }
 
-/* Every tensor of the file against the network's or, if there is one, another file's. `seen`
+/* Compares every tensor of the file with the network's or, if given, another file's. `seen`
  * receives the largest relative error of each kind. */
 static bool agree(const struct result *result, const struct ps_safetensors *other,
                   const struct ps_safetensors *file, struct tolerance allowed,

@@ -1,4 +1,4 @@
-/* Gradients of every operator and loss kernel of ref against central differences in float64. */
+/* The gradients of ref's operators and losses against central differences in float64. */
 #include "kernels/ref/ref.h"
 #include "tests/backend/asserts.h"
 
@@ -20,7 +20,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Does dx, (n), agree with the slope of f by x? */
+/* Checks dx (n) against the numerical derivative of f by x. */
 static void check_slope(const char *what, double *x, const double *dx, size_t n,
                         double (*f)(void *context), void *context, struct ps_rng *rng)
 {
@@ -43,7 +43,7 @@ static void check_slope(const char *what, double *x, const double *dx, size_t n,
     }
 }
 
-/* Sum of the output times the gradient that was handed to backward. */
+/* f = <out, dout>, whose gradient backward computes. */
 struct projection {
     struct op_run *run;
     const float *dout;
@@ -159,7 +159,7 @@ static void linear(void **state)
     check_operator(PS_OP_LINEAR);
 }
 
-/* A matrix of its own with random elements in center +- spread. */
+/* A matrix in a vector of its own, with random elements in center +- spread. */
 static struct ps_mat random_mat(struct ps_rng *rng, size_t rows, size_t cols, double center,
                                 double spread)
 {
@@ -193,7 +193,7 @@ static double inner(struct ps_mat a, struct ps_mat b)
     return sum;
 }
 
-/* One kernel under test: f maps x to y, and the slope of <y, dy> is wanted. */
+/* A function under test: it maps x to y; checked is the gradient of <y, dy>. */
 struct kernel {
     struct ps_mat x, y, dy, norm, work;
     const int32_t *label, *label2;

@@ -1,23 +1,24 @@
-/* Convolutions that the cpu backend makes one (node_fuse): the results of each by itself. */
+/* Horizontally fused convolutions (node_fuse) of the cpu backend: results as if they ran alone. */
 #include "kernels/levels.h"
 #include "tests/backend/asserts.h"
 
 static ps_backend *be;
 
-/* Several convolutions of one input, with parameters in one vector. */
+/* Several convolutions with the same input, their parameters in one vector. */
 struct trial {
     int count;
     enum ps_mode mode;
     struct op_case cases[PS_MOST_FUSED];
     size_t params, state;
-    float *in, *there, *dout[PS_MOST_FUSED], *values, *statistics;
+    float *in, *din_before, *dout[PS_MOST_FUSED], *values, *statistics;
 };
 
-/* What they give. */
+/* Their results. */
 struct result {
     float *out[PS_MOST_FUSED], *din, *gradients;
 };
 
+/* Moves the offsets of a description. */
 static void shift(struct ps_op_desc *d, size_t params, size_t state)
 {
     size_t *of_params[] = {&d->weight, &d->bias, &d->gamma, &d->beta};
@@ -31,7 +32,7 @@ static struct trial trial_new(struct ps_rng *rng, int count, enum ps_mode mode, 
 {
     struct trial t = {.count = count, .mode = mode};
     t.in = random_floats(rng, shape_count(in), 0, 1);
-    t.there = random_floats(rng, shape_count(in), 0, 1);
+    t.din_before = random_floats(rng, shape_count(in), 0, 1);
     bool adds = chance(rng), masks = chance(rng);
     for (int k = 0; k < count; k++) {
         struct op_case *c = &t.cases[k];
@@ -69,7 +70,7 @@ static void trial_free(struct trial *t)
     for (int k = 0; k < t->count; k++)
         free(t->dout[k]);
     free(t->in);
-    free(t->there);
+    free(t->din_before);
     free(t->values);
     free(t->statistics);
 }
@@ -82,8 +83,8 @@ static ps_act *act_new(struct ps_shape shape, ps_mem *mem, size_t *offset)
     return act;
 }
 
-/* False: the backend does not join them. */
-static bool run(const struct trial *t, bool join, struct result *result)
+/* False: the backend does not fuse them. */
+static bool run(const struct trial *t, bool fuse, struct result *result)
 {
     const struct ps_backend_ops *ops = be->ops;
     struct ps_shape in_shape = t->cases[0].in[0];
@@ -108,10 +109,10 @@ static bool run(const struct trial *t, bool join, struct result *result)
         need(nodes[k] != NULL, be, "node_new");
         need(!ops->act_put(be, dout[k], t->dout[k]), be, "act_put");
     }
-    need(!ops->act_put(be, in, t->in) && !ops->act_put(be, din, t->there), be, "act_put");
-    int joined = join ? ops->node_fuse(be, nodes, t->count) : 0, runs = joined == 1 ? 1 : t->count;
-    need(joined >= 0, be, "node_fuse");
-    assert_int_equal(strstr(ops->node_describe(be, nodes[0]), ", fused") != NULL, joined);
+    need(!ops->act_put(be, in, t->in) && !ops->act_put(be, din, t->din_before), be, "act_put");
+    int fused = fuse ? ops->node_fuse(be, nodes, t->count) : 0, runs = fused == 1 ? 1 : t->count;
+    need(fused >= 0, be, "node_fuse");
+    assert_int_equal(strstr(ops->node_describe(be, nodes[0]), ", fused") != NULL, fused);
     for (int k = 0; k < runs; k++) {
         need(!ops->node_update(be, nodes[k], params, state), be, "node_update");
         need(!ops->node_forward(be, nodes[k], params, state), be, "node_forward");
@@ -133,7 +134,7 @@ static bool run(const struct trial *t, bool join, struct result *result)
     ops->vec_free(be, state);
     ops->vec_free(be, grads);
     ops->mem_free(be, mem);
-    return joined == 1 || !join;
+    return fused == 1 || !fuse;
 }
 
 static void result_free(struct result *r, int count)
@@ -144,34 +145,34 @@ static void result_free(struct result *r, int count)
     free(r->gradients);
 }
 
-/* False: the backend does not join them. */
+/* False: the backend does not fuse them. */
 static bool check(struct ps_rng *rng, enum ps_mode mode, struct ps_shape in)
 {
     struct trial t = trial_new(rng, between(rng, 2, PS_MOST_FUSED), mode, in);
-    struct result alone, joined;
+    struct result alone, together;
     run(&t, false, &alone);
-    bool is = run(&t, true, &joined);
+    bool fused = run(&t, true, &together);
     char first[CASE_TEXT], text[CASE_TEXT + 20];
     snprintf(text, sizeof text, "%d like %s", t.count, case_text(&t.cases[0], first));
     for (int k = 0; k < t.count; k++)
-        assert_close(text, "output", alone.out[k], joined.out[k], shape_count(t.cases[k].out),
+        assert_close(text, "output", alone.out[k], together.out[k], shape_count(t.cases[k].out),
                      1e-5);
-    assert_close(text, "gradient of the input", alone.din, joined.din, shape_count(in), 1e-5);
-    assert_close(text, "gradients of the parameters", alone.gradients, joined.gradients, t.params,
+    assert_close(text, "gradient of the input", alone.din, together.din, shape_count(in), 1e-5);
+    assert_close(text, "gradients of the parameters", alone.gradients, together.gradients, t.params,
                  1e-5);
     result_free(&alone, t.count);
-    result_free(&joined, t.count);
+    result_free(&together, t.count);
     trial_free(&t);
-    return is;
+    return fused;
 }
 
-/* Less precise, the same products are summed in another order. */
+/* At every precision: fusion only changes the order of summation. */
 static void check_some(enum ps_mode mode)
 {
     static const enum ps_precision precisions[] = {PS_PRECISION_FP32, PS_PRECISION_TF32,
                                                    PS_PRECISION_BF16};
     enum { CASES = 30, LARGE = 4 };
-    int joined = 0, expected = 0;
+    int fused = 0, expected = 0;
     for (size_t p = 0; p < sizeof precisions / sizeof *precisions; p++) {
         be = open_backend(ps_backend_cpu(), precisions[p], NULL);
         for (int i = 0; i < CASES && be; i++) {
@@ -180,16 +181,16 @@ static void check_some(enum ps_mode mode)
                                   between(&rng, 1, 9), between(&rng, 1, 9)};
             if (i < LARGE)
                 in = (struct ps_shape){i % 2 ? 17 : 2, 16 * between(&rng, 9, 20), 23, 14};
-            joined += check(&rng, mode, in);
+            fused += check(&rng, mode, in);
         }
         expected += be ? CASES : 0;
         if (be)
             be->ops->close(be);
     }
     assert_true(expected > 0);
-    if (!joined)
+    if (!fused)
         skip();
-    assert_int_equal(joined, expected);
+    assert_int_equal(fused, expected);
 }
 
 static void test_training(void **state)
@@ -204,8 +205,8 @@ static void test_inference(void **state)
     check_some(PS_INFER);
 }
 
-/* Of other inputs, or larger kernels, or with channels in no whole blocks: nothing changes. */
-static void test_not_joined(void **state)
+/* Different inputs, larger kernels, partial channel blocks: not fused, nothing changes. */
+static void test_not_fused(void **state)
 {
     (void)state;
     be = open_backend(ps_backend_cpu(), PS_PRECISION_FP32, NULL);
@@ -241,7 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_inference),
-        cmocka_unit_test(test_not_joined),
+        cmocka_unit_test(test_not_fused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

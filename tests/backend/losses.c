@@ -1,6 +1,6 @@
 /*
- * Loss kernels of ref where they could overflow or divide by zero, values worked out by hand, and
- * trajectories of the optimisers written down from the formulas of PyTorch's documentation.
+ * ref's loss kernels where they could overflow or divide by zero, values computed by hand, and
+ * trajectories of the optimisers from the formulas in PyTorch's documentation.
  */
 #include "tests/backend/asserts.h"
 

@@ -1,6 +1,6 @@
 /*
- * No convolution of any network lands on a reference loop of oneDNN, a thousand times slower than
- * its kernels: small maps and large ones, training and inference.
+ * No convolution of any network runs on oneDNN's reference loops, which are a thousand times slower
+ * than its kernels: small maps and large ones, training and inference.
  */
 #include "base/log.h"
 #include "kernels/levels.h"
@@ -18,13 +18,13 @@
 static void check(const char *backbone, int size, bool freeze_bn, enum ps_mode mode)
 {
     char message[200] = "";
-    ps_backend *be = ps_backend_cpu()->open(&(struct ps_backend_config){.threads = 2}, message,
-                                            sizeof message);
+    ps_backend *be =
+        ps_backend_cpu()->open(&(struct ps_backend_config){.threads = 2}, message, sizeof message);
     if (!be)
         fail_msg("%s", message);
     if (strncmp(be->ops->describe(be), "emulated", 8) == 0) {
         be->ops->close(be);
-        skip(); /* oneDNN has the instruction set of this machine, the layout that of another */
+        skip(); /* the layout is AVX-512's, but oneDNN's instruction set is this machine's */
     }
     assert_int_equal(ps_profile_start(be), 0);
     struct ps_net_spec spec = {

@@ -13,7 +13,7 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Runs until a result was read back, so that asynchronous work counts. */
+/* Waits for a result, so that asynchronous work counts. */
 static void finish(struct op_run *r)
 {
     float x;
@@ -44,7 +44,7 @@ struct op_times {
 
 static struct op_times perf_case(ps_backend *be, const struct op_case *c)
 {
-    /* nobody asks for the gradient of an image */
+    /* an image needs no gradient */
     const bool wanted[CASE_INPUTS] = {c->in[0].c != 3, true, true, true};
     struct ps_rng rng = ps_rng_stream(1, PS_RNG_TEST, 0, 0);
     struct op_values v = case_values(&rng, c);
@@ -69,7 +69,7 @@ static struct op_times perf_case(ps_backend *be, const struct op_case *c)
 
 static void perf_operators(ps_backend *be, int batch)
 {
-    /* in, size, out, kernel, stride: of ResNet and BN-Inception at 224 */
+    /* in, size, out, kernel, stride: from ResNet and BN-Inception at 224x224 */
     static const int convolutions[][5] = {
         {3, 224, 64, 7, 2},   {64, 56, 64, 3, 1},   {64, 56, 256, 1, 1}, {128, 28, 128, 3, 1},
         {256, 14, 256, 3, 1}, {608, 14, 192, 1, 1}, {512, 7, 512, 3, 1}, {512, 7, 2048, 1, 1}};

@@ -1,4 +1,4 @@
-/* What the cpu backend makes of a node's place in a network (backend.h): the same gradients. */
+/* Fusion hints and views (backend.h) in the cpu backend: results as without them. */
 #include "kernels/levels.h"
 #include "tests/backend/asserts.h"
 
@@ -20,7 +20,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Every other case has channels in whole blocks. */
+/* In every other case channels fill whole blocks. */
 static struct op_case some_case(struct ps_rng *rng, enum ps_op op, int i)
 {
     struct op_case c = case_random(rng, op, 9, 40);
@@ -40,7 +40,7 @@ static void put(ps_act *act, const float *values)
     need(!be->ops->act_put(be, act, values), be, "act_put");
 }
 
-/* The output, the gradient of the input and those of the parameters, which are freed. */
+/* Compares outputs, input gradients and parameter gradients, and frees them. */
 static void assert_all_close(const struct op_case *c, float *const expected[3],
                              float *const found[3], const size_t counts[3], double tolerance)
 {
@@ -62,7 +62,7 @@ static void mask(float *x, const float *sign, size_t n)
             x[i] = 0;
 }
 
-/* Gradients of the inputs are masked though the inputs are gone. */
+/* din_masks: input gradients are masked even if the inputs have been overwritten. */
 static void check_masks(struct op_case c, struct ps_rng *rng)
 {
     const bool wanted[CASE_INPUTS] = {true, true, true, true};
@@ -70,19 +70,19 @@ static void check_masks(struct op_case c, struct ps_rng *rng)
     struct op_values v = case_values(rng, &c);
     struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
     c.desc.din_masks = (1U << c.inputs) - 1;
-    struct op_run told = run_new(be, &c, PS_TRAIN, &v, wanted);
+    struct op_run hinted = run_new(be, &c, PS_TRAIN, &v, wanted);
     run_forward(&plain);
     run_backward(&plain, v.dout, NULL, false);
-    run_forward(&told);
+    run_forward(&hinted);
     for (int i = 0; i < c.inputs; i++) {
         float *gone = need_memory(shape_count(c.in[i]), sizeof *gone);
-        put(told.in[i], gone);
+        put(hinted.in[i], gone);
         free(gone);
     }
-    run_backward(&told, v.dout, NULL, false);
+    run_backward(&hinted, v.dout, NULL, false);
     for (int i = 0; i < c.inputs; i++) {
         float *expected = act_values(be, plain.din[i], c.in[i]);
-        float *found = act_values(be, told.din[i], c.in[i]);
+        float *found = act_values(be, hinted.din[i], c.in[i]);
         mask(expected, v.in[i], shape_count(c.in[i]));
         assert_close(case_text(&c, text), "gradient of an input", expected, found,
                      shape_count(c.in[i]), 0);
@@ -90,7 +90,7 @@ static void check_masks(struct op_case c, struct ps_rng *rng)
         free(found);
     }
     run_free(&plain, &c);
-    run_free(&told, &c);
+    run_free(&hinted, &c);
     values_free(&v);
 }
 
@@ -103,49 +103,48 @@ static void test_masks(void **state)
     }
 }
 
-/* The gradient is added to what there is and then masked; that of the output is masked and the
- * output gone. */
+/* din_adds, then din_masks; with dout_masked, dout is masked and the output overwritten. */
 static void check_conv(struct op_case c, bool adds, bool masks, struct ps_rng *rng)
 {
     const bool wanted[CASE_INPUTS] = {true, true};
     char text[CASE_TEXT];
     size_t inputs = shape_count(c.in[0]), outputs = shape_count(c.out);
     struct op_values v = case_values(rng, &c);
-    float *there = random_floats(rng, inputs, 0, 1);
+    float *before = random_floats(rng, inputs, 0, 1);
     struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
     c.desc.din_adds = adds;
     c.desc.din_masks = masks;
     c.desc.dout_masked = c.desc.relu;
-    struct op_run told = run_new(be, &c, PS_TRAIN, &v, wanted);
+    struct op_run hinted = run_new(be, &c, PS_TRAIN, &v, wanted);
     run_forward(&plain);
     run_backward(&plain, v.dout, plain.grads, false);
-    run_forward(&told);
-    put(told.din[0], there);
+    run_forward(&hinted);
+    put(hinted.din[0], before);
     if (c.desc.relu) {
-        float *out = act_values(be, told.out, c.out);
+        float *out = act_values(be, hinted.out, c.out);
         mask(v.dout, out, outputs);
         memset(out, 0, outputs * sizeof *out);
-        put(told.out, out);
+        put(hinted.out, out);
         free(out);
     }
-    run_backward(&told, v.dout, told.grads, false);
+    run_backward(&hinted, v.dout, hinted.grads, false);
     float *expected = act_values(be, plain.din[0], c.in[0]),
-          *found = act_values(be, told.din[0], c.in[0]);
+          *found = act_values(be, hinted.din[0], c.in[0]);
     for (size_t i = 0; i < inputs && adds; i++)
-        expected[i] += there[i];
+        expected[i] += before[i];
     if (masks)
         mask(expected, v.in[0], inputs);
     case_text(&c, text);
     assert_close(text, "gradient of the input", expected, found, inputs, 1e-5);
-    float *a = vec_values(be, plain.grads, c.params), *b = vec_values(be, told.grads, c.params);
+    float *a = vec_values(be, plain.grads, c.params), *b = vec_values(be, hinted.grads, c.params);
     assert_close(text, "gradients of the parameters", a, b, c.params, 0);
     free(a);
     free(b);
     free(expected);
     free(found);
-    free(there);
+    free(before);
     run_free(&plain, &c);
-    run_free(&told, &c);
+    run_free(&hinted, &c);
     values_free(&v);
 }
 
@@ -170,8 +169,8 @@ static void test_convolutions(void **state)
     check_conv(c, true, false, &rng);
 }
 
-/* The average of the input, and then the convolution. */
-static void check_smooth(struct op_case c, struct ps_rng *rng)
+/* average_first: as an average pool followed by the convolution. */
+static void check_average(struct op_case c, struct ps_rng *rng)
 {
     const bool wanted[CASE_INPUTS] = {true};
     size_t inputs = shape_count(c.in[0]), outputs = shape_count(c.out);
@@ -182,9 +181,9 @@ static void check_smooth(struct op_case c, struct ps_rng *rng)
     struct op_values v = case_values(rng, &c), first = case_values(rng, &average);
     struct op_run pool = run_new(be, &average, PS_TRAIN, &first, wanted);
     run_forward(&pool);
-    struct op_values smooth = v;
-    smooth.in[0] = act_values(be, pool.out, average.out);
-    struct op_run conv = run_new(be, &c, PS_TRAIN, &smooth, wanted);
+    struct op_values averaged = v;
+    averaged.in[0] = act_values(be, pool.out, average.out);
+    struct op_run conv = run_new(be, &c, PS_TRAIN, &averaged, wanted);
     run_forward(&conv);
     run_backward(&conv, v.dout, conv.grads, false);
     float *between = act_values(be, conv.din[0], c.in[0]);
@@ -193,25 +192,25 @@ static void check_smooth(struct op_case c, struct ps_rng *rng)
     c.desc.average_first = true;
     struct op_values same = v;
     same.in[0] = first.in[0];
-    struct op_run told = run_new(be, &c, PS_TRAIN, &same, wanted);
-    run_forward(&told);
-    run_backward(&told, v.dout, told.grads, false);
-    float *found[] = {act_values(be, told.out, c.out), act_values(be, told.din[0], c.in[0]),
-                      vec_values(be, told.grads, c.params)};
+    struct op_run hinted = run_new(be, &c, PS_TRAIN, &same, wanted);
+    run_forward(&hinted);
+    run_backward(&hinted, v.dout, hinted.grads, false);
+    float *found[] = {act_values(be, hinted.out, c.out), act_values(be, hinted.din[0], c.in[0]),
+                      vec_values(be, hinted.grads, c.params)};
     float *expected[] = {act_values(be, conv.out, c.out), act_values(be, pool.din[0], c.in[0]),
                          vec_values(be, conv.grads, c.params)};
     const size_t counts[] = {outputs, inputs, c.params};
     assert_all_close(&c, expected, found, counts, 1e-5);
     free(between);
-    free(smooth.in[0]);
-    run_free(&told, &c);
+    free(averaged.in[0]);
+    run_free(&hinted, &c);
     run_free(&conv, &c);
     run_free(&pool, &average);
     values_free(&first);
     values_free(&v);
 }
 
-static void test_smooth_first(void **state)
+static void test_average_first(void **state)
 {
     (void)state;
     for (int i = 0; i < CASES; i++) {
@@ -222,7 +221,7 @@ static void test_smooth_first(void **state)
         c.desc.residual = false;
         c.desc.bias = i % 3 ? 0 : PS_ABSENT;
         case_finish(&c);
-        check_smooth(c, &rng);
+        check_average(c, &rng);
     }
     /* large enough for outer products */
     struct ps_rng rng = ps_rng_stream(8, PS_RNG_TEST, 0, CASES);
@@ -235,11 +234,11 @@ static void test_smooth_first(void **state)
                         .inputs = 1,
                         .in = {{2, 80, 28, 28}}};
     case_finish(&c);
-    check_smooth(c, &rng);
+    check_average(c, &rng);
 }
 
-/* The same operator on parts of wider activations, whose other channels stay as they are. */
-static void check_part(struct op_case c, struct ps_rng *rng)
+/* The operator on views of wider activations, whose other channels must not change. */
+static void check_view(struct op_case c, struct ps_rng *rng)
 {
     enum { BEFORE = 32, AFTER = 16 };
     const bool wanted[CASE_INPUTS] = {true};
@@ -248,7 +247,7 @@ static void check_part(struct op_case c, struct ps_rng *rng)
     run_forward(&plain);
     run_backward(&plain, v.dout, plain.grads, false);
 
-    struct op_run part = run_new(be, &c, PS_TRAIN, &v, wanted);
+    struct op_run view = run_new(be, &c, PS_TRAIN, &v, wanted);
     struct ps_shape shape = c.out;
     shape.c += BEFORE + AFTER;
     size_t bytes = be->ops->act_bytes(be, shape), count = shape_count(shape);
@@ -256,24 +255,24 @@ static void check_part(struct op_case c, struct ps_rng *rng)
     need(mem != NULL, be, "mem_new");
     ps_act *wide[] = {be->ops->act_new(be, shape, mem, 0), be->ops->act_new(be, shape, mem, bytes)};
     float *around = random_floats(rng, count, 0, 1);
-    be->ops->node_free(be, part.node);
-    ps_act **own[] = {&part.out, &part.dout};
+    be->ops->node_free(be, view.node);
+    ps_act **viewed[] = {&view.out, &view.dout};
     for (int i = 0; i < 2; i++) {
         put(wide[i], around);
-        be->ops->act_free(be, *own[i]);
-        *own[i] = be->ops->act_view(be, wide[i], BEFORE, c.out.c);
-        need(*own[i] != NULL, be, "act_view");
+        be->ops->act_free(be, *viewed[i]);
+        *viewed[i] = be->ops->act_view(be, wide[i], BEFORE, c.out.c);
+        need(*viewed[i] != NULL, be, "act_view");
     }
-    part.node =
-        be->ops->node_new(be, &c.desc, PS_TRAIN, c.inputs, part.in, part.out, part.dout, part.din);
-    need(part.node != NULL, be, "node_new");
-    run_forward(&part);
-    run_backward(&part, v.dout, part.grads, false);
+    view.node =
+        be->ops->node_new(be, &c.desc, PS_TRAIN, c.inputs, view.in, view.out, view.dout, view.din);
+    need(view.node != NULL, be, "node_new");
+    run_forward(&view);
+    run_backward(&view, v.dout, view.grads, false);
 
     float *expected[] = {act_values(be, plain.out, c.out), act_values(be, plain.din[0], c.in[0]),
                          vec_values(be, plain.grads, c.params)};
-    float *found[] = {act_values(be, part.out, c.out), act_values(be, part.din[0], c.in[0]),
-                      vec_values(be, part.grads, c.params)};
+    float *found[] = {act_values(be, view.out, c.out), act_values(be, view.din[0], c.in[0]),
+                      vec_values(be, view.grads, c.params)};
     const size_t counts[] = {shape_count(c.out), shape_count(c.in[0]), c.params};
     assert_all_close(&c, expected, found, counts, 0);
     size_t map = (size_t)shape.h * (size_t)shape.w, image = count / (size_t)shape.n;
@@ -287,7 +286,7 @@ static void check_part(struct op_case c, struct ps_rng *rng)
         free(after);
     }
     free(around);
-    run_free(&part, &c);
+    run_free(&view, &c);
     run_free(&plain, &c);
     be->ops->act_free(be, wide[0]);
     be->ops->act_free(be, wide[1]);
@@ -295,7 +294,7 @@ static void check_part(struct op_case c, struct ps_rng *rng)
     values_free(&v);
 }
 
-static struct op_case part_case(struct ps_rng *rng, enum ps_op op, int i)
+static struct op_case view_case(struct ps_rng *rng, enum ps_op op, int i)
 {
     struct op_case c = case_random(rng, op, 9, 40);
     c.inputs = 1;
@@ -308,37 +307,37 @@ static struct op_case part_case(struct ps_rng *rng, enum ps_op op, int i)
     return c;
 }
 
-static void test_parts(void **state)
+static void test_views(void **state)
 {
     (void)state;
     static const enum ps_op ops[] = {PS_OP_CONV, PS_OP_BN, PS_OP_MAXPOOL, PS_OP_AVGPOOL};
     for (int i = 0; i < 3 * CASES; i++) {
         struct ps_rng rng = ps_rng_stream(9, PS_RNG_TEST, 0, (uint64_t)i);
-        check_part(part_case(&rng, ops[i % 4], i / 4), &rng);
+        check_view(view_case(&rng, ops[i % 4], i / 4), &rng);
     }
-    /* large enough for all ways: k, stride and padding, averaged */
-    static const int ways[][4] = {{1, 1, 0, 0}, {1, 1, 0, 1}, {1, 2, 0, 0}, {3, 1, 1, 0},
-                                  {3, 2, 1, 0}, {5, 1, 2, 0}, {7, 2, 3, 0}};
-    for (size_t i = 0; i < 2 * sizeof ways / sizeof *ways; i++) {
-        const int *way = ways[i / 2];
+    /* large enough for all algorithms: kernel, stride, padding, average_first */
+    static const int shapes[][4] = {{1, 1, 0, 0}, {1, 1, 0, 1}, {1, 2, 0, 0}, {3, 1, 1, 0},
+                                    {3, 2, 1, 0}, {5, 1, 2, 0}, {7, 2, 3, 0}};
+    for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
+        const int *shape = shapes[i / 2];
         struct ps_rng rng = ps_rng_stream(9, PS_RNG_TEST, 1, (uint64_t)i);
         struct op_case c = {.desc = {.op = PS_OP_CONV,
                                      .bias = 0,
-                                     .kernel = way[0],
-                                     .stride = way[1],
-                                     .pad = way[2],
-                                     .average_first = way[3],
+                                     .kernel = shape[0],
+                                     .stride = shape[1],
+                                     .pad = shape[2],
+                                     .average_first = shape[3],
                                      .relu = true,
                                      .out_channels = 64},
                             .inputs = 1,
-                            .in = {{i % 2 ? 16 : 2, way[0] == 7 ? 3 : 96, 29, 28}}};
+                            .in = {{i % 2 ? 16 : 2, shape[0] == 7 ? 3 : 96, 29, 28}}};
         case_finish(&c);
-        check_part(c, &rng);
+        check_view(c, &rng);
     }
 }
 
-/* What is no part, or has no place for one. */
-static void test_wrong_parts(void **state)
+/* Invalid views, and operators that take none. */
+static void test_wrong_views(void **state)
 {
     (void)state;
     struct ps_shape shape = {2, 64, 3, 3};
@@ -346,17 +345,17 @@ static void test_wrong_parts(void **state)
     ps_mem *mem = be->ops->mem_new(be, 2 * bytes);
     ps_act *whole = be->ops->act_new(be, shape, mem, 0),
            *other = be->ops->act_new(be, (struct ps_shape){2, 32, 3, 3}, mem, bytes);
-    int half = be->ops->view_channels / 2; /* 0 where any channels will do */
+    int half = be->ops->view_channels / 2; /* 0: any channels will do */
     const int wrong[][2] = {{32, 48}, {-16, 16}, {0, 0}, {half, 2 * half}, {0, 3 * half}};
     for (size_t i = 0; i < (half ? 5 : 3); i++)
         assert_null(be->ops->act_view(be, whole, wrong[i][0], wrong[i][1]));
-    ps_act *part = be->ops->act_view(be, whole, 16, 32);
-    assert_non_null(part);
+    ps_act *view = be->ops->act_view(be, whole, 16, 32);
+    assert_non_null(view);
     struct ps_op_desc relu = {.op = PS_OP_RELU};
-    assert_null(be->ops->node_new(be, &relu, PS_INFER, 1, &part, other, NULL, NULL));
-    assert_null(be->ops->node_new(be, &relu, PS_INFER, 1, &other, part, NULL, NULL));
-    assert_non_null(strstr(be->ops->error(be), "parts are outputs only"));
-    be->ops->act_free(be, part);
+    assert_null(be->ops->node_new(be, &relu, PS_INFER, 1, &view, other, NULL, NULL));
+    assert_null(be->ops->node_new(be, &relu, PS_INFER, 1, &other, view, NULL, NULL));
+    assert_non_null(strstr(be->ops->error(be), "only outputs without a residual"));
+    be->ops->act_free(be, view);
     be->ops->act_free(be, other);
     be->ops->act_free(be, whole);
     be->ops->mem_free(be, mem);
@@ -365,9 +364,9 @@ static void test_wrong_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masks),        cmocka_unit_test(test_convolutions),
-        cmocka_unit_test(test_smooth_first), cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_wrong_parts),
+        cmocka_unit_test(test_masks),         cmocka_unit_test(test_convolutions),
+        cmocka_unit_test(test_average_first), cmocka_unit_test(test_views),
+        cmocka_unit_test(test_wrong_views),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Errors allowed of an operator where factors are rounded, as parts of the largest element. */
+/* Tolerances of an operator whose factors are rounded, relative to the largest element. */
 static const double precision_slack[] = {
     [PS_PRECISION_TF32] = 2e-3, [PS_PRECISION_BF16] = 1e-2, [PS_PRECISION_FP16] = 2e-3};
 

@@ -1,10 +1,10 @@
-/* Images a second that the convolutions of ResNet-50 allow, each timed alone. */
+/* An upper bound on ResNet-50's images per second: its convolutions, each timed alone. */
 #ifndef PS_TESTS_BACKEND_STACK_H
 #define PS_TESTS_BACKEND_STACK_H
 
 #include "tests/backend/perf.h"
 
-/* Of an input of 224 x 224, with torchvision's strides. */
+/* At 224x224, with torchvision's strides. */
 static const struct {
     int in, size, out, kernel, stride, count;
 } resnet50[] = {

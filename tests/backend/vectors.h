@@ -1,6 +1,6 @@
 /*
- * Comparison of the functions on vectors, matrices and activations that are not operators of the
- * network. Each test draws sizes and values, calls both backends and compares.
+ * Comparison of the functions on vectors, matrices and activations other than the network's
+ * operators. Each test draws sizes and values, calls both backends and compares the results.
  */
 #ifndef PS_TESTS_BACKEND_VECTORS_H
 #define PS_TESTS_BACKEND_VECTORS_H
@@ -28,7 +28,7 @@ static struct pair pair_new(struct ps_rng *rng, ps_backend *const be[2], size_t 
     return p;
 }
 
-/* Compares the whole vectors: what lies around a matrix must not change either. */
+/* Compares whole vectors: what surrounds a matrix must not change. */
 static void pair_compare(struct outcome *o, const char *what, ps_backend *const be[2],
                          const struct pair *p, double tolerance)
 {
@@ -42,7 +42,7 @@ static void pair_free(ps_backend *const be[2], struct pair *p)
         be[i]->ops->vec_free(be[i], p->m[i].v);
 }
 
-/* Until losses and sums are there. */
+/* Waits for losses and sums. */
 static void wait_for(ps_backend *const be[2])
 {
     for (int i = 0; i < 2; i++)
@@ -89,7 +89,7 @@ static void test_vectors(struct outcome *o, struct ps_rng *rng, ps_backend *cons
     pair_free(be, &y);
 }
 
-/* put, put_u8, get, add, and the way between activation and matrix. */
+/* put, put_u8, get, add, and copies between activation and matrix. */
 static void test_activations(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     struct ps_shape s = {between(rng, 1, 3), 3, between(rng, 1, 20), between(rng, 1, 20)};
@@ -275,7 +275,7 @@ static void test_anchor(struct outcome *o, struct ps_rng *rng, ps_backend *const
     free(label);
 }
 
-/* A few steps of a random optimiser over a part of the vectors. */
+/* A few steps of a random optimiser over a range of the vectors. */
 static void test_update(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     size_t n = extent(rng, 500), offset = ps_rng_below(rng, n);
@@ -313,7 +313,7 @@ static void test_update(struct outcome *o, struct ps_rng *rng, ps_backend *const
     pair_free(be, &v);
 }
 
-/* A matrix of small whole numbers: their products are exact, and many are equal. */
+/* A matrix of small integers, whose products are exact, and often equal. */
 static struct pair pair_whole(struct ps_rng *rng, ps_backend *const be[2], size_t rows, size_t cols)
 {
     struct pair p = pair_new(rng, be, rows, cols, 1);
@@ -327,7 +327,7 @@ static struct pair pair_whole(struct ps_rng *rng, ps_backend *const be[2], size_
     return p;
 }
 
-/* The nearest rows, in two pieces of the gallery. */
+/* Nearest rows, with the gallery in two pieces. */
 static void test_nearest(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     size_t queries = extent(rng, 12), rows = extent(rng, 700), dim = extent(rng, 40);

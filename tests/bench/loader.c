@@ -1,6 +1,6 @@
 /*
- * Images per second of the loader: loader SHARD [size [threads [seconds]]]
- * One line for each transform: images a second, and images a second and core by CPU time.
+ * The loader's throughput: loader SHARD [size [threads [seconds]]]
+ * One line for each transform: images per second, and images per second of CPU time.
  */
 #include "base/err.h"
 #include "base/interrupt.h"

@@ -1,6 +1,6 @@
 /*
- * Loss with Proxy Synthesis against the matrix products it cannot do without, and Adam against the
- * memory it must move: loss B C D [ROUNDS]. Milliseconds, medians.
+ * The loss with Proxy Synthesis against the matrix products that it needs, and Adam against the
+ * memory traffic that it needs: loss B C D [ROUNDS]. Median milliseconds.
  */
 #include "base/err.h"
 #include "base/log.h"
@@ -48,7 +48,7 @@ static void run_loss(struct bench *bench)
     check(!ps_loss_run(bench->loss, &bench->batch, &result));
 }
 
-/* Logits, gradient by the embeddings, gradient by the proxies: (2B) x (C + B) x D each. */
+/* Logits, gradients of the embeddings and of the proxies: (2B) x (C + B) x D each. */
 static void run_products(struct bench *bench)
 {
     dnnl_dim_t b = (dnnl_dim_t)(2 * bench->samples), d = (dnnl_dim_t)bench->dim;
@@ -72,7 +72,7 @@ static void run_adam(struct bench *bench)
                                        bench->v, 0, bench->classes * bench->dim));
 }
 
-/* Reads and writes what Adam does, and computes next to nothing. */
+/* Adam's reads and writes, with hardly any arithmetic. */
 static void run_memory(struct bench *bench)
 {
     size_t n = bench->classes * bench->dim;
@@ -114,7 +114,7 @@ static void *numbers(size_t count)
     return room;
 }
 
-/* Everything lives until the program ends. */
+/* Nothing is freed before the program ends. */
 static void prepare(struct bench *bench)
 {
     struct ps_backend_config config = {.precision = PS_PRECISION_FP32};

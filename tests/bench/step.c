@@ -3,8 +3,7 @@
  * Adam; frozen batch norm) or of inference, on synthetic images:
  *   step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] [THREADS] [PRECISION]
  * "checkpoint" trains with activation checkpointing. Prints the median step, images per second, and
- * where the time goes, operator by operator. CACHE is a folder for measured choices of
- * implementations ("" for none).
+ * the time of each operator. CACHE is a folder for measured choices of algorithms ("" for none).
  */
 #include "base/err.h"
 #include "base/log.h"
@@ -37,7 +36,7 @@ struct run {
     int steps;
     double *seconds;         /* (steps) */
     double loss_s, update_s; /* seconds of all steps */
-    double cpu_s;            /* the same, by processor time of all threads */
+    double cpu_s;            /* CPU time of all threads over all steps */
 };
 
 static void check(int rc)

@@ -1,5 +1,5 @@
 /*
- * The bytes that a transform makes of every record, for comparison with other programs:
+ * The output of a transform for every record, for comparison with other programs:
  * bench-transform SHARD SIZE train|test > RAW, (records, SIZE, SIZE, 3).
  */
 #include "base/err.h"

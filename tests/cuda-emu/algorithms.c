@@ -1,11 +1,11 @@
 /*
- * Which algorithms the stand-in's cuDNN proposes for a convolution. Before the ones that may be
- * used come some that may not: they fail, are not deterministic, convert to narrower types or want
- * more memory than is reasonable. Measuring puts them in another order than proposing.
+ * The algorithms that the stand-in's cuDNN proposes for a convolution. Before the usable ones come
+ * some that must not be used: they fail, are not deterministic, convert to narrower types or need
+ * too much memory. Measuring returns them in reverse order.
  */
 #include "tests/cuda-emu/convolution.h"
 
-/* Mathematics of a proposal: what was asked for, or something worse. */
+/* A proposal's math type: the requested one, or one that is less precise. */
 enum mathematics { AS_ASKED, WORSE };
 
 struct offer {
@@ -18,7 +18,7 @@ struct offer {
 
 enum { BAD = 4, MOST = BAD + 2 };
 
-/* The algorithms that may be used, the one proposed first in front; -1 for none. */
+/* The usable algorithms, the one proposed first in front; -1 for none. */
 static void good_algorithms(const struct problem *p, int good[2])
 {
     bool fusible = (p->w->k + p->w->h) % 2 == 1;
@@ -67,14 +67,14 @@ void standin_need_good(const struct problem *p, int algorithm)
     int good[2];
     good_algorithms(p, good);
     if (algorithm != good[0] && algorithm != good[1])
-        standin_die("a convolution by algorithm %d, which was not one to take", algorithm);
+        standin_die("a convolution by algorithm %d, which must not be chosen", algorithm);
     bool wide = p->x->type == CUDNN_DATA_FLOAT;
     if (p->conv->math != CUDNN_TENSOR_OP_MATH && !(wide && p->conv->math == CUDNN_FMA_MATH))
-        standin_die("a convolution of type %d with mathematics %d", (int)p->x->type,
+        standin_die("a convolution of type %d with math type %d", (int)p->x->type,
                     (int)p->conv->math);
 }
 
-/* `measured`: in the reverse order, with times, within a workspace. */
+/* `measured`: in reverse order, with times, limited by the workspace. */
 #define DEFINE_LIST(name, perf, algo_type)                                                         \
     static int name(const struct problem *p, bool measured, size_t workspace, int wanted,          \
                     perf found[])                                                                  \

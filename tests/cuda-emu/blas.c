@@ -1,4 +1,4 @@
-/* The stand-in's cuBLAS: products, by columns as cuBLAS counts. See standin.h. */
+/* The stand-in's cuBLAS: column-major matrix products. See standin.h. */
 #include "tests/cuda-emu/sixteen.h"
 #include "tests/cuda-emu/standin.h"
 
@@ -32,7 +32,7 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* Columns `stride` elements apart; element (i, j) of op(M) is at(m, i, j). */
+/* Columns are `stride` elements apart; element (i, j) of op(M) is at place(m, i, j). */
 struct matrix {
     const void *data;
     int stride;

@@ -1,6 +1,6 @@
 /*
- * The stand-in's convolutions, in float32 whatever the type: tensors of 16 bits are widened first
- * and the result is rounded once; factors are rounded where the mathematics is that of TF32.
+ * The stand-in's convolutions, always in float32: tensors of 16 bits are widened first and the
+ * result is rounded once; factors are rounded if the math type is TF32's.
  */
 #include "tests/cuda-emu/convolution.h"
 #include "tests/cuda-emu/sixteen.h"
@@ -76,7 +76,7 @@ static void narrow(const struct problem *p, const float *from, void *to, size_t 
     }
 }
 
-/* What belongs to a pass on the device; device memory is open afterwards. */
+/* Checks the memory of a pass; device memory is accessible afterwards. */
 static void begin(cudnnHandle_t handle, const struct problem *p, const void *x, const void *w,
                   const void *y, void *workspace, size_t bytes)
 {
@@ -101,8 +101,8 @@ void standin_try(cudnnHandle_t handle, const struct problem *p, const void *x, c
     standin_end();
 }
 
-/* One position of the output and the tap of the filter that meets one of the input there: x has
- * `inputs` channels, y `outputs` of them, w a row of `inputs` for each, `each` floats apart. */
+/* A pixel of y and the filter tap that connects it to a pixel of x: x has `inputs` channels, y
+ * `outputs`, w a row of `inputs` for each output, `each` floats apart. */
 struct meeting {
     float *x, *w, *y;
     size_t each, outputs;
@@ -170,7 +170,7 @@ static void visit_all(const struct problem *p, float *x, float *w, float *y)
         }
 }
 
-/* What comes behind the sum of a forward pass; all NULL for none. */
+/* The epilogue of a forward pass; all NULL for none. */
 struct finish {
     const void *bias, *residual;
     bool relu;
@@ -235,7 +235,7 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha,
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* Large filters are not supported, for the sake of those who ask. */
+/* Large filters are not supported, so that the fallback is tested. */
 cudnnStatus_t cudnnConvolutionBiasActivationForward(
     cudnnHandle_t handle, const void *alpha, const cudnnTensorDescriptor_t x_desc, const void *x,
     const cudnnFilterDescriptor_t w_desc, const void *w, const cudnnConvolutionDescriptor_t conv,

@@ -1,4 +1,4 @@
-/* A convolution that the stand-in's cuDNN was asked for. */
+/* A convolution for the stand-in's cuDNN. */
 #ifndef PS_TESTS_CUDA_EMU_CONVOLUTION_H
 #define PS_TESTS_CUDA_EMU_CONVOLUTION_H
 
@@ -14,18 +14,18 @@ struct problem {
     const struct cudnnConvolutionStruct *conv;
 };
 
-/* Dies unless all that describes it is there and agrees. */
+/* Dies unless its descriptors are complete and consistent. */
 struct problem standin_pose(enum pass pass, cudnnHandle_t handle, cudnnTensorDescriptor_t x,
                             cudnnFilterDescriptor_t w, cudnnConvolutionDescriptor_t conv,
                             cudnnTensorDescriptor_t y);
 
-/* Bytes that an algorithm asks for. */
+/* Bytes of an algorithm's workspace. */
 size_t standin_workspace(const struct problem *p, int algorithm);
 
-/* Dies if the algorithm or the mathematics of the descriptor should not have been chosen. */
+/* Dies if the algorithm or the descriptor's math type should not have been chosen. */
 void standin_need_good(const struct problem *p, int algorithm);
 
-/* What measuring does to memory: the result of the pass and the workspace are lost. */
+/* What measuring does to memory: it overwrites the result of the pass and the workspace. */
 void standin_try(cudnnHandle_t handle, const struct problem *p, const void *x, const void *w,
                  const void *y, void *workspace, size_t bytes);
 

@@ -1,4 +1,4 @@
-/* A test double for the part of CUDA's header of that name that kernels/cuda/ uses. */
+/* A test double for what kernels/cuda uses of CUDA's header of this name. */
 #ifndef PS_TESTS_CUDA_EMU_CUDA_FP16_H
 #define PS_TESTS_CUDA_EMU_CUDA_FP16_H
 

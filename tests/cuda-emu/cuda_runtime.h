@@ -1,12 +1,12 @@
 /*
- * A test double for the part of CUDA that kernels/cuda/ *.cu uses: it lets the host compiler build
- * them and runs the threads of a block as fibres, one at a time, so that the sanitizers see every
- * access. It is strict where hardware is lenient: a barrier or shuffle that some thread of the
- * block or warp never reaches ends the program with a message.
+ * A test double for what kernels/cuda/ *.cu uses of CUDA: the host compiler builds the kernels, and
+ * the threads of a block run as fibres, one at a time, so that the sanitizers see every access. It
+ * is strict where hardware is lenient: a barrier or shuffle that some thread of the block or warp
+ * never reaches ends the program with a message.
  *
- * Blocks run one after the other. In a block a warp runs as far as it can before the next, the
- * first one first in even blocks and the last one first in odd blocks, so that a missing
- * __syncthreads shows. Device memory is host memory.
+ * Blocks run one after the other. In a block each warp runs as far as it can before the next one,
+ * in ascending order in even blocks and descending in odd ones, so that a missing __syncthreads
+ * shows. Device memory is host memory.
  */
 #ifndef PS_TESTS_CUDA_EMU_CUDA_RUNTIME_H
 #define PS_TESTS_CUDA_EMU_CUDA_RUNTIME_H
@@ -50,7 +50,7 @@ extern dim3 ps_emu_block_size, ps_emu_grid_size;
 #define blockDim ps_emu_block_size
 #define gridDim ps_emu_grid_size
 
-/* Of the stand-in for the runtime (standin.h), where it is linked: work on a stream. */
+/* From the stand-in for the runtime (standin.h), if it is linked. */
 extern "C" void standin_begin(cudaStream_t stream) __attribute__((weak));
 extern "C" void standin_end() __attribute__((weak));
 
@@ -72,7 +72,7 @@ template <typename Body> void ps_emu_launch(dim3 grid, dim3 block, cudaStream_t 
 
 void __syncthreads();
 
-/* The value that lane `source` of this warp handed in; all lanes of `mask` take part. */
+/* The `value` that lane `source` of this warp passed; all lanes of `mask` take part. */
 uint64_t ps_emu_shuffle(unsigned mask, uint64_t value, unsigned source);
 unsigned ps_emu_lane();
 

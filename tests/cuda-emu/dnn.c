@@ -1,6 +1,6 @@
 /*
- * The stand-in's cuDNN: handles and what is said of tensors, filters and convolutions, which are
- * channels last, of float32 or 16 bits. See standin.h.
+ * The stand-in's cuDNN: handles and descriptors. Tensors and filters are channels last, of float32
+ * or 16 bits. See standin.h.
  */
 #include "tests/cuda-emu/dnn.h"
 

@@ -1,4 +1,4 @@
-/* What the files of the stand-in's cuDNN share: what is behind its handles. */
+/* The objects behind the handles of the stand-in's cuDNN. */
 #ifndef PS_TESTS_CUDA_EMU_DNN_H
 #define PS_TESTS_CUDA_EMU_DNN_H
 
@@ -14,7 +14,7 @@ struct cudnnContext {
 struct cudnnTensorStruct {
     enum standin_kind kind;
     cudnnDataType_t type;
-    int n, c, h, w; /* n 0: not set */
+    int n, c, h, w; /* n = 0: not set */
 };
 
 struct cudnnFilterStruct {
@@ -25,7 +25,7 @@ struct cudnnFilterStruct {
 
 struct cudnnConvolutionStruct {
     enum standin_kind kind;
-    int pad, stride; /* stride 0: not set */
+    int pad, stride; /* stride = 0: not set */
     cudnnMathType_t math;
 };
 

@@ -28,9 +28,9 @@ struct warp {
 
 } // namespace
 
-/* A fibre runs one thread after another. It is entered through its context the first time; later,
- * and without the address sanitizer, by longjmp, which unlike swapcontext asks nothing of the
- * kernel. */
+/* A fibre runs one thread after another. It is entered through its context the first time, and
+ * after that by longjmp, which unlike swapcontext makes no system call; with the address sanitizer
+ * always by swapcontext. */
 struct ps_emu_fiber {
     ucontext_t context;
     jmp_buf resume;
@@ -38,7 +38,7 @@ struct ps_emu_fiber {
     void *stack, *fake_stack;
     uint3 index;
     unsigned linear, shuffles;
-    const barrier *waits_at; /* until its generation is no longer `generation` */
+    const barrier *waits_at; /* until the barrier's generation differs from `generation` */
     unsigned generation;
     bool done;
 };
@@ -166,7 +166,7 @@ void prepare(ps_emu_fiber *fiber, unsigned linear)
     makecontext(&fiber->context, trampoline, 0);
 }
 
-/* Lets a thread run to its next wait. False if it still waits or is done. */
+/* Runs a thread to its next wait. False if it still waits or is done. */
 bool advance(ps_emu_fiber *fiber)
 {
     if (fiber->done || (fiber->waits_at && fiber->waits_at->generation == fiber->generation))
@@ -176,7 +176,7 @@ bool advance(ps_emu_fiber *fiber)
     return true;
 }
 
-/* A warp runs as far as it can before the next one gets its turn. */
+/* Runs a warp as far as it can. */
 bool advance_warp(unsigned number, bool descending)
 {
     unsigned begin = number * WARP;
@@ -203,7 +203,7 @@ void run_block()
         for (unsigned w = 0; w < warp_count; w++)
             moved |= advance_warp(descending ? warp_count - 1 - w : w, descending);
         if (!moved)
-            die("the others wait at a barrier or shuffle that some threads never reach");
+            die("threads wait at a barrier or shuffle that others never reach");
         left = 0;
         for (unsigned t = 0; t < thread_count; t++)
             left += !fibers[t].done;

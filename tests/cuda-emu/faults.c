@@ -1,6 +1,6 @@
 /*
- * The stand-in itself: each of these programs is wrong on purpose and must come to a bad end, the
- * one without a fault must not. Speaks TAP.
+ * Tests of the stand-in itself: each of these programs is wrong on purpose and must fail, except
+ * those without a fault. Output is TAP.
  */
 #include "kernels/cuda/kernels.h"
 #include "tests/cuda-emu/standin.h"
@@ -116,8 +116,8 @@ static void kernel_does_not_wait(void)
     two_streams(false);
 }
 
-/* A kernel, then a copy on a second stream over what the kernel reads; the event is recorded
- * before or behind the kernel. */
+/* A kernel, then a copy on a second stream over what the kernel reads; the event is recorded before
+ * or after the kernel. */
 static void overwrite(bool early)
 {
     cudaStream_t copies;
@@ -161,7 +161,7 @@ static void product_too_large(void)
                 8);
 }
 
-/* A 1 x 1 convolution of one pixel with an algorithm and a workspace. */
+/* A 1x1 convolution of one pixel with a given algorithm and workspace. */
 static void convolve(int algorithm, cudnnMathType_t math, size_t bytes)
 {
     const float one = 1, zero = 0;
@@ -206,7 +206,7 @@ static void default_mathematics(void)
     convolve(0, CUDNN_DEFAULT_MATH, 2000);
 }
 
-/* Factors of 16 bits into a sum of 16, without asking for wide sums. */
+/* Factors and result of 16 bits, without requiring float32 accumulation. */
 static void narrow_sums(void)
 {
     const float one = 1, zero = 0;
@@ -228,7 +228,7 @@ static const struct {
     {"a kernel waits for a copy on another stream", kernel_waits, true},
     {"a copy waits for a kernel on another stream", copy_waits, true},
     {"a kernel does not wait for a copy on another stream", kernel_does_not_wait, false},
-    {"a copy waits for less than the last kernel", copy_waits_for_too_little, false},
+    {"a copy does not wait for the last kernel", copy_waits_for_too_little, false},
     {"the host reads device memory", host_reads_device, false},
     {"the host writes device memory", host_writes_device, false},
     {"a kernel on freed memory", kernel_after_free, false},
@@ -242,9 +242,9 @@ static const struct {
     {"a handle of another library", other_handle, false},
     {"a product larger than its matrices", product_too_large, false},
     {"a workspace that is too small", small_workspace, false},
-    {"an algorithm that is not to be used", wrong_algorithm, false},
-    {"mathematics that may round to TF32", default_mathematics, false},
-    {"sums of 16 bits", narrow_sums, false},
+    {"an algorithm that must not be chosen", wrong_algorithm, false},
+    {"a math type that may round to TF32", default_mathematics, false},
+    {"accumulation in 16 bits", narrow_sums, false},
 };
 
 static bool ends_well(void (*run)(void))

@@ -13,9 +13,9 @@ enum { PAGE = 4096, BLOCKS = 1 << 16, ALIGNMENT = 256 };
 static const size_t reserved = (size_t)1 << 36;
 
 struct block {
-    char *pages, *memory; /* the end of memory is the end of the pages, but for the alignment */
+    char *pages, *memory; /* memory ends where the pages end, up to alignment */
     size_t page_bytes, bytes;
-    struct standin_moment used; /* when last */
+    struct standin_moment used; /* last */
 };
 
 /* A copy between pinned memory and the device that has not been waited for. */
@@ -34,7 +34,7 @@ static char *arena;
 static size_t arena_used;
 static struct copy *copies;
 static int current_device = -1;
-static cudaStream_t working; /* what is done now is done on it; or NULL */
+static cudaStream_t working; /* the stream of the current work, or NULL */
 static struct block *open_blocks[BLOCKS];
 static size_t open_count;
 
@@ -65,7 +65,7 @@ void standin_check(const void *object, enum standin_kind kind, const char *what)
         standin_die("%s: a handle is NULL", what);
     memcpy(&found, object, sizeof found);
     if (found != kind)
-        standin_die("%s: a handle is of another kind, or was destroyed", what);
+        standin_die("%s: a handle of another kind, or a destroyed one", what);
 }
 
 void standin_free(void *object, enum standin_kind kind, const char *what)
@@ -92,16 +92,16 @@ void standin_need_device(const char *what)
         standin_die("%s: before cudaSetDevice", what);
 }
 
-/* Work touches a block for the first time. */
+/* The current work accesses a block for the first time. */
 static void open_block(struct block *block)
 {
     standin_use(&block->used, working);
     if (mprotect(block->pages, block->page_bytes, PROT_READ | PROT_WRITE))
-        standin_die("memory of the device cannot be opened");
+        standin_die("device memory cannot be unprotected");
     open_blocks[open_count++] = block;
 }
 
-/* All memory of the device is closed, so that this sees who touches it. */
+/* Device memory is protected, so that this handler sees every first access. */
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     (void)context;
@@ -113,8 +113,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
             return;
         }
     if (arena && at >= arena && at < arena + reserved)
-        standin_die(working ? "a kernel touches memory of the device that is not allocated"
-                            : "the host touches memory of the device");
+        standin_die(working ? "a kernel accesses device memory that is not allocated"
+                            : "the host accesses device memory");
     sigaction(signal, &former_action, NULL);
 }
 
@@ -150,7 +150,7 @@ void standin_device_range(const void *p, size_t bytes, size_t alignment, const c
     if ((uintptr_t)p % alignment)
         standin_die("%s: %p is not aligned to %zu bytes", what, p, alignment);
     if (!find(device_blocks, device_count, p, bytes))
-        standin_die("%s: %zu bytes at %p are no live device memory", what, bytes, p);
+        standin_die("%s: %zu bytes at %p are not live device memory", what, bytes, p);
 }
 
 static void need_pinned(const void *p, size_t bytes)
@@ -285,7 +285,7 @@ cudaError_t cudaFree(void *memory)
         *block = device_blocks[--device_count];
         return cudaSuccess;
     }
-    standin_die("cudaFree: %p is no live device memory", memory);
+    standin_die("cudaFree: %p is not live device memory", memory);
 }
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes)
@@ -309,7 +309,7 @@ cudaError_t cudaFreeHost(void *memory)
             pinned_blocks[i] = pinned_blocks[--pinned_count];
             return cudaSuccess;
         }
-    standin_die("cudaFreeHost: %p is no live pinned memory", memory);
+    standin_die("cudaFreeHost: %p is not live pinned memory", memory);
 }
 
 static void start_copy(bool to_host, void *host, const void *device, size_t bytes)

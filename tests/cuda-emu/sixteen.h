@@ -1,6 +1,6 @@
 /*
- * Numbers of 16 bits in arithmetic: bfloat16 (8 bits of exponent, 7 of mantissa) and IEEE half (5
- * and 10), rounded to nearest even; and float32 rounded as tensor cores do for TF32.
+ * Conversion to and from 16 bits, rounding to nearest even: bfloat16 (8 bits of exponent, 7 of
+ * mantissa) and IEEE half (5 and 10); and rounding to TF32, as tensor cores do.
  */
 #ifndef PS_TESTS_CUDA_EMU_SIXTEEN_H
 #define PS_TESTS_CUDA_EMU_SIXTEEN_H
@@ -23,13 +23,13 @@ static inline float bits_float(uint32_t bits)
     return x;
 }
 
-/* To a multiple of 2^exponent of the last bit that is kept; x / 2^exponent is exact. */
+/* Rounds to a multiple of 2^exponent. */
 static inline float round_at(float x, int exponent)
 {
     return ldexpf(rintf(ldexpf(x, -exponent)), exponent);
 }
 
-/* To `mantissa` bits behind the leading one, with exponents from `least` on. */
+/* Rounds to `mantissa` bits after the leading one; below 2^least, as a subnormal number. */
 static inline float round_to(float x, int mantissa, int least)
 {
     int exponent;

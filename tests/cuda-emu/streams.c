@@ -1,9 +1,9 @@
-/* The stand-in's streams and events: what is known to have ended before what. See standin.h. */
+/* The stand-in's streams and events: which work is ordered before which. See standin.h. */
 #include "tests/cuda-emu/standin.h"
 
 enum { STREAMS = 64 };
 
-/* Of each stream, how much of its work has ended (vector clocks, Mattern 1989). */
+/* How much of each stream's work has ended: a vector clock (Mattern 1989). */
 struct clock {
     unsigned long ended[STREAMS];
 };
@@ -11,7 +11,7 @@ struct clock {
 struct CUstream_st {
     enum standin_kind kind;
     int number;
-    struct clock clock; /* at its last work; of itself: how much was issued */
+    struct clock clock; /* at its latest work; its own entry counts what was issued */
 };
 
 struct CUevent_st {
@@ -51,7 +51,7 @@ bool standin_has_ended(struct standin_moment moment)
 void standin_use(struct standin_moment *last, cudaStream_t stream)
 {
     if (last->count > stream->clock.ended[last->stream])
-        standin_die("memory is used on stream %d before what stream %d did with it was waited for",
+        standin_die("memory is used on stream %d without waiting for the work of stream %d on it",
                     stream->number, last->stream);
     *last = standin_now(stream);
 }

@@ -7,7 +7,7 @@ namespace
 
 constexpr unsigned COUNT = 64;
 
-/* y = the sum of x over each warp, in reversed order of threads. */
+/* y = the sums of x over each warp, in reverse order of threads. */
 __global__ void reverse_kernel(ps_wrong fault, const float *x, float *y)
 {
     __shared__ float part[COUNT];

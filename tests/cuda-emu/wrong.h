@@ -7,11 +7,11 @@ extern "C" {
 #endif
 
 enum ps_wrong {
-    PS_WRONG_NOTHING, /* the same kernel without a fault */
+    PS_WRONG_NOTHING, /* no fault */
     PS_WRONG_BARRIER, /* one thread leaves before a barrier */
     PS_WRONG_SHUFFLE, /* one lane of a warp takes no part in a shuffle */
-    PS_WRONG_SHARED,  /* a write behind shared memory */
-    PS_WRONG_GLOBAL,  /* a read behind the n elements of x */
+    PS_WRONG_SHARED,  /* a write past the end of shared memory */
+    PS_WRONG_GLOBAL,  /* a read past the end of x */
     PS_WRONG_COUNT
 };
 

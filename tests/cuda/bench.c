@@ -1,8 +1,8 @@
 /*
- * bench [BATCH] [SIZE] [STEPS] (128 224 20, and little of everything below a size of 64): images a
- * second of training steps and of inference by network and precision, what staging the next batch
- * gains, nearest neighbours, and the loss. The peak is that of float32 without tensor cores: clock
- * x multiprocessors x cores of each x 2.
+ * bench [BATCH] [SIZE] [STEPS] (128 224 20; below a size of 64 a short run of everything): images
+ * per second of training and inference by network and precision, the gain of staging the next
+ * batch, nearest neighbours, and the loss. The peak is float32's without tensor cores: clock x
+ * multiprocessors x cores of each x 2.
  */
 #include "net/backbone.h"
 #include "net/graph.h"
@@ -17,7 +17,7 @@ enum { CLASSES = 1000, WARM = 2, SMALL = 64 };
 
 static size_t batch = 128;
 static int size = 224, steps = 20;
-static double peak; /* FLOP/s; 0: not known */
+static double peak; /* FLOP/s; 0: unknown */
 
 static double now(void)
 {
@@ -61,7 +61,7 @@ static void print_rate(double seconds, double work)
     putchar('\n');
 }
 
-/* Multiplications and additions of an image's forward pass, of convolutions and linear layers. */
+/* Floating-point operations of an image's forward pass in convolutions and linear layers. */
 static double work_of(const struct ps_net_spec *spec)
 {
     struct ps_graph graph = {0};
@@ -81,7 +81,7 @@ static double work_of(const struct ps_net_spec *spec)
     return work;
 }
 
-/* Until an embedding was read back, so that the device has finished. */
+/* Waits for the device by reading an embedding back. */
 static void infer(struct trainee *t, int count)
 {
     struct ps_mat embedding = {0};
@@ -101,7 +101,7 @@ static void train(struct trainee *t, int count, bool staged)
         trainee_step(t, staged && i ? NULL : t->images, staged && i + 1 < count ? t->images : NULL);
 }
 
-/* Seconds of a step, after some that are not counted. */
+/* Seconds of a step, after a warm-up. */
 static double time_training(struct trainee *t, bool staged)
 {
     train(t, size < SMALL ? 1 : WARM, staged);
@@ -143,7 +143,7 @@ static void bench_network(const char *backbone, enum ps_precision precision, con
     trainee_close(&t);
 }
 
-/* The bytes of a batch on their way while the device works, and not. */
+/* Steps with and without the copy of the next batch overlapped. */
 static void bench_overlap(const char *backbone)
 {
     struct trainee t;

@@ -1,5 +1,5 @@
-/* ps_device_open for `make check-cuda`: ref and cuda, both linked in, so that a machine with a GPU
- * needs none of the packages that the other parts are built on. */
+/* ps_device_open for `make check-cuda`: ref and cuda, both linked in, so that it builds on a GPU
+ * machine without the packages that the rest of the program needs. */
 #include "net/device.h"
 #include "base/err.h"
 

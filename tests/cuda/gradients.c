@@ -1,6 +1,6 @@
 /*
- * gradients [DEVICE] [CASES]: backward of every operator against the slope of its own forward, by
- * central differences along random directions, in float32. Speaks TAP.
+ * gradients [DEVICE] [CASES]: backward of every operator against central differences of its forward
+ * along random directions, in float32. Output is TAP.
  */
 #include "base/log.h"
 #include "net/device.h"
@@ -17,7 +17,7 @@ static double product(const float *a, const float *b, size_t n)
     return sum;
 }
 
-/* The output's product with dout. */
+/* <out, dout> */
 static double project(struct op_run *r, const struct op_case *c, const struct op_values *v)
 {
     run_put(r, c, v);
@@ -28,7 +28,7 @@ static double project(struct op_run *r, const struct op_case *c, const struct op
     return sum;
 }
 
-/* Is the slope along a random direction in x (n), which v holds, that of its gradient? */
+/* Compares the derivative along a random direction in x (n), stored in v, with the gradient's. */
 static bool check_slope(struct op_run *r, const struct op_case *c, const struct op_values *v,
                         float *x, const float *dx, size_t n, struct ps_rng *rng)
 {
@@ -96,8 +96,8 @@ int main(int argc, char **argv)
             wrong += !check_case(be, (enum ps_op)op, &rng);
         }
         failed += wrong > 0;
-        printf("%sok %d - %s: gradients against slopes, worst error %.1e\n", wrong ? "not " : "",
-               op + 1, operator_names[op], worst);
+        printf("%sok %d - %s: gradients against central differences, worst error %.1e\n",
+               wrong ? "not " : "", op + 1, operator_names[op], worst);
     }
     be->ops->close(be);
     return failed != 0;

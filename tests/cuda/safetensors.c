@@ -1,5 +1,5 @@
 /* ps_safetensors_open for `make check-cuda`, which has no JSON library: it reads our golden files,
- * whose headers are plain, and is no judge of other ones. */
+ * whose headers are simple, and does not validate others. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "weights/safetensors.h"
@@ -9,7 +9,7 @@
 
 enum { HEADER = 8 };
 
-/* What is left of a header; NULL once it is not as expected. */
+/* The rest of a header; NULL after an error. */
 struct text {
     char *at;
 };

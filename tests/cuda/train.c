@@ -1,8 +1,8 @@
-/* train [DEVICE] [STEPS]: a small network learns synthetic images; the loss falls, and a run that
- * goes on from what another left gives the losses of one that was not stopped. Speaks TAP. */
+/* train [DEVICE] [STEPS]: a small network learns synthetic images; the loss falls, and a resumed
+ * run has the same losses as an uninterrupted one. Output is TAP. */
 #include "tests/cuda/trainee.h"
 
-/* Everything a run goes on from. */
+/* What a run resumes from. */
 struct snapshot {
     ps_vec *(*of)(const struct trainee *t);
     size_t n;
@@ -29,7 +29,7 @@ static ps_vec *second_moment(const struct trainee *t)
     return t->optimizer.v;
 }
 
-enum { PARTS = 4 };
+enum { SNAPSHOTS = 4 };
 
 static void learn(struct trainee *t, unsigned from, unsigned to, double *losses)
 {
@@ -39,31 +39,33 @@ static void learn(struct trainee *t, unsigned from, unsigned to, double *losses)
     }
 }
 
-/* The steps in one go, or in two runs. */
+/* The steps in one run, or stopped and resumed after `stop`. */
 static void run(const char *device, unsigned steps, unsigned stop, double *losses)
 {
-    struct snapshot parts[PARTS] = {
+    struct snapshot snapshots[SNAPSHOTS] = {
         {params, 0, NULL}, {state, 0, NULL}, {first_moment, 0, NULL}, {second_moment, 0, NULL}};
     struct trainee t;
     int64_t made[PS_GROUPS];
     trainee_open(&t, device, "resnet18", 32, 8, 4, PS_PRECISION_FP32);
     learn(&t, 0, stop, losses);
     if (stop < steps) {
-        for (int i = 0; i < PARTS; i++) {
-            parts[i].n =
-                parts[i].of == state ? ps_net_state_size(t.net) : ps_net_params_size(t.net);
-            parts[i].values = ps_calloc(parts[i].n, sizeof(float));
-            if (!parts[i].values ||
-                t.backend->ops->vec_get(t.backend, parts[i].of(&t), 0, parts[i].values, parts[i].n))
+        for (int i = 0; i < SNAPSHOTS; i++) {
+            snapshots[i].n =
+                snapshots[i].of == state ? ps_net_state_size(t.net) : ps_net_params_size(t.net);
+            snapshots[i].values = ps_calloc(snapshots[i].n, sizeof(float));
+            if (!snapshots[i].values ||
+                t.backend->ops->vec_get(t.backend, snapshots[i].of(&t), 0, snapshots[i].values,
+                                        snapshots[i].n))
                 must(ps_device_fail(t.backend));
         }
         memcpy(made, t.optimizer.steps, sizeof made);
         trainee_close(&t);
         trainee_open(&t, device, "resnet18", 32, 8, 4, PS_PRECISION_FP32);
-        for (int i = 0; i < PARTS; i++) {
-            if (t.backend->ops->vec_put(t.backend, parts[i].of(&t), 0, parts[i].values, parts[i].n))
+        for (int i = 0; i < SNAPSHOTS; i++) {
+            if (t.backend->ops->vec_put(t.backend, snapshots[i].of(&t), 0, snapshots[i].values,
+                                        snapshots[i].n))
                 must(ps_device_fail(t.backend));
-            free(parts[i].values);
+            free(snapshots[i].values);
         }
         memcpy(t.optimizer.steps, made, sizeof made);
         ps_net_changed(t.net);

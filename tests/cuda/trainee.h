@@ -1,4 +1,4 @@
-/* A network in training on synthetic images, for `make check-cuda` and `make bench-cuda`. A failure
+/* Training of a network on synthetic images, for `make check-cuda` and `make bench-cuda`. A failure
  * ends the program. */
 #ifndef PS_TESTS_CUDA_TRAINEE_H
 #define PS_TESTS_CUDA_TRAINEE_H
@@ -41,7 +41,7 @@ static inline size_t image_bytes(const struct trainee *t)
     return (size_t)t->spec.size * (size_t)t->spec.size * 3;
 }
 
-/* Bars, as wide as the class asks for, that move with `turn`; and a little noise. */
+/* Bars, whose width and direction depend on the class, moving with `turn`; and a little noise. */
 static inline void draw_images(struct trainee *t, unsigned turn)
 {
     unsigned noise = turn * 2654435761U + 1;
@@ -94,8 +94,8 @@ static inline void trainee_close(struct trainee *t)
     ps_device_close(t->backend);
 }
 
-/* A step on `images`, NULL for what was staged; `next`, NULL for none, is staged before it is
- * waited for. Returns the loss. */
+/* A step on `images`, or on the staged ones if NULL. Stages `next`, unless NULL, while the step
+ * runs. Returns the loss. */
 static inline double trainee_step(struct trainee *t, const uint8_t *images, const uint8_t *next)
 {
     const double lr[PS_GROUPS] = {1e-5, 1e-5, 3e-3};

@@ -1,6 +1,7 @@
 /*
- * Convolutions of 1x1 to 3x3 on the matrix unit, forward and backward-data, as an implicit matrix
- * product (tile.h, igemm_plan.h), with as many bf16 terms of a float32 as the node says.
+ * 1x1 to 3x3 convolutions on the matrix unit, forward and backward-data, as an implicit GEMM
+ * (igemm_plan.h) on the node's number of bf16 terms (tile.h). The source is split into terms while
+ * it is packed; weights are packed beforehand.
  */
 #include "kernels/cpu/amx/igemm_plan.h"
 #include "kernels/cpu/conv/algorithm.h"
@@ -11,13 +12,13 @@
 enum { PAIR = CPU_AMX_PAIR };
 
 /*
- * In training, sums that round otherwise flip ReLU masks, even where they are closer to the exact
- * ones. In a batch of two a mask of a 14x14 map is 2e-3 of a gradient (BN-Inception at 224x224), so
- * small batches keep the rounding that they have without the matrix unit. In batches of 16 and 32,
- * gradients with and without it differ by 3e-3 and 1.4e-3 at most, those by oneDNN alone and by the
- * other algorithms here by 6e-3 and 3e-3.
+ * In training, different rounding flips ReLU masks, even if it is more exact. With a batch of two
+ * one mask of a 14x14 map is 2e-3 of a gradient (BN-Inception at 224x224), so small batches keep
+ * the rounding that they have without the matrix unit. With batches of 16 and 32, gradients with
+ * and without it differ by at most 3e-3 and 1.4e-3; those of oneDNN and of the other algorithms
+ * here differ by 6e-3 and 3e-3.
  */
-static bool keeps_masks(const ps_node *node, enum cpu_pass pass)
+static bool rounding_is_harmless(const ps_node *node, enum cpu_pass pass)
 {
     enum { MANY_IMAGES = 16, SMALL_MAP = 14 * 14 };
     struct ps_shape out = node->out->shape;
@@ -28,12 +29,12 @@ static bool keeps_masks(const ps_node *node, enum cpu_pass pass)
 static bool supported(const ps_node *node, enum cpu_pass pass)
 {
     const struct ps_op_desc *d = &node->desc;
-    return node->bf16_terms && d->kernel <= CPU_AMX_MOST_KERNEL && d->stride <= CPU_AMX_MOST_STEP &&
-           node->in[0]->block == CPU_BLOCK && node->out->block == CPU_BLOCK &&
-           keeps_masks(node, pass);
+    return node->bf16_terms && d->kernel <= CPU_AMX_MOST_KERNEL &&
+           d->stride <= CPU_AMX_MOST_STRIDE && node->in[0]->block == CPU_BLOCK &&
+           node->out->block == CPU_BLOCK && rounding_is_harmless(node, pass);
 }
 
-/* Is it faster than the direct 1x1 and Winograd? (Measured on Emerald Rapids.) */
+/* Preferred where it is faster than direct 1x1 and Winograd (measured on Emerald Rapids). */
 static int rank(const ps_node *node, enum cpu_pass pass)
 {
     enum { FEW_PIXELS = 36, FEW_CHANNELS = 64, PREFERRED = 30, NOT_PREFERRED = 10 };
@@ -44,24 +45,25 @@ static int rank(const ps_node *node, enum cpu_pass pass)
     return preferred ? PREFERRED : NOT_PREFERRED;
 }
 
-/* Several nodes with the same x are one pass: with several results forward, and backward-data with
- * several sources, whose blocks in pairs are one after the other. */
+/* A pass. Horizontally fused nodes have several results in forward, and several sources in
+ * backward-data, whose pairs of channel blocks are numbered consecutively. */
 struct igemm {
     const ps_node *node; /* one of them */
     enum cpu_pass pass;
     int sources, results;
     const ps_act *from[PS_MOST_FUSED], *to[PS_MOST_FUSED];
-    const float *weights[PS_MOST_FUSED]; /* of each result, in terms; NULL: of `tiles` */
-    const struct cpu_tiles *tiles;        /* of the only result, where there are few pixels */
-    const struct cpu_epilogue *epilogue;  /* of each result */
+    const float *weights[PS_MOST_FUSED]; /* packed, of each result; NULL: pack those of `tiles` */
+    const struct cpu_tiles *tiles;       /* of the only result, with few pixels */
+    const struct cpu_epilogue *epilogue; /* of each result */
 };
 
 struct igemm_plan {
     struct cpu_conv_plan base;
     struct cpu_amx_plan chunks;
-    /* So few pixels that each thread packs the weights of its own results, as it needs them. */
+    /* So few pixels that each thread packs the weights of its results when it needs them. */
     bool few_pixels;
-    size_t weights; /* floats of the workspace for packed weights */
+    size_t weights; /* floats of the workspace for packed weights; 0: kept by the node, or
+                       few_pixels */
 };
 
 static size_t area_of(const ps_node *node)
@@ -76,8 +78,8 @@ static size_t packed_weights(const ps_node *node)
            cpu_amx_factor(node->bf16_terms) / sizeof(float);
 }
 
-/* Bytes of what a thread works on: the source of a run; of each phase of a chunk the sums that are
- * kept between runs, and the blocks. */
+/* A thread's workspace: the source of a run, its weights if they are packed when needed, and for
+ * each phase of a chunk the sums between runs and the blocks. */
 static size_t source_bytes(const struct cpu_amx_plan *p)
 {
     return p->run * p->pair_bytes;
@@ -88,7 +90,7 @@ static size_t kept_bytes(const struct cpu_amx_plan *p)
     return p->run < p->pairs ? p->outputs * p->blocks * CPU_AMX_SUMS * sizeof(float) : 0;
 }
 
-/* Of a pair of results and a run: room for weights that are split when they are needed. */
+/* For a run and a pair of the results' channel blocks. */
 static size_t weights_bytes(const struct cpu_amx_plan *p)
 {
     return p->run * p->area * cpu_amx_factor(p->terms);
@@ -102,7 +104,7 @@ static size_t thread_bytes(const struct cpu_amx_plan *p)
            CPU_AMX_ROW;
 }
 
-/* A factor: terms of two tiles of weights, whose rows are pairs of inputs, of element k. */
+/* Packs a factor of tap k: the terms of two tiles, whose rows are pairs of input channels. */
 static void split_weights(const float *tiles[PAIR][PAIR], size_t k, int terms, char *to)
 {
     static const float none[CPU_AMX_SUM];
@@ -115,44 +117,44 @@ static void split_weights(const float *tiles[PAIR][PAIR], size_t k, int terms, c
         }
 }
 
-/* The factors of all elements of the kernel, for a pair of results and one of sources. */
+/* Packs the factors of all taps, for pair o of the results' blocks and pair i of the sources'. */
 static void split_pair(const ps_node *node, const struct cpu_tiles *tiles, size_t o, size_t i,
                        char *to)
 {
-    size_t inputs = cpu_groups(tiles->data ? node->out : node->in[0]);
-    size_t outputs = cpu_groups(tiles->data ? node->in[0] : node->out);
-    float room[PAIR * PAIR][CPU_TILE_ROOM] __attribute__((aligned(64)));
+    size_t inputs = cpu_blocks(tiles->data ? node->out : node->in[0]);
+    size_t outputs = cpu_blocks(tiles->data ? node->in[0] : node->out);
+    float scratch[PAIR * PAIR][CPU_TILE_FLOATS] __attribute__((aligned(64)));
     const float *tile[PAIR][PAIR] = {{NULL}};
     for (size_t n = 0; n < PAIR * PAIR; n++) {
         size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
         if (output < outputs && input < inputs)
-            tile[n / PAIR][n % PAIR] = cpu_tile(tiles, output, input, room[n]);
+            tile[n / PAIR][n % PAIR] = cpu_tile(tiles, output, input, scratch[n]);
     }
     for (size_t k = 0; k < area_of(node); k++, to += cpu_amx_factor(node->bf16_terms))
         split_weights(tile, k, node->bf16_terms, to);
 }
 
-/* The weights of a node, whose sources are the pairs from `first` on of `pairs`. */
+/* Packs the weights of a node, whose source blocks are the pairs from `first` on, of `pairs`. */
 static void pack_weights(const ps_node *node, const struct cpu_tiles *tiles, size_t first,
                          size_t pairs, float *packed)
 {
     size_t blocks = cpu_amx_pairs(tiles->data ? node->in[0] : node->out);
-    size_t own = cpu_amx_pairs(tiles->data ? node->out : node->in[0]);
+    size_t sources = cpu_amx_pairs(tiles->data ? node->out : node->in[0]);
     size_t each = area_of(node) * cpu_amx_factor(node->bf16_terms);
 #pragma omp parallel for collapse(2)
     for (size_t o = 0; o < blocks; o++)
-        for (size_t i = 0; i < own; i++)
+        for (size_t i = 0; i < sources; i++)
             split_pair(node, tiles, o, i, (char *)packed + (o * pairs + first + i) * each);
 }
 
-/* Zeros in all terms of `count` items. */
+/* Zeros `count` items in all terms. */
 static void clear_items(const struct cpu_amx_plan *p, char *to, size_t count)
 {
     for (size_t k = 0; k < (size_t)p->terms; k++)
         memset(to + k * p->term_bytes, 0, count * CPU_AMX_ROW);
 }
 
-/* Items from `count` pixels of two groups, `step` floats apart; b is NULL where there is one. */
+/* Splits `count` pixels of channel blocks a and b (NULL: zeros), `step` apart, into items. */
 static inline __attribute__((always_inline)) void split_items(const struct cpu_amx_plan *p,
                                                               int terms, const float *a,
                                                               const float *b, size_t step,
@@ -163,12 +165,12 @@ static inline __attribute__((always_inline)) void split_items(const struct cpu_a
                     p->term_bytes);
 }
 
-/* Where the pixels of a pair of groups begin, in an image; *b is NULL where there is one group. */
+/* An image from `pixel` on, in a pair of channel blocks; *b is NULL without a second. */
 static const float *find_pixels(const ps_act *from, int image, size_t pair, size_t pixel,
                                 const float **b)
 {
     const float *a = from->data + cpu_plane(from, (size_t)image, pair * PAIR) + pixel * CPU_BLOCK;
-    *b = pair * PAIR + 1 < cpu_groups(from) ? a + from->plane : NULL;
+    *b = pair * PAIR + 1 < cpu_blocks(from) ? a + from->plane : NULL;
     return a;
 }
 
@@ -184,7 +186,7 @@ static void split_pixels(const struct cpu_amx_plan *p, const float *a, const flo
         split_items(p, 1, a, b, step, count, to);
 }
 
-/* `count` pixels of a row of a map, of all lanes. */
+/* Splits `count` pixels of a row, in all lanes. */
 static void split_row(const struct cpu_amx_plan *p, const ps_act *from, int image, size_t pair,
                       int row, int column, size_t count, char *to)
 {
@@ -195,7 +197,7 @@ static void split_row(const struct cpu_amx_plan *p, const ps_act *from, int imag
     }
 }
 
-/* A row of a flat map; returns how many pixels it has. */
+/* Splits a row of a flat map; returns its length in pixels. */
 static size_t split_flat_row(const struct cpu_amx_plan *p, const ps_act *from, size_t pair, int row,
                              char *to)
 {
@@ -209,9 +211,9 @@ static size_t split_flat_row(const struct cpu_amx_plan *p, const ps_act *from, s
     return (size_t)(end - row * CPU_AMX_BLOCK);
 }
 
-/* A map of a pair of groups, of a chunk, with its padding. */
+/* Splits a map of a chunk in a pair of channel blocks, padding included. */
 static void split_map(const struct cpu_amx_plan *p, const struct igemm *conv,
-                      struct cpu_amx_place first, size_t pair, int map, char *to)
+                      struct cpu_amx_origin first, size_t pair, int map, char *to)
 {
     const ps_act *const *act = conv->from;
     for (; pair >= cpu_amx_pairs(*act); act++)
@@ -220,16 +222,16 @@ static void split_map(const struct cpu_amx_plan *p, const struct igemm *conv,
     size_t lanes = (size_t)p->lanes, pitch = (size_t)p->pitch;
     int below = map / p->from_step, beside = map % p->from_step;
     int height = cpu_amx_side(from.h, below, p->from_step);
-    int width = cpu_amx_side(from.w, beside, p->from_step), meets = p->width + p->right;
+    int width = cpu_amx_side(from.w, beside, p->from_step), used = p->width + p->right;
     clear_items(p, to, (size_t)p->left * lanes);
     to += (size_t)p->left * lanes * CPU_AMX_ROW;
     for (int i = -p->top; i < p->images * p->slot + p->bottom; i++) {
         int slot = i > 0 && p->images > 1 ? i / p->slot : 0;
         slot = slot < p->images ? slot : p->images - 1;
         int image = first.image + slot * p->lanes, row = first.row + i - slot * p->slot;
-        bool is = row >= 0 && row < height && image < from.n;
-        size_t count = !is ? 0 : (size_t)(width < meets ? width : meets);
-        if (is && p->flat)
+        bool exists = row >= 0 && row < height && image < from.n;
+        size_t count = !exists ? 0 : (size_t)(width < used ? width : used);
+        if (exists && p->flat)
             count = split_flat_row(p, *act, pair, row, to);
         else if (count)
             split_row(p, *act, image, pair, row * p->from_step + below, beside, count, to);
@@ -240,43 +242,43 @@ static void split_map(const struct cpu_amx_plan *p, const struct igemm *conv,
         clear_items(p, to, (size_t)p->right * lanes + CPU_AMX_BLOCK);
 }
 
-/* Where a phase's taps are, in bytes, in the source and in the weights of a pair. */
-struct steps {
+/* Offsets in bytes of a phase's taps in the source and in the weights of a pair. */
+struct offsets {
     size_t source[CPU_AMX_MOST_TAPS], weights[CPU_AMX_MOST_TAPS];
 };
 
-static struct steps steps_of(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase)
+static struct offsets offsets_of(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase)
 {
-    struct steps steps;
+    struct offsets offsets;
     for (int t = 0; t < phase->count; t++) {
         const struct cpu_amx_tap *tap = &phase->tap[t];
         int pixel = p->left + (p->top + tap->row) * p->pitch + tap->column;
-        steps.source[t] =
+        offsets.source[t] =
             (size_t)tap->map * p->map_bytes + (size_t)(pixel * p->lanes) * CPU_AMX_ROW;
-        steps.weights[t] = (size_t)tap->weights * cpu_amx_factor(p->terms);
+        offsets.weights[t] = (size_t)tap->weights * cpu_amx_factor(p->terms);
     }
-    return steps;
+    return offsets;
 }
 
 /*
- * The sums of a block for a pair of groups, of which there may be one only, on their way to the
- * results, or to those that are kept between runs. Row by row, while the matrix unit makes the next
- * ones.
+ * Sums of an item block and a pair of channel blocks that are yet to be written to the results, or
+ * kept until the next run: row by row, while the matrix unit computes the next sums.
  */
 struct sums {
     const float *from; /* two by two tiles */
-    size_t row, rows;  /* the next of them; how many there are in all */
+    size_t row, rows;  /* the next row; rows in all */
     const struct cpu_amx_block *block;
-    size_t group, groups; /* the first of the pair; all of the result */
-    float *kept;          /* NULL: there was no run before, and there is none after */
-    bool first, last;     /* of the runs */
+    size_t channel_block;  /* the first of the pair, which may lack its second */
+    size_t channel_blocks; /* of the result */
+    float *kept;           /* sums between runs; NULL: there is one run */
+    bool first, last;      /* is this the first run, the last? */
     const ps_act *to;
     const struct cpu_epilogue *epilogue;
 };
 
 static inline void put_row(const struct sums *s, size_t row)
 {
-    size_t tile = row / CPU_AMX_SIDE, group = s->group + tile % PAIR;
+    size_t tile = row / CPU_AMX_SIDE, channel_block = s->channel_block + tile % PAIR;
     size_t item = tile / PAIR * CPU_AMX_SIDE + row % CPU_AMX_SIDE;
     cpu_vec v = cpu_load(s->from + row * CPU_AMX_SIDE);
     if (s->kept && !s->first)
@@ -285,10 +287,10 @@ static inline void put_row(const struct sums *s, size_t row)
         cpu_store(s->kept + row * CPU_AMX_SIDE, v);
         return;
     }
-    if (group >= s->groups || s->block->image[item] == CPU_AMX_NOWHERE)
+    if (channel_block >= s->channel_blocks || s->block->image[item] == CPU_AMX_NOWHERE)
         return;
-    v += cpu_epilogue_bias(s->epilogue, group * CPU_BLOCK);
-    size_t at = cpu_plane(s->to, (size_t)s->block->image[item], group) +
+    v += cpu_epilogue_bias(s->epilogue, channel_block * CPU_BLOCK);
+    size_t at = cpu_plane(s->to, (size_t)s->block->image[item], channel_block) +
                 (size_t)s->block->pixel[item] * CPU_BLOCK;
     cpu_epilogue_put(s->epilogue, &v, &at, 1);
 }
@@ -300,11 +302,11 @@ static inline void put_rows(struct sums *s, size_t count)
         put_row(s, s->row);
 }
 
-/* The sums of two tiles of items, over `count` pairs of groups; `before` are put meanwhile. */
-static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_plan *p, int terms,
-                                                           const struct steps *steps, unsigned taps,
-                                                           size_t count, const char *source,
-                                                           const char *weights, struct sums *before)
+/* Computes the sums of an item block over `count` pairs of channel blocks, and meanwhile writes
+ * those of `before`. */
+static inline __attribute__((always_inline)) void
+multiply(const struct cpu_amx_plan *p, int terms, const struct offsets *offsets, unsigned taps,
+         size_t count, const char *source, const char *weights, struct sums *before)
 {
     const struct cpu_amx_steps step = {p->term_bytes, CPU_AMX_TILE, CPU_AMX_ROW};
     size_t products = count * (size_t)__builtin_popcount(taps);
@@ -313,7 +315,8 @@ static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_
     for (size_t i = 0; i < count; i++) {
         for (unsigned left = taps; left; left &= left - 1) {
             int t = __builtin_ctz(left);
-            cpu_amx_multiply(terms, source + steps->source[t], step, weights + steps->weights[t]);
+            cpu_amx_multiply(terms, source + offsets->source[t], step,
+                             weights + offsets->weights[t]);
             put_rows(before, rows);
         }
         source += p->pair_bytes;
@@ -321,67 +324,67 @@ static inline __attribute__((always_inline)) void multiply(const struct cpu_amx_
     }
 }
 
-/* Blocks of a phase of a chunk, and the sums of all results that are kept between runs. */
+/* The item blocks of a phase of a chunk, and the sums of all results between runs. */
 struct blocks {
     struct cpu_amx_block *at;
     size_t count;
     float *kept;
 };
 
-/* Pairs of groups that a thread makes of each result, and room for weights of one. */
+/* The pairs of channel blocks that a thread computes of each result; scratch for weights. */
 struct share {
     size_t first, end;
     char *weights;
 };
 
-/* The sums of a block for a run of inputs and a pair of outputs, of all terms of the products. */
-static void make_sums(const struct cpu_amx_plan *p, const struct steps *steps,
+/* Computes the sums of an item block for a run of inputs and a pair of outputs. */
+static void make_sums(const struct cpu_amx_plan *p, const struct offsets *offsets,
                       const struct cpu_amx_block *block, size_t count, const char *source,
                       const char *weights, struct sums *before)
 {
     source += block->index * CPU_AMX_BLOCK * CPU_AMX_ROW;
     if (p->terms == 3)
-        multiply(p, 3, steps, block->taps, count, source, weights, before);
+        multiply(p, 3, offsets, block->taps, count, source, weights, before);
     else if (p->terms == 2)
-        multiply(p, 2, steps, block->taps, count, source, weights, before);
+        multiply(p, 2, offsets, block->taps, count, source, weights, before);
     else
-        multiply(p, 1, steps, block->taps, count, source, weights, before);
+        multiply(p, 1, offsets, block->taps, count, source, weights, before);
     put_rows(before, before->rows);
 }
 
-/* The weights of pair o of result r, for a run of inputs. */
+/* The packed weights of pair o of result r, for a run of inputs. */
 static const char *weights_of(const struct cpu_amx_plan *p, const struct igemm *conv, int r,
-                              size_t o, size_t first, size_t end, char *room)
+                              size_t o, size_t first, size_t end, char *scratch)
 {
     size_t each = p->area * cpu_amx_factor(p->terms);
     if (conv->weights[r])
         return (const char *)conv->weights[r] + (o * p->pairs + first) * each;
     for (size_t i = first; i < end; i++)
-        split_pair(conv->node, conv->tiles, o, i, room + (i - first) * each);
-    return room;
+        split_pair(conv->node, conv->tiles, o, i, scratch + (i - first) * each);
+    return scratch;
 }
 
-/* A run of inputs, from `first` to `end`. */
+/* A phase of a chunk, for the run of input pairs first..end. */
 static void run_phase(const struct cpu_amx_plan *p, const struct igemm *conv, int phase,
                       const struct share *share, const char *source, const struct blocks *blocks,
                       size_t first, size_t end)
 {
-    struct steps steps = steps_of(p, &p->phase[phase]);
+    struct offsets offsets = offsets_of(p, &p->phase[phase]);
     float made[2][CPU_AMX_SUMS] __attribute__((aligned(64))), *kept = blocks->kept;
-    size_t turn = 0;
+    size_t buffer = 0;
     struct sums sums = {.rows = 0};
     for (int r = 0; r < conv->results; r++) {
-        size_t groups = cpu_groups(conv->to[r]), pairs = cpu_amx_pairs(conv->to[r]);
+        size_t channel_blocks = cpu_blocks(conv->to[r]), pairs = cpu_amx_pairs(conv->to[r]);
         for (size_t o = share->first; o < share->end && o < pairs; o++) {
             const char *weights = weights_of(p, conv, r, o, first, end, share->weights);
-            for (size_t b = 0; b < blocks->count; b++, turn ^= 1) {
-                make_sums(p, &steps, &blocks->at[b], end - first, source, weights, &sums);
-                cpu_amx_store(made[turn]);
-                sums = (struct sums){.from = made[turn],
+            for (size_t b = 0; b < blocks->count; b++, buffer ^= 1) {
+                make_sums(p, &offsets, &blocks->at[b], end - first, source, weights, &sums);
+                cpu_amx_store(made[buffer]);
+                sums = (struct sums){.from = made[buffer],
                                      .rows = CPU_AMX_SUMS / CPU_AMX_SIDE,
                                      .block = &blocks->at[b],
-                                     .group = o * PAIR,
-                                     .groups = groups,
+                                     .channel_block = o * PAIR,
+                                     .channel_blocks = channel_blocks,
                                      .first = first == 0,
                                      .last = end == p->pairs,
                                      .to = conv->to[r],
@@ -396,8 +399,10 @@ static void run_phase(const struct cpu_amx_plan *p, const struct igemm *conv, in
     put_rows(&sums, sums.rows);
 }
 
+/* A chunk, for the pairs first_pair..end_pair of each result's blocks. */
 static void run_chunk(const struct cpu_amx_plan *p, const struct igemm *conv,
-                      struct cpu_amx_place place, size_t first_pair, size_t end_pair, char *memory)
+                      struct cpu_amx_origin origin, size_t first_pair, size_t end_pair,
+                      char *memory)
 {
     struct blocks blocks[CPU_AMX_MOST_PHASES];
     char *source = memory;
@@ -408,13 +413,13 @@ static void run_chunk(const struct cpu_amx_plan *p, const struct igemm *conv,
         blocks[k].kept = (float *)memory;
     for (int k = 0; k < p->phases; k++, memory += p->blocks * sizeof(struct cpu_amx_block)) {
         blocks[k].at = (struct cpu_amx_block *)memory;
-        blocks[k].count = cpu_amx_find_blocks(p, k, place, blocks[k].at);
+        blocks[k].count = cpu_amx_find_blocks(p, k, origin, blocks[k].at);
     }
     for (size_t first = 0; first < p->pairs; first += p->run) {
         size_t end = first + p->run < p->pairs ? first + p->run : p->pairs;
         for (size_t i = first; i < end; i++)
             for (int map = 0; map < p->maps; map++)
-                split_map(p, conv, place, i, map,
+                split_map(p, conv, origin, i, map,
                           source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
         for (int k = 0; k < p->phases; k++)
             run_phase(p, conv, k, &share, source, &blocks[k], first, end);
@@ -423,19 +428,19 @@ static void run_chunk(const struct cpu_amx_plan *p, const struct igemm *conv,
 
 static void run_threads(const struct cpu_amx_plan *p, const struct igemm *conv, float *work)
 {
-    bool by_results = !conv->weights[0];
+    bool few_pixels = !conv->weights[0]; /* then threads share the results' channels */
 #pragma omp parallel
     {
         size_t thread = (size_t)omp_get_thread_num(), threads = (size_t)omp_get_num_threads();
-        char *own = (char *)work + thread * thread_bytes(p);
+        char *scratch = (char *)work + thread * thread_bytes(p);
         cpu_amx_begin();
-        if (by_results)
-            run_chunk(p, conv, cpu_amx_place_of(p, 0), p->outputs * thread / threads,
-                      p->outputs * (thread + 1) / threads, own);
+        if (few_pixels)
+            run_chunk(p, conv, cpu_amx_origin_of(p, 0), p->outputs * thread / threads,
+                      p->outputs * (thread + 1) / threads, scratch);
         else
 #pragma omp for schedule(dynamic)
             for (size_t i = 0; i < p->chunks; i++)
-                run_chunk(p, conv, cpu_amx_place_of(p, i), 0, p->outputs, own);
+                run_chunk(p, conv, cpu_amx_origin_of(p, i), 0, p->outputs, scratch);
         cpu_amx_end();
         cpu_stream_end();
     }
@@ -483,7 +488,8 @@ static int pack(const struct cpu_conv_plan *plan, const float *plain, const stru
     return 0;
 }
 
-/* Packs the weights of all nodes: forward one after the other, backward-data side by side. */
+/* Packs the weights of all nodes: for forward one matrix each, for backward-data side by side in
+ * one. */
 static void pack_all(const struct igemm_plan *plan, const struct cpu_tiles *tiles,
                      struct igemm *conv, float **workspace)
 {

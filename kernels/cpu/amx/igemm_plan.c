@@ -1,9 +1,11 @@
+/* Plans of implicit GEMMs on the matrix unit, by an estimate of their time. */
 #include "kernels/cpu/amx/igemm_plan.h"
 
 #include <string.h>
 
-/* Bytes that stay in L2, and of weights that do not. */
-enum { SOURCE_ROOM = 800 * 1024, SUMS_ROOM = 1024 * 1024, FAR_WEIGHTS = 512 * 1024 };
+/* Bytes in L2: the source of a run, the sums between runs; beyond LARGE_WEIGHTS weights do not
+ * stay. */
+enum { SOURCE_BYTES = 800 * 1024, SUMS_BYTES = 1024 * 1024, LARGE_WEIGHTS = 512 * 1024 };
 enum { SMALL_MAP = 64 };
 
 static int floor_of(int a, int b)
@@ -11,12 +13,12 @@ static int floor_of(int a, int b)
     return a >= 0 ? a / b : -((b - 1 - a) / b);
 }
 
-static int share(int n, int terms)
+static int ceil_of(int a, int b)
 {
-    return (n + terms - 1) / terms;
+    return (a + b - 1) / b;
 }
 
-/* Which row of which map element k of the kernel needs; false: none. */
+/* The map and the row offset that kernel row k reads; false: none, in this phase. */
 static bool find_tap(const struct ps_op_desc *d, bool data, int remainder, int k, int *map,
                      int *offset)
 {
@@ -26,7 +28,8 @@ static bool find_tap(const struct ps_op_desc *d, bool data, int remainder, int k
     return !data || *map == 0;
 }
 
-static void find_taps(struct cpu_amx_plan *p, const struct ps_op_desc *d, bool data, int row,
+/* Adds a phase with its taps, and widens the padding. */
+static void add_phase(struct cpu_amx_plan *p, const struct ps_op_desc *d, bool data, int row,
                       int column)
 {
     struct ps_shape to = p->result;
@@ -53,7 +56,7 @@ static void find_taps(struct cpu_amx_plan *p, const struct ps_op_desc *d, bool d
     p->width = cpu_amx_larger(p->width, phase->width);
 }
 
-/* The sizes that follow from lanes, images and rows. */
+/* Sets the sizes that follow from lanes, images and rows. */
 static void find_sizes(struct cpu_amx_plan *p)
 {
     size_t lanes = (size_t)p->lanes, slots = (size_t)p->images * p->slot;
@@ -64,20 +67,20 @@ static void find_sizes(struct cpu_amx_plan *p)
     p->term_bytes = p->items * CPU_AMX_ROW;
     p->map_bytes = p->term_bytes * (size_t)p->terms;
     p->pair_bytes = p->map_bytes * (size_t)p->maps;
-    p->bands = (size_t)share(p->height, p->rows);
-    p->chunks = (size_t)share(p->source.n, p->images * p->lanes) * p->bands;
+    p->bands = (size_t)ceil_of(p->height, p->rows);
+    p->chunks = (size_t)ceil_of(p->source.n, p->images * p->lanes) * p->bands;
 }
 
 /*
- * Nanoseconds, about: a product of tiles, two by two, takes 20 with its factors in L2. Weights that
- * do not stay there come again for each chunk (70 a tile), sums that are kept between runs come and
- * go (270), and an item is split in 20.
+ * The time in nanoseconds, roughly: a product of two by two tiles takes 20 with its factors in L2,
+ * reloading weights that do not stay there 70 a tile for each chunk, storing and reloading sums
+ * between runs 270, splitting an item 20.
  */
 static double estimate(const struct cpu_amx_plan *p, int threads)
 {
     size_t factor = cpu_amx_factor(p->terms);
     double blocks = (double)p->blocks, each = 0, step = 10.0 * p->terms * (p->terms + 1);
-    if (p->outputs * p->pairs * p->area * factor > FAR_WEIGHTS)
+    if (p->outputs * p->pairs * p->area * factor > LARGE_WEIGHTS)
         step += 140.0 * p->terms / blocks;
     for (int k = 0; k < p->phases; k++)
         each +=
@@ -86,22 +89,22 @@ static double estimate(const struct cpu_amx_plan *p, int threads)
     return each * (double)(p->pairs * cpu_amx_ceil(p->chunks, (size_t)threads));
 }
 
-/* What a thread keeps at once: the source of a run, the sums between runs. */
+/* Do the source of a run and the sums between runs stay in L2? */
 static bool fits(const struct cpu_amx_plan *p)
 {
     size_t sums = p->outputs * (size_t)p->phases * p->blocks * CPU_AMX_SUMS;
-    return p->run * p->pair_bytes <= SOURCE_ROOM &&
-           (p->run == p->pairs || sums * sizeof(float) <= SUMS_ROOM);
+    return p->run * p->pair_bytes <= SOURCE_BYTES &&
+           (p->run == p->pairs || sums * sizeof(float) <= SUMS_BYTES);
 }
 
-/* Takes a chunk of `images`, or of `rows` of one, if it is the best so far. */
+/* Takes chunks of `images`, or of `rows` of one image, if that is the best so far. */
 static void try_chunk(struct cpu_amx_plan p, int images, int rows, int threads,
                       struct cpu_amx_plan *best, double *least)
 {
     p.images = images;
     p.rows = p.slot = rows;
     if (images > 1)
-        p.slot = cpu_amx_larger(p.height + p.bottom, share(p.source.h, p.from_step) + p.top);
+        p.slot = cpu_amx_larger(p.height + p.bottom, ceil_of(p.source.h, p.from_step) + p.top);
     find_sizes(&p);
     bool last = p.run == 1 && rows == 1 && !best->run;
     double time = estimate(&p, threads);
@@ -111,28 +114,28 @@ static void try_chunk(struct cpu_amx_plan p, int images, int rows, int threads,
     }
 }
 
-/* The plan of least time, over how much of the source makes a chunk; if nothing fits, the least. */
+/* The fastest size of chunks; the smallest if none fits in L2. */
 static struct cpu_amx_plan best_chunk(struct cpu_amx_plan p, int threads)
 {
     struct cpu_amx_plan best = {.run = 0};
     double least = 0;
-    int images = share(p.source.n, p.lanes);
+    int images = ceil_of(p.source.n, p.lanes);
     for (p.run = p.pairs;; p.run = (p.run + 1) / 2) {
         for (int n = 1, size = 0; size != 1; n++)
-            if (share(images, n) != size)
-                try_chunk(p, size = share(images, n), p.height, threads, &best, &least);
+            if (ceil_of(images, n) != size)
+                try_chunk(p, size = ceil_of(images, n), p.height, threads, &best, &least);
         for (int n = 2, rows = p.height; rows > 1; n++)
-            if (share(p.height, n) != rows)
-                try_chunk(p, 1, rows = share(p.height, n), threads, &best, &least);
+            if (ceil_of(p.height, n) != rows)
+                try_chunk(p, 1, rows = ceil_of(p.height, n), threads, &best, &least);
         if (p.run == 1)
             return best;
     }
 }
 
-/* All pixels as rows of a block; the last may be of fewer. */
+/* All pixels as rows of CPU_AMX_BLOCK; the last row may be partial. */
 static struct ps_shape flat_shape(struct ps_shape s)
 {
-    return (struct ps_shape){1, s.c, share(s.n * s.h * s.w, CPU_AMX_BLOCK), CPU_AMX_BLOCK};
+    return (struct ps_shape){1, s.c, ceil_of(s.n * s.h * s.w, CPU_AMX_BLOCK), CPU_AMX_BLOCK};
 }
 
 struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum cpu_pass pass, size_t pairs,
@@ -155,22 +158,22 @@ struct cpu_amx_plan cpu_amx_plan_of(const ps_node *node, enum cpu_pass pass, siz
     if (p.flat)
         p.source = p.result = flat_shape(y);
     for (int i = 0; i < p.to_step * p.to_step; i++)
-        find_taps(&p, d, data, i / p.to_step, i % p.to_step);
+        add_phase(&p, d, data, i / p.to_step, i % p.to_step);
     if (d->kernel > 1 && p.height * p.width <= SMALL_MAP && p.source.n % CPU_AMX_SIDE == 0)
         p.lanes = p.source.n % CPU_AMX_BLOCK == 0 ? CPU_AMX_BLOCK : CPU_AMX_SIDE;
-    p.pitch = cpu_amx_larger(p.width + p.right, share(p.source.w, p.from_step) + p.left);
+    p.pitch = cpu_amx_larger(p.width + p.right, ceil_of(p.source.w, p.from_step) + p.left);
     return best_chunk(p, threads);
 }
 
-struct cpu_amx_place cpu_amx_place_of(const struct cpu_amx_plan *p, size_t chunk)
+struct cpu_amx_origin cpu_amx_origin_of(const struct cpu_amx_plan *p, size_t chunk)
 {
-    return (struct cpu_amx_place){(int)(chunk / p->bands) * p->images * p->lanes,
-                                  (int)(chunk % p->bands) * p->rows};
+    return (struct cpu_amx_origin){(int)(chunk / p->bands) * p->images * p->lanes,
+                                   (int)(chunk % p->bands) * p->rows};
 }
 
-/* Taps of a pixel that meet their map. */
-static unsigned meeting(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase, int row,
-                        int column)
+/* The taps of a pixel that do not read padding. */
+static unsigned inner_taps(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase, int row,
+                           int column)
 {
     unsigned taps = 0;
     for (int t = 0; t < phase->count; t++) {
@@ -183,11 +186,11 @@ static unsigned meeting(const struct cpu_amx_plan *p, const struct cpu_amx_phase
     return taps;
 }
 
-/* A pixel of a phase, of all lanes from `image` on, the item-th of a chunk. */
+/* Enters a pixel of a phase, in all lanes from `image` on, as item `item` of a chunk. */
 static void put_pixel(const struct cpu_amx_plan *p, const struct cpu_amx_phase *phase, int image,
                       int row, int column, size_t item, struct cpu_amx_block *blocks)
 {
-    unsigned taps = p->lanes > 1 ? meeting(p, phase, row, column) : (1U << phase->count) - 1;
+    unsigned taps = p->lanes > 1 ? inner_taps(p, phase, row, column) : (1U << phase->count) - 1;
     int pixel = (phase->row + row * p->to_step) * p->result.w + phase->column + column * p->to_step;
     int lanes = cpu_amx_smaller(p->lanes, p->result.n - image), map = p->image.h * p->image.w;
     if (p->flat) {
@@ -211,12 +214,12 @@ static bool has_results(const struct cpu_amx_block *block)
     return false;
 }
 
-size_t cpu_amx_find_blocks(const struct cpu_amx_plan *p, int phase, struct cpu_amx_place first,
+size_t cpu_amx_find_blocks(const struct cpu_amx_plan *p, int phase, struct cpu_amx_origin first,
                            struct cpu_amx_block *blocks)
 {
     const struct cpu_amx_phase *of = &p->phase[phase];
     int rows = cpu_amx_smaller(p->rows, of->height - first.row);
-    int images = cpu_amx_smaller(p->images, share(p->result.n - first.image, p->lanes));
+    int images = cpu_amx_smaller(p->images, ceil_of(p->result.n - first.image, p->lanes));
     size_t used = 0;
     for (size_t i = 0; i < p->blocks; i++) {
         blocks[i].taps = 0;

@@ -1,7 +1,7 @@
 /*
- * Backward-weights on the matrix unit (tile.h). A sum runs over 32 pixels at once: those side by
- * side for 1x1 kernels, and one of 32 images for larger ones, so that an element of the kernel is a
- * step in memory.
+ * Backward-weights on the matrix unit (tile.h). A step accumulates over 32 pixels: consecutive ones
+ * for 1x1 kernels, one pixel of 32 images for larger ones, so that a kernel tap is an offset in
+ * memory.
  */
 #include "kernels/cpu/amx/igemm_plan.h"
 #include "kernels/cpu/conv/algorithm.h"
@@ -9,39 +9,38 @@
 #include <string.h>
 
 enum { PAIR = CPU_AMX_PAIR, BLOCK = CPU_AMX_BLOCK };
-/* Bytes of inputs that stay in L2, and of inputs and outputs for 1x1 kernels;
- * steps between visits of a sum. */
+/* Bytes in L2: of inputs, and of inputs and outputs for 1x1 kernels. Steps of an output chunk. */
 enum {
-    ROOM = 700 * 1024,
-    BOTH_ROOM = 950 * 1024,
+    INPUT_BYTES = 700 * 1024,
+    BOTH_BYTES = 950 * 1024,
     LEAST_STEPS = 6,
     FEW_STEPS = 16,
     MANY_STEPS = 64
 };
 
 /*
- * The maps in steps of 32 pixels: a pixel of `lanes` images, or, where lanes is 1, rows of one step
- * each of pixels one after the other.
+ * The maps in steps of 32 pixels: one pixel of `lanes` images or, with one lane, rows of a single
+ * step of consecutive pixels.
  */
 struct plan {
-    const struct cpu_conv_args *args; /* of the run */
+    const struct cpu_conv_args *args; /* of run() */
     const ps_act *x;
-    int count; /* of gradients */
+    int count; /* of fused nodes, each with a dy */
     struct ps_shape out;
     int terms;
-    size_t step_bytes; /* of a pair of groups */
+    size_t step_bytes; /* of a step of a pair of channel blocks */
     int kernel, stride, pad, pixel_stride;
-    int lanes, images;                /* images, in groups of lanes */
-    int in_height, in_width;          /* steps */
-    int out_height, out_width;        /* steps */
-    int rows, in_rows;                /* of a chunk: of outputs; of inputs that it meets */
-    size_t inputs, outputs;           /* pairs of groups */
-    size_t tasks_down, tasks_across;  /* shares of inputs, of outputs */
-    size_t task_inputs, task_outputs; /* pairs of a task, at most */
-    size_t run;                       /* pairs of inputs at a time */
+    int lanes, images;                /* images is counted in groups of `lanes` */
+    int in_height, in_width;          /* in steps */
+    int out_height, out_width;        /* in steps */
+    int rows, in_rows;                /* of a chunk: output rows, and the input rows they need */
+    size_t inputs, outputs;           /* pairs of channel blocks */
+    size_t tasks_down, tasks_across;  /* how inputs and outputs are divided into tasks */
+    size_t task_inputs, task_outputs; /* most pairs of a task */
+    size_t run;                       /* input pairs at a time */
 };
 
-/* Threads share the side with more pairs, and the other where that is not enough. */
+/* Divides the side with more pairs among the threads, and the other one if that is not enough. */
 static void find_tasks(struct plan *p, size_t threads)
 {
     bool down = p->inputs >= p->outputs;
@@ -86,14 +85,14 @@ static struct plan plan_of(const struct cpu_conv_task *task)
     size_t row = (size_t)p.in_width * p.step_bytes;
     int most = MANY_STEPS;
     if (d->kernel == 1) {
-        int fit = (int)(BOTH_ROOM / ((p.task_inputs + p.task_outputs) * p.step_bytes));
+        int fit = (int)(BOTH_BYTES / ((p.task_inputs + p.task_outputs) * p.step_bytes));
         most = cpu_amx_smaller(FEW_STEPS, cpu_amx_larger(LEAST_STEPS, fit));
     }
     p.rows = cpu_amx_smaller(p.out_height, cpu_amx_larger(1, most / p.out_width));
-    while (p.rows > 1 && ((size_t)(p.rows - 1) * p.stride + p.kernel) * row > ROOM)
+    while (p.rows > 1 && ((size_t)(p.rows - 1) * p.stride + p.kernel) * row > INPUT_BYTES)
         p.rows--;
     p.in_rows = (p.rows - 1) * p.stride + p.kernel;
-    size_t fit = ROOM / ((size_t)p.in_rows * row);
+    size_t fit = INPUT_BYTES / ((size_t)p.in_rows * row);
     p.run = fit < 1               ? 1
             : fit < p.task_inputs ? cpu_amx_ceil(p.task_inputs, cpu_amx_ceil(p.task_inputs, fit))
                                   : p.task_inputs;
@@ -112,7 +111,7 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
                            : images * 4 >= (int)cpu_amx_ceil((size_t)images, BLOCK) * BLOCK * 3);
 }
 
-/* Is it faster than outer products and Winograd? */
+/* Preferred where it is faster than outer products and Winograd. */
 static int rank(const ps_node *node, enum cpu_pass pass)
 {
     enum { FEW_PIXELS = 36, LARGE_MAP = 28 * 28, MANY_WEIGHTS = 128 * 256 };
@@ -137,14 +136,13 @@ static size_t task_bytes(const struct plan *p)
     return source_bytes(p) + p->task_outputs * (size_t)(p->rows * p->out_width) * p->step_bytes;
 }
 
-/* Where the pixels of a step begin in the first group, and how far it is to those of a later step.
- */
+/* Offsets of a step's pixels in the first channel block, and from there to what is prefetched. */
 struct step {
     size_t at[BLOCK];
     size_t count, ahead;
 };
 
-/* Pixels one after the other, of the output; those of the input are `stride` times as far. */
+/* Consecutive pixels of the output, or of the input, where they are `stride` times as far apart. */
 static struct step step_of_row(const struct plan *p, const ps_act *act, size_t first)
 {
     struct ps_shape out = p->out;
@@ -161,7 +159,7 @@ static struct step step_of_row(const struct plan *p, const ps_act *act, size_t f
     return step;
 }
 
-/* A pixel of a group of images. */
+/* One pixel of `lanes` images. */
 static struct step step_of_images(const struct plan *p, const ps_act *act, int group, int row,
                                   int column)
 {
@@ -189,11 +187,12 @@ static inline cpu_vec pixel(const float *plane, const struct step *step, size_t 
     return cpu_load(plane + step->at[i]);
 }
 
-/* A group of a step in terms, PAIR tiles apart: rows are pairs of pixels, or, turned, channels.
- * `whole`: of all its pixels. Returns their sum. */
-static inline __attribute__((always_inline)) cpu_vec split_group(const float *plane,
+/* Splits a channel block of a step into terms, PAIR tiles apart. A row is a pair of pixels or, if
+ * transposed, a channel. `whole`: the step has 32 pixels. Returns their sum. */
+static inline __attribute__((always_inline)) cpu_vec split_block(const float *plane,
                                                                  const struct step *step, int terms,
-                                                                 bool turned, bool whole, char *to)
+                                                                 bool transposed, bool whole,
+                                                                 char *to)
 {
     cpu_vec rows[CPU_AMX_TERMS][CPU_AMX_SIDE], sum[2] = {{0}, {0}};
     for (size_t i = 0; i < CPU_AMX_SIDE; i++) {
@@ -204,14 +203,14 @@ static inline __attribute__((always_inline)) cpu_vec split_group(const float *pl
         sum[1] += b;
 #pragma GCC unroll 3
         for (int k = 0; k < terms; k++)
-            if (turned)
+            if (transposed)
                 rows[k][i] = (cpu_vec)term[k];
             else
                 cpu_store((float *)(to + (size_t)k * PAIR * CPU_AMX_TILE + i * CPU_AMX_ROW),
                           (cpu_vec)term[k]);
     }
 #pragma GCC unroll 3
-    for (int k = 0; k < terms && turned; k++, to += PAIR * CPU_AMX_TILE) {
+    for (int k = 0; k < terms && transposed; k++, to += PAIR * CPU_AMX_TILE) {
         cpu_transpose(rows[k]);
 #pragma GCC unroll 16
         for (size_t i = 0; i < CPU_AMX_SIDE; i++)
@@ -220,23 +219,24 @@ static inline __attribute__((always_inline)) cpu_vec split_group(const float *pl
     return sum[0] + sum[1];
 }
 
-/* A step of a pair of groups of x, turned, or of dy, whose sums are added to dbias unless NULL. */
+/* Splits a step of a pair of channel blocks, of x transposed or of dy, whose sums are added to
+ * dbias unless NULL. */
 static inline __attribute__((always_inline)) void split_pair(const ps_act *act,
                                                              const struct step *step, int terms,
-                                                             bool turned, size_t pair, float *dbias,
-                                                             char *to)
+                                                             bool transposed, size_t pair,
+                                                             float *dbias, char *to)
 {
-    for (size_t g = pair * PAIR; g < (pair + 1) * PAIR; g++, to += CPU_AMX_TILE) {
-        if (g >= cpu_groups(act)) {
+    for (size_t b = pair * PAIR; b < (pair + 1) * PAIR; b++, to += CPU_AMX_TILE) {
+        if (b >= cpu_blocks(act)) {
             for (int k = 0; k < terms; k++)
                 memset(to + (size_t)k * PAIR * CPU_AMX_TILE, 0, CPU_AMX_TILE);
             continue;
         }
-        const float *plane = act->data + g * act->plane;
-        cpu_vec sum = step->count == BLOCK ? split_group(plane, step, terms, turned, true, to)
-                                           : split_group(plane, step, terms, turned, false, to);
+        const float *plane = act->data + b * act->plane;
+        cpu_vec sum = step->count == BLOCK ? split_block(plane, step, terms, transposed, true, to)
+                                           : split_block(plane, step, terms, transposed, false, to);
         if (dbias)
-            cpu_store(dbias + g * CPU_BLOCK, cpu_load(dbias + g * CPU_BLOCK) + sum);
+            cpu_store(dbias + b * CPU_BLOCK, cpu_load(dbias + b * CPU_BLOCK) + sum);
     }
 }
 
@@ -261,25 +261,25 @@ static void split_outputs(const struct plan *p, const ps_act *dy, const struct s
         split_pair(dy, step, 1, false, pair, dbias, to);
 }
 
-/* Which of the gradients a pair of outputs is of, and which of its pairs. */
+/* A pair of output blocks: the node that it belongs to, and its index there. */
 struct output {
-    int of;
+    int node;
     size_t pair;
 };
 
 static struct output output_of(const struct plan *p, size_t pair)
 {
     struct output output = {.pair = pair};
-    for (; output.pair >= cpu_amx_pairs(p->args->y[output.of]); output.of++)
-        output.pair -= cpu_amx_pairs(p->args->y[output.of]);
+    for (; output.pair >= cpu_amx_pairs(p->args->y[output.node]); output.node++)
+        output.pair -= cpu_amx_pairs(p->args->y[output.node]);
     return output;
 }
 
-/* Pairs of inputs and of outputs, of which a thread makes the weights. */
+/* The pairs of input and output blocks whose weights a thread computes. */
 struct task {
     size_t input, inputs, output, outputs;
-    char *x, *dy; /* (pairs, rows in a ring, columns) steps; (pairs, rows, columns) */
-    bool bias;    /* is its to make, too */
+    char *x, *dy; /* steps: (pairs, rows in a ring buffer, columns); (pairs, rows, columns) */
+    bool bias;    /* compute dbias, too */
 };
 
 static char *input_at(const struct plan *p, const struct task *task, size_t pair, int row)
@@ -294,7 +294,7 @@ static char *output_at(const struct plan *p, const struct task *task, size_t pai
     return task->dy + index * (size_t)p->out_width * p->step_bytes;
 }
 
-/* Rows of the input from `first` to `end`. */
+/* Splits rows first..end of the input. */
 static void gather_inputs(const struct plan *p, const struct task *task, int group, int first,
                           int end)
 {
@@ -307,31 +307,32 @@ static void gather_inputs(const struct plan *p, const struct task *task, int gro
         }
 }
 
+/* Splits rows first..end of the gradients. */
 static void gather_outputs(const struct plan *p, const struct task *task, int group, int first,
                            int end)
 {
-    const struct cpu_conv_args *of = p->args;
+    const struct cpu_conv_args *args = p->args;
     for (int i = first; i < end; i++)
         for (int j = 0; j < p->out_width; j++) {
             struct step step[PS_MOST_FUSED];
             for (int n = 0; n < p->count; n++)
-                step[n] = step_of(p, of->y[n], group, i, j);
+                step[n] = step_of(p, args->y[n], group, i, j);
             for (size_t k = 0; k < task->outputs; k++) {
                 struct output output = output_of(p, task->output + k);
-                split_outputs(p, of->y[output.of], &step[output.of], output.pair,
-                              task->bias ? of->dbias[output.of] : NULL,
+                split_outputs(p, args->y[output.node], &step[output.node], output.pair,
+                              task->bias ? args->dbias[output.node] : NULL,
                               output_at(p, task, k, i - first) + (size_t)j * p->step_bytes);
             }
         }
 }
 
-/* Sums, two by two tiles, on their way to the weights: row by row, while the matrix unit makes the
- * next ones. */
+/* Sums, two by two tiles, that are yet to be added to the weights: row by row, while the matrix
+ * unit computes the next sums. */
 struct sums {
     const float *from;
-    float *to[PAIR * PAIR]; /* NULL: there is no such group */
-    size_t row, rows;       /* the next of them; how many there are in all */
-    bool begin;
+    float *to[PAIR * PAIR]; /* NULL: there is no such channel block */
+    size_t row, rows;       /* the next row; rows in all */
+    bool begin;             /* store them instead of adding */
 };
 
 static inline void put_rows(struct sums *s, size_t count)
@@ -345,8 +346,8 @@ static inline void put_rows(struct sums *s, size_t count)
     }
 }
 
-/* The products of rows from `first` to `end` of the outputs, for an element (i, j) of the kernel;
- * `before` are put meanwhile. */
+/* Accumulates the products of output rows first..end for kernel tap (i, j), and meanwhile writes
+ * the sums of `before`. */
 static inline __attribute__((always_inline)) void add_steps(const struct plan *p, int terms,
                                                             const struct task *task, size_t input,
                                                             size_t output, int i, int j, int first,
@@ -361,11 +362,11 @@ static inline __attribute__((always_inline)) void add_steps(const struct plan *p
     size_t most = (size_t)(end - first) * (size_t)(to - from);
     size_t rows = most ? cpu_amx_ceil(before->rows, most) : 0;
     for (int row = first; row < end; row++) {
-        int meets = row * p->stride + i - p->pad;
-        if (meets < 0 || meets >= p->in_height)
+        int in_row = row * p->stride + i - p->pad;
+        if (in_row < 0 || in_row >= p->in_height)
             continue;
         const char *a =
-            input_at(p, task, input, meets) + (size_t)(from * p->stride + shift) * p->step_bytes;
+            input_at(p, task, input, in_row) + (size_t)(from * p->stride + shift) * p->step_bytes;
         const char *b = output_at(p, task, output, row - first) + (size_t)from * p->step_bytes;
         for (int c = from; c < to;
              c++, a += (size_t)p->stride * p->step_bytes, b += p->step_bytes) {
@@ -375,32 +376,32 @@ static inline __attribute__((always_inline)) void add_steps(const struct plan *p
     }
 }
 
-/* The sums of a pair of groups of inputs and one of outputs, for element k of the kernel. */
+/* Where the sums of a pair of input blocks and one of output blocks go, for kernel tap k. */
 static struct sums sums_of(const struct plan *p, const struct task *task, size_t i, size_t o,
                            size_t k, const float *from, bool begin)
 {
-    struct output of = output_of(p, task->output + o);
-    size_t inputs = cpu_groups(p->x), outputs = cpu_groups(p->args->y[of.of]);
+    struct output to = output_of(p, task->output + o);
+    size_t inputs = cpu_blocks(p->x), outputs = cpu_blocks(p->args->y[to.node]);
     size_t area = (size_t)(p->kernel * p->kernel);
     struct sums sums = {.from = from, .rows = CPU_AMX_SUMS / CPU_AMX_SIDE, .begin = begin};
     for (size_t n = 0; n < PAIR * PAIR; n++) {
-        size_t input = (task->input + i) * PAIR + n / PAIR, output = of.pair * PAIR + n % PAIR;
+        size_t input = (task->input + i) * PAIR + n / PAIR, output = to.pair * PAIR + n % PAIR;
         if (input < inputs && output < outputs)
             sums.to[n] =
-                p->args->dweight[of.of] + ((output * inputs + input) * area + k) * CPU_AMX_SUM;
+                p->args->dweight[to.node] + ((output * inputs + input) * area + k) * CPU_AMX_SUM;
     }
     return sums;
 }
 
-/* Adds a chunk to the weights of a task; the first begins them. */
+/* Adds a chunk to the weights of a task; `begin`: it is the first. */
 static void add_chunk(const struct plan *p, const struct task *task, int first, int end, bool begin)
 {
     float made[2][CPU_AMX_SUMS] __attribute__((aligned(64)));
     struct sums sums = {.rows = 0};
-    size_t turn = 0;
+    size_t buffer = 0;
     for (size_t o = 0; o < task->outputs; o++)
         for (size_t i = 0; i < task->inputs; i++)
-            for (int k = 0; k < p->kernel * p->kernel; k++, turn ^= 1) {
+            for (int k = 0; k < p->kernel * p->kernel; k++, buffer ^= 1) {
                 int row = k / p->kernel, column = k % p->kernel;
                 cpu_amx_clear();
                 if (p->terms == 3)
@@ -410,22 +411,22 @@ static void add_chunk(const struct plan *p, const struct task *task, int first, 
                 else
                     add_steps(p, 1, task, i, o, row, column, first, end, &sums);
                 put_rows(&sums, sums.rows);
-                cpu_amx_store(made[turn]);
-                sums = sums_of(p, task, i, o, (size_t)k, made[turn], begin);
+                cpu_amx_store(made[buffer]);
+                sums = sums_of(p, task, i, o, (size_t)k, made[buffer], begin);
             }
     put_rows(&sums, sums.rows);
 }
 
-/* All pixels for a run of inputs. */
+/* All pixels, for a run of input pairs. */
 static void run_task(const struct plan *p, const struct task *task)
 {
     bool begin = true;
     for (int group = 0; group < p->images; group++)
-        for (int first = 0, have = 0; first < p->out_height; first += p->rows) {
+        for (int first = 0, gathered = 0; first < p->out_height; first += p->rows) {
             int end = cpu_amx_smaller(first + p->rows, p->out_height);
-            int from = cpu_amx_larger(have, first * p->stride - p->pad);
-            have = cpu_amx_smaller((end - 1) * p->stride - p->pad + p->kernel, p->in_height);
-            gather_inputs(p, task, group, from, have);
+            int from = cpu_amx_larger(gathered, first * p->stride - p->pad);
+            gathered = cpu_amx_smaller((end - 1) * p->stride - p->pad + p->kernel, p->in_height);
+            gather_inputs(p, task, group, from, gathered);
             gather_outputs(p, task, group, first, end);
             add_chunk(p, task, first, end, begin);
             begin = false;
@@ -465,10 +466,10 @@ static int run(const struct cpu_conv_plan *base, const struct cpu_conv_args *arg
 #pragma omp for collapse(2) schedule(static)
         for (size_t i = 0; i < p.tasks_down; i++)
             for (size_t j = 0; j < p.tasks_across; j++) {
-                char *own = (char *)args->workspace + (i * p.tasks_across + j) * task_bytes(&p);
+                char *scratch = (char *)args->workspace + (i * p.tasks_across + j) * task_bytes(&p);
                 size_t end = p.inputs * (i + 1) / p.tasks_down;
-                struct task task = {.x = own,
-                                    .dy = own + source_bytes(&p),
+                struct task task = {.x = scratch,
+                                    .dy = scratch + source_bytes(&p),
                                     .bias = i == 0,
                                     .output = p.outputs * j / p.tasks_across};
                 task.outputs = p.outputs * (j + 1) / p.tasks_across - task.output;

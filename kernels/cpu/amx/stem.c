@@ -1,7 +1,7 @@
 /*
- * The first convolution of a network, over up to 4 channels that are not in blocks and with a
- * kernel of up to 8 columns, on the matrix unit (tile.h): a row of a factor is 8 pixels of 4
- * channels, so that a step of the convolution is one in memory.
+ * A network's first convolution (the stem) on the matrix unit (tile.h): up to 4 channels,
+ * unblocked, and kernels up to 8 wide. A row of a factor is 8 pixels of 4 channels, so that the
+ * stride is an offset in memory.
  */
 #include "kernels/cpu/amx/tile.h"
 #include "kernels/cpu/conv/algorithm.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { PAIR = CPU_AMX_PAIR, CHANNELS = 4, COLUMNS = CPU_AMX_BLOCK / CHANNELS };
-enum { PIXEL = CHANNELS * 2, BAND = 8 }; /* bytes; rows of the output */
+enum { PIXEL = CHANNELS * 2, BAND = 8 }; /* bytes of a pixel in one term; output rows of a band */
 
 static bool supported(const ps_node *node, enum cpu_pass pass)
 {
@@ -19,10 +19,10 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
            x->shape.c <= CHANNELS && node->desc.kernel <= COLUMNS && y->block == CPU_BLOCK;
 }
 
-/* Of the output, which may be in one block only. */
+/* Of the output's channel blocks; the last may lack its second. */
 static size_t pairs_of(const ps_node *node)
 {
-    return cpu_amx_ceil(cpu_groups(node->out), PAIR);
+    return cpu_amx_ceil(cpu_blocks(node->out), PAIR);
 }
 
 static size_t packed_weights(const ps_node *node)
@@ -31,19 +31,19 @@ static size_t packed_weights(const ps_node *node)
            sizeof(float);
 }
 
-/* A row of a tile, for row `row` of the kernel: two channels of a pixel, for the outputs of a
- * group. */
-static void gather_weights(const ps_node *node, const float *plain, size_t group, size_t row,
+/* A row of a tile of weights, for row `row` of the kernel: two channels of a pixel, for an output
+ * block. */
+static void gather_weights(const ps_node *node, const float *plain, size_t block, size_t row,
                            size_t pair, cpu_vec *a, cpu_vec *b)
 {
     size_t k = (size_t)node->desc.kernel, inputs = (size_t)node->in[0]->shape.c;
     size_t column = pair * 2 / CHANNELS, channel = pair * 2 % CHANNELS;
     *a = *b = (cpu_vec){0};
-    if (column >= k || group >= cpu_groups(node->out))
+    if (column >= k || block >= cpu_blocks(node->out))
         return;
     for (size_t o = 0; o < CPU_BLOCK; o++) {
         const float *w =
-            plain + (((group * CPU_BLOCK + o) * inputs + channel) * k + row) * k + column;
+            plain + (((block * CPU_BLOCK + o) * inputs + channel) * k + row) * k + column;
         if (channel < inputs)
             (*a)[o] = w[0];
         if (channel + 1 < inputs)
@@ -68,7 +68,7 @@ static int pack(const struct cpu_conv_plan *plan, const float *plain, const stru
     return 0;
 }
 
-/* Bytes of a row of the input with its padding, and of what a tile's last pixels read beyond. */
+/* Bytes of an input row in one term, with its padding and what a row's last tile reads beyond. */
 static size_t row_bytes(const ps_node *node)
 {
     size_t tiles = cpu_amx_ceil((size_t)node->out->shape.w, CPU_AMX_SIDE);
@@ -83,7 +83,7 @@ static size_t band_bytes(const ps_node *node)
     return rows * row_bytes(node) * (size_t)node->bf16_terms;
 }
 
-/* Row h of an image, in terms `each` bytes apart. */
+/* Splits row h of an image into terms, `each` bytes apart. */
 static void split_row(const ps_node *node, const ps_act *x, size_t image, int h, char *to,
                       size_t each)
 {
@@ -103,36 +103,36 @@ static void split_row(const ps_node *node, const ps_act *x, size_t image, int h,
                                   count);
         cpu_amx_split(v[0], v[1], terms, low);
         cpu_amx_split(v[2], v[3], terms, high);
-        for (int p = 0; p < terms; p++) {
-            cpu_ivec first = CPU_SHUFFLE(low[p], high[p], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21,
+        for (int k = 0; k < terms; k++) {
+            cpu_ivec first = CPU_SHUFFLE(low[k], high[k], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21,
                                          6, 22, 7, 23);
-            cpu_ivec second = CPU_SHUFFLE(low[p], high[p], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+            cpu_ivec second = CPU_SHUFFLE(low[k], high[k], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
                                           29, 14, 30, 15, 31);
-            memcpy(to + (size_t)p * each, &first, sizeof first);
-            memcpy(to + (size_t)p * each + sizeof first, &second, sizeof second);
+            memcpy(to + (size_t)k * each, &first, sizeof first);
+            memcpy(to + (size_t)k * each + sizeof first, &second, sizeof second);
         }
     }
 }
 
-/* The outputs of a tile that are inside the map, for a group that begins at `plane`. */
+/* Writes `count` sums of a tile to a channel block, from offset `first` on. */
 static void put_sums(const struct cpu_epilogue *epilogue, const float *sums, size_t count,
-                     size_t plane, size_t group)
+                     size_t first, size_t block)
 {
-    cpu_vec bias = cpu_epilogue_bias(epilogue, group * CPU_BLOCK);
+    cpu_vec bias = cpu_epilogue_bias(epilogue, block * CPU_BLOCK);
     for (size_t i = 0; i < count; i++) {
         cpu_vec v = cpu_load(sums + i * CPU_BLOCK) + bias;
-        size_t at = plane + i * CPU_BLOCK;
+        size_t at = first + i * CPU_BLOCK;
         cpu_epilogue_put(epilogue, &v, &at, 1);
     }
 }
 
-/* A band of the output of an image, from its source in terms. */
+/* A band of rows of an image's output, and its split source. */
 struct band {
     const ps_node *node;
     const ps_act *y;
     const struct cpu_epilogue *epilogue;
     const char *source, *weights;
-    size_t image, first, rows, across; /* rows of the output; tiles of a row */
+    size_t image, first, rows, across; /* output rows first..first+rows; tiles of a row */
     size_t each;                       /* row_bytes */
 };
 
@@ -143,15 +143,15 @@ static const char *source_of(const struct band *band, size_t tile)
            tile % band->across * CPU_AMX_SIDE * stride * PIXEL;
 }
 
-static void put_tile(const struct band *band, size_t tile, size_t group, const float *sums)
+static void put_tile(const struct band *band, size_t tile, size_t block, const float *sums)
 {
-    size_t width = (size_t)band->y->shape.w, groups = cpu_groups(band->y);
+    size_t width = (size_t)band->y->shape.w, blocks = cpu_blocks(band->y);
     size_t column = tile % band->across * CPU_AMX_SIDE, row = band->first + tile / band->across;
     size_t count = width - column < CPU_AMX_SIDE ? width - column : CPU_AMX_SIDE;
-    if (group < groups && tile < band->rows * band->across)
+    if (block < blocks && tile < band->rows * band->across)
         put_sums(band->epilogue, sums, count,
-                 cpu_plane(band->y, band->image, group) + (row * width + column) * CPU_BLOCK,
-                 group);
+                 cpu_plane(band->y, band->image, block) + (row * width + column) * CPU_BLOCK,
+                 block);
 }
 
 static inline __attribute__((always_inline)) void run_band(const struct band *band, int terms)
@@ -182,14 +182,14 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     size_t bands = cpu_amx_ceil((size_t)y->shape.h, BAND), each = row_bytes(node);
 #pragma omp parallel
     {
-        char *own = (char *)args->workspace + (size_t)omp_get_thread_num() * band_bytes(node);
+        char *source = (char *)args->workspace + (size_t)omp_get_thread_num() * band_bytes(node);
         cpu_amx_begin();
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < (size_t)y->shape.n * bands; i++) {
             struct band band = {.node = node,
                                 .y = y,
                                 .epilogue = args->epilogue,
-                                .source = own,
+                                .source = source,
                                 .weights = (const char *)args->weights[0],
                                 .image = i / bands,
                                 .first = i % bands * BAND,
@@ -201,7 +201,7 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
             int rows = ((int)band.rows - 1) * d->stride + d->kernel;
             for (int r = 0; r < rows; r++)
                 split_row(node, x, band.image, first + r,
-                          own + (size_t)(r * node->bf16_terms) * each, each);
+                          source + (size_t)(r * node->bf16_terms) * each, each);
             if (node->bf16_terms == 2)
                 run_band(&band, 2);
             else

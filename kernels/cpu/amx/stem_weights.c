@@ -1,9 +1,9 @@
 /*
- * Backward-weights of a network's first convolution on the matrix unit (stem.c, tile.h).
+ * Backward-weights of the stem (stem.c) on the matrix unit (tile.h).
  *
- * A step is 32 pixels of an output row. Its factor of inputs has a row for each column of the
- * kernel and channel; they are windows on rows of the input that are sorted by the remainder of the
- * convolution's step, one channel each, split once.
+ * A step accumulates over 32 pixels of an output row. Its input factor has a row for each kernel
+ * column and channel: windows on the input rows, whose pixels are sorted by their remainder modulo
+ * the stride, channel by channel, and split once.
  */
 #include "kernels/cpu/amx/tile.h"
 #include "kernels/cpu/conv/algorithm.h"
@@ -16,7 +16,7 @@ enum {
     CHANNELS = 4,
     COLUMNS = CPU_AMX_BLOCK / CHANNELS
 };
-enum { BAND = 4, LEAD = STEP }; /* rows of the output; pixels before the first */
+enum { BAND = 4, LEAD = STEP }; /* output rows of a band; pixels of padding before a sorted row */
 
 static bool supported(const ps_node *node, enum cpu_pass pass)
 {
@@ -28,11 +28,11 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
 
 struct sizes {
     int terms, kernel, stride, pad;
-    size_t channels, pairs;    /* of inputs; pairs of groups of outputs */
-    size_t steps, rows;        /* of an output row; input rows that a band meets */
-    size_t sorted, windows;    /* bytes: of a sorted row; of the factors of an input row */
-    size_t gradients;          /* bytes of the factors of an output row */
-    size_t sums, bias, thread; /* floats of a thread: (kernel rows, pairs, CPU_AMX_SUMS); all */
+    size_t channels, pairs; /* input channels; pairs of output blocks */
+    size_t steps, rows;     /* steps of an output row; input rows of a band */
+    size_t sorted, windows; /* bytes: of a sorted row in one term; of the factors of an input row */
+    size_t gradients;       /* bytes of the factors of an output row */
+    size_t sums, bias, thread; /* floats: (kernel rows, pairs, CPU_AMX_SUMS); bias; a thread's */
 };
 
 static struct sizes sizes_of(const ps_node *node)
@@ -43,7 +43,7 @@ static struct sizes sizes_of(const ps_node *node)
                       .stride = d->stride,
                       .pad = d->pad,
                       .channels = (size_t)node->in[0]->shape.c,
-                      .pairs = cpu_amx_ceil(cpu_groups(node->out), PAIR),
+                      .pairs = cpu_amx_ceil(cpu_blocks(node->out), PAIR),
                       .steps = cpu_amx_ceil((size_t)node->out->shape.w, STEP)};
     s.rows = (size_t)((BAND - 1) * d->stride + d->kernel);
     s.sorted = (LEAD + (s.steps + 1) * STEP) * sizeof(uint16_t);
@@ -57,22 +57,22 @@ static struct sizes sizes_of(const ps_node *node)
     return s;
 }
 
-/* What a thread works on. */
-struct own {
+/* A thread's workspace. */
+struct workspace {
     float *sums, *bias;
     char *windows, *gradients, *sorted;
 };
 
-static struct own own_of(const struct sizes *s, float *work)
+static struct workspace workspace_of(const struct sizes *s, float *work)
 {
-    struct own own = {.sums = work, .bias = work + s->sums};
-    own.windows = (char *)(own.bias + s->bias);
-    own.gradients = own.windows + s->rows * s->windows;
-    own.sorted = own.gradients + BAND * s->gradients;
-    return own;
+    struct workspace at = {.sums = work, .bias = work + s->sums};
+    at.windows = (char *)(at.bias + s->bias);
+    at.gradients = at.windows + s->rows * s->windows;
+    at.sorted = at.gradients + BAND * s->gradients;
+    return at;
 }
 
-/* Pixels first, first + 2 stride, ... of a row; those outside are zero. */
+/* Pixels first, first + 2 stride, ... of a row, zeros outside it. */
 static inline cpu_vec every_other(const float *row, int width, int first, int stride)
 {
 #ifdef __AVX512F__
@@ -92,7 +92,7 @@ static inline cpu_vec every_other(const float *row, int width, int first, int st
 #endif
 }
 
-/* Row h of an image, of all channels, remainders and terms. */
+/* Sorts and splits row h of an image: all channels, remainders and terms. */
 static void sort_row(const struct sizes *s, const ps_act *x, size_t image, int h, char *to)
 {
     int width = x->shape.w;
@@ -110,7 +110,7 @@ static void sort_row(const struct sizes *s, const ps_act *x, size_t image, int h
     }
 }
 
-/* The factors of an input row, from what sort_row made of it. */
+/* The factors of an input row, from sort_row's result. */
 static void put_windows(const struct sizes *s, const char *sorted, char *to)
 {
     for (size_t step = 0; step < s->steps; step++, to += cpu_amx_factor(s->terms))
@@ -132,25 +132,26 @@ static void put_windows(const struct sizes *s, const char *sorted, char *to)
 static void put_gradients(const struct sizes *s, const ps_act *dy, size_t image, size_t row,
                           float *bias, char *to)
 {
-    size_t groups = cpu_groups(dy), width = (size_t)dy->shape.w, factor = cpu_amx_factor(s->terms);
-    for (size_t g = 0; g < groups; g++) {
-        const float *from = dy->data + cpu_plane(dy, image, g) + row * width * CPU_BLOCK;
-        cpu_vec sum = cpu_load(bias + g * CPU_BLOCK);
+    size_t blocks = cpu_blocks(dy), width = (size_t)dy->shape.w, factor = cpu_amx_factor(s->terms);
+    for (size_t b = 0; b < blocks; b++) {
+        const float *from = dy->data + cpu_plane(dy, image, b) + row * width * CPU_BLOCK;
+        cpu_vec sum = cpu_load(bias + b * CPU_BLOCK);
         for (size_t i = 0; i < s->steps * STEP; i += 2) {
-            cpu_vec a = i < width ? cpu_load(from + i * CPU_BLOCK) : (cpu_vec){0};
-            cpu_vec b = i + 1 < width ? cpu_load(from + (i + 1) * CPU_BLOCK) : (cpu_vec){0};
-            char *at = to + (g / PAIR * s->steps + i / STEP) * factor + g % PAIR * CPU_AMX_TILE +
+            cpu_vec even = i < width ? cpu_load(from + i * CPU_BLOCK) : (cpu_vec){0};
+            cpu_vec odd = i + 1 < width ? cpu_load(from + (i + 1) * CPU_BLOCK) : (cpu_vec){0};
+            char *at = to + (b / PAIR * s->steps + i / STEP) * factor + b % PAIR * CPU_AMX_TILE +
                        i % STEP / 2 * CPU_AMX_ROW;
-            sum += a + b;
-            cpu_amx_put(a, b, s->terms, at, PAIR * CPU_AMX_TILE);
+            sum += even + odd;
+            cpu_amx_put(even, odd, s->terms, at, PAIR * CPU_AMX_TILE);
         }
-        cpu_store(bias + g * CPU_BLOCK, sum);
+        cpu_store(bias + b * CPU_BLOCK, sum);
     }
 }
 
-/* The products of `rows` output rows, the first input row of which is `first`. */
-static inline __attribute__((always_inline)) void
-add_band(const struct sizes *s, int terms, const struct own *own, int first, int height, int rows)
+/* Adds the products of `rows` output rows, whose first input row is `first`, to the sums. */
+static inline __attribute__((always_inline)) void add_band(const struct sizes *s, int terms,
+                                                           const struct workspace *at, int first,
+                                                           int height, int rows)
 {
     const struct cpu_amx_steps step = {PAIR * CPU_AMX_TILE, CPU_AMX_TILE, CPU_AMX_ROW};
     size_t factor = cpu_amx_factor(terms);
@@ -162,18 +163,18 @@ add_band(const struct sizes *s, int terms, const struct own *own, int first, int
                 int row = r * s->stride + k;
                 if (first + row < 0 || first + row >= height)
                     continue;
-                const char *a = own->windows + (size_t)row * s->windows;
-                const char *b = own->gradients + (size_t)r * s->gradients + o * s->windows;
+                const char *a = at->windows + (size_t)row * s->windows;
+                const char *b = at->gradients + (size_t)r * s->gradients + o * s->windows;
                 for (size_t i = 0; i < s->steps; i++)
                     cpu_amx_multiply(terms, a + i * factor, step, b + i * factor);
             }
             cpu_amx_store(sums);
-            cpu_amx_add(own->sums + ((size_t)k * s->pairs + o) * CPU_AMX_SUMS, sums, CPU_AMX_SUMS,
+            cpu_amx_add(at->sums + ((size_t)k * s->pairs + o) * CPU_AMX_SUMS, sums, CPU_AMX_SUMS,
                         true);
         }
 }
 
-static void run_band(const struct sizes *s, const ps_node *node, const struct own *own,
+static void run_band(const struct sizes *s, const ps_node *node, const struct workspace *at,
                      size_t image, int begin)
 {
     const ps_act *x = node->in[0], *dy = node->dout;
@@ -181,19 +182,19 @@ static void run_band(const struct sizes *s, const ps_node *node, const struct ow
     int first = begin * s->stride - s->pad, height = x->shape.h;
     for (int r = 0; r < (rows - 1) * s->stride + s->kernel; r++)
         if (first + r >= 0 && first + r < height) {
-            sort_row(s, x, image, first + r, own->sorted);
-            put_windows(s, own->sorted, own->windows + (size_t)r * s->windows);
+            sort_row(s, x, image, first + r, at->sorted);
+            put_windows(s, at->sorted, at->windows + (size_t)r * s->windows);
         }
     for (int r = 0; r < rows; r++)
-        put_gradients(s, dy, image, (size_t)(begin + r), own->bias,
-                      own->gradients + (size_t)r * s->gradients);
+        put_gradients(s, dy, image, (size_t)(begin + r), at->bias,
+                      at->gradients + (size_t)r * s->gradients);
     if (s->terms == 2)
-        add_band(s, 2, own, first, height, rows);
+        add_band(s, 2, at, first, height, rows);
     else
-        add_band(s, 1, own, first, height, rows);
+        add_band(s, 1, at, first, height, rows);
 }
 
-/* dW (O, I, k, k) and db from the sums of all threads. */
+/* Reduces the sums of all threads to dweight (O, I, k, k) and dbias. */
 static void add_up(const struct sizes *s, size_t outputs, const float *work, size_t threads,
                    float *dweight, float *dbias)
 {
@@ -206,9 +207,9 @@ static void add_up(const struct sizes *s, size_t outputs, const float *work, siz
             dbias[o] = bias;
         for (size_t i = 0; i < s->channels * kernel * kernel; i++) {
             size_t c = i / (kernel * kernel), k = i / kernel % kernel, column = i % kernel;
-            size_t row = column * CHANNELS + c, group = o / CPU_BLOCK;
-            size_t at = (k * s->pairs + group / PAIR) * CPU_AMX_SUMS +
-                        (row / CPU_AMX_SIDE * PAIR + group % PAIR) * CPU_AMX_SUM +
+            size_t row = column * CHANNELS + c, block = o / CPU_BLOCK;
+            size_t at = (k * s->pairs + block / PAIR) * CPU_AMX_SUMS +
+                        (row / CPU_AMX_SIDE * PAIR + block % PAIR) * CPU_AMX_SUM +
                         row % CPU_AMX_SIDE * CPU_AMX_SIDE + o % CPU_BLOCK;
             float sum = 0;
             for (size_t t = 0; t < threads; t++)
@@ -228,15 +229,15 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     size_t bands = cpu_amx_ceil((size_t)node.out->shape.h, BAND), threads = 1;
 #pragma omp parallel
     {
-        float *mine = work + (size_t)omp_get_thread_num() * s.thread;
-        struct own own = own_of(&s, mine);
-        memset(mine, 0, s.thread * sizeof *mine);
+        float *floats = work + (size_t)omp_get_thread_num() * s.thread;
+        struct workspace at = workspace_of(&s, floats);
+        memset(floats, 0, s.thread * sizeof *floats);
 #pragma omp single
         threads = (size_t)omp_get_num_threads();
         cpu_amx_begin();
 #pragma omp for schedule(static)
         for (size_t i = 0; i < (size_t)node.out->shape.n * bands; i++)
-            run_band(&s, &node, &own, i / bands, (int)(i % bands) * BAND);
+            run_band(&s, &node, &at, i / bands, (int)(i % bands) * BAND);
         cpu_amx_end();
     }
     add_up(&s, (size_t)node.out->shape.c, work, threads, args->dweight[0], args->dbias[0]);

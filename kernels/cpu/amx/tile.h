@@ -1,11 +1,11 @@
 /*
- * Products of float32 on the matrix unit for bfloat16 (AMX), as exact as those in float32, or less
- * exact and faster. A float32 is the sum of three bfloat16, x = h + m + l, without error while l is
- * a normal number: 8 bits of mantissa each. Of the nine products of two such sums six are computed,
- * h h, h m, m h, m m, h l and l h; the others are below 2^-23 of the product in sum, and 2^-26 in
- * the mean. With h + m alone the error of a factor is at most 2^-17, with h alone 2^-9. An
- * instruction multiplies 16 x 32 by 32 x 16 numbers and rounds the sums of 32 products into
- * float32.
+ * Matrix products of float32 on the bfloat16 matrix unit (AMX), as exact as in float32, or less
+ * exact and faster. A float32 is the sum of three bfloat16 terms of 8 bits of mantissa each, x = h
+ * + m + l, exactly as long as l is a normal number. Of the nine products of the terms of two
+ * factors six are computed: h h, h m, m h, m m, h l and l h; the sum of the others is below 2^-23
+ * of the product, 2^-26 on average. With h + m alone the relative error of a factor is at most
+ * 2^-17, with h alone 2^-9. One instruction multiplies 16x32 by 32x16 numbers and adds each sum of
+ * 32 products to a float32.
  */
 #ifndef PS_CPU_AMX_TILE_H
 #define PS_CPU_AMX_TILE_H
@@ -19,17 +19,17 @@
 #endif
 
 enum {
-    CPU_AMX_TERMS = 3, /* of a float32, at most */
-    CPU_AMX_SIDE = 16, /* rows of a tile, and columns of a tile of sums */
+    CPU_AMX_TERMS = 3, /* most terms of a float32 */
+    CPU_AMX_SIDE = 16, /* rows of a tile, and columns of an accumulator tile */
     CPU_AMX_SUM = CPU_AMX_SIDE * CPU_AMX_SIDE,
-    CPU_AMX_PAIR = 2,                            /* tiles side by side */
-    CPU_AMX_BLOCK = CPU_AMX_PAIR * CPU_AMX_SIDE, /* also the products of an instruction's sum */
+    CPU_AMX_PAIR = 2,                            /* tiles of each factor */
+    CPU_AMX_BLOCK = CPU_AMX_PAIR * CPU_AMX_SIDE, /* also the length of an instruction's sums */
     CPU_AMX_SUMS = CPU_AMX_PAIR * CPU_AMX_PAIR * CPU_AMX_SUM, /* of cpu_amx_multiply */
     CPU_AMX_ROW = 64,                                         /* bytes of a tile's row */
     CPU_AMX_TILE = CPU_AMX_SIDE * CPU_AMX_ROW,                /* bytes */
 };
 
-/* Bytes of a factor of cpu_amx_multiply: a pair of tiles of each part. */
+/* Bytes of a factor of cpu_amx_multiply: a pair of tiles for each term. */
 static inline size_t cpu_amx_factor(int terms)
 {
     return (size_t)terms * CPU_AMX_PAIR * CPU_AMX_TILE;
@@ -50,7 +50,7 @@ static inline int cpu_amx_smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* Between these a thread may use the tiles: 0 to 3 are sums, 4 to 7 are factors. */
+/* A thread uses the tiles between these calls: 0 to 3 are accumulators, 4 to 7 factors. */
 static inline void cpu_amx_begin(void)
 {
     static const struct {
@@ -70,14 +70,14 @@ static inline void cpu_amx_end(void)
     _tile_release();
 }
 
-/* Rounds to bfloat16, whose bits are the upper half. */
+/* Rounds to bfloat16, in the upper half of each lane. */
 static inline cpu_ivec cpu_amx_round(cpu_vec v)
 {
     return ((cpu_ivec)v + 0x8000) & (int32_t)0xffff0000;
 }
 
-/* Parts of a and b, a pair side by side: each of a[0], b[0], a[1], b[1], ... All three are exact
- * and keep what is not a number; fewer are rounded. */
+/* The terms of a and b, each as pairs a[0], b[0], a[1], b[1], ... Three terms are exact and
+ * preserve NaN; the last of fewer is rounded. */
 static inline __attribute__((always_inline)) void cpu_amx_split(cpu_vec a, cpu_vec b, int terms,
                                                                 cpu_ivec term[CPU_AMX_TERMS])
 {
@@ -93,26 +93,25 @@ static inline __attribute__((always_inline)) void cpu_amx_split(cpu_vec a, cpu_v
     }
 }
 
-/* Those terms, a row of a tile each, `apart` bytes from part to part. */
+/* Stores these terms as a row of a tile each, `step` bytes from term to term. */
 static inline __attribute__((always_inline)) void cpu_amx_put(cpu_vec a, cpu_vec b, int terms,
-                                                              char *to, size_t apart)
+                                                              char *to, size_t step)
 {
     cpu_ivec term[CPU_AMX_TERMS];
     cpu_amx_split(a, b, terms, term);
 #pragma GCC unroll 3
     for (int i = 0; i < terms; i++)
-        cpu_store((float *)(to + (size_t)i * apart), (cpu_vec)term[i]);
+        cpu_store((float *)(to + (size_t)i * step), (cpu_vec)term[i]);
 }
 
-/* How the tiles of a factor lie: bytes from part to part, tile to tile, row to row. */
+/* The layout of a factor: bytes from term to term, tile to tile, row to row. */
 struct cpu_amx_steps {
     size_t term, tile, row;
 };
 
 /*
- * Sums 0 to 3 += the products of two tiles a with two tiles b, whose terms are side by side. Sum
- * 2 i + j is of a's i-th and b's j-th. Of three terms six products are taken, of two h h, h m and
- * m h, of one h h.
+ * Accumulator 2 i + j += tile i of a times tile j of b; b's terms are contiguous. With three terms
+ * six products are computed, with two h h, h m and m h, with one h h.
  */
 static inline __attribute__((always_inline)) void
 cpu_amx_multiply(int terms, const char *a, struct cpu_amx_steps step, const char *b)
@@ -163,7 +162,7 @@ static inline void cpu_amx_clear(void)
     _tile_zero(3);
 }
 
-/* The four sums, one after the other, 16 x 16 each. */
+/* Stores the four accumulators consecutively, 16x16 each. */
 static inline void cpu_amx_store(float sums[CPU_AMX_SUMS])
 {
     _tile_stored(0, sums, CPU_AMX_ROW);
@@ -172,7 +171,7 @@ static inline void cpu_amx_store(float sums[CPU_AMX_SUMS])
     _tile_stored(3, sums + 3 * CPU_AMX_SUM, CPU_AMX_ROW);
 }
 
-/* to (n) = from [+ to], n a multiple of 16 */
+/* to (n) = from, or += if `add`; n is a multiple of 16. */
 static inline void cpu_amx_add(float *to, const float *from, size_t n, bool add)
 {
     for (size_t i = 0; i < n; i += CPU_AMX_SIDE)

@@ -1,39 +1,38 @@
 /*
- * Convolutions of 1x1 without padding, forward and backward-data. What comes from memory is
- * prefetched while the pixels before are computed: where many channels make maps larger than the
- * caches, that is most of the time.
+ * 1x1 convolutions without padding, forward and backward-data. Each strip of pixels is prefetched
+ * while the one before is computed: where many channels make maps larger than the caches, memory
+ * would take most of the time.
  */
 #include "kernels/cpu/conv/algorithm.h"
 
 #include <string.h>
 
 /*
- * The outputs of a strip of pixels for a pair of groups are kept in registers, summed over a run of
- * input groups. The inputs of a strip and run stay in the first cache for all outputs; a block of
- * weights stays in the second for all strips.
+ * The accumulators of a strip of pixels and a pair of output blocks stay in registers over a run of
+ * input blocks. The inputs of a strip and run stay in L1 for all outputs; the weights of up to
+ * MOST_OUTPUTS output blocks stay in L2 for all strips.
  */
-enum { STRIP = 14, PAIR = 2, RUN = 8, MOST_OUTPUTS = 32 };
+enum { STRIP = 14, PAIR = 2, RUN = 8, MOST_OUTPUTS = 32 }; /* RUN, MOST_OUTPUTS: blocks */
 enum { LINE = CPU_BLOCK, TILE = CPU_BLOCK * CPU_BLOCK, SUMS = PAIR * STRIP * LINE };
-enum { BLOCK_WEIGHTS = 256 * 1024 };
+enum { CACHED_WEIGHTS = 256 * 1024 }; /* in L2 */
 
 /*
- * Pixel (i, j) of the smaller map belongs to (i from_step, j from_step) of `from` and to (i
- * to_step, j to_step) of the result; pixels of the result between those are made zero, or left as
- * they are if what is added is the result. One of the steps is 1; to_step is, where there is a
- * mask.
+ * Pixel (i, j) of the smaller map is (i from_step, j from_step) of `from` and (i to_step, j
+ * to_step) of the result. Pixels of the result between those are zeroed, or kept if the result is
+ * added to in place. One of the steps is 1, the other the stride; with a mask to_step is 1.
  */
 struct pass {
     const ps_act *from, *to;
-    const float *weights; /* tiles (to, from), in each (from, to) */
+    const float *weights; /* tiles ordered (to, from), each (from, to) */
     struct cpu_epilogue epilogue;
     int from_step, to_step;
 };
 
-/* Pixels, by where they begin in the first group of the input and of the result. */
+/* Pixels, as offsets in the first channel block of the input and of the result. */
 struct strip {
     size_t from[STRIP], to[STRIP];
-    size_t count;                    /* of the pixels, the others repeat the last */
-    int rows[STRIP], columns[STRIP]; /* of the result, that belong to the pixel */
+    size_t count;                    /* of pixels; the rest repeat the last */
+    int rows[STRIP], columns[STRIP]; /* of the result up to the next pixel */
 };
 
 static bool supported(const ps_node *node, enum cpu_pass pass)
@@ -41,7 +40,7 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
     const struct ps_op_desc *d = &node->desc;
     const ps_act *x = node->in[0], *y = node->out, *to = pass == CPU_FORWARD ? y : x;
     return d->kernel == 1 && d->pad == 0 && x->block == CPU_BLOCK && y->block == CPU_BLOCK &&
-           cpu_groups(to) % PAIR == 0;
+           cpu_blocks(to) % PAIR == 0;
 }
 
 static inline size_t least(size_t a, size_t b)
@@ -60,7 +59,7 @@ static inline size_t pixels_of(const struct pass *p)
     return (size_t)map.n * (size_t)map.h * (size_t)map.w;
 }
 
-static inline size_t begin(const ps_act *act, size_t image, int i, int j)
+static inline size_t offset_of(const ps_act *act, size_t image, int i, int j)
 {
     return cpu_plane(act, image, 0) + ((size_t)i * act->shape.w + (size_t)j) * LINE;
 }
@@ -73,8 +72,8 @@ static void find_strip(const struct pass *p, size_t index, struct strip *strip)
     int i = (int)(first % area) / map.w, j = (int)(first % area) % map.w;
     strip->count = least(STRIP, left);
     for (size_t t = 0; t < STRIP; t++) {
-        strip->from[t] = begin(p->from, image, i * p->from_step, j * p->from_step);
-        strip->to[t] = begin(p->to, image, i * p->to_step, j * p->to_step);
+        strip->from[t] = offset_of(p->from, image, i * p->from_step, j * p->from_step);
+        strip->to[t] = offset_of(p->to, image, i * p->to_step, j * p->to_step);
         strip->rows[t] = at_most(p->to_step, p->to->shape.h - i * p->to_step);
         strip->columns[t] = at_most(p->to_step, p->to->shape.w - j * p->to_step);
         if (t + 1 >= strip->count)
@@ -85,9 +84,9 @@ static void find_strip(const struct pass *p, size_t index, struct strip *strip)
     }
 }
 
-/* What is needed next. */
-struct ahead {
-    const struct strip *inputs; /* with from + group planes, for so many groups */
+/* What to prefetch: `count` channel blocks of the next inputs, and the next outputs. */
+struct prefetch {
+    const struct strip *inputs;
     const float *from;
     size_t plane, count;
     const struct strip *outputs; /* NULL: none */
@@ -95,24 +94,26 @@ struct ahead {
     size_t step;
 };
 
-static inline void prefetch_inputs(const struct ahead *ahead, size_t group)
+static inline void prefetch_inputs(const struct prefetch *prefetch, size_t block)
 {
-    if (group >= ahead->count)
+    if (block >= prefetch->count)
         return;
     for (size_t t = 0; t < STRIP; t++)
-        _mm_prefetch(ahead->from + group * ahead->plane + ahead->inputs->from[t], _MM_HINT_T1);
+        _mm_prefetch(prefetch->from + block * prefetch->plane + prefetch->inputs->from[t],
+                     _MM_HINT_T1);
 }
 
-static inline void prefetch_outputs(const struct ahead *ahead, size_t t)
+static inline void prefetch_outputs(const struct prefetch *prefetch, size_t t)
 {
 #pragma GCC unroll 2
     for (size_t b = 0; b < PAIR; b++) {
-        size_t at = b * ahead->step + ahead->outputs->to[t];
-        __builtin_prefetch(ahead->written + at, 1);
-        __builtin_prefetch(ahead->read + at, 0);
+        size_t at = b * prefetch->step + prefetch->outputs->to[t];
+        __builtin_prefetch(prefetch->written + at, 1);
+        __builtin_prefetch(prefetch->read + at, 0);
     }
 }
 
+/* Zeros the pixels of a plane of the result that lie between those of a strip. */
 static void clear_between(const struct pass *p, const struct strip *strip, float *plane)
 {
     for (size_t t = 0; t < strip->count; t++)
@@ -125,7 +126,7 @@ static void clear_between(const struct pass *p, const struct strip *strip, float
 
 #define EACH_PIXEL _Pragma("GCC unroll 14") for (size_t t = 0; t < STRIP; t++)
 
-/* The outputs of a strip in a plane from their sums. */
+/* Writes the accumulators of a strip to a plane of the result. */
 static inline void put(const struct pass *p, const struct strip *strip, size_t plane,
                        cpu_vec v[STRIP])
 {
@@ -136,33 +137,34 @@ static inline void put(const struct pass *p, const struct strip *strip, size_t p
         clear_between(p, strip, p->epilogue.result + plane);
 }
 
-/* Inputs of a strip, x_step apart, from group `first` to `end`, for a pair of outputs from `group`
- * on. Sums (PAIR, STRIP, 16) are kept between runs. */
+/* Input blocks first..end of a strip, x_step apart, for a pair of output blocks from `output` on.
+ * `sums` (PAIR, STRIP, 16) holds the accumulators between runs. */
 static inline void multiply(const struct pass *p, const struct strip *strip, const float *x,
-                            size_t x_step, size_t first, size_t end, size_t group, float *sums,
-                            const struct ahead *ahead)
+                            size_t x_step, size_t first, size_t end, size_t output, float *sums,
+                            const struct prefetch *prefetch)
 {
     cpu_vec sum[PAIR][STRIP];
-    size_t inputs = cpu_groups(p->from), w_step = inputs * TILE, count = end - first;
-    const float *w = p->weights + (group * inputs + first) * TILE;
+    size_t inputs = cpu_blocks(p->from), w_step = inputs * TILE, count = end - first;
+    const float *w = p->weights + (output * inputs + first) * TILE;
 #pragma GCC unroll 2
     for (size_t b = 0; b < PAIR; b++) {
-        cpu_vec bias = cpu_epilogue_bias(&p->epilogue, (group + b) * CPU_BLOCK);
+        cpu_vec bias = cpu_epilogue_bias(&p->epilogue, (output + b) * CPU_BLOCK);
         EACH_PIXEL sum[b][t] = first ? cpu_load(sums + (b * STRIP + t) * LINE) : bias;
     }
-    size_t asked = 0;
-    for (size_t g = 0; g < count; g++, x += x_step, w += TILE) {
-        prefetch_inputs(ahead, g);
-        for (size_t upto = STRIP * (g + 1) / count; ahead->outputs && asked < upto; asked++)
-            prefetch_outputs(ahead, asked);
+    size_t prefetched = 0;
+    for (size_t k = 0; k < count; k++, x += x_step, w += TILE) {
+        prefetch_inputs(prefetch, k);
+        for (size_t until = STRIP * (k + 1) / count; prefetch->outputs && prefetched < until;
+             prefetched++)
+            prefetch_outputs(prefetch, prefetched);
 #pragma GCC unroll 4
         for (size_t i = 0; i < CPU_BLOCK; i++) {
-            cpu_vec one = cpu_load(w + i * CPU_BLOCK), other = cpu_load(w + w_step + i * CPU_BLOCK);
+            cpu_vec w0 = cpu_load(w + i * CPU_BLOCK), w1 = cpu_load(w + w_step + i * CPU_BLOCK);
             EACH_PIXEL
             {
                 cpu_vec v = cpu_broadcast(x[t * LINE + i]);
-                sum[0][t] = cpu_fma(one, v, sum[0][t]);
-                sum[1][t] = cpu_fma(other, v, sum[1][t]);
+                sum[0][t] = cpu_fma(w0, v, sum[0][t]);
+                sum[1][t] = cpu_fma(w1, v, sum[1][t]);
             }
         }
     }
@@ -171,49 +173,49 @@ static inline void multiply(const struct pass *p, const struct strip *strip, con
         if (end < inputs)
             EACH_PIXEL cpu_store(sums + (b * STRIP + t) * LINE, sum[b][t]);
         else
-            put(p, strip, (group + b) * p->to->plane, sum[b]);
+            put(p, strip, (output + b) * p->to->plane, sum[b]);
     }
 }
 
-/* A run of inputs of a strip, side by side. */
-static void pack(const struct pass *p, const struct strip *strip, size_t group, size_t count,
+/* Copies `count` input blocks of a strip, from `first` on, to consecutive pixels. */
+static void pack(const struct pass *p, const struct strip *strip, size_t first, size_t count,
                  float *to)
 {
-    for (size_t g = 0; g < count; g++)
+    for (size_t b = 0; b < count; b++)
         for (size_t t = 0; t < STRIP; t++, to += LINE)
-            cpu_store(to, cpu_load(p->from->data + (group + g) * p->from->plane + strip->from[t]));
+            cpu_store(to, cpu_load(p->from->data + (first + b) * p->from->plane + strip->from[t]));
 }
 
-/* A strip and its successor, for output groups from `first` to `end`. */
+/* Output blocks first..end of a strip, while `next` is prefetched. */
 static void run_strip(const struct pass *p, const struct strip *strip, const struct strip *next,
                       size_t first, size_t end)
 {
     float sums[MOST_OUTPUTS / PAIR][SUMS] __attribute__((aligned(64)));
     float packed[RUN * STRIP * LINE] __attribute__((aligned(64)));
-    size_t inputs = cpu_groups(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
+    size_t inputs = cpu_blocks(p->from), step = p->to->plane, pairs = (end - first) / PAIR;
     const struct cpu_epilogue *epilogue = &p->epilogue;
     const float *read = epilogue->sign    ? epilogue->sign
                         : epilogue->added ? epilogue->added
                                           : epilogue->result;
-    bool side_by_side = strip->from[STRIP - 1] - strip->from[0] == (STRIP - 1) * LINE;
-    for (size_t g = 0; g < inputs; g += RUN) {
-        size_t count = least(RUN, inputs - g);
-        bool last = g + count == inputs;
-        const float *x = p->from->data + g * p->from->plane + strip->from[0];
-        if (!side_by_side) {
-            pack(p, strip, g, count, packed);
+    bool contiguous = strip->from[STRIP - 1] - strip->from[0] == (STRIP - 1) * LINE;
+    for (size_t i = 0; i < inputs; i += RUN) {
+        size_t count = least(RUN, inputs - i);
+        bool last = i + count == inputs;
+        const float *x = p->from->data + i * p->from->plane + strip->from[0];
+        if (!contiguous) {
+            pack(p, strip, i, count, packed);
             x = packed;
         }
-        size_t after = last ? 0 : g + count;
+        size_t after = last ? 0 : i + count;
         size_t wanted = least(RUN, inputs - after), each = (wanted + pairs - 1) / pairs;
         for (size_t o = first, pair = 0; o < end; o += PAIR, pair++) {
-            size_t asked = least(wanted, pair * each),
+            size_t prefetched = least(wanted, pair * each),
                    other = (o + PAIR < end ? o + PAIR : first) * step;
-            struct ahead ahead = {
+            struct prefetch prefetch = {
                 .inputs = last ? next : strip,
-                .from = p->from->data + (after + asked) * p->from->plane,
+                .from = p->from->data + (after + prefetched) * p->from->plane,
                 .plane = p->from->plane,
-                .count = least(each, wanted - asked),
+                .count = least(each, wanted - prefetched),
                 .outputs = !last            ? NULL
                            : o + PAIR < end ? strip
                                             : next,
@@ -221,22 +223,22 @@ static void run_strip(const struct pass *p, const struct strip *strip, const str
                 .read = read + other,
                 .step = step,
             };
-            multiply(p, strip, x, side_by_side ? p->from->plane : STRIP * LINE, g, g + count, o,
-                     sums[pair], &ahead);
+            multiply(p, strip, x, contiguous ? p->from->plane : STRIP * LINE, i, i + count, o,
+                     sums[pair], &prefetch);
         }
     }
 }
 
 static void run_strips(const struct pass *p, size_t begin, size_t end)
 {
-    size_t outputs = cpu_groups(p->to), block = BLOCK_WEIGHTS / (cpu_groups(p->from) * TILE);
-    block = least(MOST_OUTPUTS, block < PAIR ? PAIR : block / PAIR * PAIR);
-    for (size_t o = 0; o < outputs; o += block) {
+    size_t outputs = cpu_blocks(p->to), width = CACHED_WEIGHTS / (cpu_blocks(p->from) * TILE);
+    width = least(MOST_OUTPUTS, width < PAIR ? PAIR : width / PAIR * PAIR);
+    for (size_t o = 0; o < outputs; o += width) {
         struct strip strip, next;
         find_strip(p, begin, &strip);
         for (size_t s = begin; s < end; s++, strip = next) {
             find_strip(p, s + 1 < end ? s + 1 : begin, &next);
-            run_strip(p, &strip, &next, o, least(outputs, o + block));
+            run_strip(p, &strip, &next, o, least(outputs, o + width));
         }
     }
 }
@@ -274,7 +276,7 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     return 0;
 }
 
-/* Ranks below those of AMX where that is preferred. */
+/* Below AMX where that is preferred. */
 static int rank(const ps_node *node, enum cpu_pass pass)
 {
     (void)node, (void)pass;

@@ -1,15 +1,15 @@
 /*
- * Backward-weights as a sum of outer products, of output gradients and inputs, that are kept in
- * registers. For two kinds of convolutions: 1x1, stride 1, with few weights, for images that fill a
- * good part of L2: they are prefetched, and what comes is used at once for all that needs it (ReLU,
- * bias and weights); and larger kernels on maps of a few pixels, where only those elements of the
- * kernel are multiplied that meet the map. Faster than oneDNN 2.6 (measured on AVX-512).
+ * Backward-weights as a sum of outer products of output gradients and inputs, accumulated in
+ * registers, for two kinds of convolutions: 1x1, stride 1, with few weights and images that fill a
+ * good part of L2, which are prefetched and used for everything at once (ReLU's mask, bias and
+ * weights); and larger kernels on maps of a few pixels, where taps on padding are skipped. Faster
+ * than oneDNN 2.6 (measured on AVX-512).
  */
 #include "kernels/cpu/conv/algorithm.h"
 
 #include <string.h>
 
-/* CHUNK pixels of a block are used while they are in L1. */
+/* CHUNK pixels of a channel block stay in L1. */
 enum { CHUNK = 196, PAIR = 2, HALF = CPU_BLOCK / 2, TILE = CPU_BLOCK * CPU_BLOCK };
 enum { LARGE_IMAGE = 100000, FEW_WEIGHTS = 1 << 18, SMALL_MAP = 16, MANY_INPUTS = 64 };
 
@@ -31,20 +31,20 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
            (inputs + outputs) * map_of(node->out) >= LARGE_IMAGE;
 }
 
-/* Of a thread: its share of dW and of db. */
-static size_t share(const ps_node *node)
+/* Floats of a thread's private dW and db. */
+static size_t thread_floats(const ps_node *node)
 {
     size_t outputs = (size_t)node->out->shape.c;
     return (outputs * (size_t)node->in[0]->shape.c + outputs + CPU_BLOCK - 1) / CPU_BLOCK *
            CPU_BLOCK;
 }
 
-static inline float *plane(const ps_act *act, size_t image, size_t group)
+static inline float *plane(const ps_act *act, size_t image, size_t block)
 {
-    return act->data + cpu_plane(act, image, group);
+    return act->data + cpu_plane(act, image, block);
 }
 
-/* A gradient of `count` pixels, masked unless `out` is NULL; its sums are added to db. */
+/* Masks `count` pixels of dy by `out` unless that is NULL, and adds their sum to db. */
 static void gather_bias(float *dy, const float *out, size_t count, float *db)
 {
     cpu_vec sum = {0};
@@ -59,21 +59,21 @@ static void gather_bias(float *dy, const float *out, size_t count, float *db)
     cpu_store(db, cpu_load(db) + sum);
 }
 
-/* Where pixels of a gradient and of the input begin that belong together. */
+/* Runs of pixels of a gradient and of the input that are multiplied by each other. */
 struct run {
     const float *dy, *x;
 };
 
-/* What is prefetched, pixel after pixel; steps are of bytes. */
-struct ahead {
+/* What to prefetch, steps in bytes further at each pixel. */
+struct prefetch {
     const char *dy, *x;
     size_t dy_step, x_step;
 };
 
-/* HALF rows of two tiles, `step` apart, = or += the products of two groups of gradients, dy_step
- * apart, with HALF channels of inputs, summed over `count` runs of `length` pixels. */
+/* HALF rows of two tiles, `step` apart, = or += the products of two channel blocks of dy, dy_step
+ * apart, and HALF channels of x, summed over `count` runs of `length` pixels. */
 static inline void multiply(const struct run *runs, size_t count, size_t length, size_t dy_step,
-                            float *tile, size_t step, bool add, struct ahead ahead)
+                            float *tile, size_t step, bool add, struct prefetch prefetch)
 {
     cpu_vec sum[PAIR][HALF];
 #pragma GCC unroll 8
@@ -90,10 +90,10 @@ static inline void multiply(const struct run *runs, size_t count, size_t length,
                 sum[0][c] = cpu_fma(a, v, sum[0][c]);
                 sum[1][c] = cpu_fma(b, v, sum[1][c]);
             }
-            _mm_prefetch(ahead.dy, _MM_HINT_T0);
-            _mm_prefetch(ahead.x, _MM_HINT_T1);
-            ahead.dy += ahead.dy_step;
-            ahead.x += ahead.x_step;
+            _mm_prefetch(prefetch.dy, _MM_HINT_T0);
+            _mm_prefetch(prefetch.x, _MM_HINT_T1);
+            prefetch.dy += prefetch.dy_step;
+            prefetch.x += prefetch.x_step;
         }
     }
 #pragma GCC unroll 8
@@ -121,35 +121,35 @@ static struct chunk chunk_of(const ps_node *node, size_t index)
     return chunk;
 }
 
-static inline float *chunk_in(const ps_act *act, const struct chunk *chunk, size_t group)
+static inline float *chunk_in(const ps_act *act, const struct chunk *chunk, size_t block)
 {
-    return plane(act, chunk->image, group) + chunk->first * CPU_BLOCK;
+    return plane(act, chunk->image, block) + chunk->first * CPU_BLOCK;
 }
 
 /*
- * Call `call` of the products of a chunk for a pair of gradients asks for its share of the next
- * pair, and for its share of the next chunk's inputs. A share is within a group.
+ * Multiplication `call` of a chunk for a pair of blocks of dy prefetches its share of the next
+ * pair, and its share of the next chunk's inputs. A share lies within one channel block.
  */
-static inline struct ahead ahead_of(const ps_node *node, const struct chunk *chunk,
-                                    const struct chunk *next, size_t pair, size_t call)
+static inline struct prefetch prefetch_of(const ps_node *node, const struct chunk *chunk,
+                                          const struct chunk *next, size_t pair, size_t call)
 {
     enum { BYTES = CPU_BLOCK * sizeof(float) };
     size_t calls = (size_t)node->in[0]->shape.c / HALF;
     size_t outputs = (size_t)node->out->shape.c / CPU_BLOCK, shares = calls / PAIR;
     bool last = pair + PAIR == outputs;
-    size_t in_group = call % shares, of_inputs = pair / PAIR * calls + call;
+    size_t in_block = call % shares, of_inputs = pair / PAIR * calls + call;
     const float *dy =
         chunk_in(node->dout, last ? next : chunk, (last ? 0 : pair + PAIR) + call / shares);
     const float *x = chunk_in(node->in[0], next, of_inputs / outputs);
-    return (struct ahead){
-        .dy = (const char *)dy + in_group * chunk->count * BYTES / shares,
+    return (struct prefetch){
+        .dy = (const char *)dy + in_block * chunk->count * BYTES / shares,
         .x = (const char *)x + of_inputs % outputs * chunk->count * BYTES / outputs,
         .dy_step = (BYTES + shares - 1) / shares,
         .x_step = (BYTES + outputs - 1) / outputs,
     };
 }
 
-/* A chunk with a kernel of 1 x 1. */
+/* Adds a chunk of a 1x1 convolution to dweight and db. */
 static void add_chunk(const ps_node *node, bool mask, const struct chunk *chunk,
                       const struct chunk *next, float *dweight, float *db)
 {
@@ -163,29 +163,29 @@ static void add_chunk(const ps_node *node, bool mask, const struct chunk *chunk,
                               chunk_in(node->in[0], chunk, c / CPU_BLOCK) + c % CPU_BLOCK};
             multiply(&run, 1, chunk->count, node->dout->plane,
                      dweight + (o * inputs + c) * CPU_BLOCK, inputs * CPU_BLOCK, true,
-                     ahead_of(node, chunk, next, o, c / HALF));
+                     prefetch_of(node, chunk, next, o, c / HALF));
         }
     }
 }
 
-/* Threads share the pixels; each has sums of its own. */
+/* Threads share the pixels; each has private sums, which are reduced at the end. */
 static void weights_of_large_map(const ps_node *node, bool mask, float *dweight, float *dbias,
                                  float *work)
 {
-    size_t outputs = (size_t)node->out->shape.c, each = share(node), threads = 1;
+    size_t outputs = (size_t)node->out->shape.c, each = thread_floats(node), threads = 1;
     size_t weights = outputs * (size_t)node->in[0]->shape.c;
     size_t chunks = (size_t)node->out->shape.n * ((map_of(node->out) + CHUNK - 1) / CHUNK);
 #pragma omp parallel
     {
-        float *own = work + (size_t)omp_get_thread_num() * each;
-        memset(own, 0, each * sizeof *own);
+        float *sums = work + (size_t)omp_get_thread_num() * each;
+        memset(sums, 0, each * sizeof *sums);
 #pragma omp single
         threads = (size_t)omp_get_num_threads();
 #pragma omp for schedule(static)
         for (size_t i = 0; i < chunks; i++) {
             struct chunk chunk = chunk_of(node, i);
             struct chunk next = chunk_of(node, i + 1 < chunks ? i + 1 : i);
-            add_chunk(node, mask, &chunk, &next, own, own + weights);
+            add_chunk(node, mask, &chunk, &next, sums, sums + weights);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < weights + outputs; i++) {
@@ -200,20 +200,20 @@ static void weights_of_large_map(const ps_node *node, bool mask, float *dweight,
     }
 }
 
-/* (N, groups, map, 16) to (groups, map, N, 16): a pixel of all images side by side. */
-static void gather_pixels(const ps_act *act, size_t group, float *to)
+/* Reorders a channel block from (N, map, 16) to (map, N, 16) at its place in `to`. */
+static void gather_pixels(const ps_act *act, size_t block, float *to)
 {
     size_t images = (size_t)act->shape.n, map = map_of(act);
     for (size_t p = 0; p < map; p++)
         for (size_t n = 0; n < images; n++)
-            cpu_store(to + ((group * map + p) * images + n) * CPU_BLOCK,
-                      cpu_load(plane(act, n, group) + p * CPU_BLOCK));
+            cpu_store(to + ((block * map + p) * images + n) * CPU_BLOCK,
+                      cpu_load(plane(act, n, block) + p * CPU_BLOCK));
 }
 
-/* The outputs that meet element k of the kernel inside the input: the first pixels of the gradients
- * of two groups and of the input beside them. Returns how many. */
-static size_t meet(const ps_node *node, int k, const float *dy, const float *x,
-                   struct run runs[SMALL_MAP])
+/* The pairs of pixels of dy and x that tap k connects, padding excluded, each for all images.
+ * Returns how many. */
+static size_t find_runs(const ps_node *node, int k, const float *dy, const float *x,
+                        struct run runs[SMALL_MAP])
 {
     const struct ps_op_desc *d = &node->desc;
     struct ps_shape in = node->in[0]->shape, out = node->out->shape;
@@ -229,7 +229,7 @@ static size_t meet(const ps_node *node, int k, const float *dy, const float *x,
     return count;
 }
 
-/* Threads share the outputs. */
+/* Threads share the output blocks. */
 static void weights_of_small_map(const ps_node *node, bool mask, float *dweight, float *dbias,
                                  float *work)
 {
@@ -237,32 +237,32 @@ static void weights_of_small_map(const ps_node *node, bool mask, float *dweight,
     size_t inputs = (size_t)x->shape.c, outputs = (size_t)dy->shape.c / CPU_BLOCK;
     size_t images = (size_t)x->shape.n, map = map_of(dy);
     size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
-    size_t x_group = map_of(x) * images * CPU_BLOCK, dy_group = map * images * CPU_BLOCK;
+    size_t x_block = map_of(x) * images * CPU_BLOCK, dy_block = map * images * CPU_BLOCK;
     float *gradients = work + x->count;
 #pragma omp parallel
     {
 #pragma omp for schedule(static)
-        for (size_t g = 0; g < inputs / CPU_BLOCK; g++)
-            gather_pixels(x, g, work);
+        for (size_t b = 0; b < inputs / CPU_BLOCK; b++)
+            gather_pixels(x, b, work);
 #pragma omp for schedule(static)
-        for (size_t g = 0; g < outputs; g++) {
+        for (size_t b = 0; b < outputs; b++) {
             float db[CPU_BLOCK] = {0};
             for (size_t n = 0; n < images; n++)
-                gather_bias(plane(dy, n, g), mask ? plane(node->out, n, g) : NULL, map, db);
-            gather_pixels(dy, g, gradients);
+                gather_bias(plane(dy, n, b), mask ? plane(node->out, n, b) : NULL, map, db);
+            gather_pixels(dy, b, gradients);
             if (dbias)
-                memcpy(dbias + g * CPU_BLOCK, db, sizeof db);
+                memcpy(dbias + b * CPU_BLOCK, db, sizeof db);
         }
 #pragma omp for schedule(static)
         for (size_t o = 0; o < outputs; o += PAIR)
             for (size_t c = 0; c < inputs; c += HALF)
                 for (size_t k = 0; k < area; k++) {
                     struct run runs[SMALL_MAP];
-                    size_t count = meet(node, (int)k, gradients + o * dy_group,
-                                        work + c / CPU_BLOCK * x_group + c % CPU_BLOCK, runs);
+                    size_t count = find_runs(node, (int)k, gradients + o * dy_block,
+                                             work + c / CPU_BLOCK * x_block + c % CPU_BLOCK, runs);
                     size_t tile = (o * inputs / CPU_BLOCK + c / CPU_BLOCK) * area + k;
-                    struct ahead nothing = {(const char *)runs, (const char *)runs, 0, 0};
-                    multiply(runs, count, images, dy_group,
+                    struct prefetch nothing = {(const char *)runs, (const char *)runs, 0, 0};
+                    multiply(runs, count, images, dy_block,
                              dweight + tile * TILE + c % CPU_BLOCK * CPU_BLOCK,
                              inputs * CPU_BLOCK * area, false, nothing);
                 }
@@ -284,7 +284,7 @@ static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *t
         return NULL;
     plan->layout = CPU_TILES_OI_IO;
     plan->workspace = node->desc.kernel > 1 ? node->in[0]->count + node->out->count
-                                            : share(node) * (size_t)task->threads;
+                                            : thread_floats(node) * (size_t)task->threads;
     plan->fused = CPU_FUSES_DY_MASK | CPU_FUSES_VIEWS;
     return plan;
 }

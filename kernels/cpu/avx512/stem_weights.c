@@ -1,46 +1,46 @@
 /*
- * Backward-weights of a network's first convolution, 7x7 over few channels that are not in blocks:
- * products of output gradients and inputs, summed in registers along a row of the map for two rows
- * of the kernel. Faster than oneDNN 2.6 (measured on AVX-512).
+ * Backward-weights of a network's first convolution (the stem), 7x7 on an unblocked input: products
+ * of output gradients and inputs, accumulated in registers along a row of the map for two rows of
+ * the kernel. Faster than oneDNN 2.6 (measured on AVX-512).
  */
 #include "kernels/cpu/conv/algorithm.h"
 
 #include <string.h>
 
 enum { KERNEL = 7, PAIR = 2, QUAD = 4, LINE = CPU_BLOCK };
-enum { ROW_SUMS = KERNEL * LINE }; /* of a row of the kernel and a group of outputs */
+enum { ROW_SUMS = KERNEL * LINE }; /* of a kernel row and an output block */
 
 static bool supported(const ps_node *node, enum cpu_pass pass)
 {
     (void)pass;
     return node->desc.kernel == KERNEL && node->in[0]->block == 1 &&
-           node->out->block == CPU_BLOCK && cpu_groups(node->out) % QUAD == 0;
+           node->out->block == CPU_BLOCK && cpu_blocks(node->out) % QUAD == 0;
 }
 
-/* What a thread works on. */
-struct share {
-    float *sums; /* (groups, rows, KERNEL, 16) */
-    float *bias; /* (groups, 16) */
-    float *x;    /* (rows, width): those that an output row meets, with their padding */
+/* A thread's workspace. */
+struct workspace {
+    float *sums; /* (output blocks, rows, KERNEL, 16) */
+    float *bias; /* (output blocks, 16) */
+    float *x;    /* (rows, width): the padded input rows under an output row */
 };
 
 struct sizes {
-    size_t groups, rows, width; /* of outputs; of the kernel in all channels; of a padded row */
-    size_t sums, bias, each;    /* floats; of all of a thread */
+    size_t blocks, rows, width; /* output blocks; kernel rows times channels; of a padded row */
+    size_t sums, bias, each;    /* floats: of the sums, of the bias, of a thread's workspace */
 };
 
 static struct sizes sizes_of(const ps_node *node)
 {
-    struct sizes s = {.groups = cpu_groups(node->out),
+    struct sizes s = {.blocks = cpu_blocks(node->out),
                       .rows = (size_t)node->in[0]->shape.c * KERNEL,
                       .width = (size_t)(node->out->shape.w - 1) * node->desc.stride + KERNEL};
-    s.sums = s.groups * s.rows * ROW_SUMS;
-    s.bias = s.groups * LINE;
+    s.sums = s.blocks * s.rows * ROW_SUMS;
+    s.bias = s.blocks * LINE;
     s.each = (s.sums + s.bias + s.rows * s.width + LINE - 1) / LINE * LINE;
     return s;
 }
 
-/* The rows of the input that row `i` of an image's output meets. */
+/* Copies the input rows under row i of an image's output, padded. */
 static void gather_rows(const ps_node *node, size_t image, int i, size_t width, float *to)
 {
     const ps_act *x = node->in[0];
@@ -55,13 +55,14 @@ static void gather_rows(const ps_node *node, size_t image, int i, size_t width, 
         }
 }
 
-/* A row of gradients, of groups `plane` apart, and how it meets the rows of the input. */
+/* A row of gradients, with channel blocks `plane` apart, and the layout of the input rows. */
 struct row {
     const float *dy;
     size_t plane, count;
-    size_t width, stride; /* of the input's rows; from pixel to pixel in them */
+    size_t width, stride; /* of input rows; input pixels from one output pixel to the next */
 };
 
+/* Adds the sums of a row of QUAD output blocks. */
 static void add_bias(const struct row *row, float *bias)
 {
     cpu_vec sum[QUAD];
@@ -77,16 +78,17 @@ static void add_bias(const struct row *row, float *bias)
         cpu_store(bias + o * LINE, sum[o]);
 }
 
-/* What is prefetched, pixel after pixel. */
-struct ahead {
+/* What to prefetch, `step` bytes further at each pixel. */
+struct prefetch {
     const char *at;
     size_t step;
 };
 
-/* Adds to the sums of a pair of groups, `step` apart, and `rows` rows of the kernel. */
+/* Adds a row's products to the sums of a pair of output blocks, `step` apart, and `rows` kernel
+ * rows. */
 static inline __attribute__((always_inline)) void add_rows(const struct row *row, const float *x,
                                                            float *sums, size_t step, size_t rows,
-                                                           struct ahead ahead)
+                                                           struct prefetch prefetch)
 {
     cpu_vec sum[PAIR][2 * KERNEL];
     const float *dy = row->dy, *other = dy + row->plane;
@@ -96,9 +98,9 @@ static inline __attribute__((always_inline)) void add_rows(const struct row *row
         for (size_t k = 0; k < rows * KERNEL; k++)
             sum[o][k] = cpu_load(sums + o * step + k * LINE);
 #pragma GCC unroll 2
-    for (size_t j = 0; j < row->count; j++, x += row->stride, ahead.at += ahead.step) {
+    for (size_t j = 0; j < row->count; j++, x += row->stride, prefetch.at += prefetch.step) {
         cpu_vec a = cpu_load(dy + j * LINE), b = cpu_load(other + j * LINE);
-        _mm_prefetch(ahead.at, _MM_HINT_T0);
+        _mm_prefetch(prefetch.at, _MM_HINT_T0);
 #pragma GCC unroll 14
         for (size_t k = 0; k < rows * KERNEL; k++) {
             cpu_vec v = cpu_broadcast(x[k / KERNEL * row->width + k % KERNEL]);
@@ -113,32 +115,32 @@ static inline __attribute__((always_inline)) void add_rows(const struct row *row
             cpu_store(sums + o * step + k * LINE, sum[o][k]);
 }
 
-/* Not inlined: registers would not do for the loops. */
+/* Not inlined, as the loops need all registers. */
 static __attribute__((noinline)) void add_two(const struct row *row, const float *x, float *sums,
-                                              size_t step, struct ahead ahead)
+                                              size_t step, struct prefetch prefetch)
 {
-    add_rows(row, x, sums, step, 2, ahead);
+    add_rows(row, x, sums, step, 2, prefetch);
 }
 
 static __attribute__((noinline)) void add_one(const struct row *row, const float *x, float *sums,
-                                              size_t step, struct ahead ahead)
+                                              size_t step, struct prefetch prefetch)
 {
-    add_rows(row, x, sums, step, 1, ahead);
+    add_rows(row, x, sums, step, 1, prefetch);
 }
 
-/* The calls for a row of a pair of groups prefetch the next one, the first half of them for that of
- * the first group. */
-static struct ahead ahead_of(const struct row *row, size_t call, size_t calls)
+/* The calls for a row of a pair of output blocks prefetch the next row, the first half of them that
+ * of the first block. */
+static struct prefetch prefetch_of(const struct row *row, size_t call, size_t calls)
 {
     enum { BYTES = LINE * sizeof(float) };
-    size_t half = calls > 1 ? calls / PAIR : 1, group = call >= half;
-    const float *next = row->dy + row->count * LINE + group * row->plane;
-    return (struct ahead){(const char *)next + (call - group * half) * row->count * BYTES / half,
-                          (BYTES + half - 1) / half};
+    size_t half = calls > 1 ? calls / PAIR : 1, block = call >= half;
+    const float *next = row->dy + row->count * LINE + block * row->plane;
+    return (struct prefetch){(const char *)next + (call - block * half) * row->count * BYTES / half,
+                             (BYTES + half - 1) / half};
 }
 
-static void add_output_row(const ps_node *node, const struct sizes *sizes, const struct share *own,
-                           size_t image, int i)
+static void add_output_row(const ps_node *node, const struct sizes *sizes,
+                           const struct workspace *to, size_t image, int i)
 {
     const ps_act *dy = node->dout;
     size_t step = sizes->rows * ROW_SUMS, calls = (sizes->rows + 1) / 2;
@@ -146,19 +148,19 @@ static void add_output_row(const ps_node *node, const struct sizes *sizes, const
                       .count = (size_t)dy->shape.w,
                       .width = sizes->width,
                       .stride = (size_t)node->desc.stride};
-    gather_rows(node, image, i, sizes->width, own->x);
-    for (size_t o = 0; o < sizes->groups; o += PAIR) {
+    gather_rows(node, image, i, sizes->width, to->x);
+    for (size_t o = 0; o < sizes->blocks; o += PAIR) {
         row.dy = dy->data + cpu_plane(dy, image, o) + (size_t)i * row.count * LINE;
         if (o % QUAD == 0)
-            add_bias(&row, own->bias + o * LINE);
+            add_bias(&row, to->bias + o * LINE);
         for (size_t r = 0; r < sizes->rows; r += 2)
-            (r + 1 < sizes->rows ? add_two : add_one)(&row, own->x + r * sizes->width,
-                                                      own->sums + o * step + r * ROW_SUMS, step,
-                                                      ahead_of(&row, r / 2, calls));
+            (r + 1 < sizes->rows ? add_two : add_one)(&row, to->x + r * sizes->width,
+                                                      to->sums + o * step + r * ROW_SUMS, step,
+                                                      prefetch_of(&row, r / 2, calls));
     }
 }
 
-/* Weights and bias from the sums of all threads, `each` floats apart. */
+/* Reduces the sums of all threads to dweight (O, I, k, k) and dbias. */
 static void add_up(const struct sizes *sizes, const float *work, size_t threads, float *dweight,
                    float *dbias)
 {
@@ -167,9 +169,9 @@ static void add_up(const struct sizes *sizes, const float *work, size_t threads,
         float sum = 0;
         for (size_t t = 0; t < threads; t++)
             sum += work[t * sizes->each + i];
-        size_t group = i / LINE / weights, lane = i % LINE;
+        size_t block = i / LINE / weights, lane = i % LINE;
         if (i < sizes->sums)
-            dweight[(group * LINE + lane) * weights + i / LINE % weights] = sum;
+            dweight[(block * LINE + lane) * weights + i / LINE % weights] = sum;
         else if (dbias)
             dbias[i - sizes->sums] = sum;
     }
@@ -184,15 +186,15 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     size_t threads = 1;
 #pragma omp parallel
     {
-        float *own = args->workspace + (size_t)omp_get_thread_num() * sizes.each;
-        struct share share = {own, own + sizes.sums, own + sizes.sums + sizes.bias};
-        memset(own, 0, sizes.each * sizeof *own);
+        float *sums = args->workspace + (size_t)omp_get_thread_num() * sizes.each;
+        struct workspace to = {sums, sums + sizes.sums, sums + sizes.sums + sizes.bias};
+        memset(sums, 0, sizes.each * sizeof *sums);
 #pragma omp single
         threads = (size_t)omp_get_num_threads();
 #pragma omp for schedule(static)
         for (size_t n = 0; n < (size_t)node.out->shape.n; n++)
             for (int i = 0; i < node.out->shape.h; i++)
-                add_output_row(&node, &sizes, &share, n, i);
+                add_output_row(&node, &sizes, &to, n, i);
     }
     add_up(&sizes, args->workspace, threads, args->dweight[0], args->dbias[0]);
     return 0;

@@ -1,38 +1,38 @@
 /*
- * Convolutions of 3x3, stride 1 and padding 1, forward and backward-data, by Winograd's F(4x4, 3x3)
- * (Lavin and Gray, CVPR 2016): 2.25 products an output instead of 9. The points of interpolation
- * are 0, +-1/sqrt 2, +-sqrt 2 and infinity instead of 0, +-1, +-2 and infinity, which halves the
- * error; with sums in runs of 32 channels (`exact`) it is close to that of a direct convolution
- * (root mean squares on random data of 64, 128 and 256 channels: 4.6, 5.3 and 5.6e-7; direct 2.8,
- * 4.4 and 6.2e-7; without runs 5.9, 9.0 and 12.5e-7), so that it is fit for training, where
+ * 3x3 convolutions, stride 1 and padding 1, forward and backward-data, by Winograd's F(4x4, 3x3)
+ * (Lavin and Gray, CVPR 2016): 2.25 multiplications an output instead of 9. The interpolation
+ * points are 0, +-1/sqrt 2, +-sqrt 2 and infinity instead of 0, +-1, +-2 and infinity, which halves
+ * the error. With accumulation in runs of 32 channels (`exact`) it is close to that of a direct
+ * convolution (RMS error on random data of 64, 128 and 256 channels: 4.6, 5.3 and 5.6e-7; direct:
+ * 2.8, 4.4 and 6.2e-7; without runs: 5.9, 9.0 and 12.5e-7), small enough for training, where
  * rounding flips ReLU masks.
  */
 #include "kernels/cpu/avx512/winograd_tile.h"
 
 /*
- * A chunk of tiles is transformed into (WINO_POINTS, groups, tiles, 16), multiplied, point by
- * point, with the weights of a block of output groups into (WINO_POINTS, BLOCK, tiles, 16), and
- * transformed back.
+ * A chunk of tiles is transformed to (WINO_POINTS, input blocks, tiles, 16), multiplied, point by
+ * point, by the weights of OUT_BLOCKS output blocks to (WINO_POINTS, OUT_BLOCKS, tiles, 16), and
+ * transformed back. The accumulators of STRIP tiles and PAIR output blocks stay in registers.
  */
-enum { STRIP = 14, PAIR = 2, BLOCK = 2 * PAIR };
+enum { STRIP = 14, PAIR = 2, OUT_BLOCKS = 2 * PAIR };
 enum { MOST_TILES = 5 * STRIP, TILE = CPU_BLOCK * CPU_BLOCK };
-enum { EXACT_RUN = 2 };
+enum { EXACT_RUN = 2 }; /* input blocks */
 
 static size_t weights_of(const ps_node *node)
 {
-    return WINO_POINTS * cpu_groups(node->in[0]) * cpu_groups(node->out) * TILE;
+    return WINO_POINTS * cpu_blocks(node->in[0]) * cpu_blocks(node->out) * TILE;
 }
 
-/* Floats that a thread works on. */
+/* Floats of a thread's workspace. */
 static size_t thread_floats(const ps_node *node)
 {
-    size_t x = cpu_groups(node->in[0]), y = cpu_groups(node->out), most = x > y ? x : y;
-    return WINO_POINTS * (most + BLOCK) * MOST_TILES * CPU_BLOCK;
+    size_t x = cpu_blocks(node->in[0]), y = cpu_blocks(node->out), most = x > y ? x : y;
+    return WINO_POINTS * (most + OUT_BLOCKS) * MOST_TILES * CPU_BLOCK;
 }
 
 struct winograd {
     const ps_act *from, *to; /* forward x, y; backward-data dy, dx */
-    const float *weights;    /* transformed */
+    const float *weights;    /* transformed: (WINO_POINTS, outputs, inputs, 16, 16) */
     struct cpu_epilogue epilogue;
     bool exact;
 };
@@ -40,7 +40,7 @@ struct winograd {
 /* CPU_LANES doubles, in two registers. */
 typedef double doubles __attribute__((vector_size(128)));
 
-/* to (6) = G from (3), elements apart by the steps given */
+/* to (6) = G from (3), with elements to_step and from_step apart */
 static inline void transform_weights(doubles *to, const doubles *from, int to_step, int from_step)
 {
     doubles a = from[0], b = from[from_step], c = from[2 * from_step];
@@ -58,20 +58,20 @@ static inline void transform_weights(doubles *to, const doubles *from, int to_st
 
 static void transform_all(const ps_node *node, const struct cpu_tiles *tiles, float *weights)
 {
-    size_t count = cpu_groups(node->in[0]) * cpu_groups(node->out);
-    size_t sources = cpu_groups(tiles->data ? node->out : node->in[0]);
+    size_t count = cpu_blocks(node->in[0]) * cpu_blocks(node->out);
+    size_t sources = cpu_blocks(tiles->data ? node->out : node->in[0]);
 #pragma omp parallel for
     for (size_t t = 0; t < count; t++) {
-        float room[CPU_TILE_ROOM] __attribute__((aligned(64)));
-        const float *tile = cpu_tile(tiles, t / sources, t % sources, room);
+        float scratch[CPU_TILE_FLOATS] __attribute__((aligned(64)));
+        const float *tile = cpu_tile(tiles, t / sources, t % sources, scratch);
         for (size_t i = 0; i < TILE; i += CPU_BLOCK) {
-            doubles from[9], half[WINO_SIDE * 3], to[WINO_SIDE];
+            doubles from[9], columns[WINO_SIDE * 3], to[WINO_SIDE];
             for (size_t k = 0; k < 9; k++)
                 from[k] = __builtin_convertvector(cpu_load(tile + k * TILE + i), doubles);
             for (int k = 0; k < 3; k++)
-                transform_weights(half + k, from + k, 3, 3);
+                transform_weights(columns + k, from + k, 3, 3);
             for (size_t k = 0; k < WINO_SIDE; k++) {
-                transform_weights(to, half + 3 * k, 1, 1);
+                transform_weights(to, columns + 3 * k, 1, 1);
                 for (size_t j = 0; j < WINO_SIDE; j++)
                     cpu_store(weights + ((k * WINO_SIDE + j) * count + t) * TILE + i,
                               __builtin_convertvector(to[j], cpu_vec));
@@ -80,45 +80,45 @@ static void transform_all(const ps_node *node, const struct cpu_tiles *tiles, fl
     }
 }
 
-/* A point of a chunk, for a pair of output groups. */
+/* The product at one point, for a chunk of tiles and a pair of output blocks. */
 struct product {
     const float *points, *weights; /* (inputs, tiles, 16), (PAIR, inputs, 16, 16) */
-    const float *next;             /* the weights after these */
+    const float *next;             /* the weights to prefetch */
     float *to;                     /* (PAIR, tiles, 16) */
-    size_t inputs, tiles, run;     /* input groups; tiles of the chunk; groups in a run */
+    size_t inputs, tiles, run;     /* input blocks; tiles of the chunk; input blocks of a run */
 };
 
-/* The products of the STRIP tiles from `tile` on and a run of input groups from `group` on; later
- * runs are added. Not inlined: registers would not do for the loop. */
+/* STRIP tiles from `tile` on by a run of input blocks from `first` on; runs after the first are
+ * added to the result. Not inlined, as the loop needs all registers. */
 static __attribute__((noinline)) void multiply(const struct product *product, size_t tile,
-                                               size_t group)
+                                               size_t first)
 {
     cpu_vec sum[PAIR][STRIP];
     size_t inputs = product->inputs, plane = product->tiles * CPU_BLOCK, other = inputs * TILE;
-    size_t end = inputs - group < product->run ? inputs : group + product->run;
+    size_t end = inputs - first < product->run ? inputs : first + product->run;
     size_t strips = product->tiles / STRIP, share = (PAIR * CPU_BLOCK + strips - 1) / strips;
-    size_t asked = (tile / STRIP * inputs + group) * share, upto = asked;
-    const float *v = product->points + group * plane + tile * CPU_BLOCK;
-    const float *w = product->weights + group * TILE, *next = product->next;
+    size_t prefetched = (tile / STRIP * inputs + first) * share, until = prefetched;
+    const float *v = product->points + first * plane + tile * CPU_BLOCK;
+    const float *w = product->weights + first * TILE, *next = product->next;
 #pragma GCC unroll 2
     for (int b = 0; b < PAIR; b++)
 #pragma GCC unroll 14
         for (int t = 0; t < STRIP; t++)
             sum[b][t] = (cpu_vec){0};
-    for (size_t g = group; g < end; g++, v += plane) {
+    for (size_t b = first; b < end; b++, v += plane) {
 #pragma GCC unroll 14
         for (size_t t = 0; t < STRIP; t++)
             _mm_prefetch(v + plane + t * CPU_BLOCK, _MM_HINT_T0);
-        for (upto += share; asked < upto; asked++)
-            _mm_prefetch(next + asked * CPU_BLOCK, _MM_HINT_T1);
+        for (until += share; prefetched < until; prefetched++)
+            _mm_prefetch(next + prefetched * CPU_BLOCK, _MM_HINT_T1);
 #pragma GCC unroll 4
         for (size_t i = 0; i < CPU_BLOCK; i++, w += CPU_BLOCK) {
-            cpu_vec first = cpu_load(w), second = cpu_load(w + other);
+            cpu_vec w0 = cpu_load(w), w1 = cpu_load(w + other);
 #pragma GCC unroll 14
             for (size_t t = 0; t < STRIP; t++) {
                 cpu_vec x = cpu_broadcast(v[t * CPU_BLOCK + i]);
-                sum[0][t] = cpu_fma(first, x, sum[0][t]);
-                sum[1][t] = cpu_fma(second, x, sum[1][t]);
+                sum[0][t] = cpu_fma(w0, x, sum[0][t]);
+                sum[1][t] = cpu_fma(w1, x, sum[1][t]);
             }
         }
     }
@@ -127,7 +127,7 @@ static __attribute__((noinline)) void multiply(const struct product *product, si
 #pragma GCC unroll 14
         for (size_t t = 0; t < STRIP; t++) {
             float *at = product->to + b * plane + (tile + t) * CPU_BLOCK;
-            if (group > 0)
+            if (first > 0)
                 sum[b][t] = sum[b][t] + cpu_load(at);
             cpu_store(at, sum[b][t]);
         }
@@ -144,13 +144,13 @@ static inline void transform_output(cpu_vec v[WINO_SIDE])
     v[3] = cpu_axpy(p * a, inner, cpu_axpy(q * b, outer, v[5]));
 }
 
-/* The outputs of a tile, in the plane that begins at `plane` of the result, from its points, `step`
- * floats apart. */
+/* Transforms a tile's products, `step` floats apart, to its outputs in the plane at offset `plane`
+ * of the result. */
 static inline void put_tile(const struct cpu_epilogue *epilogue, const float *from, size_t step,
                             struct ps_shape y, const struct wino_tile *tile, cpu_vec bias,
                             size_t plane)
 {
-    cpu_vec half[WINO_OUTS * WINO_SIDE], v[WINO_SIDE];
+    cpu_vec columns[WINO_OUTS * WINO_SIDE], v[WINO_SIDE];
 #pragma GCC unroll 6
     for (size_t j = 0; j < WINO_SIDE; j++) {
 #pragma GCC unroll 6
@@ -159,10 +159,10 @@ static inline void put_tile(const struct cpu_epilogue *epilogue, const float *fr
         transform_output(v);
 #pragma GCC unroll 4
         for (size_t i = 0; i < WINO_OUTS; i++)
-            half[i * WINO_SIDE + j] = v[i];
+            columns[i * WINO_SIDE + j] = v[i];
     }
     for (int i = 0; i < WINO_OUTS && tile->top + i < y.h; i++) {
-        cpu_vec *row = half + WINO_SIDE * i;
+        cpu_vec *row = columns + WINO_SIDE * i;
         size_t at[WINO_OUTS],
             begin = plane + ((size_t)(tile->top + i) * y.w + tile->left) * CPU_BLOCK;
         transform_output(row);
@@ -179,27 +179,27 @@ static inline void put_tile(const struct cpu_epilogue *epilogue, const float *fr
     }
 }
 
-/* The tiles from `first` to `end` of all images. */
+/* Tiles first..end, counted over all images. */
 static void run_chunk(const struct winograd *conv, size_t first, size_t end, float *work)
 {
     struct ps_shape y = conv->to->shape;
-    size_t inputs = cpu_groups(conv->from), outputs = cpu_groups(conv->to);
+    size_t inputs = cpu_blocks(conv->from), outputs = cpu_blocks(conv->to);
     size_t count = end - first, tiles = (count + STRIP - 1) / STRIP * STRIP;
-    size_t step = inputs * tiles * CPU_BLOCK, product_step = BLOCK * tiles * CPU_BLOCK;
+    size_t step = inputs * tiles * CPU_BLOCK, product_step = OUT_BLOCKS * tiles * CPU_BLOCK;
     float *products = work, *points = work + WINO_POINTS * product_step;
     struct wino_tile tile[MOST_TILES];
     for (size_t t = 0; t < count; t++)
         tile[t] = wino_tile_at(y, first + t);
-    for (size_t g = 0; g < inputs; g++)
+    for (size_t i = 0; i < inputs; i++)
         for (size_t t = 0; t < count; t++)
-            wino_gather(conv->from->data + cpu_plane(conv->from, tile[t].image, g),
-                        conv->from->shape, tile + t, points + (g * tiles + t) * CPU_BLOCK, step);
-    for (size_t o = 0; o < outputs; o += BLOCK) {
-        size_t block = outputs - o < BLOCK ? outputs - o : BLOCK;
+            wino_gather(conv->from->data + cpu_plane(conv->from, tile[t].image, i),
+                        conv->from->shape, tile + t, points + (i * tiles + t) * CPU_BLOCK, step);
+    for (size_t o = 0; o < outputs; o += OUT_BLOCKS) {
+        size_t width = outputs - o < OUT_BLOCKS ? outputs - o : OUT_BLOCKS;
         for (size_t p = 0; p < WINO_POINTS; p++)
-            for (size_t b = 0; b < block; b += PAIR) {
+            for (size_t b = 0; b < width; b += PAIR) {
                 const float *weights = conv->weights + (p * outputs + o) * inputs * TILE;
-                bool last = b + PAIR == block;
+                bool last = b + PAIR == width;
                 struct product product = {
                     .points = points + p * step,
                     .weights = weights + b * inputs * TILE,
@@ -210,10 +210,10 @@ static void run_chunk(const struct winograd *conv, size_t first, size_t end, flo
                     .run = conv->exact ? EXACT_RUN : inputs,
                 };
                 for (size_t t = 0; t < tiles; t += STRIP)
-                    for (size_t g = 0; g < inputs; g += product.run)
-                        multiply(&product, t, g);
+                    for (size_t i = 0; i < inputs; i += product.run)
+                        multiply(&product, t, i);
             }
-        for (size_t b = 0; b < block; b++) {
+        for (size_t b = 0; b < width; b++) {
             cpu_vec bias = cpu_epilogue_bias(&conv->epilogue, (o + b) * CPU_BLOCK);
             for (size_t t = 0; t < count; t++)
                 put_tile(&conv->epilogue, products + (b * tiles + t) * CPU_BLOCK, product_step, y,
@@ -283,7 +283,7 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
                             .to = forward ? args->y[0] : args->x,
                             .weights = args->weights[0],
                             .epilogue = args->epilogue[0]};
-    /* The ReLU masks behind a large map are many: rounding would flip some. */
+    /* A large map has so many ReLU masks that rounding would flip some. */
     conv.exact =
         forward && node->mode == PS_TRAIN && conv.to->shape.h * conv.to->shape.w >= LARGE_MAP;
     if (!conv.weights) {

@@ -1,6 +1,6 @@
 /*
- * What the passes of Winograd's F(4x4, 3x3) share: a tile is 4x4 outputs, made from 6x6 inputs,
- * which transform into 36 points (winograd.c).
+ * What the passes of Winograd's F(4x4, 3x3) share: a tile is 4x4 outputs, computed from 6x6 inputs
+ * that are transformed into 36 points (winograd.c).
  */
 #ifndef PS_CPU_AVX512_WINOGRAD_TILE_H
 #define PS_CPU_AVX512_WINOGRAD_TILE_H
@@ -9,12 +9,12 @@
 
 enum { WINO_OUTS = 4, WINO_SIDE = 6, WINO_POINTS = WINO_SIDE * WINO_SIDE };
 
-/* The squares of the points are WINO_P and 1 / WINO_P. */
+/* The interpolation points +-A and +-B, and their squares P and Q. */
 static const double WINO_A = 0.70710678118654752440, WINO_B = 1.41421356237309504880;
 static const double WINO_P = 0.5, WINO_Q = 2;
 
-/* For a pass with result `to`: enough tiles to be faster than oneDNN 2.6 (measured on AVX-512), and
- * channels in pairs of blocks. */
+/* For a pass with result `to`: blocked layouts, pairs of channel blocks in the result, and enough
+ * tiles to be faster than oneDNN 2.6 (measured on AVX-512). */
 static inline bool wino_is_supported(const ps_node *node, const ps_act *to)
 {
     enum { FEW_TILES = 90, FEW_IN_INFERENCE = 24, PAIR = 2 };
@@ -22,7 +22,7 @@ static inline bool wino_is_supported(const ps_node *node, const ps_act *to)
     const ps_act *x = node->in[0], *y = node->out;
     int tiles = x->shape.n * x->shape.h * x->shape.w / (WINO_OUTS * WINO_OUTS);
     return d->kernel == 3 && d->stride == 1 && d->pad == 1 && x->block == CPU_BLOCK &&
-           y->block == CPU_BLOCK && cpu_groups(to) % PAIR == 0 && x->shape.h > 2 &&
+           y->block == CPU_BLOCK && cpu_blocks(to) % PAIR == 0 && x->shape.h > 2 &&
            x->shape.w > 2 && tiles >= (node->mode == PS_INFER ? FEW_IN_INFERENCE : FEW_TILES);
 }
 
@@ -42,13 +42,13 @@ static inline void wino_transform_input(cpu_vec v[WINO_SIDE])
     v[4] = cpu_axpy(-b, odd, even);
 }
 
-/* Where the outputs of a tile begin in an image. */
+/* The image of a tile, and its first output's row and column. */
 struct wino_tile {
     size_t image;
     int top, left;
 };
 
-/* Tiles of all images, image by image. */
+/* The number of tiles of all images. */
 static inline size_t wino_tiles_of(struct ps_shape y)
 {
     return (size_t)y.n * (size_t)((y.h + WINO_OUTS - 1) / WINO_OUTS) *
@@ -64,12 +64,12 @@ static inline struct wino_tile wino_tile_at(struct ps_shape y, size_t index)
                               .left = (int)(index % across) * WINO_OUTS};
 }
 
-/* The inputs of a tile, of one plane, as points `step` floats apart. Those of the next plane are
- * prefetched. */
+/* Transforms a tile's inputs in one plane into points, stored `step` floats apart. Prefetches those
+ * in the next plane. */
 static inline void wino_gather(const float *plane, struct ps_shape x, const struct wino_tile *tile,
                                float *to, size_t step)
 {
-    static const float outside[WINO_SIDE * CPU_BLOCK];
+    static const float zeros[WINO_SIDE * CPU_BLOCK];
     const float *row[WINO_SIDE];
     bool inside[WINO_SIDE];
     size_t next = (size_t)x.h * x.w * CPU_BLOCK;
@@ -77,10 +77,10 @@ static inline void wino_gather(const float *plane, struct ps_shape x, const stru
 #pragma GCC unroll 6
     for (int k = 0; k < WINO_SIDE; k++) {
         bool within = top + k >= 0 && top + k < x.h;
-        row[k] = within ? plane + ((ptrdiff_t)(top + k) * x.w + left) * CPU_BLOCK : outside;
+        row[k] = within ? plane + ((ptrdiff_t)(top + k) * x.w + left) * CPU_BLOCK : zeros;
         inside[k] = left + k >= 0 && left + k < x.w;
     }
-    cpu_vec half[WINO_POINTS], v[WINO_SIDE];
+    cpu_vec columns[WINO_POINTS], v[WINO_SIDE];
 #pragma GCC unroll 6
     for (int j = 0; j < WINO_SIDE; j++) {
 #pragma GCC unroll 6
@@ -93,14 +93,14 @@ static inline void wino_gather(const float *plane, struct ps_shape x, const stru
         wino_transform_input(v);
 #pragma GCC unroll 6
         for (int i = 0; i < WINO_SIDE; i++)
-            half[i * WINO_SIDE + j] = v[i];
+            columns[i * WINO_SIDE + j] = v[i];
     }
 #pragma GCC unroll 6
     for (size_t i = 0; i < WINO_SIDE; i++) {
-        wino_transform_input(half + i * WINO_SIDE);
+        wino_transform_input(columns + i * WINO_SIDE);
 #pragma GCC unroll 6
         for (size_t j = 0; j < WINO_SIDE; j++)
-            cpu_store(to + (i * WINO_SIDE + j) * step, half[i * WINO_SIDE + j]);
+            cpu_store(to + (i * WINO_SIDE + j) * step, columns[i * WINO_SIDE + j]);
     }
 }
 

@@ -1,39 +1,40 @@
 /*
  * Backward-weights of the convolutions of winograd.c.
  *
- * The gradient of transformed weights is, point by point, the product of the output gradients'
- * tiles, spread over 36 points as the transpose of the forward pass spreads them, and the inputs'
- * tiles. A team of threads works on a chunk of tiles: they are transformed to (POINTS, groups,
- * tiles, 16), then multiplied, the sums of each point being (outputs, inputs, 16, 16). Where there
- * are few weights each thread is a team and has sums of its own, that stay in its caches; where
- * there are many, all threads are one team and share the points.
+ * The gradient of the transformed weights is, point by point, the product of the tiles of dy,
+ * transformed to 36 points by the transpose of the output transform, and the transformed tiles of
+ * x. A team of threads works on a chunk of tiles: it transforms them to (WINO_POINTS, channel
+ * blocks, tiles, 16) and multiplies them; the sums of each point are (outputs, inputs, 16, 16).
+ * With few weights each thread is a team, whose private sums stay in its caches; with many, all
+ * threads are one team and share the points.
  */
 #include "kernels/cpu/avx512/winograd_tile.h"
 
 #include <string.h>
 
 enum { PAIR = 2, HALF = CPU_BLOCK / 2, TILE = CPU_BLOCK * CPU_BLOCK, FEW_WEIGHTS = 1 << 14 };
-enum { MOST_TILES = 256, MOST_OWN = 1 << 18, LEAST_OWN_TILES = 28 }; /* MOST_OWN: floats */
+/* CACHED: floats of the points of a one-thread team, at most. */
+enum { MOST_TILES = 256, CACHED = 1 << 18, LEAST_TILES = 28 };
 
 static size_t weights_of(const ps_node *node)
 {
-    return cpu_groups(node->in[0]) * cpu_groups(node->out) * TILE;
+    return cpu_blocks(node->in[0]) * cpu_blocks(node->out) * TILE;
 }
 
 /* Is each thread a team? */
-static bool alone(const ps_node *node)
+static bool has_private_sums(const ps_node *node)
 {
     return weights_of(node) <= FEW_WEIGHTS;
 }
 
 static size_t most_tiles(const ps_node *node)
 {
-    size_t each = WINO_POINTS * (cpu_groups(node->in[0]) + cpu_groups(node->out)) * CPU_BLOCK;
-    size_t tiles = alone(node) ? MOST_OWN / each : MOST_TILES;
-    return tiles < LEAST_OWN_TILES ? LEAST_OWN_TILES : tiles < MOST_TILES ? tiles : MOST_TILES;
+    size_t each = WINO_POINTS * (cpu_blocks(node->in[0]) + cpu_blocks(node->out)) * CPU_BLOCK;
+    size_t tiles = has_private_sums(node) ? CACHED / each : MOST_TILES;
+    return tiles < LEAST_TILES ? LEAST_TILES : tiles < MOST_TILES ? tiles : MOST_TILES;
 }
 
-/* Where things lie in a team's workspace, in floats; the inputs' points are first. */
+/* Offsets in a team's workspace, in floats, after the inputs' points; and its size. */
 struct workspace {
     size_t gradients, sums, bias, count;
 };
@@ -41,15 +42,15 @@ struct workspace {
 static struct workspace workspace_of(const ps_node *node)
 {
     size_t each = WINO_POINTS * most_tiles(node) * CPU_BLOCK;
-    struct workspace at = {.gradients = cpu_groups(node->in[0]) * each};
-    at.sums = at.gradients + cpu_groups(node->out) * each;
+    struct workspace at = {.gradients = cpu_blocks(node->in[0]) * each};
+    at.sums = at.gradients + cpu_blocks(node->out) * each;
     at.bias = at.sums + WINO_POINTS * weights_of(node);
     at.count = at.bias + (size_t)node->out->shape.c;
     return at;
 }
 
 /* v (6) = A v (4) */
-static inline void spread(cpu_vec v[WINO_SIDE])
+static inline void transform_gradient(cpu_vec v[WINO_SIDE])
 {
     const float a = (float)WINO_A, b = (float)WINO_B, p = (float)WINO_P, q = (float)WINO_Q;
     cpu_vec y0 = v[0], y1 = v[1], y2 = v[2], y3 = v[3];
@@ -63,20 +64,20 @@ static inline void spread(cpu_vec v[WINO_SIDE])
     v[5] = y3;
 }
 
-/* The gradients of a tile, of one plane, as points `step` floats apart; their sum is added to
- * `bias`. */
+/* Transforms a tile of dy in one plane to points, stored `step` floats apart; adds the tile's sum
+ * to `bias`. */
 static inline void gather_gradient(const float *plane, struct ps_shape y,
                                    const struct wino_tile *tile, float *to, size_t step,
                                    float *bias)
 {
-    static const float outside[WINO_OUTS * CPU_BLOCK];
-    cpu_vec half[WINO_POINTS], v[WINO_SIDE], sum = cpu_load(bias);
+    static const float zeros[WINO_OUTS * CPU_BLOCK];
+    cpu_vec columns[WINO_POINTS], v[WINO_SIDE], sum = cpu_load(bias);
     const float *row[WINO_OUTS];
 #pragma GCC unroll 4
     for (int i = 0; i < WINO_OUTS; i++)
         row[i] = tile->top + i < y.h
                      ? plane + ((size_t)(tile->top + i) * y.w + tile->left) * CPU_BLOCK
-                     : outside;
+                     : zeros;
 #pragma GCC unroll 4
     for (int j = 0; j < WINO_OUTS; j++) {
         bool inside = tile->left + j < y.w;
@@ -85,29 +86,30 @@ static inline void gather_gradient(const float *plane, struct ps_shape y,
             v[i] = cpu_load_if(inside, row[i] + j * CPU_BLOCK);
             sum += v[i];
         }
-        spread(v);
+        transform_gradient(v);
 #pragma GCC unroll 6
         for (int i = 0; i < WINO_SIDE; i++)
-            half[i * WINO_SIDE + j] = v[i];
+            columns[i * WINO_SIDE + j] = v[i];
     }
     cpu_store(bias, sum);
 #pragma GCC unroll 6
     for (size_t i = 0; i < WINO_SIDE; i++) {
-        spread(half + i * WINO_SIDE);
+        transform_gradient(columns + i * WINO_SIDE);
 #pragma GCC unroll 6
         for (size_t j = 0; j < WINO_SIDE; j++)
-            cpu_store(to + (i * WINO_SIDE + j) * step, half[i * WINO_SIDE + j]);
+            cpu_store(to + (i * WINO_SIDE + j) * step, columns[i * WINO_SIDE + j]);
     }
 }
 
+/* The product at one point. */
 struct product {
-    const float *points, *gradients; /* of a point: (groups, tiles, 16) */
+    const float *points, *gradients; /* (channel blocks, tiles, 16), of x and of dy */
     float *sums;                     /* (outputs, inputs, 16, 16) */
     size_t inputs, outputs, tiles;
     bool add;
 };
 
-/* HALF rows of the sums of a pair of output groups. Not inlined: registers would not do. */
+/* HALF rows of the sums of a pair of output blocks. Not inlined: it needs all registers. */
 static __attribute__((noinline)) void multiply(const struct product *product, size_t output,
                                                size_t input)
 {
@@ -121,12 +123,12 @@ static __attribute__((noinline)) void multiply(const struct product *product, si
         sum[0][c] = sum[1][c] = (cpu_vec){0};
 #pragma GCC unroll 4
     for (size_t i = 0; i < plane; i += CPU_BLOCK) {
-        cpu_vec first = cpu_load(dy + i), second = cpu_load(dy + plane + i);
+        cpu_vec dy0 = cpu_load(dy + i), dy1 = cpu_load(dy + plane + i);
 #pragma GCC unroll 8
         for (size_t c = 0; c < HALF; c++) {
             cpu_vec v = cpu_broadcast(x[i + c]);
-            sum[0][c] = cpu_fma(first, v, sum[0][c]);
-            sum[1][c] = cpu_fma(second, v, sum[1][c]);
+            sum[0][c] = cpu_fma(dy0, v, sum[0][c]);
+            sum[1][c] = cpu_fma(dy1, v, sum[1][c]);
         }
     }
 #pragma GCC unroll 8
@@ -140,8 +142,9 @@ static __attribute__((noinline)) void multiply(const struct product *product, si
         }
 }
 
+/* A thread's view of its team. */
 struct team {
-    size_t rank, size; /* the thread in it */
+    size_t rank, size; /* rank: of this thread */
     const ps_act *x, *dy;
     float *work;
 };
@@ -150,20 +153,20 @@ static void transform_chunk(const ps_node *node, const struct team *team, size_t
                             size_t count)
 {
     const ps_act *x = team->x, *dy = team->dy;
-    size_t inputs = cpu_groups(x), outputs = cpu_groups(dy), plane = count * CPU_BLOCK;
+    size_t inputs = cpu_blocks(x), outputs = cpu_blocks(dy), plane = count * CPU_BLOCK;
     struct workspace at = workspace_of(node);
     struct wino_tile tiles[MOST_TILES];
     for (size_t t = 0; t < count; t++)
         tiles[t] = wino_tile_at(dy->shape, first + t);
-    for (size_t g = team->rank; g < inputs + outputs; g += team->size)
+    for (size_t b = team->rank; b < inputs + outputs; b += team->size)
         for (size_t t = 0; t < count; t++) {
             const struct wino_tile *tile = tiles + t;
-            if (g < inputs) {
-                wino_gather(x->data + cpu_plane(x, tile->image, g), x->shape, tile,
-                            team->work + g * plane + t * CPU_BLOCK, inputs * plane);
+            if (b < inputs) {
+                wino_gather(x->data + cpu_plane(x, tile->image, b), x->shape, tile,
+                            team->work + b * plane + t * CPU_BLOCK, inputs * plane);
                 continue;
             }
-            size_t o = g - inputs;
+            size_t o = b - inputs;
             gather_gradient(dy->data + cpu_plane(dy, tile->image, o), dy->shape, tile,
                             team->work + at.gradients + o * plane + t * CPU_BLOCK, outputs * plane,
                             team->work + at.bias + o * CPU_BLOCK);
@@ -172,7 +175,7 @@ static void transform_chunk(const ps_node *node, const struct team *team, size_t
 
 static void multiply_chunk(const ps_node *node, const struct team *team, size_t count, bool add)
 {
-    size_t inputs = cpu_groups(node->in[0]), outputs = cpu_groups(node->out);
+    size_t inputs = cpu_blocks(node->in[0]), outputs = cpu_blocks(node->out);
     struct workspace at = workspace_of(node);
     for (size_t p = team->rank; p < WINO_POINTS; p += team->size) {
         struct product product = {
@@ -190,8 +193,8 @@ static void multiply_chunk(const ps_node *node, const struct team *team, size_t 
     }
 }
 
-/* v (3) = G^T v (6), elements `step` apart */
-static inline void gather_kernel(cpu_vec *v, int step)
+/* v (3) = G^T v (6), with elements `step` apart */
+static inline void transform_kernel(cpu_vec *v, int step)
 {
     const float p = (float)WINO_P, q = (float)WINO_Q;
     const float near = (float)(0.5 / (WINO_P * (WINO_P - WINO_Q))),
@@ -204,7 +207,7 @@ static inline void gather_kernel(cpu_vec *v, int step)
     v[2 * step] = p * s + q * t + v[5 * step];
 }
 
-/* Row i of all sums, of all teams, to that row of dW. */
+/* Adds one row of sums over all teams and transforms it to that row of dW. */
 static void put_row(const ps_node *node, const float *work, size_t teams, size_t row,
                     float *dweight)
 {
@@ -218,9 +221,9 @@ static void put_row(const ps_node *node, const float *work, size_t teams, size_t
             v[p] += cpu_load(from + t * at.count);
     }
     for (int k = 0; k < WINO_SIDE; k++)
-        gather_kernel(v + k, WINO_SIDE);
+        transform_kernel(v + k, WINO_SIDE);
     for (size_t k = 0; k < 3; k++) {
-        gather_kernel(v + WINO_SIDE * k, 1);
+        transform_kernel(v + WINO_SIDE * k, 1);
         for (size_t j = 0; j < 3; j++)
             cpu_store(dweight + ((tile * 9 + k * 3 + j) * CPU_BLOCK + i) * CPU_BLOCK,
                       v[WINO_SIDE * k + j]);
@@ -233,7 +236,7 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     float *dweight = args->dweight[0], *dbias = args->dbias[0], *work = args->workspace;
     struct workspace at = workspace_of(node);
     size_t tiles = wino_tiles_of(node->out->shape), outputs = (size_t)node->out->shape.c;
-    bool one_team = !alone(node);
+    bool one_team = !has_private_sums(node);
     size_t teams = 1;
 #pragma omp parallel
     {
@@ -299,7 +302,8 @@ static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *t
     if (!plan)
         return NULL;
     plan->layout = CPU_TILES_OI_IO;
-    plan->workspace = workspace_of(node).count * (alone(node) ? (size_t)task->threads : 1);
+    plan->workspace =
+        workspace_of(node).count * (has_private_sums(node) ? (size_t)task->threads : 1);
     plan->fused = CPU_FUSES_VIEWS;
     return plan;
 }

@@ -1,7 +1,7 @@
 /*
- * How a pass of a convolution is computed. An algorithm is one row of cpu_conv_algorithms
- * (algorithms.c) and one file; nothing else knows its name. A node asks the table for a plan of
- * each of its passes once, and keeps it: every size that a run relies on is in there.
+ * How a pass of a convolution is computed. An algorithm is one file and one row of
+ * cpu_conv_algorithms (algorithms.c); nothing else knows its name. A node chooses an algorithm for
+ * each of its passes once, and keeps its plan, which holds every size that a run relies on.
  */
 #ifndef PS_CPU_CONV_ALGORITHM_H
 #define PS_CPU_CONV_ALGORITHM_H
@@ -18,12 +18,12 @@ struct cpu_conv_task {
     const ps_node *node[PS_MOST_FUSED]; /* the first stands for all but their outputs */
 };
 
-/* What an algorithm does besides the convolution itself; the caller does the rest (run.c). */
+/* What an algorithm fuses with the convolution; the caller does the rest (run.c). */
 enum cpu_conv_fused {
-    CPU_FUSES_ADD = 1,     /* FORWARD: + residual, ReLU; DATA: + what dx holds */
-    CPU_FUSES_MASK = 2,    /* DATA: zeros where the input is not positive */
-    CPU_FUSES_DY_MASK = 4, /* WEIGHTS: dy is first masked by the node's ReLU, in place */
-    CPU_FUSES_VIEWS = 8,   /* y and dy may be views of channels */
+    CPU_FUSES_ADD = 1,     /* FORWARD: + residual, then ReLU; DATA: + what dx holds */
+    CPU_FUSES_MASK = 2,    /* DATA: dx masked where the input is not positive */
+    CPU_FUSES_DY_MASK = 4, /* WEIGHTS: dy masked first by the node's ReLU, in place */
+    CPU_FUSES_VIEWS = 8,   /* y and dy may be views */
 };
 
 /* An algorithm's own struct begins with this one. */
@@ -31,24 +31,23 @@ struct cpu_conv_plan {
     const struct cpu_conv_algorithm *algorithm;
     struct cpu_conv_task task;
     int family, variant;
-    /* FORWARD and DATA: what the weights are kept as; WEIGHTS: what dW' is written as. */
+    /* Of the weights that a node keeps (FORWARD, DATA), of the dW' that run() writes (WEIGHTS). */
     enum cpu_weight_layout layout;
-    size_t packed;    /* floats of the weights of one convolution that a node keeps, 0: none */
-    size_t workspace; /* floats that run() and pack() use */
+    size_t packed;    /* floats of those weights, for one convolution; 0: none are kept */
+    size_t workspace; /* floats that run() and pack() need */
     unsigned fused;   /* of enum cpu_conv_fused */
     char name[64];    /* for profiles */
 };
 
-/* What run() reads and writes; arrays have task.count entries. */
+/* The arguments of run(); arrays have task.count entries. */
 struct cpu_conv_args {
-    const ps_act *x;                 /* DATA: dx */
+    const ps_act *x;                /* DATA: dx */
     const ps_act *y[PS_MOST_FUSED]; /* FORWARD: y; otherwise dy */
-    /* FORWARD, DATA: weights as they are kept; where none are kept, `tiles` make them. */
+    /* FORWARD, DATA: the packed weights; NULL where none are kept: run() packs those of `tiles`. */
     const float *weights[PS_MOST_FUSED];
     const struct cpu_tiles *tiles;
     struct cpu_epilogue epilogue[PS_MOST_FUSED]; /* FORWARD: of each y; DATA: the first, of dx */
-    /* WEIGHTS: dW', and db' (O) unless NULL; with CPU_FUSES_DY_MASK dy is masked by `out` unless
-     * that is NULL. */
+    /* WEIGHTS: dW', db' (O) or NULL; with CPU_FUSES_DY_MASK `out` masks dy unless NULL. */
     float *dweight[PS_MOST_FUSED], *dbias[PS_MOST_FUSED];
     const ps_act *out;
     float *workspace;
@@ -58,19 +57,19 @@ struct cpu_conv_algorithm {
     const char *name;
     unsigned passes; /* bit 1 << pass */
     bool fuses;      /* takes tasks of several convolutions */
-    int families;    /* of variants: those of a family are counted from 0 */
+    int families;    /* of variants; in each family these are numbered from 0 */
 
     /* Can it compute a pass of a node? */
     bool (*supported)(const ps_node *node, enum cpu_pass pass);
-    /* Of the supported ones the rule takes the highest; ranks are from measurements. */
+    /* The rule takes the supported algorithm of the highest rank; ranks come from measurements. */
     int (*rank)(const ps_node *node, enum cpu_pass pass);
-    /* Fills in layout, packed, workspace and fused of a plan from cpu_alloc. NULL where there is no
-     * such variant, or with cpu->no_memory set. The rule takes family 0, variant 0. */
+    /* A new plan from cpu_alloc, with layout, packed, workspace and fused set. NULL if there is no
+     * such variant, or on failure, with cpu->no_memory set. The rule takes family 0, variant 0. */
     struct cpu_conv_plan *(*plan)(struct cpu *cpu, const struct cpu_conv_task *task, int family,
                                   int variant);
-    void (*release)(struct cpu_conv_plan *plan); /* NULL: free() does */
-    /* Makes `packed` floats of plain weights (CPU_PACKED_OF_OIHW) or tiles (CPU_PACKED_OF_TILES).
-     * NULL where the layout is one that weights.h writes. 0 or -1. */
+    void (*release)(struct cpu_conv_plan *plan); /* before free(); may be NULL */
+    /* Packs weights, from `plain` (CPU_PACKED_OF_OIHW) or `tiles` (CPU_PACKED_OF_TILES). NULL if
+     * the layout is one that weights.h writes. 0 or -1. */
     int (*pack)(const struct cpu_conv_plan *plan, const float *plain, const struct cpu_tiles *tiles,
                 float *packed, float *workspace);
     int (*run)(const struct cpu_conv_plan *plan, const struct cpu_conv_args *args); /* 0 or -1 */
@@ -79,30 +78,30 @@ struct cpu_conv_algorithm {
 extern const struct cpu_conv_algorithm *const cpu_conv_algorithms[];
 extern const int cpu_conv_algorithm_count;
 
-/* algorithm->plan, and what is the same for all. */
+/* algorithm->plan, with the other fields filled in. */
 struct cpu_conv_plan *cpu_conv_plan_new(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
                                         const struct cpu_conv_task *task, int family, int variant);
 void cpu_conv_plan_free(struct cpu_conv_plan *plan);
 
-/* Chooses the algorithm (tune.c). NULL with the error recorded. */
+/* Plans the best algorithm, by rule or measurement (tune.c). NULL with the error recorded. */
 struct cpu_conv_plan *cpu_conv_plan_choose(struct cpu *cpu, const struct cpu_conv_task *task);
 
-/* The choices of the folder's file; NULL with the error recorded. */
+/* The measured choices kept in `folder`; NULL with the error recorded. */
 struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder);
 
-/* The whole pass: run(), and what the algorithm does not fuse (run.c). Floats of workspace; 0 or
+/* A whole pass: run(), then what the algorithm does not fuse (run.c). Floats of its workspace; 0 or
  * -1. */
 size_t cpu_conv_workspace(const struct cpu_conv_plan *plan);
 int cpu_conv_run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *args);
 
-/* Floats of the weights of a convolution. */
+/* Number of weights of a convolution. */
 static inline size_t cpu_conv_weights(const ps_node *node)
 {
     size_t kernel = (size_t)node->desc.kernel;
     return (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * kernel * kernel;
 }
 
-/* Rounded up to cache lines, so that what follows is aligned. */
+/* Rounded up to whole cache lines, so that what follows is aligned. */
 static inline size_t cpu_whole_lines(size_t floats)
 {
     return (floats + 15) / 16 * 16;

@@ -1,4 +1,4 @@
-/* The algorithms of this instruction-set level, and their plans. */
+/* The table of algorithms at this instruction-set level, and the making of plans. */
 #include "kernels/cpu/conv/algorithm.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@ struct map {
     int h, w, block;
 };
 
-/* Of an element and those above and below it. */
+/* The sum of element (i, j) of a plane and those above and below it. */
 static inline cpu_vec column(const float *x, struct map map, int i, int j)
 {
     ptrdiff_t row = (ptrdiff_t)map.w * map.block;
@@ -39,14 +39,14 @@ static inline void average_plane(const float *x, struct map map, float *y, cpu_v
 void cpu_average(const ps_act *from, const ps_act *to, const float *bias, bool relu)
 {
     struct map map = {to->shape.h, to->shape.w, to->block};
-    size_t groups = to->planes / (size_t)to->shape.n, block = (size_t)to->block;
+    size_t blocks = to->planes / (size_t)to->shape.n, block = (size_t)to->block;
 #pragma omp parallel for
     for (size_t p = 0; p < to->planes; p++) {
         const float *x = from->data + cpu_plane_at(from, p);
         float *y = to->data + cpu_plane_at(to, p);
         cpu_vec shift = {0};
         if (bias)
-            shift = cpu_load_block(bias + p % groups * block, to->block);
+            shift = cpu_load_block(bias + p % blocks * block, to->block);
         if (block == CPU_BLOCK)
             average_plane(x, (struct map){map.h, map.w, CPU_BLOCK}, y, shift, relu);
         else
@@ -56,18 +56,18 @@ void cpu_average(const ps_act *from, const ps_act *to, const float *bias, bool r
 
 void cpu_channel_sums(const ps_act *act, float *sums)
 {
-    size_t groups = act->planes / (size_t)act->shape.n, block = (size_t)act->block;
+    size_t blocks = act->planes / (size_t)act->shape.n, block = (size_t)act->block;
 #pragma omp parallel for
-    for (size_t g = 0; g < groups; g++) {
+    for (size_t b = 0; b < blocks; b++) {
         double sum[CPU_BLOCK] = {0};
-        for (size_t p = g; p < act->planes; p += groups) {
-            cpu_vec part = {0};
+        for (size_t p = b; p < act->planes; p += blocks) {
+            cpu_vec partial = {0};
             for (size_t i = 0; i < act->plane; i += block)
-                part += cpu_load_block(act->data + cpu_plane_at(act, p) + i, act->block);
+                partial += cpu_load_block(act->data + cpu_plane_at(act, p) + i, act->block);
             for (size_t c = 0; c < block; c++)
-                sum[c] += part[c];
+                sum[c] += partial[c];
         }
         for (size_t c = 0; c < block; c++)
-            sums[g * block + c] = (float)sum[c];
+            sums[b * block + c] = (float)sum[c];
     }
 }

@@ -1,13 +1,13 @@
-/* The average over 3x3 elements, stride 1; those outside the map count as zeros. */
+/* 3x3 average pooling, stride 1 and padding 1, where padding counts as zeros. */
 #ifndef PS_CPU_CONV_AVERAGE_H
 #define PS_CPU_CONV_AVERAGE_H
 
 #include "kernels/cpu/cpu.h"
 
-/* to = [relu](average of from + bias), of one shape; bias (C), NULL for none. Without them it is
- * its own transpose, and so its own backward pass. */
+/* to = [relu](average(from) + bias), both of one shape; bias (C) or NULL. Without bias and ReLU
+ * this map is symmetric, and so is its own backward pass. */
 void cpu_average(const ps_act *from, const ps_act *to, const float *bias, bool relu);
-/* sums (C): of each channel. */
+/* sums (C): over all elements of each channel. */
 void cpu_channel_sums(const ps_act *act, float *sums);
 
 #endif

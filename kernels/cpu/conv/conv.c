@@ -1,8 +1,8 @@
 /*
- * Convolution with what follows it, and its backward passes. An average that comes first
- * (average_first) commutes with a 1x1 convolution: it is taken of the output, which has fewer
- * channels, before bias and ReLU. An output that is averaged later, or is a view that the algorithm
- * cannot write, is made aside, in the workspace, and so is its gradient.
+ * The convolution node: forward with its epilogue, and the backward passes. An average pool before
+ * a 1x1 convolution (average_first) commutes with it, so the output, which has fewer channels, is
+ * averaged instead, before bias and ReLU. An output that is yet to be averaged, or is a view that
+ * the algorithm cannot write, is computed in the workspace first, and so is its gradient.
  */
 #include "kernels/cpu/conv/conv.h"
 #include "kernels/cpu/conv/average.h"
@@ -24,20 +24,20 @@ static struct cpu_tiles tiles_of(const struct conv_node *conv, enum cpu_pass pas
                               .factors = conv->factors};
 }
 
-/* Are the output, in FORWARD, and its gradient made aside? */
-static bool is_aside(const struct conv_node *conv, const struct cpu_conv_plan *plan)
+/* Do the output and its gradient need a temporary in the workspace? */
+static bool needs_temporary(const struct conv_node *conv, const struct cpu_conv_plan *plan)
 {
     return conv->node.desc.average_first ||
            (plan && !(plan->fused & CPU_FUSES_VIEWS) && cpu_is_view(conv->node.out));
 }
 
-/* The nodes that a pass of `conv` runs for at once. */
+/* How many nodes a pass of `conv` runs at once. */
 static int fused_count(const struct conv_node *conv, enum cpu_pass pass)
 {
     return conv->plan[pass] ? conv->plan[pass]->task.count : 1;
 }
 
-/* Floats of the workspace that a pass takes. */
+/* Floats of the workspace that a pass needs. */
 static size_t workspace_of(const struct conv_node *conv, enum cpu_pass pass)
 {
     size_t size = cpu_conv_workspace(conv->plan[pass]);
@@ -51,7 +51,7 @@ static size_t workspace_of(const struct conv_node *conv, enum cpu_pass pass)
     return size;
 }
 
-/* And to pack weights, from plain ones or with tiles that nobody keeps. */
+/* And that packing needs: the algorithm's, and plain or tiled weights that are not kept. */
 static size_t workspace_of_update(const struct conv_node *conv)
 {
     size_t size = 0;
@@ -143,13 +143,13 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
     return cpu_conv_need_workspace(cpu, conv);
 }
 
-/* The layout of the weights that a node keeps of a pass; CPU_PACKED_OF_TILES where none. */
+/* The layout of the weights kept for a pass; CPU_PACKED_OF_TILES if none are. */
 static enum cpu_weight_layout kept_layout(const struct conv_node *conv, enum cpu_pass pass)
 {
     return conv->weights[pass] ? conv->plan[pass]->layout : CPU_PACKED_OF_TILES;
 }
 
-/* Plain weights, and what is packed of them. */
+/* Plain weights, and those packed from them. */
 static int update_plain(struct cpu *cpu, struct conv_node *conv, const struct cpu_fold *fold,
                         const float *params, const float *state)
 {
@@ -168,7 +168,7 @@ static int update_plain(struct cpu *cpu, struct conv_node *conv, const struct cp
             cpu_copy(conv->weights[pass], plain, cpu_conv_weights(&conv->node));
         else if (layout == CPU_PACKED_OF_OIHW &&
                  plan->algorithm->pack(plan, plain, NULL, conv->weights[pass], workspace))
-            return cpu_fail(cpu, "%s: %s refused the weights", conv->node.text, plan->name);
+            return cpu_fail(cpu, "%s: packing weights for %s failed", conv->node.text, plan->name);
     }
     return 0;
 }
@@ -178,7 +178,7 @@ static bool is_plain(enum cpu_weight_layout layout)
     return layout == CPU_OIHW || layout == CPU_PACKED_OF_OIHW;
 }
 
-/* Weights in tiles: those of CPU_DATA are made of CPU_FORWARD's, which may not be kept. */
+/* Tiled weights: CPU_DATA's are transposed from CPU_FORWARD's, which need not be kept. */
 static void update_tiles(struct cpu *cpu, struct conv_node *conv, const struct cpu_fold *fold,
                          const float *params, const float *state)
 {
@@ -223,30 +223,31 @@ static int conv_update_group(struct cpu *cpu, ps_node *node, const float *params
     return rc;
 }
 
-/* The forward pass of `conv` and those that its plan runs with it. */
+/* The forward pass of `conv` and of the nodes that its plan runs with it. */
 static int forward(struct cpu *cpu, struct conv_node *conv, const float *params)
 {
     const struct cpu_conv_plan *plan = conv->plan[CPU_FORWARD];
     struct cpu_tiles tiles[PS_MOST_FUSED];
-    ps_act made[PS_MOST_FUSED];
+    ps_act target[PS_MOST_FUSED];
     float *workspace = cpu->work;
     struct cpu_conv_args args = {.x = conv->node.in[0], .tiles = tiles};
     for (int i = 0; i < plan->task.count; i++) {
         const struct conv_node *of = conv->group[i];
         const struct ps_op_desc *d = &of->node.desc;
         const ps_act *out = of->node.out;
-        made[i] = is_aside(of, plan) ? cpu_whole(out, cpu_take(&workspace, out->count)) : *out;
+        target[i] =
+            needs_temporary(of, plan) ? cpu_dense(out, cpu_take(&workspace, out->count)) : *out;
         tiles[i] = tiles_of(of, CPU_FORWARD, params);
-        args.y[i] = &made[i];
+        args.y[i] = &target[i];
         args.weights[i] = of->weights[CPU_FORWARD];
-        struct cpu_epilogue epilogue = {.result = made[i].data};
+        struct cpu_epilogue epilogue = {.result = target[i].data};
         if (d->residual)
             epilogue.added = of->node.in[1]->data;
         if (!d->average_first) {
             epilogue.bias = of->bias;
             epilogue.relu = d->relu;
         }
-        epilogue.stream = cpu_epilogue_streams(&epilogue, &of->node, &made[i]);
+        epilogue.stream = cpu_epilogue_streams(&epilogue, &of->node, &target[i]);
         args.epilogue[i] = epilogue;
     }
     args.workspace = workspace;
@@ -255,9 +256,9 @@ static int forward(struct cpu *cpu, struct conv_node *conv, const float *params)
     for (int i = 0; i < plan->task.count; i++) {
         const struct conv_node *of = conv->group[i];
         if (of->node.desc.average_first)
-            cpu_average(&made[i], of->node.out, of->bias, of->node.desc.relu);
-        else if (is_aside(of, plan))
-            cpu_copy_act(of->node.out, &made[i]);
+            cpu_average(&target[i], of->node.out, of->bias, of->node.desc.relu);
+        else if (needs_temporary(of, plan))
+            cpu_copy_act(of->node.out, &target[i]);
     }
     return 0;
 }
@@ -317,7 +318,7 @@ static int data_gradient(struct cpu *cpu, const struct conv_node *conv, const ps
         args.y[i] = &dy[i];
         args.weights[i] = conv->group[i]->weights[CPU_DATA];
     }
-    /* The last is the first to go backward. */
+    /* The last node is the first in backward: dx holds what came before the group. */
     bool adds = conv->group[plan->task.count - 1]->node.desc.din_adds;
     *epilogue =
         (struct cpu_epilogue){.result = dx->data,
@@ -340,13 +341,13 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
     for (int i = 0; i < first->count; i++) {
         const struct conv_node *of = first->group[i];
         const ps_act *dout = of->node.dout;
-        bool aside = is_aside(of, weights) || is_aside(of, data);
-        dy[i] = aside ? cpu_whole(dout, cpu_take(&workspace, dout->count)) : *dout;
+        bool temporary = needs_temporary(of, weights) || needs_temporary(of, data);
+        dy[i] = temporary ? cpu_dense(dout, cpu_take(&workspace, dout->count)) : *dout;
         if (of->node.desc.relu && !of->node.desc.dout_masked && !masked_later)
             cpu_mask_act(dout, of->node.out);
         if (of->node.desc.average_first)
             cpu_average(dout, &dy[i], NULL, false);
-        else if (aside)
+        else if (temporary)
             cpu_copy_act(&dy[i], dout);
     }
     if (grads && parameter_gradients(cpu, first, dy, params, state, grads, accumulate, workspace))

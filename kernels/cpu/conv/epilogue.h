@@ -1,22 +1,22 @@
-/* What follows the sums of a convolution, in CPU_FORWARD and CPU_DATA. */
+/* The epilogue of a convolution, in CPU_FORWARD and CPU_DATA. */
 #ifndef PS_CPU_CONV_EPILOGUE_H
 #define PS_CPU_CONV_EPILOGUE_H
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
 
-/* result = sign > 0 ? [relu](sum + bias + added) : 0 */
+/* result = sign > 0 ? [relu](accumulator + bias + added) : 0 */
 struct cpu_epilogue {
     const float *bias;  /* (channels), or NULL */
-    const float *added; /* laid out as the result; it may be the result; or NULL */
-    const float *sign;  /* laid out as the result; NULL: no mask */
+    const float *added; /* in the result's layout, may be the result; or NULL */
+    const float *sign;  /* in the result's layout, or NULL: no mask */
     float *result;
     bool relu;
-    bool stream; /* non-temporal stores; the kernel ends with cpu_stream_end */
+    bool stream; /* non-temporal stores; the algorithm ends with cpu_stream_end */
 };
 
-/* Are non-temporal stores faster? In training results outgrow the caches; in inference the next
- * operator finds them there, and what is added to in place is there already. */
+/* Are non-temporal stores faster? In training large results outgrow the caches; in inference the
+ * next operator still finds them there. A result that is added to in place is cached already. */
 static inline bool cpu_epilogue_streams(const struct cpu_epilogue *epilogue, const ps_node *node,
                                         const ps_act *to)
 {
@@ -29,7 +29,7 @@ static inline cpu_vec cpu_epilogue_bias(const struct cpu_epilogue *epilogue, siz
     return epilogue->bias ? cpu_load(epilogue->bias + channel) : (cpu_vec){0};
 }
 
-/* Writes n vectors of sums, bias included, to the result at at[0], at[1], ... */
+/* Writes n accumulators v, bias included, to the result at offsets at[0], at[1], ... */
 static inline __attribute__((always_inline)) void
 cpu_epilogue_put(const struct cpu_epilogue *epilogue, cpu_vec *v, const size_t *at, size_t n)
 {

@@ -1,14 +1,14 @@
 /*
- * Horizontal fusion: 1x1 convolutions with the same input run as one, so that the input is packed
- * once for all of them, and its gradient is their sum before it is stored.
+ * Horizontal fusion: 1x1 convolutions with the same input run as one. The input is packed once for
+ * all of them, and its gradient is summed over them before it is stored.
  */
 #include "kernels/cpu/conv/conv.h"
 
 #include <stdlib.h>
 
-/* Can the node be fused with the first of its group? The last is the first to go backward, so only
- * the first may mask. */
-static bool fits(const ps_node *first, const ps_node *node)
+/* Can the node be fused with the first of its group? Backward runs from the last to the first, so
+ * only the first may mask dx. */
+static bool can_fuse(const ps_node *first, const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
     return node->kind == &cpu_conv && node->in[0] == first->in[0] && node->mode == first->mode &&
@@ -17,15 +17,15 @@ static bool fits(const ps_node *first, const ps_node *node)
             (node->din[0] == first->din[0] && (node == first || !d->din_masks)));
 }
 
-/* The algorithm that runs a pass of all nodes as one, NULL. */
+/* An algorithm that runs a pass of all nodes as one, or NULL. */
 static const struct cpu_conv_algorithm *find(const struct cpu_conv_task *task)
 {
     for (int i = 0; i < cpu_conv_algorithm_count; i++) {
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
-        bool takes = algorithm->fuses && algorithm->passes >> task->pass & 1;
-        for (int k = 0; k < task->count && takes; k++)
-            takes = algorithm->supported(task->node[k], task->pass);
-        if (takes)
+        bool supported = algorithm->fuses && algorithm->passes >> task->pass & 1;
+        for (int k = 0; k < task->count && supported; k++)
+            supported = algorithm->supported(task->node[k], task->pass);
+        if (supported)
             return algorithm;
     }
     return NULL;
@@ -42,8 +42,8 @@ static void drop(struct conv_node *conv, enum cpu_pass pass)
     conv->weights[pass] = NULL;
 }
 
-/* Gives the first node the plan of all. Where weights are kept, each node keeps its own, as a plan
- * of its own says. */
+/* Gives the first node the plan for all. Where weights are kept, each node keeps its own, and so
+ * needs a plan of its own. */
 static int fuse(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
                 const struct cpu_conv_task *task, struct conv_node *first)
 {
@@ -76,7 +76,7 @@ int cpu_node_fuse(ps_backend *be, ps_node *const *nodes, int count)
     for (enum cpu_pass pass = CPU_FORWARD; pass <= CPU_WEIGHTS; pass++) {
         task[pass] = (struct cpu_conv_task){.pass = pass, .threads = cpu->threads, .count = count};
         for (int i = 0; i < count; i++) {
-            if (!fits(nodes[0], nodes[i]))
+            if (!can_fuse(nodes[0], nodes[i]))
                 return 0;
             task[pass].node[i] = nodes[i];
         }

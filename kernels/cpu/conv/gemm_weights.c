@@ -1,7 +1,7 @@
 /*
- * Backward-weights as matrix products, one for each element k of the kernel: dW_k (O, I) = dy^T x
- * over all images and those pixels that k brings together. On maps of a few pixels most elements
- * of the kernel meet but some of them, and no others are multiplied.
+ * Backward-weights as matrix products, one for each kernel tap k: dW_k (O, I) = dy^T x over all
+ * images and the pairs of pixels that k connects. On maps of a few pixels most taps connect only
+ * some of them; padding is never multiplied.
  */
 #include "kernels/cpu/conv/algorithm.h"
 #include "kernels/cpu/conv/average.h"
@@ -38,7 +38,7 @@ static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *t
     return plan;
 }
 
-/* (N, C / block, pixels, block) to (pixels, N, C). */
+/* Reorders (N, C / block, pixels, block) to (pixels, N, C). */
 static void gather(const ps_act *act, float *to)
 {
     size_t images = (size_t)act->shape.n, channels = (size_t)act->shape.c;
@@ -46,15 +46,15 @@ static void gather(const ps_act *act, float *to)
 #pragma omp parallel for
     for (size_t p = 0; p < act->planes; p++) {
         const float *from = act->data + cpu_plane_at(act, p);
-        size_t groups = act->planes / images, image = p / groups, first = p % groups * block;
+        size_t blocks = act->planes / images, image = p / blocks, first = p % blocks * block;
         for (size_t i = 0; i < pixels; i++)
             memcpy(to + (i * images + image) * channels + first, from + i * block,
                    block * sizeof *to);
     }
 }
 
-/* The pixel of the input that element k of the kernel brings to pixel `at` of the output; -1. */
-static int meets(const ps_node *node, int k, int at)
+/* The input pixel that tap k reads for output pixel `at`; -1: padding. */
+static int input_pixel(const ps_node *node, int k, int at)
 {
     const struct ps_op_desc *d = &node->desc;
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
@@ -63,7 +63,7 @@ static int meets(const ps_node *node, int k, int at)
     return i >= 0 && i < x.h && j >= 0 && j < x.w ? i * x.w + j : -1;
 }
 
-/* dW_k (O, I), by products over pixels that follow each other in both maps. */
+/* dW_k (O, I), one product for each run of pixels that are consecutive in both maps. */
 static int multiply(const ps_node *node, int k, const float *x, const float *dy, float *dw)
 {
     struct ps_shape in = node->in[0]->shape, out = node->out->shape;
@@ -71,10 +71,10 @@ static int multiply(const ps_node *node, int k, const float *x, const float *dy,
     int rc = 0;
     bool begun = false;
     for (int at = 0, count = 1; at < out.h * out.w && !rc; at += count, count = 1) {
-        int from = meets(node, k, at);
+        int from = input_pixel(node, k, at);
         if (from < 0)
             continue;
-        while (at + count < out.h * out.w && meets(node, k, at + count) == from + count)
+        while (at + count < out.h * out.w && input_pixel(node, k, at + count) == from + count)
             count++;
         rc = dn_gemm(true, false, outputs, inputs, (size_t)count * images, 1,
                      dy + (size_t)at * images * outputs, outputs,

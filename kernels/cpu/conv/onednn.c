@@ -1,3 +1,4 @@
+/* oneDNN 2.x and 3.x behind one interface (onednn.h). */
 #include "kernels/cpu/conv/onednn.h"
 
 #include <dnnl.h>
@@ -25,7 +26,7 @@ enum slot { SLOT_X, SLOT_W, SLOT_B, SLOT_Y, SLOT_ADDED, SLOT_SCRATCH, SLOTS };
 
 struct dn_conv {
     struct dn *dn;
-    dnnl_primitive_t primitive, pack, unpack; /* pack and unpack: NULL where layouts are equal */
+    dnnl_primitive_t primitive, pack, unpack; /* pack, unpack: NULL if the layout is plain */
     dnnl_memory_t memory[SLOTS], plain;
     dnnl_memory_t reorder_scratch;
     int argument[SLOTS]; /* 0: not an argument */
@@ -44,12 +45,12 @@ static const dnnl_format_tag_t tile_tags[] = {dnnl_OIhw8i8o, dnnl_OIhw8o8i};
 #else
 #define BLOCKED dnnl_nchw
 #endif
-/* From CPU_TILES_OI_IO on. */
+/* The layouts of tile_tags, from CPU_TILES_OI_IO on. */
 enum { TILE_LAYOUTS = CPU_BLOCK == 16 ? 3 : CPU_BLOCK == 8 ? 2 : 0 };
 
 struct geometry {
     dnnl_dims_t stride, dilation, near, far;
-    dnnl_memory_desc_t x, w, b, y, plain, tiles[TILE_LAYOUTS + 1]; /* the last is unused */
+    dnnl_memory_desc_t x, w, b, y, plain, tiles[TILE_LAYOUTS + 1]; /* + 1: may not be empty */
 };
 
 static bool ok(dnnl_status_t status)
@@ -62,7 +63,7 @@ struct dn *dn_open(void)
     struct dn *dn = calloc(1, sizeof *dn);
     if (!dn)
         return NULL;
-    /* With its cache on, 2.6 gives the first implementation again for every step of an iterator. */
+    /* With the primitive cache on, every step of 2.6's iterator yields the same implementation. */
     dnnl_set_primitive_cache_capacity(0);
     if (ok(dnnl_engine_create(&dn->engine, dnnl_cpu, 0)) &&
         ok(dnnl_stream_create(&dn->stream, dn->engine, dnnl_stream_default_flags)))
@@ -135,7 +136,7 @@ static void geometry_free(struct geometry *g)
 #endif
 }
 
-/* Scratch comes from the caller; the operations that follow a forward convolution are fused. */
+/* The caller provides the scratchpad; what follows the convolution is fused as post-ops. */
 static dnnl_primitive_attr_t attributes(const struct dn_conv_desc *desc, const struct geometry *g)
 {
     dnnl_primitive_attr_t attr = NULL;
@@ -254,7 +255,7 @@ static bool add_reorder(struct dn_conv *conv, dnnl_primitive_t *primitive, desc_
     return good;
 }
 
-/* Memories and reorders of the chosen implementation. */
+/* The memory objects and reorders of the chosen implementation. */
 static bool prepare(struct dn_conv *conv, const struct dn_conv_desc *desc, const struct geometry *g,
                     dnnl_primitive_desc_t pd)
 {
@@ -294,8 +295,8 @@ static bool prepare(struct dn_conv *conv, const struct dn_conv_desc *desc, const
 }
 
 /*
- * Only forward convolutions add to what there is. Backward-data of stride 1 is one: of dy, with the
- * kernel flipped and input and output channels exchanged.
+ * Only forward convolutions have the post-op sum. Backward-data with stride 1 is a forward
+ * convolution of dy, with the kernel flipped and input and output channels exchanged.
  */
 static struct dn_conv_desc transpose(const struct dn_conv_desc *d)
 {

@@ -1,6 +1,7 @@
 /*
- * oneDNN's convolutions as an algorithm: direct and Winograd, each with the sum fused or apart,
- * and, for shapes that it knows in the plain layout only, with activations converted on the way.
+ * oneDNN's convolutions as an algorithm: direct and Winograd, each with the sum as a post-op or
+ * left to the caller, and direct on plain activations, which are reordered, for shapes that it has
+ * no kernel for in blocks.
  */
 #include "kernels/cpu/conv/algorithm.h"
 #include "kernels/cpu/conv/onednn.h"
@@ -8,14 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* RULE has one variant, that of the others which the rule takes. */
-enum family { RULE, DIRECT, WINOGRAD, DIRECT_APART, WINOGRAD_APART, PLAIN, FAMILIES };
+/* RULE has one variant, the best by rule of the others. UNFUSED: without the sum. */
+enum family { RULE, DIRECT, WINOGRAD, DIRECT_UNFUSED, WINOGRAD_UNFUSED, PLAIN, FAMILIES };
 
 struct onednn_plan {
     struct cpu_conv_plan base;
     struct dn_conv *conv;
-    size_t x, y;     /* floats of the workspace for plain activations, 0: not converted */
-    size_t gradient; /* WEIGHTS: the same for dW' in oneDNN's layout */
+    size_t x, y;     /* floats of the workspace for plain activations; 0: not reordered */
+    size_t gradient; /* WEIGHTS: floats for dW' in oneDNN's layout; 0: not reordered */
 };
 
 static bool onednn_supported(const ps_node *node, enum cpu_pass pass)
@@ -56,8 +57,8 @@ static struct dn_conv_desc describe(const struct cpu_conv_task *task)
 }
 
 /*
- * Winograd F(4x4, 3x3) pays where there are enough tiles for the transformed weights to be worth
- * their making, tiles counted by how much of them is used. Measured with oneDNN 2.6 on AVX-512.
+ * Winograd F(4x4, 3x3) pays if there are enough tiles to amortise the transform of the weights; a
+ * partial tile counts as a fraction. Measured with oneDNN 2.6 on AVX-512.
  */
 static bool prefers_winograd(const struct dn_conv_desc *d)
 {
@@ -69,9 +70,9 @@ static bool prefers_winograd(const struct dn_conv_desc *d)
 }
 
 /*
- * Winograd's error is ten times that of the direct ones. In training that flips a few ReLU masks
- * of a large map, which moves gradients by up to 1e-3 (BN-Inception at 224x224, maps of 56 and 28);
- * on smaller maps gradients stay within 4e-6.
+ * Winograd's error is ten times that of direct convolution. In training that flips a few ReLU masks
+ * of large maps, which moves gradients by up to 1e-3 (BN-Inception at 224x224, maps of 56x56 and
+ * 28x28); with smaller maps gradients stay within 4e-6.
  */
 static bool winograd_is_exact_enough(const struct dn_conv_desc *d)
 {
@@ -79,16 +80,16 @@ static bool winograd_is_exact_enough(const struct dn_conv_desc *d)
     return d->inference || d->pass != CPU_FORWARD || d->oh * d->ow < LARGE_MAP;
 }
 
-/* The variant-th implementation; NULL. */
+/* The variant-th implementation of a family, or NULL. */
 static struct dn_conv *implementation(struct dn *dn, const struct dn_conv_desc *fused,
                                       enum family family, int variant)
 {
-    bool winograd = family == WINOGRAD || family == WINOGRAD_APART;
+    bool winograd = family == WINOGRAD || family == WINOGRAD_UNFUSED;
     struct dn_conv_desc desc = *fused;
     if (winograd && !winograd_is_exact_enough(fused))
         return NULL;
     desc.plain = family == PLAIN;
-    if ((family == DIRECT_APART || family == WINOGRAD_APART) && !fused->add && !fused->sum)
+    if ((family == DIRECT_UNFUSED || family == WINOGRAD_UNFUSED) && !fused->add && !fused->sum)
         return NULL;
     if (family != DIRECT && family != WINOGRAD) {
         desc.relu = desc.relu && !desc.add;
@@ -97,16 +98,16 @@ static struct dn_conv *implementation(struct dn *dn, const struct dn_conv_desc *
     return dn_conv_new(dn, &desc, winograd, variant);
 }
 
-/* oneDNN calls its plain loops "ref"; they are a thousand times slower. */
+/* oneDNN's reference loops have "ref" in their names; they are a thousand times slower. */
 static bool is_reference(const struct dn_conv *conv)
 {
     return strstr(dn_conv_name(conv), "ref") != NULL;
 }
 
-/* The first that is no reference loop, else the first. */
+/* The first implementation that is not a reference loop, else the first of all. */
 static struct dn_conv *by_rule(struct dn *dn, const struct dn_conv_desc *desc, enum family *family)
 {
-    static const enum family order[] = {WINOGRAD, WINOGRAD_APART, DIRECT, DIRECT_APART, PLAIN};
+    static const enum family order[] = {WINOGRAD, WINOGRAD_UNFUSED, DIRECT, DIRECT_UNFUSED, PLAIN};
     struct dn_conv *conv;
     for (int last_resort = 0; last_resort < 2; last_resort++)
         for (int i = prefers_winograd(desc) ? 0 : 2; i < 5; i++)
@@ -125,10 +126,10 @@ static size_t floats(size_t bytes)
 }
 
 static struct cpu_conv_plan *onednn_plan(struct cpu *cpu, const struct cpu_conv_task *task,
-                                         int asked, int variant)
+                                         int family_index, int variant)
 {
     struct dn_conv_desc desc = describe(task);
-    enum family family = (enum family)asked;
+    enum family family = (enum family)family_index;
     if (family == RULE && variant > 0)
         return NULL;
     struct dn_conv *conv = family == RULE ? by_rule(cpu->dn, &desc, &family)
@@ -184,9 +185,10 @@ static int run_pass(const struct onednn_plan *plan, const struct cpu_conv_args *
     if (plan->base.task.pass == CPU_DATA)
         return dn_conv_run(plan->conv, x, weights, NULL, y, NULL, workspace);
     float *scratch = workspace + plan->gradient;
-    float *made = plan->gradient ? workspace : args->dweight[0];
-    int rc = dn_conv_run(plan->conv, x, made, args->dbias[0], y, NULL, scratch);
-    return rc || !plan->gradient ? rc : dn_conv_unpack(plan->conv, made, args->dweight[0], scratch);
+    float *dweight = plan->gradient ? workspace : args->dweight[0];
+    int rc = dn_conv_run(plan->conv, x, dweight, args->dbias[0], y, NULL, scratch);
+    return rc || !plan->gradient ? rc
+                                 : dn_conv_unpack(plan->conv, dweight, args->dweight[0], scratch);
 }
 
 static int onednn_run(const struct cpu_conv_plan *base, const struct cpu_conv_args *args)

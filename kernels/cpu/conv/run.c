@@ -1,8 +1,8 @@
-/* A pass with what its algorithm does not fuse. */
+/* A pass: its algorithm, then what that does not fuse. */
 #include "kernels/cpu/conv/algorithm.h"
 
-/* Does DATA add to what dx holds, in a pass of its own? */
-static bool adds_apart(const struct cpu_conv_plan *plan)
+/* DATA: is the sum with what dx holds left to us? Then dx is computed in the workspace. */
+static bool adds_after(const struct cpu_conv_plan *plan)
 {
     const struct cpu_conv_task *task = &plan->task;
     return task->pass == CPU_DATA && task->node[task->count - 1]->desc.din_adds &&
@@ -11,22 +11,22 @@ static bool adds_apart(const struct cpu_conv_plan *plan)
 
 size_t cpu_conv_workspace(const struct cpu_conv_plan *plan)
 {
-    size_t dx = adds_apart(plan) ? plan->task.node[0]->in[0]->count : 0;
+    size_t dx = adds_after(plan) ? plan->task.node[0]->in[0]->count : 0;
     return cpu_whole_lines(dx) + plan->workspace;
 }
 
 static int run_forward(const struct cpu_conv_plan *plan, const struct cpu_conv_args *args)
 {
     const struct cpu_epilogue *wanted = args->epilogue;
-    bool adds_after = wanted->added && !(plan->fused & CPU_FUSES_ADD);
+    bool unfused = wanted->added && !(plan->fused & CPU_FUSES_ADD);
     struct cpu_conv_args bare = *args;
-    if (adds_after) {
+    if (unfused) {
         bare.epilogue[0].added = NULL;
         bare.epilogue[0].relu = false;
     }
     if (plan->algorithm->run(plan, &bare))
         return -1;
-    if (adds_after)
+    if (unfused)
         cpu_sum(wanted->result, wanted->result, wanted->added, args->y[0]->count, wanted->relu);
     return 0;
 }
@@ -34,12 +34,12 @@ static int run_forward(const struct cpu_conv_plan *plan, const struct cpu_conv_a
 static int run_data(const struct cpu_conv_plan *plan, const struct cpu_conv_args *args)
 {
     const struct cpu_epilogue *wanted = args->epilogue;
-    bool masks_after = wanted->sign && !(plan->fused & CPU_FUSES_MASK), apart = adds_apart(plan);
+    bool masks_after = wanted->sign && !(plan->fused & CPU_FUSES_MASK), adds = adds_after(plan);
     struct cpu_conv_args bare = *args;
     ps_act dx = *args->x;
     if (masks_after)
         bare.epilogue[0].sign = NULL;
-    if (apart) {
+    if (adds) {
         dx.data = cpu_take(&bare.workspace, dx.count);
         bare.x = &dx;
         bare.epilogue[0].result = dx.data;
@@ -47,7 +47,7 @@ static int run_data(const struct cpu_conv_plan *plan, const struct cpu_conv_args
     }
     if (plan->algorithm->run(plan, &bare))
         return -1;
-    if (apart)
+    if (adds)
         cpu_sum(wanted->result, wanted->result, dx.data, dx.count, false);
     if (masks_after)
         cpu_mask(wanted->result, wanted->sign, dx.count);

@@ -1,10 +1,10 @@
 /*
- * Which algorithm a pass of a convolution runs on. Without a cache folder a fixed rule decides, so
- * that the same program gives the same bytes on machines of one instruction-set level. With a
- * folder, all variants of all algorithms are timed the first time a convolution is met, and the
- * fastest is kept in a file there that belongs to this processor, level, library version and number
- * of threads. Results of different algorithms differ in the last bits: who wants a run repeated
- * exactly keeps its file. A fused group (fuse.c) is not timed.
+ * The choice of an algorithm for a pass of a convolution. Without a cache folder a fixed rule
+ * decides, so that a program gives the same bytes on all machines of one instruction-set level.
+ * With a folder, all variants of all algorithms are timed when a convolution first occurs, and the
+ * fastest is recorded there in a file for this processor, level, library version and number of
+ * threads. Results of different algorithms differ in the last bits: to repeat a run exactly, keep
+ * its file. A fused group (fuse.c) is not timed.
  */
 #include "kernels/choices.h"
 #include "kernels/cpu/conv/algorithm.h"
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-/* CACHE: floats of a thread that leave nothing else in its L2. */
+/* CACHE: floats that a thread writes to flush its L2. */
 enum { RUNS = 5, CACHE = 1 << 20 };
 
 static bool is_supported(const struct cpu_conv_algorithm *algorithm,
@@ -25,7 +25,7 @@ static bool is_supported(const struct cpu_conv_algorithm *algorithm,
     return algorithm->passes >> task->pass & 1 && algorithm->supported(task->node[0], task->pass);
 }
 
-/* The supported algorithm of the highest rank below `below`; NULL. */
+/* The supported algorithm of the highest rank below `below`, or NULL. */
 static const struct cpu_conv_algorithm *best_below(const struct cpu_conv_task *task, int below,
                                                    int *rank)
 {
@@ -75,15 +75,15 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What a pass that is timed reads and writes. */
+/* The data of a timed pass. */
 struct trial {
     struct cpu_conv_task task;
     float *x, *y, *bias, *weights, *gradient;
-    float *added; /* of the result's size: residual, or what masks it */
-    float *other; /* (threads, CACHE) what the caches hold before a run */
+    float *added; /* of the result's size: the residual, or the sign that masks it */
+    float *flush; /* (threads, CACHE): written between runs */
 };
 
-/* Numbers of no pattern (a processor is faster on zeros); NULL with the error recorded. */
+/* Pseudo-random numbers (zeros would be faster); NULL with the error recorded. */
 static float *random_floats(struct cpu *cpu, size_t count)
 {
     float *x = cpu_alloc_untouched(cpu, count * sizeof *x);
@@ -105,9 +105,9 @@ static int trial_new(struct cpu *cpu, const struct cpu_conv_task *task, struct t
     trial->weights = random_floats(cpu, cpu_conv_weights(node));
     trial->gradient = random_floats(cpu, cpu_conv_weights(node));
     trial->added = random_floats(cpu, result->count);
-    trial->other = random_floats(cpu, (size_t)cpu->threads * CACHE);
+    trial->flush = random_floats(cpu, (size_t)cpu->threads * CACHE);
     return trial->x && trial->y && trial->bias && trial->weights && trial->gradient &&
-                   trial->added && trial->other
+                   trial->added && trial->flush
                ? 0
                : -1;
 }
@@ -115,7 +115,7 @@ static int trial_new(struct cpu *cpu, const struct cpu_conv_task *task, struct t
 static void trial_free(struct trial *trial)
 {
     float *all[] = {trial->x,        trial->y,     trial->bias, trial->weights,
-                    trial->gradient, trial->added, trial->other};
+                    trial->gradient, trial->added, trial->flush};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
 }
@@ -125,10 +125,10 @@ static int run_once(struct cpu *cpu, const struct trial *trial, const struct cpu
 {
     const ps_node *node = trial->task.node[0];
     const struct ps_op_desc *d = &node->desc;
-    ps_act x = cpu_whole(node->in[0], trial->x), y = cpu_whole(node->out, trial->y);
+    ps_act x = cpu_dense(node->in[0], trial->x), y = cpu_dense(node->out, trial->y);
     struct cpu_tiles tiles = {.fold = cpu_fold_of(d, x.shape.c, y.shape.c),
                               .data = trial->task.pass == CPU_DATA,
-                              .made = trial->weights};
+                              .all = trial->weights};
     struct cpu_conv_args args = {.x = &x,
                                  .y = {&y},
                                  .weights = {packed},
@@ -151,15 +151,15 @@ static int run_once(struct cpu *cpu, const struct trial *trial, const struct cpu
     return cpu_conv_run(plan, &args);
 }
 
-/* In a network much else has run since a convolution ran last. */
-static void fill_caches(const struct cpu *cpu, const struct trial *trial)
+/* Flushes the caches, as the rest of a network would between two runs of a convolution. */
+static void flush_caches(const struct cpu *cpu, const struct trial *trial)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < (size_t)cpu->threads * CACHE; i += 16)
-        trial->other[i] += 1;
+        trial->flush[i] += 1;
 }
 
-/* Seconds of the fastest of a few runs; negative on failure. Hopeless ones run once. */
+/* Seconds of the fastest of a few runs, of one run if it is hopeless; negative on failure. */
 static double time_plan(struct cpu *cpu, const struct trial *trial,
                         const struct cpu_conv_plan *plan, double best)
 {
@@ -168,7 +168,7 @@ static double time_plan(struct cpu *cpu, const struct trial *trial,
     if ((plan->packed && !packed) || cpu_need_work(cpu, cpu_conv_workspace(plan)))
         return -1;
     for (int i = 0; i < RUNS; i++) {
-        fill_caches(cpu, trial);
+        flush_caches(cpu, trial);
         double start = seconds();
         if (run_once(cpu, trial, plan, packed)) {
             least = -1;
@@ -185,13 +185,13 @@ static double time_plan(struct cpu *cpu, const struct trial *trial,
 
 struct fastest {
     struct cpu_conv_plan *plan;
-    double seconds, library; /* of the plan; of the library's fastest */
+    double seconds, library; /* of the plan; of oneDNN's fastest */
 };
 
 static void try_plan(struct cpu *cpu, const struct trial *trial, struct cpu_conv_plan *plan,
                      struct fastest *fastest)
 {
-    /* The rule's preferences are tried first: others must be faster by more than noise. */
+    /* The rule's choice is tried first; others must beat it by more than noise. */
     const double noise = 0.96;
     bool hopeless = fastest->plan && strstr(plan->name, "ref");
     double time = hopeless ? -1 : time_plan(cpu, trial, plan, fastest->seconds);
@@ -219,7 +219,7 @@ static void try_all(struct cpu *cpu, const struct trial *trial, struct fastest *
         }
 }
 
-/* The last two are for who reads the file. */
+/* Records the choice; the last two fields are for human readers. */
 static int keep(struct cpu *cpu, const char *key, const struct fastest *fastest)
 {
     const struct cpu_conv_plan *plan = fastest->plan;
@@ -230,7 +230,7 @@ static int keep(struct cpu *cpu, const char *key, const struct fastest *fastest)
     return ps_choices_add(cpu->choices, key, text, cpu->error, sizeof cpu->error);
 }
 
-/* The plan of what keep() wrote; NULL if there is no such any more. */
+/* The plan that keep() recorded; NULL if it no longer exists. */
 static struct cpu_conv_plan *recall(struct cpu *cpu, const struct cpu_conv_task *task,
                                     const char *text)
 {
@@ -284,8 +284,7 @@ struct cpu_conv_plan *cpu_conv_plan_choose(struct cpu *cpu, const struct cpu_con
     return NULL;
 }
 
-/* A number that stands for the kind of processor: a hash of what /proc/cpuinfo says of its model.
- */
+/* Identifies the processor model: a hash of what /proc/cpuinfo says of it. */
 static unsigned long processor(void)
 {
     unsigned long hash = 14695981039346656037UL;
@@ -310,6 +309,6 @@ struct ps_choices *cpu_choices_open(struct cpu *cpu, const char *folder)
                           CPU_LEVEL, processor(), cpu->threads, precision[cpu->bf16_terms]);
     if (length < (int)sizeof path)
         return ps_choices_open(path, cpu->error, sizeof cpu->error);
-    cpu_fail(cpu, "%s: too long a name", folder);
+    cpu_fail(cpu, "%s: name too long", folder);
     return NULL;
 }

@@ -2,16 +2,16 @@
 
 #include <math.h>
 
-/* NEAR: area of the tiles that are first made in the caches. */
-enum { TILE = CPU_LANES * CPU_LANES, NEAR = 9, RUN = 16 * CPU_LANES };
+/* CACHED_AREA: tiles of kernels up to this area are computed in a buffer, then streamed out. */
+enum { TILE = CPU_LANES * CPU_LANES, CACHED_AREA = 9, RUN = 16 * CPU_LANES };
 
-/* An element of a tensor in the vector, `otherwise` where there is no such tensor. */
+/* Element c of a tensor at `offset`; `otherwise` if there is no such tensor. */
 static double element(const float *vector, size_t offset, size_t c, double otherwise)
 {
     return offset == PS_ABSENT ? otherwise : vector[offset + c];
 }
 
-static void give(float *grads, size_t offset, size_t c, double value, bool accumulate)
+static void store_grad(float *grads, size_t offset, size_t c, double value, bool accumulate)
 {
     if (offset == PS_ABSENT)
         return;
@@ -19,7 +19,7 @@ static void give(float *grads, size_t offset, size_t c, double value, bool accum
     *to = accumulate ? *to + (float)value : (float)value;
 }
 
-/* 1 / sqrt(var + eps), 1 without batch normalisation. */
+/* 1 / sqrt(var + eps); 1 without batch normalisation. */
 static double inverse_deviation(const struct ps_op_desc *desc, const float *state, size_t c)
 {
     return desc->bn == PS_BN_FROZEN ? 1 / sqrt((double)state[desc->var + c] + desc->eps) : 1;
@@ -68,9 +68,9 @@ void cpu_fold_plain(const struct cpu_fold *fold, const float *params, const floa
 }
 
 /*
- * A tile in the plain layout is CPU_LANES rows (o) of CPU_LANES area values (i, k), rows `each`
- * apart. CPU_LANES columns at a time are transposed into as many rows of the tile (k, i, o); column
- * c is i = c / area, k = c % area.
+ * In the plain layout a tile is CPU_LANES rows (o) of CPU_LANES * area columns (i, k), rows `each`
+ * floats apart. CPU_LANES columns at a time are transposed into as many rows of the tile (k, i, o);
+ * column c has i = c / area, k = c % area.
  */
 static size_t tile_row(size_t column, size_t area)
 {
@@ -89,12 +89,12 @@ static void put_tile(float *tile, const float *w, size_t each, size_t area, cons
     }
 }
 
-/* From (k, i, o) to (k, o, i), k from the last to the first if `reverse`. */
-static inline void turn_tile(float *to, const float *from, size_t area, bool reverse, bool stream)
+/* From (k, i, o) to (k, o, i), with k in reverse if `flip`. */
+static inline void transpose_tile(float *to, const float *from, size_t area, bool flip, bool stream)
 {
     for (size_t k = 0; k < area; k++, from += TILE) {
         cpu_vec row[CPU_LANES];
-        float *at = to + (reverse ? area - 1 - k : k) * TILE;
+        float *at = to + (flip ? area - 1 - k : k) * TILE;
         for (size_t i = 0; i < CPU_LANES; i++)
             row[i] = cpu_load(from + i * CPU_LANES);
         cpu_transpose(row);
@@ -106,21 +106,21 @@ static inline void turn_tile(float *to, const float *from, size_t area, bool rev
     }
 }
 
-const float *cpu_tile(const struct cpu_tiles *tiles, size_t to, size_t from, float *room)
+const float *cpu_tile(const struct cpu_tiles *tiles, size_t to, size_t from, float *scratch)
 {
     const struct cpu_fold *fold = &tiles->fold;
     size_t area = (size_t)fold->area, each = (size_t)fold->inputs * area;
     size_t sources = (size_t)(tiles->data ? fold->outputs : fold->inputs) / CPU_LANES;
-    if (tiles->made)
-        return tiles->made + (to * sources + from) * area * TILE;
+    if (tiles->all)
+        return tiles->all + (to * sources + from) * area * TILE;
     size_t output = tiles->data ? from : to, input = tiles->data ? to : from;
     const float *w =
         tiles->params + fold->desc->weight + output * CPU_LANES * each + input * CPU_LANES * area;
-    float near[CPU_TILE_ROOM] __attribute__((aligned(64)));
-    put_tile(tiles->data ? near : room, w, each, area, tiles->factors + output * CPU_LANES);
+    float buffer[CPU_TILE_FLOATS] __attribute__((aligned(64)));
+    put_tile(tiles->data ? buffer : scratch, w, each, area, tiles->factors + output * CPU_LANES);
     if (tiles->data)
-        turn_tile(room, near, area, area > 1, false);
-    return room;
+        transpose_tile(scratch, buffer, area, area > 1, false);
+    return scratch;
 }
 
 void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const float *state,
@@ -134,23 +134,24 @@ void cpu_fold_tiles(const struct cpu_fold *fold, const float *params, const floa
         for (size_t c = 0; c < CPU_LANES; c++)
             g[c] = (float)factor(fold->desc, params, state, o * CPU_LANES + c);
         const float *w = params + fold->desc->weight + o * CPU_LANES * each;
-        float near[NEAR * TILE] __attribute__((aligned(64)));
+        float buffer[CACHED_AREA * TILE] __attribute__((aligned(64)));
         for (size_t i = 0; i < inputs; i++) {
-            float *to = forward + (o * inputs + i) * TILE * area, *tile = area > NEAR ? to : near;
+            float *to = forward + (o * inputs + i) * TILE * area,
+                  *tile = area > CACHED_AREA ? to : buffer;
             put_tile(tile, w + i * CPU_LANES * area, each, area, g);
-            if (tile == near)
-                cpu_stream_all(to, near, TILE * area);
+            if (tile == buffer)
+                cpu_stream_all(to, buffer, TILE * area);
             size_t at = data_layout == CPU_TILES_OI_OI ? o * inputs + i : i * outputs + o;
             if (data)
-                turn_tile(data + at * TILE * area, tile, area,
-                          data_layout == CPU_TILES_IO_OI_FLIPPED, true);
+                transpose_tile(data + at * TILE * area, tile, area,
+                               data_layout == CPU_TILES_IO_OI_FLIPPED, true);
         }
         cpu_stream_end();
     }
 }
 
-/* A vector of a gradient: non-temporal where it is a whole cache line. */
-static inline void hand_over(float *to, cpu_vec v, bool accumulate)
+/* A vector of a gradient, by a non-temporal store if it is a whole cache line. */
+static inline void store_grads(float *to, cpu_vec v, bool accumulate)
 {
     if (accumulate)
         cpu_store(to, v + cpu_load(to));
@@ -160,21 +161,21 @@ static inline void hand_over(float *to, cpu_vec v, bool accumulate)
         cpu_stream(to, v);
 }
 
-/* to (+)= g from; the product <from, w>, of runs of RUN in float32. */
-static double give_row(float *to, const float *from, const float *w, size_t n, float g,
-                       bool accumulate)
+/* to = or += g from. Returns <from, w>, summed in float32 over runs of RUN. */
+static double store_row(float *to, const float *from, const float *w, size_t n, float g,
+                        bool accumulate)
 {
     double dot = 0;
     size_t i = 0;
     for (; i + RUN <= n; i += RUN) {
-        cpu_vec part = {0};
+        cpu_vec partial = {0};
         for (size_t j = i; j < i + RUN; j += CPU_LANES) {
             cpu_vec v = cpu_load(from + j);
-            part += v * cpu_load(w + j);
-            hand_over(to + j, v * g, accumulate);
+            partial += v * cpu_load(w + j);
+            store_grads(to + j, v * g, accumulate);
         }
         for (size_t lane = 0; lane < CPU_LANES; lane++)
-            dot += part[lane];
+            dot += partial[lane];
     }
     for (; i < n; i++) {
         dot += (double)from[i] * w[i];
@@ -183,10 +184,10 @@ static double give_row(float *to, const float *from, const float *w, size_t n, f
     return dot;
 }
 
-/* The same for a tile (k, i, o) of gradients: `dot` (16, 16) gathers the products, to be summed
- * along its rows. */
-static void give_tile(float *to, const float *tile, const float *w, size_t each, size_t area,
-                      const float *g, bool accumulate, cpu_vec dot[CPU_LANES])
+/* The same for a tile (k, i, o) of gradients; the products are added to dot[o], whose lanes are yet
+ * to be summed. */
+static void store_tile(float *to, const float *tile, const float *w, size_t each, size_t area,
+                       const float *g, bool accumulate, cpu_vec dot[CPU_LANES])
 {
     for (size_t first = 0; first < CPU_LANES * area; first += CPU_LANES) {
         cpu_vec row[CPU_LANES];
@@ -195,7 +196,7 @@ static void give_tile(float *to, const float *tile, const float *w, size_t each,
         cpu_transpose(row);
         for (size_t o = 0; o < CPU_LANES; o++) {
             dot[o] += row[o] * cpu_load(w + o * each + first);
-            hand_over(to + o * each + first, row[o] * g[o], accumulate);
+            store_grads(to + o * each + first, row[o] * g[o], accumulate);
         }
     }
 }
@@ -207,10 +208,10 @@ static void unfold_channel(const struct cpu_fold *fold, const float *params, con
     double db = dbias ? dbias[c] : 0;
     if (d->bn == PS_BN_FROZEN) {
         dot += db * (element(params, d->bias, c, 0) - state[d->mean + c]);
-        give(grads, d->gamma, c, dot * inverse_deviation(d, state, c), accumulate);
-        give(grads, d->beta, c, db, accumulate);
+        store_grad(grads, d->gamma, c, dot * inverse_deviation(d, state, c), accumulate);
+        store_grad(grads, d->beta, c, db, accumulate);
     }
-    give(grads, d->bias, c, db * factor(d, params, state, c), accumulate);
+    store_grad(grads, d->bias, c, db * factor(d, params, state, c), accumulate);
 }
 
 static void unfold_plain(const struct cpu_fold *fold, const float *params, const float *state,
@@ -222,7 +223,8 @@ static void unfold_plain(const struct cpu_fold *fold, const float *params, const
 #pragma omp parallel for
     for (size_t c = 0; c < (size_t)fold->outputs; c++) {
         float g = (float)factor(fold->desc, params, state, c);
-        double dot = give_row(to + c * each, dweight + c * each, w + c * each, each, g, accumulate);
+        double dot =
+            store_row(to + c * each, dweight + c * each, w + c * each, each, g, accumulate);
         unfold_channel(fold, params, state, dbias, grads, accumulate, c, dot);
         cpu_stream_end();
     }
@@ -241,13 +243,13 @@ static void unfold_tiles(const struct cpu_fold *fold, const float *params, const
         for (size_t c = 0; c < CPU_LANES; c++)
             g[c] = (float)factor(fold->desc, params, state, first + c);
         for (size_t i = 0; i < each; i += CPU_LANES * area) {
-            cpu_vec part[CPU_LANES] = {{0}};
+            cpu_vec partial[CPU_LANES] = {{0}};
             size_t at = first * each + i;
-            give_tile(to + at, dweight + first * each + i * CPU_LANES, w + at, each, area, g,
-                      accumulate, part);
+            store_tile(to + at, dweight + first * each + i * CPU_LANES, w + at, each, area, g,
+                       accumulate, partial);
             for (size_t c = 0; c < CPU_LANES; c++)
                 for (size_t lane = 0; lane < CPU_LANES; lane++)
-                    dot[c] += part[c][lane];
+                    dot[c] += partial[c][lane];
         }
         for (size_t c = 0; c < CPU_LANES; c++)
             unfold_channel(fold, params, state, dbias, grads, accumulate, first + c, dot[c]);

@@ -1,4 +1,4 @@
-/* Activations: layout, conversion at the edges, element-wise loops. */
+/* Activations: their layout, conversion from and to plain layouts, element-wise loops. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -30,7 +30,7 @@ size_t cpu_act_bytes(ps_backend *be, struct ps_shape shape)
 {
     ps_act act;
     if (!layout(shape, &act)) {
-        cpu_fail(cpu_of(be), "no activation of shape %d x %d x %d x %d", shape.n, shape.c, shape.h,
+        cpu_fail(cpu_of(be), "an activation cannot be %d x %d x %d x %d", shape.n, shape.c, shape.h,
                  shape.w);
         return 0;
     }
@@ -63,7 +63,7 @@ ps_act *cpu_act_view(ps_backend *be, const ps_act *whole, int first, int channel
     struct cpu *cpu = cpu_of(be);
     if (first < 0 || channels < 1 || channels > whole->shape.c - first ||
         whole->block != CPU_BLOCK || first % CPU_BLOCK || channels % CPU_BLOCK) {
-        cpu_fail(cpu, "channels %d to %d of %d are no part", first, first + channels,
+        cpu_fail(cpu, "channels %d to %d of %d cannot be a view", first, first + channels,
                  whole->shape.c);
         return NULL;
     }
@@ -74,7 +74,7 @@ ps_act *cpu_act_view(ps_backend *be, const ps_act *whole, int first, int channel
     }
     *act = *whole;
     act->shape.c = channels;
-    act->planes = (size_t)act->shape.n * cpu_groups(act);
+    act->planes = (size_t)act->shape.n * cpu_blocks(act);
     act->count = act->planes * act->plane;
     act->data += cpu_plane(whole, 0, (size_t)first / CPU_BLOCK);
     return act;
@@ -86,7 +86,7 @@ void cpu_act_free(ps_backend *be, ps_act *act)
     free(act);
 }
 
-/* One plane between `block` interleaved channels and as many plain ones, hw apart. */
+/* Reorders of one plane between (block, hw) and (hw, block). */
 static void interleave(float *to, const float *from, size_t hw, int block)
 {
     for (size_t i = 0; i < hw; i++)
@@ -94,7 +94,7 @@ static void interleave(float *to, const float *from, size_t hw, int block)
             to[i * block + c] = from[c * hw + i];
 }
 
-static void separate(float *to, const float *from, size_t hw, int block)
+static void deinterleave(float *to, const float *from, size_t hw, int block)
 {
     for (int c = 0; c < block; c++)
         for (size_t i = 0; i < hw; i++)
@@ -113,8 +113,8 @@ void cpu_act_to_plain(const ps_act *act, float *nchw)
 {
 #pragma omp parallel for
     for (size_t p = 0; p < act->planes; p++)
-        separate(nchw + p * act->plane, act->data + cpu_plane_at(act, p), act->plane / act->block,
-                 act->block);
+        deinterleave(nchw + p * act->plane, act->data + cpu_plane_at(act, p),
+                     act->plane / act->block, act->block);
 }
 
 int cpu_act_put(ps_backend *be, ps_act *act, const float *nchw)
@@ -154,7 +154,7 @@ int cpu_act_put_u8(ps_backend *be, ps_act *act, const uint8_t *nhwc,
 int cpu_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
 {
     if (dst->count != src->count || dst->block != src->block)
-        return cpu_fail(cpu_of(be), "sum of activations that differ in shape");
+        return cpu_fail(cpu_of(be), "activations of different shapes cannot be added");
     cpu_sum(dst->data, dst->data, src->data, dst->count, false);
     return 0;
 }
@@ -230,7 +230,7 @@ void cpu_pass_gradient(const ps_act *din, const ps_act *dout)
         cpu_copy(din->data, dout->data, dout->count);
 }
 
-void cpu_give(float *to, const float *from, size_t n, bool accumulate)
+void cpu_store_grads(float *to, const float *from, size_t n, bool accumulate)
 {
     for (size_t i = 0; i < n; i++)
         to[i] = accumulate ? to[i] + from[i] : from[i];

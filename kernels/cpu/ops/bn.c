@@ -1,4 +1,4 @@
-/* Batch normalisation with the statistics of the batch. */
+/* Batch normalisation with batch statistics. */
 #include "kernels/cpu/cpu.h"
 
 #include <math.h>
@@ -7,10 +7,10 @@
 
 struct bn_node {
     ps_node node;
-    size_t groups, points; /* of channels; values of one channel in the batch */
-    double *sum, *square;  /* (planes block): of each plane and channel, for fixed-order sums */
-    float *mean, *inverse; /* (C): of the last forward */
-    float *a, *b, *c;      /* (C): coefficients of the pass being run */
+    size_t blocks, points; /* channel blocks; values of one channel in the batch, N H W */
+    double *sum, *square;  /* (planes, block): partial sums, for a fixed order of summation */
+    float *mean, *inverse; /* (C): of the last forward; inverse = 1 / sqrt(var + eps) */
+    float *a, *b, *c;      /* (C): coefficients of the current pass */
 };
 
 static int bn_prepare(struct cpu *cpu, ps_node *node)
@@ -18,7 +18,7 @@ static int bn_prepare(struct cpu *cpu, ps_node *node)
     struct bn_node *bn = (struct bn_node *)node;
     const ps_act *y = node->out;
     size_t channels = (size_t)y->shape.c;
-    bn->groups = channels / (size_t)y->block;
+    bn->blocks = channels / (size_t)y->block;
     bn->points = y->count / channels;
     bn->sum = cpu_alloc(cpu, y->planes * (size_t)y->block * 2 * sizeof(double));
     bn->mean = cpu_alloc(cpu, channels * 5 * sizeof(float));
@@ -33,7 +33,7 @@ static int bn_prepare(struct cpu *cpu, ps_node *node)
     return 0;
 }
 
-/* The sum and the squared deviations from the plane's own mean, in two passes over a plane. */
+/* The sum, and the sum of squared deviations from the plane's mean, of each channel of a plane. */
 static void plane_moments(const float *x, size_t hw, int block, double *sum, double *square)
 {
     float mean[CPU_BLOCK];
@@ -72,10 +72,10 @@ static void bn_statistics(struct bn_node *bn, const ps_act *x, float *state)
     for (size_t c = 0; c < (size_t)x->shape.c; c++) {
         double sum = 0, square = 0;
         for (int n = 0; n < x->shape.n; n++)
-            sum += bn->sum[(size_t)n * bn->groups * block + c];
+            sum += bn->sum[(size_t)n * bn->blocks * block + c];
         double mean = sum / points;
         for (int n = 0; n < x->shape.n; n++) {
-            size_t i = (size_t)n * bn->groups * block + c;
+            size_t i = (size_t)n * bn->blocks * block + c;
             double off = bn->sum[i] / (double)hw - mean;
             square += bn->square[i] + off * off * (double)hw;
         }
@@ -88,7 +88,7 @@ static void bn_statistics(struct bn_node *bn, const ps_act *x, float *state)
     }
 }
 
-/* y = a x + b (+ r), and ReLU, over one plane. */
+/* y = [relu](a x + b [+ r]) over a plane. */
 static inline void plane_affine(float *y, const float *x, const float *r, size_t hw, int block,
                                 const float *a, const float *b, bool relu)
 {
@@ -118,7 +118,7 @@ static int bn_forward(struct cpu *cpu, ps_node *node, const float *params, float
     size_t hw = x->plane / (size_t)x->block;
 #pragma omp parallel for
     for (size_t p = 0; p < y->planes; p++) {
-        size_t at = p * x->plane, c = p % bn->groups * (size_t)y->block;
+        size_t at = p * x->plane, c = p % bn->blocks * (size_t)y->block;
         float *to = y->data + cpu_plane_at(y, p);
         const float *r = d->residual ? node->in[1]->data + at : NULL;
         if (y->block == CPU_BLOCK)
@@ -129,7 +129,7 @@ static int bn_forward(struct cpu *cpu, ps_node *node, const float *params, float
     return 0;
 }
 
-/* Sums of dy and of dy (x - mean), dy masked first where the output y is not NULL. */
+/* Sums of dy and of dy (x - mean) over a plane; dy is first masked by y > 0 unless y is NULL. */
 static inline void plane_sums(float *dy, const float *y, const float *x, size_t hw, int block,
                               const float *mean, double *sum, double *product)
 {
@@ -151,6 +151,7 @@ static inline void plane_sums(float *dy, const float *y, const float *x, size_t 
     }
 }
 
+/* dx = a dy + b x + c over a plane. */
 static inline void plane_back(float *dx, const float *dy, const float *x, size_t hw, int block,
                               const float *a, const float *b, const float *c0)
 {
@@ -160,7 +161,7 @@ static inline void plane_back(float *dx, const float *dy, const float *x, size_t
             dx[i * block + c] = a[c] * dy[i * block + c] + b[c] * x[i * block + c] + c0[c];
 }
 
-/* dx = g (dy - mean(dy) - xhat mean(dy xhat)), g = gamma / deviation, as a dy + b x + c. */
+/* dx = g (dy - mean(dy) - xhat mean(dy xhat)), g = gamma / sqrt(var + eps), as a dy + b x + c. */
 static void bn_coefficients(struct bn_node *bn, const ps_act *x, const float *params, float *grads,
                             bool accumulate)
 {
@@ -169,7 +170,7 @@ static void bn_coefficients(struct bn_node *bn, const ps_act *x, const float *pa
     for (size_t c = 0; c < (size_t)x->shape.c; c++) {
         double sum = 0, product = 0;
         for (int n = 0; n < x->shape.n; n++) {
-            size_t i = (size_t)n * bn->groups * (size_t)x->block + c;
+            size_t i = (size_t)n * bn->blocks * (size_t)x->block + c;
             sum += bn->sum[i];
             product += bn->square[i];
         }
@@ -181,9 +182,9 @@ static void bn_coefficients(struct bn_node *bn, const ps_act *x, const float *pa
         bn->c[c] = (float)(-g * sum / points - slope * bn->mean[c]);
         float gradient[2] = {(float)dgamma, (float)sum};
         if (grads && d->gamma != PS_ABSENT)
-            cpu_give(grads + d->gamma + c, gradient, 1, accumulate);
+            cpu_store_grads(grads + d->gamma + c, gradient, 1, accumulate);
         if (grads && d->beta != PS_ABSENT)
-            cpu_give(grads + d->beta + c, gradient + 1, 1, accumulate);
+            cpu_store_grads(grads + d->beta + c, gradient + 1, 1, accumulate);
     }
 }
 
@@ -196,7 +197,7 @@ static int bn_backward(struct cpu *cpu, ps_node *node, const float *params, cons
     size_t block = (size_t)x->block, hw = x->plane / block;
 #pragma omp parallel for
     for (size_t p = 0; p < x->planes; p++) {
-        size_t at = p * x->plane, c = p % bn->groups * block;
+        size_t at = p * x->plane, c = p % bn->blocks * block;
         float *dy = dout->data + cpu_plane_at(dout, p);
         const float *y = node->desc.relu ? node->out->data + cpu_plane_at(node->out, p) : NULL;
         if (block == CPU_BLOCK)
@@ -213,7 +214,7 @@ static int bn_backward(struct cpu *cpu, ps_node *node, const float *params, cons
     float *dx = node->din[0]->data;
 #pragma omp parallel for
     for (size_t p = 0; p < x->planes; p++) {
-        size_t at = p * x->plane, c = p % bn->groups * block;
+        size_t at = p * x->plane, c = p % bn->blocks * block;
         const float *dy = dout->data + cpu_plane_at(dout, p);
         if (block == CPU_BLOCK)
             plane_back(dx + at, dy, x->data + at, hw, CPU_BLOCK, bn->a + c, bn->b + c, bn->c + c);

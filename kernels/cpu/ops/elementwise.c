@@ -1,4 +1,4 @@
-/* ReLU, sums and concatenation. */
+/* ReLU, addition and concatenation. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
 
@@ -84,31 +84,31 @@ static int concat_prepare(struct cpu *cpu, ps_node *node)
     return describe(node, "concat");
 }
 
-/* Where channel c of image n begins; its elements are `block` apart. */
+/* The first element of channel c of image n; its elements are `block` floats apart. */
 static float *channel(const ps_act *act, size_t n, int c)
 {
     size_t hw = act->plane / act->block;
     return act->data + (n * act->shape.c + c / act->block * act->block) * hw + c % act->block;
 }
 
-/* Are channels `first`... of the wide one all of the narrow one, in the same blocks? */
-static bool in_step(const ps_act *wide, const ps_act *narrow, int first)
+/* Does the narrow one fill whole channel blocks of the wide one, from channel `first` on? */
+static bool is_aligned(const ps_act *wide, const ps_act *narrow, int first)
 {
     return CPU_BLOCK > 1 && wide->block == CPU_BLOCK && narrow->block == CPU_BLOCK &&
            first % CPU_BLOCK == 0;
 }
 
-/* All of image n of the narrow one to channels `first`... of the wide one. Training has more than
- * the caches hold. */
-static void gather(const ps_act *wide, const ps_act *narrow, int first, size_t n, bool train)
+/* Copies image n of the narrow one to the wide one, from channel `first` on. In training with
+ * non-temporal stores, as activations outgrow the caches. */
+static void copy_in(const ps_act *wide, const ps_act *narrow, int first, size_t n, bool train)
 {
     size_t hw = wide->plane / wide->block, length = hw * narrow->shape.c;
-    if (in_step(wide, narrow, first) && train) {
+    if (is_aligned(wide, narrow, first) && train) {
         cpu_stream_all(channel(wide, n, first), channel(narrow, n, 0), length);
         cpu_stream_end();
         return;
     }
-    if (in_step(wide, narrow, first)) {
+    if (is_aligned(wide, narrow, first)) {
         memcpy(channel(wide, n, first), channel(narrow, n, 0), length * sizeof(float));
         return;
     }
@@ -120,14 +120,14 @@ static void gather(const ps_act *wide, const ps_act *narrow, int first, size_t n
     }
 }
 
-/* The way back, with zeros where `mask` (NULL: none), as wide, is not positive. */
-static void scatter(const ps_act *wide, const ps_act *mask, const ps_act *narrow, int first,
-                    size_t n)
+/* The reverse copy, masked to where `mask`, as wide as `wide`, is positive; NULL: no mask. */
+static void copy_out(const ps_act *wide, const ps_act *mask, const ps_act *narrow, int first,
+                     size_t n)
 {
     size_t hw = wide->plane / wide->block, length = hw * narrow->shape.c;
     const float *from = channel(wide, n, first), *sign = mask ? channel(mask, n, first) : NULL;
     float *to = channel(narrow, n, 0);
-    if (in_step(wide, narrow, first)) {
+    if (is_aligned(wide, narrow, first)) {
         for (size_t i = 0; i < length; i += CPU_LANES) {
             cpu_vec v = cpu_load(from + i);
             if (sign)
@@ -154,7 +154,7 @@ static int concat_forward(struct cpu *cpu, ps_node *node, const float *params, f
 #pragma omp parallel for
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
         for (int i = 0, first = 0; i < node->inputs; first += node->in[i++]->shape.c)
-            gather(node->out, node->in[i], first, n, node->mode == PS_TRAIN);
+            copy_in(node->out, node->in[i], first, n, node->mode == PS_TRAIN);
     return 0;
 }
 
@@ -166,8 +166,8 @@ static int concat_backward(struct cpu *cpu, ps_node *node, const float *params, 
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
         for (int i = 0, first = 0; i < node->inputs; first += node->in[i++]->shape.c)
             if (node->din[i])
-                scatter(node->dout, node->desc.din_masks >> i & 1 ? node->out : NULL, node->din[i],
-                        first, n);
+                copy_out(node->dout, node->desc.din_masks >> i & 1 ? node->out : NULL, node->din[i],
+                         first, n);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* An exponential that compilers turn into vector code without relaxing the rules for NaN. */
+/* An exponential that compilers vectorise without -ffast-math. */
 #ifndef PS_CPU_EXPF_H
 #define PS_CPU_EXPF_H
 
@@ -6,12 +6,12 @@
 #include <string.h>
 
 /*
- * e^x for x <= 0, relative error below 2e-7; about 1e-38 below -87; NaN for NaN. x = n ln 2 + r,
- * |r| <= ln 2 / 2, Taylor's series of e^r to r^7.
+ * e^x for x <= 0 with a relative error below 2e-7; about 1e-38 for x < -87; NaN for NaN. x = n ln 2
+ * + r with |r| <= ln 2 / 2, and e^r by its Taylor series up to r^7.
  */
 static inline float cpu_exp_negative(float x)
 {
-    const float magic = 12582912; /* 1.5 2^23: adding it rounds to a whole number */
+    const float magic = 12582912; /* 1.5 2^23: adding it rounds to an integer */
     float y = x < -87.0F ? -87.0F : x;
     float shifted = y * 1.44269504F + magic, n = shifted - magic;
     float r = (y - n * 0.693359375F) + n * 2.12194440e-4F;

@@ -1,4 +1,4 @@
-/* Products, row normalisation and the interpolation of Proxy Synthesis. */
+/* Matrix products, row normalisation, and the interpolation of Proxy Synthesis. */
 #include "kernels/cpu/conv/onednn.h"
 #include "kernels/cpu/cpu.h"
 
@@ -17,7 +17,7 @@ int cpu_gemm(ps_backend *be, bool ta, bool tb, double alpha, struct ps_mat a, st
     omp_set_num_threads(cpu->threads);
     if (dn_gemm(ta, tb, m, n, k, (float)alpha, cpu_mat(a), a.cols, cpu_mat(b), b.cols, (float)beta,
                 cpu_mat(c), c.cols))
-        return cpu_fail(cpu, "gemm: oneDNN refused %zu x %zu x %zu", m, n, k);
+        return cpu_fail(cpu, "gemm: oneDNN's sgemm failed for %zu x %zu x %zu", m, n, k);
     return 0;
 }
 
@@ -81,7 +81,7 @@ int cpu_normalize_grad(ps_backend *be, struct ps_mat y, struct ps_mat norm, stru
     return 0;
 }
 
-/* Do the pairs name rows of x? */
+/* Checks that the pairs are of rows of x. */
 static int check_pairs(struct cpu *cpu, struct ps_mat x, struct ps_mat pairs, const int32_t *first,
                        const int32_t *second)
 {
@@ -114,7 +114,7 @@ int cpu_interpolate(ps_backend *be, struct ps_mat x, const int32_t *first, const
     return 0;
 }
 
-/* Rows may repeat, so one thread adds them in order; each takes a part of the columns. */
+/* Rows may repeat, so threads share the columns, and each adds the rows in order. */
 int cpu_interpolate_grad(ps_backend *be, struct ps_mat dout, const int32_t *first,
                          const int32_t *second, const float *lambda, struct ps_mat dx)
 {

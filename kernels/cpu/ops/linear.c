@@ -7,7 +7,7 @@
 
 struct linear_node {
     ps_node node;
-    float *weight, *bias; /* (D, C) and (D) for inference, which must not need the parameters */
+    float *weight, *bias; /* (D, C) and (D): copies for inference, which needs no parameters */
 };
 
 static int linear_prepare(struct cpu *cpu, ps_node *node)
@@ -48,7 +48,7 @@ static int linear_forward(struct cpu *cpu, ps_node *node, const float *params, f
         for (size_t j = 0; j < d; j++)
             y[i * d + j] = has_bias ? bias[j] : 0;
     if (dn_gemm(false, true, n, d, c, 1, node->in[0]->data, c, weight, c, 1, y, d))
-        return cpu_fail(cpu, "linear: oneDNN refused the product");
+        return cpu_fail(cpu, "linear: oneDNN's sgemm failed");
     return 0;
 }
 
@@ -60,12 +60,12 @@ static int linear_backward(struct cpu *cpu, ps_node *node, const float *params, 
     const float *dy = node->dout->data;
     if (node->din[0] && dn_gemm(false, false, n, c, d, 1, dy, d, params + node->desc.weight, c, 0,
                                 node->din[0]->data, c))
-        return cpu_fail(cpu, "linear: oneDNN refused the product");
+        return cpu_fail(cpu, "linear: oneDNN's sgemm failed");
     if (!grads)
         return 0;
     if (dn_gemm(true, false, d, c, n, 1, dy, d, node->in[0]->data, c, accumulate ? 1 : 0,
                 grads + node->desc.weight, c))
-        return cpu_fail(cpu, "linear: oneDNN refused the product");
+        return cpu_fail(cpu, "linear: oneDNN's sgemm failed");
     if (node->desc.bias == PS_ABSENT)
         return 0;
     float *db = grads + node->desc.bias;

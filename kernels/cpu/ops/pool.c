@@ -1,4 +1,4 @@
-/* Pooling in windows, and over the whole map. */
+/* Window pooling and global pooling. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
 
@@ -9,38 +9,40 @@
 
 typedef uint8_t bytes __attribute__((vector_size(CPU_LANES)));
 
-enum { MOST = 15, NOWHERE = UINT8_MAX }; /* of a kernel's side; no element of a window */
+/* The largest kernel side; an index of no element in a window. */
+enum { MOST = 15, NOWHERE = UINT8_MAX };
 
 struct window_node {
     ps_node node;
-    /* Maximum, training: which element of the window it was; NOWHERE if its gradient is masked. */
+    /* Max pooling in training: each output's argmax in its window; NOWHERE: gradient masked. */
     uint8_t *index;
-    float share[MOST * MOST + 1]; /* average: 1 / n */
+    float reciprocal[MOST * MOST + 1]; /* average pooling: 1 / n */
 };
 
-/* The usual ones are constants where the loops are compiled. */
+/* A pool's geometry; loops are compiled with the usual ones as constants. */
 struct windows {
     int kernel, stride, pad, block;
 };
 
 struct range {
-    int first, end; /* inside the input */
+    int first, end; /* [first, end) */
 };
 
+/* The i-th window along a side, clipped to the input. */
 static inline struct range window(int i, struct windows s, int size)
 {
     int first = i * s.stride - s.pad, end = first + s.kernel;
     return (struct range){first < 0 ? 0 : first, end > size ? size : end};
 }
 
-/* Elements of a window that lie in the input or its padding: what the average divides by. */
+/* Its length clipped to the padded input, for the average's divisor. */
 static inline int counted(int i, struct windows s, int size)
 {
     int first = i * s.stride - s.pad, end = first + s.kernel;
     return (end > size + s.pad ? size + s.pad : end) - first;
 }
 
-/* The windows, of `count` in a row or column, that an input position lies in. */
+/* The windows along a side, of `count`, that cover an input position. */
 static inline struct range covering(int at, struct windows s, int count)
 {
     int past = at + s.pad - s.kernel, end = (at + s.pad) / s.stride + 1;
@@ -54,11 +56,11 @@ static int window_prepare(struct cpu *cpu, ps_node *node)
     struct ps_shape x = node->in[0]->shape, y = node->out->shape;
     bool max = d->op == PS_OP_MAXPOOL;
     if (d->kernel > MOST)
-        return cpu_fail(cpu, "pool: a kernel of %d, more than %d", d->kernel, MOST);
+        return cpu_fail(cpu, "pool: kernel %d is larger than %d", d->kernel, MOST);
     snprintf(node->text, sizeof node->text, "%s pool %dx%dx%d -> %dx%d k%d", max ? "max" : "avg",
              x.c, x.h, x.w, y.h, y.w, d->kernel);
     for (int n = 1; n <= MOST * MOST; n++)
-        pool->share[n] = 1.0F / (float)n;
+        pool->reciprocal[n] = 1.0F / (float)n;
     if (!max || node->mode != PS_TRAIN)
         return 0;
     pool->index = cpu_alloc(cpu, node->out->count);
@@ -77,7 +79,7 @@ static inline void store_index(uint8_t *to, cpu_ivec v, int block)
     memcpy(to, &narrow, (size_t)block);
 }
 
-/* Lanes of ones where the index is `here`. */
+/* -1 in the lanes whose index is `here`, else 0. */
 static inline cpu_ivec is_index(const uint8_t *index, int here, int block)
 {
     bytes at = {0};
@@ -90,7 +92,7 @@ static inline cpu_vec pick(cpu_ivec which, cpu_vec a, cpu_vec b)
     return (cpu_vec)((which & (cpu_ivec)a) | (~which & (cpu_ivec)b));
 }
 
-/* One output position of a block of channels; x is the plane, w its width. */
+/* One output position of a channel block; x is the input plane, w its width. */
 static inline void max_at(const float *x, int w, struct windows s, struct range rows,
                           struct range cols, int top, int left, float *y, uint8_t *index,
                           bool masked)
@@ -102,7 +104,7 @@ static inline void max_at(const float *x, int w, struct windows s, struct range 
         for (int j = cols.first; j < cols.end; j++) {
             cpu_vec v = cpu_load_block(x + ((size_t)i * w + j) * s.block, s.block);
             cpu_ivec here = (cpu_ivec){0} + ((i - top) * s.kernel + j - left);
-            /* a NaN wins; NOLINTNEXTLINE(misc-redundant-expression) */
+            /* NaN counts as the largest; NOLINTNEXTLINE(misc-redundant-expression) */
             cpu_ivec larger = (v > best) | (v != v);
             best = pick(larger, v, best);
             where = (larger & here) | (~larger & where);
@@ -115,13 +117,13 @@ static inline void max_at(const float *x, int w, struct windows s, struct range 
 }
 
 static inline void average_at(const float *x, int w, struct windows s, struct range rows,
-                              struct range cols, float share, float *y)
+                              struct range cols, float reciprocal, float *y)
 {
     cpu_vec sum = {0};
     for (int i = rows.first; i < rows.end; i++)
         for (int j = cols.first; j < cols.end; j++)
             sum += cpu_load_block(x + ((size_t)i * w + j) * s.block, s.block);
-    cpu_store_block(y, sum * share, s.block);
+    cpu_store_block(y, sum * reciprocal, s.block);
 }
 
 static inline void forward_plane(const struct window_node *pool, size_t plane, struct windows s)
@@ -140,11 +142,11 @@ static inline void forward_plane(const struct window_node *pool, size_t plane, s
                        pool->node.desc.din_masks);
             else
                 average_at(x, in.w, s, rows, cols,
-                           pool->share[counted(i, s, in.h) * counted(j, s, in.w)], y);
+                           pool->reciprocal[counted(i, s, in.h) * counted(j, s, in.w)], y);
         }
 }
 
-/* The gradient of input position (a, b): the sum over its windows. */
+/* The gradient at input position (a, b): a sum over the windows that cover it. */
 static inline cpu_vec gradient_at(const struct window_node *pool, const float *dy,
                                   const uint8_t *index, int a, int b, struct windows s)
 {
@@ -159,7 +161,7 @@ static inline cpu_vec gradient_at(const struct window_node *pool, const float *d
             if (index)
                 sum += pick(is_index(index + at, here, s.block), g, zero);
             else
-                sum += g * pool->share[counted(i, s, in.h) * counted(j, s, in.w)];
+                sum += g * pool->reciprocal[counted(i, s, in.h) * counted(j, s, in.w)];
         }
     return sum;
 }
@@ -175,21 +177,21 @@ static inline void backward_plane(const struct window_node *pool, size_t plane, 
             cpu_store_block(dx, gradient_at(pool, dy, index, a, b, s), s.block);
 }
 
-/* What of a gradient goes to element `here` of its window. */
-static inline cpu_vec share_of(const float *dy, const uint8_t *index, int here)
+/* What a window contributes to the gradient of its element `here`. */
+static inline cpu_vec contribution(const float *dy, const uint8_t *index, int here)
 {
     return cpu_keep(is_index(index, here, CPU_BLOCK), cpu_load_block(dy, CPU_BLOCK));
 }
 
-/* The same for windows of 3, stride 2: input columns 2 j and 2 j + 1 (of the padded map) lie in
- * window j, the first also in window j - 1. */
+/* Max pooling with 3x3 windows, stride 2: columns 2 j and 2 j + 1 of the padded input lie in window
+ * j, the former also in window j - 1. */
 static void backward_stride_2(const struct window_node *pool, size_t plane)
 {
     const struct windows s = {3, 2, pool->node.desc.pad, CPU_BLOCK};
     const ps_act *from = pool->node.dout, *to = pool->node.din[0];
     int width = to->shape.w, count = from->shape.w;
-    const float *plane_of_dy = from->data + cpu_plane_at(from, plane);
-    const uint8_t *plane_of_index = pool->index + plane * from->plane;
+    const float *dy_plane = from->data + cpu_plane_at(from, plane);
+    const uint8_t *index_plane = pool->index + plane * from->plane;
     for (int a = 0; a < to->shape.h; a++) {
         float *dx = to->data + plane * to->plane + (size_t)a * width * CPU_BLOCK;
         struct range rows = covering(a, s, from->shape.h);
@@ -197,14 +199,14 @@ static void backward_stride_2(const struct window_node *pool, size_t plane)
             cpu_vec even = {0}, odd = {0};
             for (int i = rows.first; i < rows.end; i++) {
                 size_t at = ((size_t)i * count + j) * CPU_BLOCK;
-                const float *dy = plane_of_dy + at;
-                const uint8_t *index = plane_of_index + at;
+                const float *dy = dy_plane + at;
+                const uint8_t *index = index_plane + at;
                 int row = (a - i * 2 + s.pad) * 3;
                 if (j > 0 && j <= count)
-                    even += share_of(dy - CPU_BLOCK, index - CPU_BLOCK, row + 2);
+                    even += contribution(dy - CPU_BLOCK, index - CPU_BLOCK, row + 2);
                 if (j < count) {
-                    even += share_of(dy, index, row);
-                    odd += share_of(dy, index, row + 1);
+                    even += contribution(dy, index, row);
+                    odd += contribution(dy, index, row + 1);
                 }
             }
             if (b >= 0)
@@ -264,7 +266,7 @@ const struct cpu_kind cpu_window = {.size = sizeof(struct window_node),
 
 struct global_node {
     ps_node node;
-    int32_t *index; /* (N, C), with a maximum: where it was in the plane */
+    int32_t *index; /* (N, C): each maximum's position in its plane */
 };
 
 static int global_prepare(struct cpu *cpu, ps_node *node)
@@ -295,11 +297,11 @@ static int global_forward(struct cpu *cpu, ps_node *node, const float *params, f
                 if (v[i * block + c] > v[best * block + c] || isnan(v[i * block + c]))
                     best = i;
             }
-            float average = (float)(sum / (double)hw), most = v[best * block + c];
+            float average = (float)(sum / (double)hw), max = v[best * block + c];
             pool->index[p * block + c] = (int32_t)best;
             node->out->data[p * block + c] = kind == PS_POOL_AVG   ? average
-                                             : kind == PS_POOL_MAX ? most
-                                                                   : average + most;
+                                             : kind == PS_POOL_MAX ? max
+                                                                   : average + max;
         }
     }
     return 0;

@@ -1,5 +1,4 @@
-/* Losses that are not plain cross-entropy: SoftTriple (Qian et al. 2019) and Proxy-Anchor (Kim et
- * al. 2020). */
+/* SoftTriple (Qian et al. 2019) and Proxy-Anchor (Kim et al. 2020); Losses in ps-method(7). */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/ops/expf.h"
 
@@ -16,10 +15,10 @@ static int check_centers(struct cpu *cpu, struct ps_mat z, int centers, struct p
 
 static float largest(const float *z, size_t n)
 {
-    float most = z[0];
+    float max = z[0];
     for (size_t k = 1; k < n; k++)
-        most = z[k] > most ? z[k] : most;
-    return most;
+        max = z[k] > max ? z[k] : max;
+    return max;
 }
 
 int cpu_softtriple(ps_backend *be, struct ps_mat z, int centers, double gamma, struct ps_mat s)
@@ -33,9 +32,9 @@ int cpu_softtriple(ps_backend *be, struct ps_mat z, int centers, double gamma, s
 #pragma omp parallel for num_threads(cpu->threads)
     for (size_t i = 0; i < s.rows * s.cols; i++) {
         const float *v = in + i * count;
-        float most = largest(v, count), sum = 0, weighted = 0;
+        float max = largest(v, count), sum = 0, weighted = 0;
         for (size_t k = 0; k < count; k++) {
-            float e = cpu_exp_negative((v[k] - most) * sharp);
+            float e = cpu_exp_negative((v[k] - max) * sharp);
             sum += e;
             weighted += e * v[k];
         }
@@ -56,18 +55,18 @@ int cpu_softtriple_grad(ps_backend *be, struct ps_mat z, int centers, double gam
     size_t count = (size_t)centers;
 #pragma omp parallel for num_threads(cpu->threads)
     for (size_t i = 0; i < s.rows * s.cols; i++) {
-        float *v = in + i * count, most = largest(v, count), sum = 0;
+        float *v = in + i * count, max = largest(v, count), sum = 0;
         for (size_t k = 0; k < count; k++)
-            sum += cpu_exp_negative((v[k] - most) * sharp);
+            sum += cpu_exp_negative((v[k] - max) * sharp);
         float scale = dsoft[i] / sum;
         for (size_t k = 0; k < count; k++)
-            v[k] = scale * cpu_exp_negative((v[k] - most) * sharp) * (1 + (v[k] - soft[i]) * sharp);
+            v[k] = scale * cpu_exp_negative((v[k] - max) * sharp) * (1 + (v[k] - soft[i]) * sharp);
     }
     return 0;
 }
 
-/* The part of one class, whose centres are the rows of w (count, cols). */
-static double spread(const float *w, float *dw, size_t count, size_t cols, double each)
+/* The regulariser's term of one class, whose centres are the rows of w (count, cols). */
+static double class_term(const float *w, float *dw, size_t count, size_t cols, double each)
 {
     double loss = 0;
     for (size_t t = 0; t < count; t++)
@@ -102,49 +101,51 @@ int cpu_softtriple_regularizer(ps_backend *be, struct ps_mat w, int centers, dou
         return 0;
     if (cpu_need_work(cpu, 2 * classes))
         return -1;
-    double *part = (double *)cpu->work, each = tau / (double)(classes * count * (count - 1));
+    double *partial = (double *)cpu->work, each = tau / (double)(classes * count * (count - 1));
     const float *x = cpu_mat(w);
     float *dx = cpu_mat(dw);
 #pragma omp parallel for num_threads(cpu->threads)
     for (size_t c = 0; c < classes; c++)
-        part[c] = spread(x + c * count * w.cols, dx + c * count * w.cols, count, w.cols, each);
+        partial[c] =
+            class_term(x + c * count * w.cols, dx + c * count * w.cols, count, w.cols, each);
     for (size_t c = 0; c < classes; c++)
-        *loss += part[c];
+        *loss += partial[c];
     return 0;
 }
 
 enum { COLUMNS = 16 };
 
 /*
- * Proxies first..first+width: for each, log(1 + sum e^a) over its positive rows, a = -alpha (z -
- * delta), and over the others, a = alpha (z + delta). z becomes the gradient. Returns the loss.
+ * Proxies first..first+width. Each has two terms: log(1 + sum e^a) over its positive rows, a =
+ * -alpha (z - delta), and over its negative rows, a = alpha (z + delta). Element [1] of an array
+ * belongs to the positives. z receives the gradient. Returns the loss.
  */
 static double anchor_columns(float *z, size_t stride, size_t rows, const int32_t *label,
                              size_t first, size_t width, float alpha, float delta,
                              const double *weight)
 {
-    float most[2][COLUMNS] = {{0}};
+    float max[2][COLUMNS] = {{0}};
     double sum[2][COLUMNS], loss = 0;
     for (size_t i = 0; i < rows; i++)
         for (size_t c = 0; c < width; c++) {
             bool positive = (size_t)label[i] == first + c;
             float a = alpha * (positive ? delta - z[i * stride + c] : z[i * stride + c] + delta);
-            most[positive][c] = a > most[positive][c] ? a : most[positive][c];
+            max[positive][c] = a > max[positive][c] ? a : max[positive][c];
         }
     for (size_t c = 0; c < width; c++)
         for (int p = 0; p < 2; p++)
-            sum[p][c] = exp(-(double)most[p][c]);
+            sum[p][c] = exp(-(double)max[p][c]);
     for (size_t i = 0; i < rows; i++)
         for (size_t c = 0; c < width; c++) {
             bool positive = (size_t)label[i] == first + c;
             float *v = &z[i * stride + c];
             float a = alpha * (positive ? delta - *v : *v + delta);
-            *v = cpu_exp_negative(a - most[positive][c]);
+            *v = cpu_exp_negative(a - max[positive][c]);
             sum[positive][c] += *v;
         }
     for (size_t c = 0; c < width; c++)
         for (int p = 0; p < 2; p++)
-            loss += weight[p] * (most[p][c] + log(sum[p][c]));
+            loss += weight[p] * (max[p][c] + log(sum[p][c]));
     for (size_t i = 0; i < rows; i++)
         for (size_t c = 0; c < width; c++) {
             bool positive = (size_t)label[i] == first + c;
@@ -154,8 +155,9 @@ static double anchor_columns(float *z, size_t stride, size_t rows, const int32_t
     return loss;
 }
 
-/* How many classes occur in `label`; -1 with the error recorded. `seen` has room for `classes`. */
-static long present(struct cpu *cpu, const int32_t *label, size_t rows, size_t classes, float *seen)
+/* How many classes occur in `label`; -1 with the error recorded. `seen` (classes) is scratch. */
+static long count_classes(struct cpu *cpu, const int32_t *label, size_t rows, size_t classes,
+                          float *seen)
 {
     long count = 0;
     memset(seen, 0, classes * sizeof *seen);
@@ -175,22 +177,22 @@ int cpu_proxy_anchor(ps_backend *be, struct ps_mat z, const int32_t *label, doub
     struct cpu *cpu = cpu_of(be);
     if (cpu_need_work(cpu, 2 * z.cols + COLUMNS))
         return -1;
-    long with_positives = present(cpu, label, z.rows, z.cols, cpu->work);
+    long with_positives = count_classes(cpu, label, z.rows, z.cols, cpu->work);
     if (with_positives < 0)
         return -1;
-    /* A proxy without positives adds log 1 = 0 to the first term. */
+    /* The term of a proxy without positives is log 1 = 0. */
     double weight[2] = {1 / (double)z.cols, with_positives ? 1 / (double)with_positives : 0};
-    double *part = (double *)cpu->work;
+    double *partial = (double *)cpu->work;
     float *x = cpu_mat(z);
-    size_t groups = (z.cols + COLUMNS - 1) / COLUMNS;
+    size_t slices = (z.cols + COLUMNS - 1) / COLUMNS;
 #pragma omp parallel for num_threads(cpu->threads)
-    for (size_t g = 0; g < groups; g++) {
+    for (size_t g = 0; g < slices; g++) {
         size_t first = g * COLUMNS, width = z.cols - first < COLUMNS ? z.cols - first : COLUMNS;
-        part[g] = anchor_columns(x + first, z.cols, z.rows, label, first, width, (float)alpha,
-                                 (float)delta, weight);
+        partial[g] = anchor_columns(x + first, z.cols, z.rows, label, first, width, (float)alpha,
+                                    (float)delta, weight);
     }
     *loss = 0;
-    for (size_t g = 0; g < groups; g++)
-        *loss += part[g];
+    for (size_t g = 0; g < slices; g++)
+        *loss += partial[g];
     return 0;
 }

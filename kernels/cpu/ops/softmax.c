@@ -1,7 +1,7 @@
 /*
  * Softmax cross-entropy with a margin on the target's logit: SphereFace (Liu et al. 2017), CosFace
- * (Wang et al. 2018), ArcFace (Deng et al. 2019). Where a derivative by the cosine is infinite at
- * cos = +-1, it is the one at +-(1 - 1e-7).
+ * (Wang et al. 2018), ArcFace (Deng et al. 2019); Losses in ps-method(7). Derivatives that are
+ * infinite at cos = +-1 are taken at +-(1 - 1e-7).
  */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/ops/expf.h"
@@ -18,7 +18,7 @@ static double sine(double z)
     return sqrt((1 - z) * (1 + z));
 }
 
-/* psi and its derivative by cos theta. */
+/* psi(theta), z = cos theta; *slope is its derivative by z. */
 static double sphere(double z, double m, double *slope)
 {
     double inside = clamp(z, 1 - 1e-7), angle = m * acos(inside);
@@ -28,6 +28,7 @@ static double sphere(double z, double m, double *slope)
     return (fmod(k, 2) == 0 ? 1 : -1) * cos(angle) - 2 * k;
 }
 
+/* cos(theta + m), or past pi its continuation. */
 static double arc(double z, double m, double *slope)
 {
     *slope = 1;
@@ -38,7 +39,7 @@ static double arc(double z, double m, double *slope)
     return cosine * cos(m) - sine(cosine) * sin(m);
 }
 
-/* The target's logit; *slope is its derivative by the cosine. */
+/* The scaled logit with its margin; *slope is its derivative by z. */
 static double margin(double z, const struct ps_softmax_desc *desc, double *slope)
 {
     double value = z;
@@ -55,17 +56,17 @@ static double margin(double z, const struct ps_softmax_desc *desc, double *slope
 
 struct target {
     size_t class;
-    double weight, raw, logit, slope; /* scale z without and with the margin; d logit / d z */
-    double others, sum;               /* of the exponentials of the other classes; of all */
+    double weight, raw, logit, slope; /* logits without and with the margin; d logit / d z */
+    double others, sum;               /* sums of exponentials: of the other classes; of all */
 };
 
-/* z = exp(scale z - most); the sum of them. Nothing exceeds `most`. */
-static double exponentials(float *z, size_t classes, float scale, float most)
+/* z = exp(scale z - max), where max >= scale z. Returns their sum. */
+static double exponentials(float *z, size_t classes, float scale, float max)
 {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (size_t c = 0; c < classes; c++) {
-        float e = cpu_exp_negative(scale * z[c] - most);
+        float e = cpu_exp_negative(scale * z[c] - max);
         z[c] = e;
         sum += e;
     }
@@ -74,16 +75,16 @@ static double exponentials(float *z, size_t classes, float scale, float most)
 
 static float largest(const float *z, size_t classes, float scale)
 {
-    float most = -INFINITY;
-#pragma omp simd reduction(max : most)
+    float best = -INFINITY;
+#pragma omp simd reduction(max : best)
     for (size_t c = 0; c < classes; c++) {
         float v = scale * z[c];
-        most = v > most ? v : most;
+        best = v > best ? v : best;
     }
-    return most;
+    return best;
 }
 
-/* The gradient at target a, of which b is the other one, NULL if there is none. */
+/* The gradient at target a; b is the other target, or NULL. */
 static double gradient(const struct target *a, const struct target *b, double scale, double top)
 {
     double hit = -a->weight * a->others / a->sum * a->slope;
@@ -94,21 +95,21 @@ static double gradient(const struct target *a, const struct target *b, double sc
     return hit + b->weight * scale * exp(a->raw - top) / b->sum;
 }
 
-/* Turns one row of cosines into gradients; the weights are parts of the mean. Returns the loss. */
+/* Overwrites a row of cosines with its gradient; weights include 1 / rows. Returns the loss. */
 static double row_loss(float *z, size_t classes, struct target *target, int targets,
                        const struct ps_softmax_desc *desc)
 {
     bool distinct = targets == 2 && target[0].class != target[1].class;
-    double most = desc->virtual_class ? desc->scale : -INFINITY;
+    double max = desc->virtual_class ? desc->scale : -INFINITY;
     for (int t = 0; t < targets; t++) {
         struct target *a = &target[t];
         a->raw = (double)desc->scale * z[a->class];
         a->logit = margin(z[a->class], desc, &a->slope);
-        most = fmax(most, distinct ? fmax(a->raw, a->logit) : a->logit);
+        max = fmax(max, distinct ? fmax(a->raw, a->logit) : a->logit);
     }
     for (int t = 0; t < targets; t++)
         z[target[t].class] = -INFINITY;
-    float top = fmaxf(nextafterf((float)most, INFINITY), largest(z, classes, desc->scale));
+    float top = fmaxf(nextafterf((float)max, INFINITY), largest(z, classes, desc->scale));
     double base = exponentials(z, classes, desc->scale, top), loss = 0, slope = 0;
     if (desc->virtual_class)
         base += exp((double)desc->scale - top);

@@ -1,18 +1,19 @@
-/* Optimisers by the formulas of PyTorch's documentation of torch.optim, in float32. */
+/* Optimisers (Optimisers in ps-method(7)) in float32. */
 #include "kernels/cpu/cpu.h"
 
 #include <math.h>
 
+/* A step's constants. */
 struct factors {
     float scale, clip, decay, shrink, lr, eps;
-    float beta1, rest1, beta2, rest2, root2; /* rest = 1 - beta; root2 = 1 / sqrt(bias2) */
+    float beta1, rest1, beta2, rest2, root2; /* rest = 1 - beta; root2 = 1 / sqrt(1 - beta2^t) */
     float momentum;
 };
 
 static inline float gradient(const struct factors *f, float g, float p)
 {
     g *= f->scale;
-    g = g > f->clip ? f->clip : g < -f->clip ? -f->clip : g; /* a NaN stays */
+    g = g > f->clip ? f->clip : g < -f->clip ? -f->clip : g; /* NaN passes */
     return g + f->decay * p;
 }
 
@@ -76,19 +77,19 @@ int cpu_update(ps_backend *be, const struct ps_update_desc *desc, ps_vec *params
     const ps_vec *used[] = {params, grads, first ? m : params, desc->kind != PS_SGD ? v : params};
     for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
         if (!used[i] || offset > used[i]->n || n > used[i]->n - offset)
-            return cpu_fail(cpu, "update: %zu elements at %zu are not in every vector", n, offset);
+            return cpu_fail(cpu, "update: %zu elements at offset %zu exceed a vector", n, offset);
     bool adaptive = desc->kind == PS_ADAM || desc->kind == PS_ADAMW;
     double beta2 = adaptive ? desc->beta2 : desc->alpha, lr = desc->lr, root2 = 1;
     if (adaptive) {
         lr /= 1 - pow(desc->beta1, (double)desc->step);
         root2 = 1 / sqrt(1 - pow(desc->beta2, (double)desc->step));
     }
-    bool apart = desc->kind == PS_ADAMW; /* weight decay apart from the gradient */
+    bool decoupled = desc->kind == PS_ADAMW; /* weight decay, from the gradient */
     struct factors f = {
         .scale = (float)desc->gradient_scale,
         .clip = desc->clip_value > 0 ? (float)desc->clip_value : INFINITY,
-        .decay = apart ? 0 : (float)desc->weight_decay,
-        .shrink = apart ? (float)(1 - desc->lr * desc->weight_decay) : 1,
+        .decay = decoupled ? 0 : (float)desc->weight_decay,
+        .shrink = decoupled ? (float)(1 - desc->lr * desc->weight_decay) : 1,
         .lr = (float)lr,
         .eps = (float)desc->eps,
         .beta1 = (float)desc->beta1,
