@@ -3,7 +3,7 @@
  * (igemm_plan.h) on the node's number of bf16 terms (tile.h). The source is split into terms while
  * it is packed; weights are packed beforehand.
  */
-#include "kernels/cpu/amx/igemm_plan.h"
+#include "kernels/cpu/amx/igemm_pack.h"
 #include "kernels/cpu/conv/algorithm.h"
 
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
 }
 
 /* Preferred where it is faster than direct 1x1 and Winograd (measured on Emerald Rapids). */
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int rank_of(const ps_node *node, enum cpu_pass pass)
 {
     enum { FEW_PIXELS = 36, FEW_CHANNELS = 64, PREFERRED = 30, NOT_PREFERRED = 10 };
     const ps_act *to = pass == CPU_FORWARD ? node->out : node->in[0];
@@ -66,18 +66,6 @@ struct igemm_plan {
                        few_pixels */
 };
 
-static size_t area_of(const ps_node *node)
-{
-    return (size_t)node->desc.kernel * (size_t)node->desc.kernel;
-}
-
-/* Floats of the packed weights. */
-static size_t packed_weights(const ps_node *node)
-{
-    return cpu_amx_pairs(node->in[0]) * cpu_amx_pairs(node->out) * area_of(node) *
-           cpu_amx_factor(node->bf16_terms) / sizeof(float);
-}
-
 /* A thread's workspace: the source of a run, its weights if they are packed when needed, and for
  * each phase of a chunk the sums between runs and the blocks. */
 static size_t source_bytes(const struct cpu_amx_plan *p)
@@ -102,144 +90,6 @@ static size_t thread_bytes(const struct cpu_amx_plan *p)
     return cpu_amx_ceil(source_bytes(p) + weights_bytes(p) + (size_t)p->phases * phase,
                         CPU_AMX_ROW) *
            CPU_AMX_ROW;
-}
-
-/* Packs a factor of tap k: the terms of two tiles, whose rows are pairs of input channels. */
-static void split_weights(const float *tiles[PAIR][PAIR], size_t k, int terms, char *to)
-{
-    static const float none[CPU_AMX_SUM];
-    for (size_t n = 0; n < PAIR; n++, to += CPU_AMX_TILE)
-        for (size_t row = 0; row < CPU_AMX_SIDE; row++) {
-            const float *a = tiles[n][0] ? tiles[n][0] + k * CPU_AMX_SUM : none,
-                        *b = tiles[n][1] ? tiles[n][1] + k * CPU_AMX_SUM : none;
-            cpu_amx_put(cpu_load(a + row * CPU_BLOCK), cpu_load(b + row * CPU_BLOCK), terms,
-                        to + row * CPU_AMX_ROW, PAIR * CPU_AMX_TILE);
-        }
-}
-
-/* Packs the factors of all taps, for pair o of the results' blocks and pair i of the sources'. */
-static void split_pair(const ps_node *node, const struct cpu_tiles *tiles, size_t o, size_t i,
-                       char *to)
-{
-    size_t inputs = cpu_blocks(tiles->data ? node->out : node->in[0]);
-    size_t outputs = cpu_blocks(tiles->data ? node->in[0] : node->out);
-    float scratch[PAIR * PAIR][CPU_TILE_FLOATS] __attribute__((aligned(64)));
-    const float *tile[PAIR][PAIR] = {{NULL}};
-    for (size_t n = 0; n < PAIR * PAIR; n++) {
-        size_t output = o * PAIR + n / PAIR, input = i * PAIR + n % PAIR;
-        if (output < outputs && input < inputs)
-            tile[n / PAIR][n % PAIR] = cpu_tile(tiles, output, input, scratch[n]);
-    }
-    for (size_t k = 0; k < area_of(node); k++, to += cpu_amx_factor(node->bf16_terms))
-        split_weights(tile, k, node->bf16_terms, to);
-}
-
-/* Packs the weights of a node, whose source blocks are the pairs from `first` on, of `pairs`. */
-static void pack_weights(const ps_node *node, const struct cpu_tiles *tiles, size_t first,
-                         size_t pairs, float *packed)
-{
-    size_t blocks = cpu_amx_pairs(tiles->data ? node->in[0] : node->out);
-    size_t sources = cpu_amx_pairs(tiles->data ? node->out : node->in[0]);
-    size_t each = area_of(node) * cpu_amx_factor(node->bf16_terms);
-#pragma omp parallel for collapse(2)
-    for (size_t o = 0; o < blocks; o++)
-        for (size_t i = 0; i < sources; i++)
-            split_pair(node, tiles, o, i, (char *)packed + (o * pairs + first + i) * each);
-}
-
-/* Zeros `count` items in all terms. */
-static void clear_items(const struct cpu_amx_plan *p, char *to, size_t count)
-{
-    for (size_t k = 0; k < (size_t)p->terms; k++)
-        memset(to + k * p->term_bytes, 0, count * CPU_AMX_ROW);
-}
-
-/* Splits `count` pixels of channel blocks a and b (NULL: zeros), `step` apart, into items. */
-static inline __attribute__((always_inline)) void split_items(const struct cpu_amx_plan *p,
-                                                              int terms, const float *a,
-                                                              const float *b, size_t step,
-                                                              size_t count, char *to)
-{
-    for (size_t i = 0; i < count; i++, to += (size_t)p->lanes * CPU_AMX_ROW)
-        cpu_amx_put(cpu_load(a + i * step), b ? cpu_load(b + i * step) : (cpu_vec){0}, terms, to,
-                    p->term_bytes);
-}
-
-/* An image from `pixel` on, in a pair of channel blocks; *b is NULL without a second. */
-static const float *find_pixels(const ps_act *from, int image, size_t pair, size_t pixel,
-                                const float **b)
-{
-    const float *a = from->data + cpu_plane(from, (size_t)image, pair * PAIR) + pixel * CPU_BLOCK;
-    *b = pair * PAIR + 1 < cpu_blocks(from) ? a + from->plane : NULL;
-    return a;
-}
-
-static void split_pixels(const struct cpu_amx_plan *p, const float *a, const float *b, size_t count,
-                         char *to)
-{
-    size_t step = (size_t)p->from_step * CPU_BLOCK;
-    if (p->terms == 3)
-        split_items(p, 3, a, b, step, count, to);
-    else if (p->terms == 2)
-        split_items(p, 2, a, b, step, count, to);
-    else
-        split_items(p, 1, a, b, step, count, to);
-}
-
-/* Splits `count` pixels of a row, in all lanes. */
-static void split_row(const struct cpu_amx_plan *p, const ps_act *from, int image, size_t pair,
-                      int row, int column, size_t count, char *to)
-{
-    size_t pixel = (size_t)row * from->shape.w + (size_t)column;
-    for (int lane = 0; lane < p->lanes; lane++, to += CPU_AMX_ROW) {
-        const float *b, *a = find_pixels(from, image + lane, pair, pixel, &b);
-        split_pixels(p, a, b, count, to);
-    }
-}
-
-/* Splits a row of a flat map; returns its length in pixels. */
-static size_t split_flat_row(const struct cpu_amx_plan *p, const ps_act *from, size_t pair, int row,
-                             char *to)
-{
-    int map = p->image.h * p->image.w, pixel = row * CPU_AMX_BLOCK;
-    int end = cpu_amx_smaller(p->image.n * map, pixel + CPU_AMX_BLOCK);
-    for (int count; pixel < end; pixel += count, to += (size_t)count * CPU_AMX_ROW) {
-        const float *b, *a = find_pixels(from, pixel / map, pair, (size_t)(pixel % map), &b);
-        count = cpu_amx_smaller(map - pixel % map, end - pixel);
-        split_pixels(p, a, b, (size_t)count, to);
-    }
-    return (size_t)(end - row * CPU_AMX_BLOCK);
-}
-
-/* Splits a map of a chunk in a pair of channel blocks, padding included. */
-static void split_map(const struct cpu_amx_plan *p, const struct igemm *conv,
-                      struct cpu_amx_origin first, size_t pair, int map, char *to)
-{
-    const ps_act *const *act = conv->from;
-    for (; pair >= cpu_amx_pairs(*act); act++)
-        pair -= cpu_amx_pairs(*act);
-    struct ps_shape from = p->source;
-    size_t lanes = (size_t)p->lanes, pitch = (size_t)p->pitch;
-    int below = map / p->from_step, beside = map % p->from_step;
-    int height = cpu_amx_side(from.h, below, p->from_step);
-    int width = cpu_amx_side(from.w, beside, p->from_step), used = p->width + p->right;
-    clear_items(p, to, (size_t)p->left * lanes);
-    to += (size_t)p->left * lanes * CPU_AMX_ROW;
-    for (int i = -p->top; i < p->images * p->slot + p->bottom; i++) {
-        int slot = i > 0 && p->images > 1 ? i / p->slot : 0;
-        slot = slot < p->images ? slot : p->images - 1;
-        int image = first.image + slot * p->lanes, row = first.row + i - slot * p->slot;
-        bool exists = row >= 0 && row < height && image < from.n;
-        size_t count = !exists ? 0 : (size_t)(width < used ? width : used);
-        if (exists && p->flat)
-            count = split_flat_row(p, *act, pair, row, to);
-        else if (count)
-            split_row(p, *act, image, pair, row * p->from_step + below, beside, count, to);
-        clear_items(p, to + count * lanes * CPU_AMX_ROW, (pitch - count) * lanes);
-        to += pitch * lanes * CPU_AMX_ROW;
-    }
-    if (!p->flat)
-        clear_items(p, to, (size_t)p->right * lanes + CPU_AMX_BLOCK);
 }
 
 /* Offsets in bytes of a phase's taps in the source and in the weights of a pair. */
@@ -360,7 +210,7 @@ static const char *weights_of(const struct cpu_amx_plan *p, const struct igemm *
     if (conv->weights[r])
         return (const char *)conv->weights[r] + (o * p->pairs + first) * each;
     for (size_t i = first; i < end; i++)
-        split_pair(conv->node, conv->tiles, o, i, scratch + (i - first) * each);
+        cpu_amx_pack_pair(conv->node, conv->tiles, o, i, scratch + (i - first) * each);
     return scratch;
 }
 
@@ -419,8 +269,8 @@ static void run_chunk(const struct cpu_amx_plan *p, const struct igemm *conv,
         size_t end = first + p->run < p->pairs ? first + p->run : p->pairs;
         for (size_t i = first; i < end; i++)
             for (int map = 0; map < p->maps; map++)
-                split_map(p, conv, origin, i, map,
-                          source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
+                cpu_amx_pack_map(p, conv->from, origin, i, map,
+                                 source + (i - first) * p->pair_bytes + (size_t)map * p->map_bytes);
         for (int k = 0; k < p->phases; k++)
             run_phase(p, conv, k, &share, source, &blocks[k], first, end);
     }
@@ -453,38 +303,37 @@ static bool has_few_pixels(const struct cpu_amx_plan *p, const struct cpu_conv_t
            p->chunks == 1 && p->phases == 1 && p->blocks <= FEW_BLOCKS;
 }
 
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
+static int plan(struct cpu_conv_plan *base)
 {
+    struct igemm_plan *plan = (struct igemm_plan *)base;
+    const struct cpu_conv_task *task = &base->task;
     const ps_node *node = task->node[0];
-    struct igemm_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
     size_t x = cpu_amx_pairs(node->in[0]), y = 0, packed = 0;
     for (int i = 0; i < task->count; i++) {
         y += cpu_amx_pairs(task->node[i]->out);
-        packed += cpu_whole_lines(packed_weights(task->node[i]));
+        packed += cpu_whole_lines(cpu_amx_packed_weights(task->node[i]));
     }
     bool forward = task->pass == CPU_FORWARD, keeps = node->mode == PS_INFER;
     size_t sources = forward ? x : y, results = forward ? y : x;
     plan->chunks = cpu_amx_plan_of(node, task->pass, sources, results, 1);
     plan->few_pixels = has_few_pixels(&plan->chunks, task);
     if (!plan->few_pixels)
-        plan->chunks = cpu_amx_plan_of(node, task->pass, sources, results, task->threads);
+        plan->chunks = cpu_amx_plan_of(node, task->pass, sources, results, task->cpu->threads);
     plan->weights = keeps || plan->few_pixels ? 0 : packed;
     plan->base.layout = CPU_PACKED_OF_TILES;
-    plan->base.packed = keeps ? packed_weights(node) : 0;
+    plan->base.packed = keeps ? cpu_amx_packed_weights(node) : 0;
     plan->base.workspace =
-        plan->weights + thread_bytes(&plan->chunks) / sizeof(float) * (size_t)task->threads;
+        plan->weights + thread_bytes(&plan->chunks) / sizeof(float) * (size_t)task->cpu->threads;
     plan->base.fused = CPU_FUSES_ADD | CPU_FUSES_MASK | CPU_FUSES_VIEWS;
-    return &plan->base;
+    return 0;
 }
 
 static int pack(const struct cpu_conv_plan *plan, const float *plain, const struct cpu_tiles *tiles,
                 float *packed, float *workspace)
 {
     (void)plain, (void)workspace;
-    pack_weights(plan->task.node[0], tiles, 0, cpu_amx_pairs(plan->task.node[0]->in[0]), packed);
+    cpu_amx_pack_weights(plan->task.node[0], tiles, 0, cpu_amx_pairs(plan->task.node[0]->in[0]),
+                         packed);
     return 0;
 }
 
@@ -499,10 +348,10 @@ static void pack_all(const struct igemm_plan *plan, const struct cpu_tiles *tile
     for (int i = 0; i < task->count; i++) {
         const ps_node *node = task->node[i];
         if (task->pass == CPU_FORWARD) {
-            conv->weights[i] = cpu_take(&next, packed_weights(node));
-            pack_weights(node, &tiles[i], 0, plan->chunks.pairs, (float *)conv->weights[i]);
+            conv->weights[i] = cpu_take(&next, cpu_amx_packed_weights(node));
+            cpu_amx_pack_weights(node, &tiles[i], 0, plan->chunks.pairs, (float *)conv->weights[i]);
         } else {
-            pack_weights(node, &tiles[i], before, plan->chunks.pairs, first);
+            cpu_amx_pack_weights(node, &tiles[i], before, plan->chunks.pairs, first);
             before += cpu_amx_pairs(node->out);
             conv->weights[0] = first;
         }
@@ -536,9 +385,9 @@ const struct cpu_conv_algorithm cpu_conv_amx_igemm = {
     .name = "amx igemm",
     .passes = 1 << CPU_FORWARD | 1 << CPU_DATA,
     .fuses = true,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank_of = rank_of,
+    .plan_size = sizeof(struct igemm_plan),
     .plan = plan,
     .pack = pack,
     .run = run,

@@ -81,7 +81,7 @@ static struct plan plan_of(const struct cpu_conv_task *task)
         p.stride = p.images = p.lanes = p.in_width = p.out_width = 1;
         p.in_height = p.out_height = (int)cpu_amx_ceil((size_t)out.n * out.h * out.w, BLOCK);
     }
-    find_tasks(&p, (size_t)task->threads);
+    find_tasks(&p, (size_t)task->cpu->threads);
     size_t row = (size_t)p.in_width * p.step_bytes;
     int most = MANY_STEPS;
     if (d->kernel == 1) {
@@ -112,7 +112,7 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
 }
 
 /* Preferred where it is faster than outer products and Winograd. */
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int rank_of(const ps_node *node, enum cpu_pass pass)
 {
     enum { FEW_PIXELS = 36, LARGE_MAP = 28 * 28, MANY_WEIGHTS = 128 * 256 };
     enum { PREFERRED = 30, NOT_PREFERRED = 10 };
@@ -438,18 +438,16 @@ struct weights_plan {
     struct plan tasks;
 };
 
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
+static int plan(struct cpu_conv_plan *base)
 {
-    struct weights_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
+    struct weights_plan *plan = (struct weights_plan *)base;
+    const struct cpu_conv_task *task = &base->task;
     struct plan *p = &plan->tasks;
     *p = plan_of(task);
     plan->base.layout = CPU_TILES_OI_IO;
     plan->base.workspace = p->tasks_down * p->tasks_across * task_bytes(p) / sizeof(float);
     plan->base.fused = CPU_FUSES_VIEWS;
-    return &plan->base;
+    return 0;
 }
 
 static int run(const struct cpu_conv_plan *base, const struct cpu_conv_args *args)
@@ -488,9 +486,9 @@ const struct cpu_conv_algorithm cpu_conv_amx_igemm_weights = {
     .name = "amx igemm weights",
     .passes = 1 << CPU_WEIGHTS,
     .fuses = true,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank_of = rank_of,
+    .plan_size = sizeof(struct weights_plan),
     .plan = plan,
     .run = run,
 };

@@ -213,32 +213,22 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     return 0;
 }
 
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int plan(struct cpu_conv_plan *plan)
 {
-    (void)node, (void)pass;
-    return 40;
-}
-
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
-{
+    const struct cpu_conv_task *task = &plan->task;
     const ps_node *node = task->node[0];
-    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
     plan->layout = CPU_PACKED_OF_OIHW;
     plan->packed = packed_weights(node);
-    plan->workspace = band_bytes(node) / sizeof(float) * (size_t)task->threads;
+    plan->workspace = band_bytes(node) / sizeof(float) * (size_t)task->cpu->threads;
     plan->fused = CPU_FUSES_ADD | CPU_FUSES_VIEWS;
-    return plan;
+    return 0;
 }
 
 const struct cpu_conv_algorithm cpu_conv_amx_stem = {
     .name = "amx stem",
     .passes = 1 << CPU_FORWARD,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank = 40,
     .plan = plan,
     .pack = pack,
     .run = run,

@@ -244,30 +244,20 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     return 0;
 }
 
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int plan(struct cpu_conv_plan *plan)
 {
-    (void)node, (void)pass;
-    return 40;
-}
-
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
-{
-    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
+    const struct cpu_conv_task *task = &plan->task;
     plan->layout = CPU_OIHW;
-    plan->workspace = sizes_of(task->node[0]).thread * (size_t)task->threads;
+    plan->workspace = sizes_of(task->node[0]).thread * (size_t)task->cpu->threads;
     plan->fused = CPU_FUSES_VIEWS;
-    return plan;
+    return 0;
 }
 
 const struct cpu_conv_algorithm cpu_conv_amx_stem_weights = {
     .name = "amx stem weights",
     .passes = 1 << CPU_WEIGHTS,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank = 40,
     .plan = plan,
     .run = run,
 };

@@ -243,17 +243,14 @@ static void run_strips(const struct pass *p, size_t begin, size_t end)
     }
 }
 
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
+static int plan(struct cpu_conv_plan *plan)
 {
+    const struct cpu_conv_task *task = &plan->task;
     const ps_node *node = task->node[0];
-    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
     plan->layout = task->pass == CPU_FORWARD ? CPU_TILES_OI_IO : CPU_TILES_IO_OI;
     plan->packed = cpu_conv_weights(node);
     plan->fused = CPU_FUSES_ADD | CPU_FUSES_VIEWS | (node->desc.stride == 1 ? CPU_FUSES_MASK : 0);
-    return plan;
+    return 0;
 }
 
 static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *args)
@@ -276,19 +273,11 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
     return 0;
 }
 
-/* Below AMX where that is preferred. */
-static int rank(const ps_node *node, enum cpu_pass pass)
-{
-    (void)node, (void)pass;
-    return 20;
-}
-
 const struct cpu_conv_algorithm cpu_conv_direct_1x1 = {
     .name = "direct 1x1",
     .passes = 1 << CPU_FORWARD | 1 << CPU_DATA,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank = 20,
     .plan = plan,
     .run = run,
 };

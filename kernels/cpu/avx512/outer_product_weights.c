@@ -269,24 +269,15 @@ static void weights_of_small_map(const ps_node *node, bool mask, float *dweight,
     }
 }
 
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int plan(struct cpu_conv_plan *plan)
 {
-    (void)node, (void)pass;
-    return 21;
-}
-
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
-{
+    const struct cpu_conv_task *task = &plan->task;
     const ps_node *node = task->node[0];
-    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
     plan->layout = CPU_TILES_OI_IO;
     plan->workspace = node->desc.kernel > 1 ? node->in[0]->count + node->out->count
-                                            : thread_floats(node) * (size_t)task->threads;
+                                            : thread_floats(node) * (size_t)task->cpu->threads;
     plan->fused = CPU_FUSES_DY_MASK | CPU_FUSES_VIEWS;
-    return plan;
+    return 0;
 }
 
 static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *args)
@@ -303,9 +294,8 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
 const struct cpu_conv_algorithm cpu_conv_outer_product_weights = {
     .name = "outer products",
     .passes = 1 << CPU_WEIGHTS,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank = 21,
     .plan = plan,
     .run = run,
 };

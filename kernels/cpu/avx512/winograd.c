@@ -244,25 +244,17 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
     return wino_is_supported(node, pass == CPU_FORWARD ? node->out : node->in[0]);
 }
 
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int plan(struct cpu_conv_plan *plan)
 {
-    (void)node, (void)pass;
-    return 20;
-}
-
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
-{
+    const struct cpu_conv_task *task = &plan->task;
     const ps_node *node = task->node[0];
-    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
     bool keeps = node->mode == PS_INFER;
     plan->layout = CPU_PACKED_OF_TILES;
     plan->packed = keeps ? weights_of(node) : 0;
-    plan->workspace = thread_floats(node) * (size_t)task->threads + (keeps ? 0 : weights_of(node));
+    plan->workspace =
+        thread_floats(node) * (size_t)task->cpu->threads + (keeps ? 0 : weights_of(node));
     plan->fused = CPU_FUSES_ADD | CPU_FUSES_MASK | CPU_FUSES_VIEWS;
-    return plan;
+    return 0;
 }
 
 static int pack(const struct cpu_conv_plan *plan, const float *plain, const struct cpu_tiles *tiles,
@@ -298,9 +290,8 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
 const struct cpu_conv_algorithm cpu_conv_winograd = {
     .name = "winograd",
     .passes = 1 << CPU_FORWARD | 1 << CPU_DATA,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank = 20,
     .plan = plan,
     .pack = pack,
     .run = run,

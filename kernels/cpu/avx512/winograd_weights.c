@@ -288,32 +288,22 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
     return wino_is_supported(node, node->out);
 }
 
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int plan(struct cpu_conv_plan *plan)
 {
-    (void)node, (void)pass;
-    return 22;
-}
-
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
-{
+    const struct cpu_conv_task *task = &plan->task;
     const ps_node *node = task->node[0];
-    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
     plan->layout = CPU_TILES_OI_IO;
     plan->workspace =
-        workspace_of(node).count * (has_private_sums(node) ? (size_t)task->threads : 1);
+        workspace_of(node).count * (has_private_sums(node) ? (size_t)task->cpu->threads : 1);
     plan->fused = CPU_FUSES_VIEWS;
-    return plan;
+    return 0;
 }
 
 const struct cpu_conv_algorithm cpu_conv_winograd_weights = {
     .name = "winograd weights",
     .passes = 1 << CPU_WEIGHTS,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank = 22,
     .plan = plan,
     .run = run,
 };

@@ -12,8 +12,8 @@
 
 /* A pass of one convolution, or of several with the same input (horizontally fused). */
 struct cpu_conv_task {
+    const struct cpu *cpu;
     enum cpu_pass pass;
-    int threads;
     int count;
     const ps_node *node[PS_MOST_FUSED]; /* the first stands for all but their outputs */
 };
@@ -57,16 +57,18 @@ struct cpu_conv_algorithm {
     const char *name;
     unsigned passes; /* bit 1 << pass */
     bool fuses;      /* takes tasks of several convolutions */
-    int families;    /* of variants; in each family these are numbered from 0 */
+    int families;    /* of variants, numbered from 0 in each; 0: there is one variant */
 
     /* Can it compute a pass of a node? */
     bool (*supported)(const ps_node *node, enum cpu_pass pass);
-    /* The rule takes the supported algorithm of the highest rank; ranks come from measurements. */
-    int (*rank)(const ps_node *node, enum cpu_pass pass);
-    /* A new plan from cpu_alloc, with layout, packed, workspace and fused set. NULL if there is no
-     * such variant, or on failure, with cpu->no_memory set. The rule takes family 0, variant 0. */
-    struct cpu_conv_plan *(*plan)(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant);
+    /* The rule takes the supported algorithm of the highest rank; ranks come from measurements.
+     * rank_of, unless NULL, gives it node by node. */
+    int rank;
+    int (*rank_of)(const ps_node *node, enum cpu_pass pass);
+    size_t plan_size; /* bytes of its own plan; 0: struct cpu_conv_plan */
+    /* Sets layout, packed, workspace and fused of a plan whose task, family and variant are given.
+     * -1 where there is no such variant. The rule takes family 0, variant 0. */
+    int (*plan)(struct cpu_conv_plan *plan);
     void (*release)(struct cpu_conv_plan *plan); /* before free(); may be NULL */
     /* Packs weights, from `plain` (CPU_PACKED_OF_OIHW) or `tiles` (CPU_PACKED_OF_TILES). NULL if
      * the layout is one that weights.h writes. 0 or -1. */
@@ -78,8 +80,8 @@ struct cpu_conv_algorithm {
 extern const struct cpu_conv_algorithm *const cpu_conv_algorithms[];
 extern const int cpu_conv_algorithm_count;
 
-/* algorithm->plan, with the other fields filled in. */
-struct cpu_conv_plan *cpu_conv_plan_new(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
+/* NULL where there is no such variant, or no memory. */
+struct cpu_conv_plan *cpu_conv_plan_new(const struct cpu_conv_algorithm *algorithm,
                                         const struct cpu_conv_task *task, int family, int variant);
 void cpu_conv_plan_free(struct cpu_conv_plan *plan);
 

@@ -24,19 +24,24 @@ const struct cpu_conv_algorithm *const cpu_conv_algorithms[] = {
 };
 const int cpu_conv_algorithm_count = sizeof cpu_conv_algorithms / sizeof cpu_conv_algorithms[0];
 
-struct cpu_conv_plan *cpu_conv_plan_new(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
+struct cpu_conv_plan *cpu_conv_plan_new(const struct cpu_conv_algorithm *algorithm,
                                         const struct cpu_conv_task *task, int family, int variant)
 {
-    struct cpu_conv_plan *plan = algorithm->plan(cpu, task, family, variant);
+    size_t size = algorithm->plan_size ? algorithm->plan_size : sizeof(struct cpu_conv_plan);
+    if (!algorithm->families && (family || variant))
+        return NULL;
+    struct cpu_conv_plan *plan = calloc(1, size);
     if (!plan)
         return NULL;
     plan->algorithm = algorithm;
     plan->task = *task;
     plan->family = family;
     plan->variant = variant;
-    if (!plan->name[0])
-        snprintf(plan->name, sizeof plan->name, "%s", algorithm->name);
-    return plan;
+    snprintf(plan->name, sizeof plan->name, "%s", algorithm->name);
+    if (algorithm->plan(plan) == 0)
+        return plan;
+    free(plan);
+    return NULL;
 }
 
 void cpu_conv_plan_free(struct cpu_conv_plan *plan)

@@ -90,8 +90,7 @@ static bool is_needed(const ps_node *node, enum cpu_pass pass)
 
 static int add_pass(struct cpu *cpu, struct conv_node *conv, enum cpu_pass pass)
 {
-    const struct cpu_conv_task task = {
-        .pass = pass, .threads = cpu->threads, .count = 1, .node = {&conv->node}};
+    const struct cpu_conv_task task = {.cpu = cpu, .pass = pass, .count = 1, .node = {&conv->node}};
     if (!is_needed(&conv->node, pass))
         return 0;
     conv->plan[pass] = cpu_conv_plan_choose(cpu, &task);

@@ -47,7 +47,7 @@ static void drop(struct conv_node *conv, enum cpu_pass pass)
 static int fuse(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
                 const struct cpu_conv_task *task, struct conv_node *first)
 {
-    struct cpu_conv_plan *plan = cpu_conv_plan_new(cpu, algorithm, task, 0, 0);
+    struct cpu_conv_plan *plan = cpu_conv_plan_new(algorithm, task, 0, 0);
     if (!plan)
         return cpu_fail(cpu, "%s: no plan for %d fused convolutions", algorithm->name, task->count);
     for (int i = 0; i < task->count; i++) {
@@ -58,7 +58,7 @@ static int fuse(struct cpu *cpu, const struct cpu_conv_algorithm *algorithm,
         drop(conv, task->pass);
         if (i > 0 && !plan->packed)
             continue;
-        conv->plan[task->pass] = i == 0 ? plan : cpu_conv_plan_new(cpu, algorithm, &alone, 0, 0);
+        conv->plan[task->pass] = i == 0 ? plan : cpu_conv_plan_new(algorithm, &alone, 0, 0);
         if (!conv->plan[task->pass] ||
             (plan->packed && cpu_conv_keep_weights(cpu, conv, task->pass)))
             return -1;
@@ -74,7 +74,7 @@ int cpu_node_fuse(ps_backend *be, ps_node *const *nodes, int count)
     const struct cpu_conv_algorithm *algorithm[3] = {NULL};
     struct cpu_conv_task task[3];
     for (enum cpu_pass pass = CPU_FORWARD; pass <= CPU_WEIGHTS; pass++) {
-        task[pass] = (struct cpu_conv_task){.pass = pass, .threads = cpu->threads, .count = count};
+        task[pass] = (struct cpu_conv_task){.cpu = cpu, .pass = pass, .count = count};
         for (int i = 0; i < count; i++) {
             if (!can_fuse(nodes[0], nodes[i]))
                 return 0;

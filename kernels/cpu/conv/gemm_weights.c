@@ -18,24 +18,14 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
     return CPU_LANES < 16 && node->desc.kernel > 1 && y.h * y.w <= FEW_PIXELS;
 }
 
-static int rank(const ps_node *node, enum cpu_pass pass)
+static int plan(struct cpu_conv_plan *plan)
 {
-    (void)node, (void)pass;
-    return 10;
-}
-
-static struct cpu_conv_plan *plan(struct cpu *cpu, const struct cpu_conv_task *task, int family,
-                                  int variant)
-{
-    const ps_node *node = task->node[0];
-    struct cpu_conv_plan *plan = family || variant ? NULL : cpu_alloc(cpu, sizeof *plan);
-    if (!plan)
-        return NULL;
+    const ps_node *node = plan->task.node[0];
     plan->layout = CPU_OIHW;
     plan->workspace = cpu_whole_lines(node->in[0]->count) + cpu_whole_lines(node->out->count) +
                       cpu_whole_lines(cpu_conv_weights(node));
     plan->fused = CPU_FUSES_VIEWS;
-    return plan;
+    return 0;
 }
 
 /* Reorders (N, C / block, pixels, block) to (pixels, N, C). */
@@ -112,9 +102,8 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
 const struct cpu_conv_algorithm cpu_conv_gemm_weights = {
     .name = "gemm weights",
     .passes = 1 << CPU_WEIGHTS,
-    .families = 1,
     .supported = supported,
-    .rank = rank,
+    .rank = 10,
     .plan = plan,
     .run = run,
 };

@@ -25,12 +25,6 @@ static bool onednn_supported(const ps_node *node, enum cpu_pass pass)
     return true;
 }
 
-static int onednn_rank(const ps_node *node, enum cpu_pass pass)
-{
-    (void)node, (void)pass;
-    return 0;
-}
-
 static struct dn_conv_desc describe(const struct cpu_conv_task *task)
 {
     const ps_node *node = task->node[0];
@@ -125,41 +119,38 @@ static size_t floats(size_t bytes)
     return cpu_whole_lines((bytes + sizeof(float) - 1) / sizeof(float));
 }
 
-static struct cpu_conv_plan *onednn_plan(struct cpu *cpu, const struct cpu_conv_task *task,
-                                         int family_index, int variant)
+static int onednn_plan(struct cpu_conv_plan *base)
 {
+    struct onednn_plan *plan = (struct onednn_plan *)base;
+    const struct cpu_conv_task *task = &base->task;
+    struct dn *dn = task->cpu->dn;
     struct dn_conv_desc desc = describe(task);
-    enum family family = (enum family)family_index;
-    if (family == RULE && variant > 0)
-        return NULL;
-    struct dn_conv *conv = family == RULE ? by_rule(cpu->dn, &desc, &family)
-                                          : implementation(cpu->dn, &desc, family, variant);
+    enum family family = (enum family)base->family;
+    if (family == RULE && base->variant > 0)
+        return -1;
+    struct dn_conv *conv = family == RULE ? by_rule(dn, &desc, &family)
+                                          : implementation(dn, &desc, family, base->variant);
     if (!conv)
-        return NULL;
-    struct onednn_plan *plan = cpu_alloc(cpu, sizeof *plan);
-    if (!plan) {
-        dn_conv_free(conv);
-        return NULL;
-    }
+        return -1;
     plan->conv = conv;
-    plan->base.layout = dn_conv_layout(conv);
+    base->layout = dn_conv_layout(conv);
     if (family == DIRECT || family == WINOGRAD)
-        plan->base.fused = CPU_FUSES_ADD;
+        base->fused = CPU_FUSES_ADD;
     if (family == PLAIN) {
         plan->x = cpu_whole_lines(task->node[0]->in[0]->count);
         plan->y = cpu_whole_lines(task->node[0]->out->count);
-        plan->base.fused = CPU_FUSES_VIEWS;
+        base->fused = CPU_FUSES_VIEWS;
     }
-    plan->base.workspace = plan->x + plan->y + floats(dn_conv_scratch_bytes(conv));
+    base->workspace = plan->x + plan->y + floats(dn_conv_scratch_bytes(conv));
     if (task->pass != CPU_WEIGHTS)
-        plan->base.packed = floats(dn_conv_weight_bytes(conv));
-    else if (plan->base.layout != CPU_OIHW && plan->base.layout != CPU_TILES_OI_IO) {
+        base->packed = floats(dn_conv_weight_bytes(conv));
+    else if (base->layout != CPU_OIHW && base->layout != CPU_TILES_OI_IO) {
         plan->gradient = floats(dn_conv_weight_bytes(conv));
-        plan->base.workspace += plan->gradient;
-        plan->base.layout = CPU_OIHW;
+        base->workspace += plan->gradient;
+        base->layout = CPU_OIHW;
     }
-    snprintf(plan->base.name, sizeof plan->base.name, "%s", dn_conv_name(conv));
-    return &plan->base;
+    snprintf(base->name, sizeof base->name, "%s", dn_conv_name(conv));
+    return 0;
 }
 
 static void onednn_release(struct cpu_conv_plan *plan)
@@ -215,7 +206,8 @@ const struct cpu_conv_algorithm cpu_conv_onednn = {
     .passes = 1 << CPU_FORWARD | 1 << CPU_DATA | 1 << CPU_WEIGHTS,
     .families = FAMILIES,
     .supported = onednn_supported,
-    .rank = onednn_rank,
+    .rank = 0,
+    .plan_size = sizeof(struct onednn_plan),
     .plan = onednn_plan,
     .release = onednn_release,
     .pack = onednn_pack,

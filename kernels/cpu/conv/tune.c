@@ -34,7 +34,8 @@ static const struct cpu_conv_algorithm *best_below(const struct cpu_conv_task *t
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
         if (!is_supported(algorithm, task))
             continue;
-        int of = algorithm->rank(task->node[0], task->pass);
+        int of =
+            algorithm->rank_of ? algorithm->rank_of(task->node[0], task->pass) : algorithm->rank;
         if (of < below && (!best || of > *rank)) {
             best = algorithm;
             *rank = of;
@@ -43,12 +44,12 @@ static const struct cpu_conv_algorithm *best_below(const struct cpu_conv_task *t
     return best;
 }
 
-static struct cpu_conv_plan *by_rule(struct cpu *cpu, const struct cpu_conv_task *task)
+static struct cpu_conv_plan *by_rule(const struct cpu_conv_task *task)
 {
     const struct cpu_conv_algorithm *algorithm;
     struct cpu_conv_plan *plan = NULL;
     for (int rank = INT_MAX; !plan && (algorithm = best_below(task, rank, &rank));)
-        plan = cpu_conv_plan_new(cpu, algorithm, task, 0, 0);
+        plan = cpu_conv_plan_new(algorithm, task, 0, 0);
     return plan;
 }
 
@@ -195,8 +196,7 @@ static void try_plan(struct cpu *cpu, const struct trial *trial, struct cpu_conv
     const double noise = 0.96;
     bool hopeless = fastest->plan && strstr(plan->name, "ref");
     double time = hopeless ? -1 : time_plan(cpu, trial, plan, fastest->seconds);
-    if (time > 0 && plan->algorithm->families > 1 &&
-        (fastest->library <= 0 || time < fastest->library))
+    if (time > 0 && plan->algorithm->families && (fastest->library <= 0 || time < fastest->library))
         fastest->library = time;
     if (time > 0 && (!fastest->plan || time < noise * fastest->seconds)) {
         cpu_conv_plan_free(fastest->plan);
@@ -211,10 +211,9 @@ static void try_all(struct cpu *cpu, const struct trial *trial, struct fastest *
 {
     const struct cpu_conv_algorithm *algorithm;
     for (int rank = INT_MAX; (algorithm = best_below(&trial->task, rank, &rank));)
-        for (int family = 0; family < algorithm->families; family++) {
+        for (int family = 0; family == 0 || family < algorithm->families; family++) {
             struct cpu_conv_plan *plan;
-            for (int i = 0; (plan = cpu_conv_plan_new(cpu, algorithm, &trial->task, family, i));
-                 i++)
+            for (int i = 0; (plan = cpu_conv_plan_new(algorithm, &trial->task, family, i)); i++)
                 try_plan(cpu, trial, plan, fastest);
         }
 }
@@ -231,8 +230,7 @@ static int keep(struct cpu *cpu, const char *key, const struct fastest *fastest)
 }
 
 /* The plan that keep() recorded; NULL if it no longer exists. */
-static struct cpu_conv_plan *recall(struct cpu *cpu, const struct cpu_conv_task *task,
-                                    const char *text)
+static struct cpu_conv_plan *recall(const struct cpu_conv_task *task, const char *text)
 {
     char name[32], implementation[64];
     int family, variant;
@@ -240,10 +238,10 @@ static struct cpu_conv_plan *recall(struct cpu *cpu, const struct cpu_conv_task 
         return NULL;
     for (int i = 0; i < cpu_conv_algorithm_count; i++) {
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
-        if (strcmp(algorithm->name, name) != 0 || family < 0 || family >= algorithm->families ||
+        if (strcmp(algorithm->name, name) != 0 || family < 0 || family > algorithm->families ||
             variant < 0 || !is_supported(algorithm, task))
             continue;
-        struct cpu_conv_plan *plan = cpu_conv_plan_new(cpu, algorithm, task, family, variant);
+        struct cpu_conv_plan *plan = cpu_conv_plan_new(algorithm, task, family, variant);
         if (plan && strcmp(plan->name, implementation) == 0)
             return plan;
         cpu_conv_plan_free(plan);
@@ -257,7 +255,7 @@ static struct cpu_conv_plan *by_measurement(struct cpu *cpu, const struct cpu_co
     make_key(task, key);
     const char *known = ps_choices_find(cpu->choices, key);
     if (known)
-        return recall(cpu, task, known);
+        return recall(task, known);
     struct fastest fastest = {.plan = NULL};
     struct trial trial;
     if (trial_new(cpu, task, &trial) == 0)
@@ -274,7 +272,7 @@ struct cpu_conv_plan *cpu_conv_plan_choose(struct cpu *cpu, const struct cpu_con
 {
     struct cpu_conv_plan *plan = cpu->choices ? by_measurement(cpu, task) : NULL;
     if (!plan)
-        plan = by_rule(cpu, task);
+        plan = by_rule(task);
     if (plan)
         return plan;
     struct ps_shape x = task->node[0]->in[0]->shape, y = task->node[0]->out->shape;

@@ -36,7 +36,7 @@ static int bn_prepare(struct cpu *cpu, ps_node *node)
 /* The sum, and the sum of squared deviations from the plane's mean, of each channel of a plane. */
 static void plane_moments(const float *x, size_t hw, int block, double *sum, double *square)
 {
-    float mean[CPU_BLOCK];
+    float mean[CPU_BLOCK] = {0};
 #pragma omp simd
     for (int c = 0; c < block; c++)
         sum[c] = square[c] = 0;
