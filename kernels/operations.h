@@ -1,7 +1,7 @@
 /*
- * The functions of a backend, one each: PS_OPERATION(result, name, arguments), or PS_OPTIONAL for
- * those that a backend may lack (NULL in its table). backend.h makes the struct of this list, the
- * backends their prototypes and tables; whoever includes it defines both macros first.
+ * The functions of a backend: PS_OPERATION(result, name, arguments), or PS_OPTIONAL for those that
+ * a backend may lack (NULL in its table). From this list backend.h makes struct ps_backend_ops, and
+ * the backends their prototypes and tables. Define the macros before including it.
  */
 #ifndef PS_OPTIONAL
 #define PS_OPTIONAL PS_OPERATION

@@ -281,34 +281,33 @@ static void test_topk(struct outcome *o, struct ps_rng *rng, ps_backend *const b
 {
     int rows = between(rng, 1, 3), cols = between(rng, 1, 3000), piece = between(rng, 200, 3000);
     int k = chance(rng) ? between(rng, 1, 20) : between(rng, 1, PS_NEAREST_MOST);
-    size_t places = (size_t)rows * (size_t)k;
+    size_t slots = (size_t)rows * (size_t)k;
     float *x = random_floats(rng, (size_t)rows * (size_t)cols, 0, 1);
     for (int i = 0; i < rows * cols; i += 2) /* many ties, both signs, and zeros */
         x[i] = (float)between(rng, -3, 3) / 4 * (chance(rng) ? 1 : -1);
     x[0] = NAN;
-    float *value = need_memory(places, sizeof *value),
-          *expected = need_memory(places, sizeof *value);
-    float *wrong = need_memory(places, sizeof *wrong), *zero = need_memory(places, sizeof *zero);
-    int32_t *index = need_memory(places, sizeof *index);
-    int32_t *expected_index = need_memory(places, sizeof *index);
-    float *part = need_memory((size_t)rows * (size_t)piece, sizeof *part);
-    for (size_t i = 0; i < places; i++)
+    float *value = need_memory(slots, sizeof *value), *expected = need_memory(slots, sizeof *value);
+    float *wrong = need_memory(slots, sizeof *wrong), *zero = need_memory(slots, sizeof *zero);
+    int32_t *index = need_memory(slots, sizeof *index);
+    int32_t *expected_index = need_memory(slots, sizeof *index);
+    float *columns = need_memory((size_t)rows * (size_t)piece, sizeof *columns);
+    for (size_t i = 0; i < slots; i++)
         index[i] = -1;
     snprintf(o->text, CASE_TEXT, "the %d largest of %dx%d in pieces of %d", k, rows, cols, piece);
     for (int base = 0; base < cols; base += piece) {
         int width = cols - base < piece ? cols - base : piece;
         for (int r = 0; r < rows; r++)
-            memcpy(part + (size_t)r * (size_t)width, x + (size_t)r * (size_t)cols + base,
+            memcpy(columns + (size_t)r * (size_t)width, x + (size_t)r * (size_t)cols + base,
                    (size_t)width * sizeof *x);
-        need(!ps_cuda_topk(part, rows, width, base, k, value, index, NULL), be[1], "topk");
+        need(!ps_cuda_topk(columns, rows, width, base, k, value, index, NULL), be[1], "topk");
     }
     for (int r = 0; r < rows; r++)
         naive_topk(x + (size_t)r * (size_t)cols, cols, k, expected + (size_t)r * (size_t)k,
                    expected_index + (size_t)r * (size_t)k);
-    for (size_t i = 0; i < places; i++)
+    for (size_t i = 0; i < slots; i++)
         wrong[i] = index[i] != expected_index[i];
-    compare(o, "values", expected, value, places, 1e-9);
-    compare(o, "indices that differ", zero, wrong, places, 1e-9);
+    compare(o, "values", expected, value, slots, 1e-9);
+    compare(o, "indices that differ", zero, wrong, slots, 1e-9);
     free(x);
     free(value);
     free(expected);
@@ -316,7 +315,7 @@ static void test_topk(struct outcome *o, struct ps_rng *rng, ps_backend *const b
     free(zero);
     free(index);
     free(expected_index);
-    free(part);
+    free(columns);
 }
 
 /* A folded convolution against ref's 1x1 convolution with frozen bn. */

@@ -12,20 +12,18 @@
 enum { DIM = 64, REF_SIZE = 64 };
 
 /*
- * Relative errors allowed. With the statistics of a batch of two, rounding grows with depth until
- * ReLU masks flip, and the golden values are float32 themselves. For those networks tests/golden/
- * net64 has the same tensors from PyTorch in float64: ref must be those, and beside the strict
- * bounds the golden file's own distance from them is allowed, to other backends, which round
- * likewise, three times.
+ * Relative tolerances. With the batch statistics of two images, rounding errors grow with depth
+ * until ReLU masks flip, and the golden values are only float32. For those networks
+ * tests/golden/net64 has the same tensors from PyTorch in float64, which ref must match. To the
+ * strict tolerances is added the golden file's distance from them, or three times that for the
+ * other backends, which round, too.
  */
 struct tolerance {
     double forward, gradient, norm;
 };
 static const struct tolerance strict = {1e-4, 1e-3, 1e-3}, exact = {1e-6, 1e-5, 1e-5};
-/* Where an output of about 1e-7 has the other sign, and a ReLU mask with it, a single gradient
- * moves by up to 6e-3 (BN-Inception at 224x224): levels that round unlike PyTorch's kernels may
- * flip one.
- */
+/* For levels that round unlike PyTorch's kernels: if an output of about 1e-7 changes its sign, one
+ * ReLU mask flips and moves a gradient by up to 6e-3 (BN-Inception at 224x224). */
 static const struct tolerance flipped = {1e-5, 1e-2, 1e-2};
 /* At lower precisions, where flipped ReLU masks move gradients further. */
 static const struct tolerance rounded = {3e-2, 0.3, 0.1};
@@ -265,8 +263,8 @@ static bool all_trainable(ps_net *net, const struct ps_safetensors *file)
     return norms->count == trainable;
 }
 
-/* The float64 values are those of the network in ref; what else is allowed is what lies between
- * them and the golden ones. */
+/* Checks ref against the float64 values, and adds their distance from the golden ones to the
+ * tolerances. */
 static bool allow_rounding(const struct result *result, const struct ps_safetensors *file,
                            const struct ps_safetensors *truth, struct tolerance *allowed)
 {

@@ -331,11 +331,11 @@ static struct pair pair_whole(struct ps_rng *rng, ps_backend *const be[2], size_
 static void test_nearest(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     size_t queries = extent(rng, 12), rows = extent(rng, 700), dim = extent(rng, 40);
-    size_t first = ps_rng_below(rng, rows + 1), places;
+    size_t first = ps_rng_below(rng, rows + 1), slots;
     int k = between(rng, 1, 60);
-    places = queries * (size_t)k;
+    slots = queries * (size_t)k;
     float *value[2], *row[2];
-    int32_t *index = need_memory(places, sizeof *index);
+    int32_t *index = need_memory(slots, sizeof *index);
     struct pair query = pair_whole(rng, be, queries, dim), gallery = pair_whole(rng, be, rows, dim);
     snprintf(o->text, CASE_TEXT, "%d of %zu + %zu x %zu for %zu", k, first, rows - first, dim,
              queries);
@@ -345,20 +345,20 @@ static void test_nearest(struct outcome *o, struct ps_rng *rng, ps_backend *cons
         head.rows = first;
         tail.rows -= first;
         tail.offset += first * dim;
-        value[i] = need_memory(places, sizeof **value);
-        row[i] = need_memory(places, sizeof **row);
-        for (size_t p = 0; p < places; p++)
+        value[i] = need_memory(slots, sizeof **value);
+        row[i] = need_memory(slots, sizeof **row);
+        for (size_t p = 0; p < slots; p++)
             index[p] = -1;
         if (ops->nearest)
             need(!ops->nearest(be[i], query.m[i], head, 0, k, value[i], index) &&
                      !ops->nearest(be[i], query.m[i], tail, (int32_t)first, k, value[i], index),
                  be[i], "nearest");
-        for (size_t p = 0; p < places; p++)
+        for (size_t p = 0; p < slots; p++)
             row[i][p] = (float)index[p];
     }
     if (be[1]->ops->nearest) {
-        compare(o, "products", value[0], value[1], places, 1e-9);
-        compare(o, "rows", row[0], row[1], places, 1e-9);
+        compare(o, "products", value[0], value[1], slots, 1e-9);
+        compare(o, "rows", row[0], row[1], slots, 1e-9);
     }
     for (int i = 0; i < 2; i++) {
         free(value[i]);

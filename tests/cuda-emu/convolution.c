@@ -103,14 +103,14 @@ void standin_try(cudnnHandle_t handle, const struct problem *p, const void *x, c
 
 /* A pixel of y and the filter tap that connects it to a pixel of x: x has `inputs` channels, y
  * `outputs`, w a row of `inputs` for each output, `each` floats apart. */
-struct meeting {
+struct connection {
     float *x, *w, *y;
     size_t each, outputs;
     int inputs;
 };
 
-/* False in the padding. */
-static bool meet(const struct problem *p, size_t position, int tap, size_t *at_x)
+/* The pixel of x under a tap; false: padding. */
+static bool input_pixel(const struct problem *p, size_t position, int tap, size_t *at_x)
 {
     int h = p->y->h, w = p->y->w, ky = tap / p->w->w, kx = tap % p->w->w;
     int x = (int)(position % (size_t)w) * p->conv->stride - p->conv->pad + kx;
@@ -120,7 +120,7 @@ static bool meet(const struct problem *p, size_t position, int tap, size_t *at_x
     return x >= 0 && y >= 0 && x < p->x->w && y < p->x->h;
 }
 
-static void to_output(const struct meeting *m)
+static void to_output(const struct connection *m)
 {
     for (size_t o = 0; o < m->outputs; o++) {
         const float *x = m->x, *w = m->w + o * m->each;
@@ -140,13 +140,13 @@ static void add(float *y, float a, const float *x, int n)
         y[i] += a * x[i];
 }
 
-static void to_input(const struct meeting *m)
+static void to_input(const struct connection *m)
 {
     for (size_t o = 0; o < m->outputs; o++)
         add(m->x, m->y[o], m->w + o * m->each, m->inputs);
 }
 
-static void to_filter(const struct meeting *m)
+static void to_filter(const struct connection *m)
 {
     for (size_t o = 0; o < m->outputs; o++)
         add(m->w + o * m->each, m->y[o], m->x, m->inputs);
@@ -154,14 +154,14 @@ static void to_filter(const struct meeting *m)
 
 static void visit_all(const struct problem *p, float *x, float *w, float *y)
 {
-    static void (*const visits[])(const struct meeting *) = {
+    static void (*const visits[])(const struct connection *) = {
         [PASS_FORWARD] = to_output, [PASS_DATA] = to_input, [PASS_FILTER] = to_filter};
-    struct meeting m = {.outputs = (size_t)p->y->c, .inputs = p->x->c};
+    struct connection m = {.outputs = (size_t)p->y->c, .inputs = p->x->c};
     size_t at_x, positions = tensor_count(p->y) / m.outputs;
     m.each = filter_count(p->w) / m.outputs;
     for (size_t position = 0; position < positions; position++)
         for (int tap = 0; tap < p->w->h * p->w->w; tap++) {
-            if (!meet(p, position, tap, &at_x))
+            if (!input_pixel(p, position, tap, &at_x))
                 continue;
             m.x = x + at_x;
             m.w = w + tap * m.inputs;

@@ -130,7 +130,7 @@ void trampoline()
     }
 }
 
-void meet(barrier *b, unsigned expected)
+void arrive(barrier *b, unsigned expected)
 {
     ps_emu_fiber *self = current;
     self->generation = b->generation;
@@ -224,7 +224,7 @@ unsigned ps_emu_lane()
 
 void __syncthreads()
 {
-    meet(&block_barrier, thread_count);
+    arrive(&block_barrier, thread_count);
 }
 
 uint64_t ps_emu_shuffle(unsigned mask, uint64_t value, unsigned source)
@@ -236,7 +236,7 @@ uint64_t ps_emu_shuffle(unsigned mask, uint64_t value, unsigned source)
     warp *w = &warps[self->linear / WARP];
     uint64_t *slot = w->slot[self->shuffles++ % 2];
     slot[lane] = value;
-    meet(&w->meeting, static_cast<unsigned>(__builtin_popcount(mask)));
+    arrive(&w->meeting, static_cast<unsigned>(__builtin_popcount(mask)));
     return slot[source];
 }
 
