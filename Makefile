@@ -137,6 +137,10 @@ $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
 
+# gcc 12's vectorizer fails on some of them for arm64.
+ifeq ($(MACHINE),aarch64)
+$(BUILD)/tests/%.o: VARIANT += -O2
+endif
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -lcmocka -o $@
