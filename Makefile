@@ -12,7 +12,7 @@
 # make install  PREFIX (/usr/local), LIBDIR and DESTDIR are respected
 # make dist     a tarball of what is committed; make deb: Debian packages of it
 
-VERSION := 0.1.0
+VERSION := 0.2.0
 PREFIX ?= /usr/local
 
 # Packages come first, in a make of their own: all that follows asks them for flags.
