@@ -14,12 +14,20 @@ files() {
 }
 if [ "${1-}" = --one ]; then # a process of the xargs below
     mapfile -t flags <build/lint/compile_flags.txt
+    level=() # compiled for several (kernels/cpu/levels.mk): the highest has all of the code
+    case $2 in
+    kernels/cpu/* | lib/data/blend.c)
+        level=(-DCPU_LEVEL='"lint"' -DCPU_OPS=ps_backend_cpu_lint -DPS_BLEND=ps_blend_lint)
+        [ "$(uname -m)" = x86_64 ] && level+=(-march=x86-64-v4 -mamx-tile -mamx-bf16)
+        ;;
+    esac
+    flags+=("${level[@]}")
     gcc -fsyntax-only -Werror -fopenmp "${flags[@]}" "$2" || fail "$2: gcc"
     if command -v clang >/dev/null; then
         clang -fsyntax-only -Werror "${flags[@]}" "$2" || fail "$2: clang"
     fi
     if command -v clang-tidy >/dev/null; then # its standard error counts suppressed warnings
-        clang-tidy --quiet -p build/lint --warnings-as-errors='*' "$2" 2>/dev/null ||
+        clang-tidy --quiet -p build/lint --warnings-as-errors='*' "${level[@]/#/--extra-arg=}" "$2" 2>/dev/null ||
             fail "$2: clang-tidy"
     fi
     exit $status

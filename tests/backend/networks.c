@@ -6,22 +6,12 @@
 #include "kernels/levels.h"
 #include "net/net.h"
 #include "net/profile.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "tests/backend/asserts.h"
 
 static void check(const char *backbone, int size, bool freeze_bn, enum ps_mode mode)
 {
-    char message[200] = "";
-    ps_backend *be =
-        ps_backend_cpu()->open(&(struct ps_backend_config){.threads = 2}, message, sizeof message);
-    if (!be)
-        fail_msg("%s", message);
+    ps_backend *be = open_backend(ps_backend_cpu(), PS_PRECISION_FP32, NULL);
+    assert_non_null(be);
     if (strncmp(be->ops->describe(be), "emulated", 8) == 0) {
         be->ops->close(be);
         skip(); /* the layout is AVX-512's, but oneDNN's instruction set is this machine's */

@@ -133,7 +133,7 @@ static inline void put_row(const struct sums *s, size_t row)
     cpu_vec v = cpu_load(s->from + row * CPU_AMX_SIDE);
     if (s->kept && !s->first)
         v += cpu_load(s->kept + row * CPU_AMX_SIDE);
-    if (!s->last) {
+    if (s->kept && !s->last) {
         cpu_store(s->kept + row * CPU_AMX_SIDE, v);
         return;
     }

@@ -146,7 +146,7 @@ struct step {
 static struct step step_of_row(const struct plan *p, const ps_act *act, size_t first)
 {
     struct ps_shape out = p->out;
-    size_t stride = act == p->x ? (size_t)p->pixel_stride : 1, map = (size_t)(out.h * out.w);
+    size_t stride = act == p->x ? (size_t)p->pixel_stride : 1, map = (size_t)out.h * (size_t)out.w;
     size_t image = first / map, row = first % map / out.w, column = first % out.w;
     struct step step = {.ahead = BLOCK * stride * CPU_BLOCK};
     for (; step.count < BLOCK && image < (size_t)out.n; step.count++) {
@@ -233,6 +233,7 @@ static inline __attribute__((always_inline)) void split_pair(const ps_act *act,
             continue;
         }
         const float *plane = act->data + b * act->plane;
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): see step_of */
         cpu_vec sum = step->count == BLOCK ? split_block(plane, step, terms, transposed, true, to)
                                            : split_block(plane, step, terms, transposed, false, to);
         if (dbias)
@@ -382,7 +383,7 @@ static struct sums sums_of(const struct plan *p, const struct task *task, size_t
 {
     struct output to = output_of(p, task->output + o);
     size_t inputs = cpu_blocks(p->x), outputs = cpu_blocks(p->args->y[to.node]);
-    size_t area = (size_t)(p->kernel * p->kernel);
+    size_t area = (size_t)p->kernel * (size_t)p->kernel;
     struct sums sums = {.from = from, .rows = CPU_AMX_SUMS / CPU_AMX_SIDE, .begin = begin};
     for (size_t n = 0; n < PAIR * PAIR; n++) {
         size_t input = (task->input + i) * PAIR + n / PAIR, output = to.pair * PAIR + n % PAIR;

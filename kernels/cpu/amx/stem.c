@@ -79,7 +79,7 @@ static size_t row_bytes(const ps_node *node)
 
 static size_t band_bytes(const ps_node *node)
 {
-    size_t rows = (size_t)((BAND - 1) * node->desc.stride + node->desc.kernel);
+    size_t rows = (BAND - 1) * (size_t)node->desc.stride + (size_t)node->desc.kernel;
     return rows * row_bytes(node) * (size_t)node->bf16_terms;
 }
 

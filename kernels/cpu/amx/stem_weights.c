@@ -45,7 +45,7 @@ static struct sizes sizes_of(const ps_node *node)
                       .channels = (size_t)node->in[0]->shape.c,
                       .pairs = cpu_amx_ceil(cpu_blocks(node->out), PAIR),
                       .steps = cpu_amx_ceil((size_t)node->out->shape.w, STEP)};
-    s.rows = (size_t)((BAND - 1) * d->stride + d->kernel);
+    s.rows = (BAND - 1) * (size_t)d->stride + (size_t)d->kernel;
     s.sorted = (LEAD + (s.steps + 1) * STEP) * sizeof(uint16_t);
     s.windows = s.steps * cpu_amx_factor(s.terms);
     s.gradients = s.pairs * s.windows;
@@ -186,7 +186,7 @@ static void run_band(const struct sizes *s, const ps_node *node, const struct wo
             put_windows(s, at->sorted, at->windows + (size_t)r * s->windows);
         }
     for (int r = 0; r < rows; r++)
-        put_gradients(s, dy, image, (size_t)(begin + r), at->bias,
+        put_gradients(s, dy, image, (size_t)begin + (size_t)r, at->bias,
                       at->gradients + (size_t)r * s->gradients);
     if (s->terms == 2)
         add_band(s, 2, at, first, height, rows);

@@ -14,8 +14,8 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
 {
     enum { FEW_PIXELS = 4 };
     (void)pass;
-    struct ps_shape y = node->out->shape;
-    return CPU_LANES < 16 && node->desc.kernel > 1 && y.h * y.w <= FEW_PIXELS;
+    return CPU_LANES < 16 && node->desc.kernel > 1 &&
+           node->out->shape.h * node->out->shape.w <= FEW_PIXELS;
 }
 
 static int plan(struct cpu_conv_plan *plan)
@@ -80,7 +80,7 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
 {
     const ps_node *node = plan->task.node[0];
     const ps_act *dy = args->y[0];
-    size_t area = (size_t)(node->desc.kernel * node->desc.kernel);
+    size_t area = (size_t)node->desc.kernel * (size_t)node->desc.kernel;
     size_t matrix = cpu_conv_weights(node) / area;
     float *workspace = args->workspace;
     float *x_rows = cpu_take(&workspace, args->x->count);

@@ -232,10 +232,11 @@ static int keep(struct cpu *cpu, const char *key, const struct fastest *fastest)
 /* The plan that keep() recorded; NULL if it no longer exists. */
 static struct cpu_conv_plan *recall(const struct cpu_conv_task *task, const char *text)
 {
-    char name[32], implementation[64];
-    int family, variant;
-    if (sscanf(text, "%31[^\t]\t%d\t%d\t%63[^\t]", name, &family, &variant, implementation) != 4)
+    char name[32], numbers[2][8], implementation[64];
+    if (sscanf(text, "%31[^\t]\t%7[^\t]\t%7[^\t]\t%63[^\t]", name, numbers[0], numbers[1],
+               implementation) != 4)
         return NULL;
+    int family = (int)strtol(numbers[0], NULL, 10), variant = (int)strtol(numbers[1], NULL, 10);
     for (int i = 0; i < cpu_conv_algorithm_count; i++) {
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
         if (strcmp(algorithm->name, name) != 0 || family < 0 || family > algorithm->families ||
