@@ -48,6 +48,8 @@ else
     mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -Ev '^$|^(kernels/cuda|tests/cuda|tests/cuda-emu)/')
     echo "lint: without the CUDA headers kernels/cuda/, tests/cuda/ and tests/cuda-emu/ are left out"
 fi
+# The example includes what make install puts in place, and is compiled there.
+mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -v '^tests/example/')
 mkdir -p build/lint
 printf '%s\n' "${flags[@]}" "${packages[@]}" >build/lint/compile_flags.txt
 

@@ -64,8 +64,9 @@ static void test_round_trip(void **state)
 /* As numpy.save writes a list of int64. */
 static void write_ints(const char *path, const int64_t *values, int n)
 {
+    static const char magic[10] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0, 0x76, 0};
     char file[128 + 64];
-    memcpy(file, "\x93NUMPY\1\0\x76\0", 10);
+    memcpy(file, magic, sizeof magic);
     int used = 10 + snprintf(file + 10, 118,
                              "{'descr': '<i8', 'fortran_order': False, 'shape': (%d,), }", n);
     memset(file + used, ' ', (size_t)(127 - used));
