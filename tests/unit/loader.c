@@ -149,15 +149,17 @@ static void test_memory(void **state)
     static uint8_t images[COUNT * BYTES];
     ps_loader *loader = make_loader(4, 3);
     long early = 0;
+    struct ps_order order[2] = {{0}}; /* one must stay until the next epoch has begun */
     for (uint64_t epoch = 0; epoch < 100; epoch++) {
-        struct ps_order order = make_order(PS_SAMPLER_SHUFFLE, epoch);
-        collect(loader, &order, epoch, 0, images);
-        ps_order_free(&order);
+        order[epoch % 2] = make_order(PS_SAMPLER_SHUFFLE, epoch);
+        collect(loader, &order[epoch % 2], epoch, 0, images);
+        ps_order_free(&order[(epoch + 1) % 2]);
         if (epoch == 9)
             early = most_memory();
     }
     assert_in_range(most_memory(), 0, early + slack);
     ps_loader_free(loader);
+    ps_order_free(&order[1]);
 }
 
 static void test_errors(void **state)
