@@ -7,6 +7,7 @@
 #include "kernels/flat.h"
 #include "kernels/node_check.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -111,6 +112,12 @@ static inline ps_act cpu_dense(const ps_act *act, float *data)
     return dense;
 }
 
+/* A cap that a comparison can use. */
+static inline float cpu_cap(float cap)
+{
+    return cap > 0 ? cap : INFINITY;
+}
+
 static inline float *cpu_mat(struct ps_mat m)
 {
     return m.v->data + m.offset;
@@ -121,13 +128,14 @@ void cpu_act_from_plain(const ps_act *act, const float *nchw);
 void cpu_act_to_plain(const ps_act *act, float *nchw);
 
 /* Element-wise over n floats of activations with the same layout. */
-void cpu_mask(float *gradient, const float *out, size_t n); /* ReLU's mask: 0 where out <= 0 */
+/* ReLU's mask: 0 where out <= 0 or out >= cap. `cap` is a relu_cap here and below: 0 for none. */
+void cpu_mask(float *gradient, const float *out, size_t n, float cap);
 void cpu_copy(float *to, const float *from, size_t n);
 /* The same for activations that may be views. */
-void cpu_mask_act(const ps_act *gradient, const ps_act *out);
+void cpu_mask_act(const ps_act *gradient, const ps_act *out, float cap);
 void cpu_copy_act(const ps_act *to, const ps_act *from);
 /* y = [relu](x0 + x1) */
-void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu);
+void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu, float cap);
 /* Backward of a residual input: copies dout, unless din is dout. din may be NULL. */
 void cpu_pass_gradient(const ps_act *din, const ps_act *dout);
 /* to[i] = or += from[i]: how parameter gradients are stored. */

@@ -11,6 +11,7 @@ const char *const ps_net_backbones = &(PS_BACKBONES(WORD))[1];
 static const struct ps_input_norm caffe = {{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
 static const struct ps_input_norm torchvision = {
     {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+static const struct ps_input_norm tensorflow = {{0, 1, 2}, 1, {127, 127, 127}, {128, 128, 128}};
 
 #define ROW(name, build, input) {name, build, &(input)},
 static const struct backbone {

@@ -24,6 +24,14 @@ const struct cpu_conv_algorithm *const cpu_conv_algorithms[] = {
 };
 const int cpu_conv_algorithm_count = sizeof cpu_conv_algorithms / sizeof cpu_conv_algorithms[0];
 
+bool cpu_conv_supports(const struct cpu_conv_algorithm *algorithm, const ps_node *node,
+                       enum cpu_pass pass)
+{
+    bool general = ps_groups(&node->desc) > 1 || node->desc.extra_pad;
+    return algorithm->passes >> pass & 1 && (algorithm->general || !general) &&
+           algorithm->supported(node, pass);
+}
+
 struct cpu_conv_plan *cpu_conv_plan_new(const struct cpu_conv_algorithm *algorithm,
                                         const struct cpu_conv_task *task, int family, int variant)
 {

@@ -155,7 +155,7 @@ int cpu_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
 {
     if (dst->count != src->count || dst->block != src->block)
         return cpu_fail(cpu_of(be), "activations of different shapes cannot be added");
-    cpu_sum(dst->data, dst->data, src->data, dst->count, false);
+    cpu_sum(dst->data, dst->data, src->data, dst->count, false, 0);
     return 0;
 }
 
@@ -175,11 +175,12 @@ int cpu_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in)
     return 0;
 }
 
-void cpu_mask(float *gradient, const float *out, size_t n)
+void cpu_mask(float *gradient, const float *out, size_t n, float cap)
 {
+    const float most = cpu_cap(cap);
 #pragma omp parallel for simd
     for (size_t i = 0; i < n; i++)
-        gradient[i] = out[i] <= 0 ? 0 : gradient[i];
+        gradient[i] = out[i] <= 0 || out[i] >= most ? 0 : gradient[i];
 }
 
 void cpu_copy(float *to, const float *from, size_t n)
@@ -189,15 +190,16 @@ void cpu_copy(float *to, const float *from, size_t n)
         to[i] = from[i];
 }
 
-void cpu_mask_act(const ps_act *gradient, const ps_act *out)
+void cpu_mask_act(const ps_act *gradient, const ps_act *out, float cap)
 {
+    const float most = cpu_cap(cap);
 #pragma omp parallel for
     for (size_t p = 0; p < out->planes; p++) {
         float *to = gradient->data + cpu_plane_at(gradient, p);
         const float *sign = out->data + cpu_plane_at(out, p);
 #pragma omp simd
         for (size_t i = 0; i < out->plane; i++)
-            to[i] = sign[i] <= 0 ? 0 : to[i];
+            to[i] = sign[i] <= 0 || sign[i] >= most ? 0 : to[i];
     }
 }
 
@@ -209,8 +211,9 @@ void cpu_copy_act(const ps_act *to, const ps_act *from)
                to->plane * sizeof(float));
 }
 
-void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu)
+void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu, float cap)
 {
+    const float most = cpu_cap(cap);
     if (!relu) {
 #pragma omp parallel for simd
         for (size_t i = 0; i < n; i++)
@@ -220,7 +223,7 @@ void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu)
 #pragma omp parallel for simd
     for (size_t i = 0; i < n; i++) {
         float sum = x0[i] + x1[i];
-        y[i] = sum < 0 ? 0 : sum;
+        y[i] = sum < 0 ? 0 : sum > most ? most : sum;
     }
 }
 

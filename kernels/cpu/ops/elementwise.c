@@ -23,9 +23,10 @@ static int relu_forward(struct cpu *cpu, ps_node *node, const float *params, flo
     (void)cpu, (void)params, (void)state;
     const float *x = node->in[0]->data;
     float *y = node->out->data;
+    const float most = cpu_cap(node->desc.relu_cap);
 #pragma omp parallel for simd
     for (size_t i = 0; i < node->out->count; i++)
-        y[i] = x[i] < 0 ? 0 : x[i];
+        y[i] = x[i] < 0 ? 0 : x[i] > most ? most : x[i];
     return 0;
 }
 
@@ -37,9 +38,10 @@ static int relu_backward(struct cpu *cpu, ps_node *node, const float *params, co
         return 0;
     const float *y = node->out->data, *dy = node->dout->data;
     float *dx = node->din[0]->data;
+    const float most = cpu_cap(node->desc.relu_cap);
 #pragma omp parallel for simd
     for (size_t i = 0; i < node->out->count; i++)
-        dx[i] = y[i] <= 0 ? 0 : dy[i];
+        dx[i] = y[i] <= 0 || y[i] >= most ? 0 : dy[i];
     return 0;
 }
 
@@ -58,7 +60,7 @@ static int add_forward(struct cpu *cpu, ps_node *node, const float *params, floa
 {
     (void)cpu, (void)params, (void)state;
     cpu_sum(node->out->data, node->in[0]->data, node->in[1]->data, node->out->count,
-            node->desc.relu);
+            node->desc.relu, 0);
     return 0;
 }
 
@@ -67,7 +69,7 @@ static int add_backward(struct cpu *cpu, ps_node *node, const float *params, con
 {
     (void)cpu, (void)params, (void)state, (void)grads, (void)accumulate;
     if (node->desc.relu)
-        cpu_mask(node->dout->data, node->out->data, node->dout->count);
+        cpu_mask(node->dout->data, node->out->data, node->dout->count, 0);
     cpu_pass_gradient(node->din[0], node->dout);
     cpu_pass_gradient(node->din[1], node->dout);
     return 0;
