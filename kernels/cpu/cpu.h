@@ -30,13 +30,16 @@ struct cpu {
 /*
  * (N, C, H, W) in blocks of `block` channels (nChw16c, nChw8c or nchw): element (n, c, y, x) is
  * data[n * image + ((c / block * H + y) * W + x) * block + c % block]. `block` is CPU_BLOCK, or 1
- * if C is not a multiple of that. A plane is one block of one image. In a view, a range of the
- * blocks of another activation, images are further apart than their own planes need.
+ * for less than a block of channels. In a ragged activation the last block
+ * has lanes without a channel, which are zero: every writer of an activation keeps them so. A plane
+ * is one block of one image. Of single pixels, (N, C, 1, 1), element (n, c) is data[n * image + c].
+ * In a view, a range of the blocks of another activation, images are further apart than their own
+ * planes need.
  */
 struct ps_act {
     struct ps_shape shape;
     int block;
-    size_t planes, plane, count; /* N C / block; floats of a plane, of all planes */
+    size_t planes, plane, count; /* N ceil(C / block); floats of a plane, of all planes */
     size_t image;                /* floats from one image to the next */
     float *data;
 };
@@ -82,7 +85,20 @@ static inline struct cpu *cpu_of(ps_backend *be)
 /* Channel blocks of a blocked activation. */
 static inline size_t cpu_blocks(const ps_act *act)
 {
-    return (size_t)act->shape.c / CPU_BLOCK;
+    return ((size_t)act->shape.c + CPU_BLOCK - 1) / CPU_BLOCK;
+}
+
+static inline bool cpu_is_ragged(const ps_act *act)
+{
+    return act->shape.c % act->block != 0;
+}
+
+/* Channels in plane p. */
+static inline int cpu_channels_in(const ps_act *act, size_t p)
+{
+    size_t blocks = act->planes / (size_t)act->shape.n;
+    int left = act->shape.c - (int)(p % blocks) * act->block;
+    return left < act->block ? left : act->block;
 }
 
 /* Does it skip other channels between its images? */
@@ -122,6 +138,9 @@ static inline float *cpu_mat(struct ps_mat m)
 {
     return m.v->data + m.offset;
 }
+
+/* Zeros the lanes without a channel. */
+void cpu_clear_padding(const ps_act *act);
 
 /* Reorders between an activation and plain (N, C, H, W). */
 void cpu_act_from_plain(const ps_act *act, const float *nchw);

@@ -26,6 +26,13 @@ enum cpu_conv_fused {
     CPU_FUSES_VIEWS = 8,   /* y and dy may be views */
 };
 
+/* Special convolutions that an algorithm may take. */
+enum cpu_conv_takes {
+    CPU_TAKES_GROUPS = 1,    /* groups */
+    CPU_TAKES_EXTRA_PAD = 2, /* more padding at the bottom and right */
+    CPU_TAKES_RAGGED = 4,    /* ragged activations */
+};
+
 /* An algorithm's own struct begins with this one. */
 struct cpu_conv_plan {
     const struct cpu_conv_algorithm *algorithm;
@@ -57,8 +64,8 @@ struct cpu_conv_algorithm {
     const char *name;
     unsigned passes; /* bit 1 << pass */
     bool fuses;      /* takes tasks of several convolutions */
-    bool general; /* takes groups and extra padding, which `supported` of others need not check */
-    int families; /* of variants, numbered from 0 in each; 0: there is one variant */
+    unsigned takes;  /* of enum cpu_conv_takes; `supported` need not check for the others */
+    int families;    /* of variants, numbered from 0 in each; 0: there is one variant */
 
     /* Can it compute a pass of a node? */
     bool (*supported)(const ps_node *node, enum cpu_pass pass);

@@ -27,8 +27,11 @@ const int cpu_conv_algorithm_count = sizeof cpu_conv_algorithms / sizeof cpu_con
 bool cpu_conv_supports(const struct cpu_conv_algorithm *algorithm, const ps_node *node,
                        enum cpu_pass pass)
 {
-    bool general = ps_groups(&node->desc) > 1 || node->desc.extra_pad;
-    return algorithm->passes >> pass & 1 && (algorithm->general || !general) &&
+    bool ragged = cpu_is_ragged(node->in[0]) || cpu_is_ragged(node->out);
+    unsigned needed = (ps_groups(&node->desc) > 1 ? CPU_TAKES_GROUPS : 0) |
+                      (node->desc.extra_pad ? CPU_TAKES_EXTRA_PAD : 0) |
+                      (ragged ? CPU_TAKES_RAGGED : 0);
+    return algorithm->passes >> pass & 1 && !(needed & ~algorithm->takes) &&
            algorithm->supported(node, pass);
 }
 

@@ -127,7 +127,7 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
 {
     struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
-    size_t outputs = (size_t)node->out->shape.c;
+    size_t outputs = cpu_whole_lines((size_t)node->out->shape.c);
     conv->group[0] = conv;
     conv->count = 1;
     conv->factors = cpu_alloc(cpu, sizeof(float) * outputs);

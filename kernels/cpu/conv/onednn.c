@@ -116,13 +116,13 @@ static bool geometry_init(struct geometry *g, const struct dn_conv_desc *d)
         if (d->groups == 1 && !desc_init(&g->tiles[i], 4, w, tile_tags[i]))
             return false;
 #endif
-    return desc_init(&g->x, 4, x, d->plain || d->ic % CPU_BLOCK ? dnnl_nchw : BLOCKED) &&
+    return desc_init(&g->x, 4, x, d->x_blocked ? BLOCKED : dnnl_nchw) &&
            (d->groups > 1 ? desc_init(&g->w, 5, grouped, dnnl_format_tag_any) &&
                                 desc_init(&g->plain, 5, grouped, dnnl_goihw)
                           : desc_init(&g->w, 4, w, dnnl_format_tag_any) &&
                                 desc_init(&g->plain, 4, w, dnnl_oihw)) &&
            desc_init(&g->b, 1, b, dnnl_x) &&
-           desc_init(&g->y, 4, y, d->plain || d->oc % CPU_BLOCK ? dnnl_nchw : BLOCKED);
+           desc_init(&g->y, 4, y, d->y_blocked ? BLOCKED : dnnl_nchw);
 }
 
 static void geometry_free(struct geometry *g)
@@ -315,6 +315,8 @@ static struct dn_conv_desc transpose(const struct dn_conv_desc *d)
                                  .oh = d->ih,
                                  .ow = d->iw,
                                  .groups = 1,
+                                 .x_blocked = d->y_blocked,
+                                 .y_blocked = d->x_blocked,
                                  .kernel = d->kernel,
                                  .stride = 1,
                                  .pad = d->kernel - 1 - d->pad,

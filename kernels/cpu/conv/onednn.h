@@ -22,8 +22,8 @@ struct dn_conv_desc {
     bool inference; /* FORWARD: the weights may have a layout that training cannot use */
     int n, ic, ih, iw, oc, oh, ow;
     int groups;
-    int kernel, stride, pad; /* square; bottom and right padding follow from oh and ow */
-    bool plain;              /* activations are nchw even where channels fill blocks */
+    int kernel, stride, pad;   /* square; bottom and right padding follow from oh and ow */
+    bool x_blocked, y_blocked; /* nChw16c or nChw8c; otherwise nchw */
     bool bias;
     bool add, relu; /* FORWARD: y = [relu](conv [+ added]) */
     float relu_cap; /* y is at most that; 0: no cap */

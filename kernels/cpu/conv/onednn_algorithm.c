@@ -45,6 +45,8 @@ static struct dn_conv_desc describe(const struct cpu_conv_task *task)
                                  .stride = d->stride,
                                  .pad = d->pad,
                                  .groups = (int)ps_groups(d),
+                                 .x_blocked = node->in[0]->block > 1,
+                                 .y_blocked = node->out->block > 1,
                                  .bias = has_bias && task->pass != CPU_DATA && !d->average_first,
                                  .add = forward && d->residual,
                                  .relu = forward && d->relu && !d->average_first,
@@ -84,7 +86,8 @@ static struct dn_conv *implementation(struct dn *dn, const struct dn_conv_desc *
     struct dn_conv_desc desc = *fused;
     if (winograd && !winograd_is_exact_enough(fused))
         return NULL;
-    desc.plain = family == PLAIN;
+    if (family == PLAIN)
+        desc.x_blocked = desc.y_blocked = false;
     if ((family == DIRECT_UNFUSED || family == WINOGRAD_UNFUSED) && !fused->add && !fused->sum)
         return NULL;
     if (family != DIRECT && family != WINOGRAD) {
@@ -206,7 +209,7 @@ static int onednn_run(const struct cpu_conv_plan *base, const struct cpu_conv_ar
 const struct cpu_conv_algorithm cpu_conv_onednn = {
     .name = "oneDNN",
     .passes = 1 << CPU_FORWARD | 1 << CPU_DATA | 1 << CPU_WEIGHTS,
-    .general = true,
+    .takes = CPU_TAKES_GROUPS | CPU_TAKES_EXTRA_PAD | CPU_TAKES_RAGGED,
     .families = FAMILIES,
     .supported = onednn_supported,
     .rank = 0,

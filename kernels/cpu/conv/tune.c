@@ -101,7 +101,7 @@ static int trial_new(struct cpu *cpu, const struct cpu_conv_task *task, struct t
     *trial = (struct trial){.task = *task};
     trial->x = random_floats(cpu, node->in[0]->count);
     trial->y = random_floats(cpu, node->out->count);
-    trial->bias = random_floats(cpu, (size_t)node->out->shape.c);
+    trial->bias = random_floats(cpu, cpu_whole_lines((size_t)node->out->shape.c));
     trial->weights = random_floats(cpu, cpu_conv_weights(node));
     trial->gradient = random_floats(cpu, cpu_conv_weights(node));
     trial->added = random_floats(cpu, result->count);

@@ -9,17 +9,17 @@ struct bn_node {
     ps_node node;
     size_t blocks, points; /* channel blocks; values of one channel in the batch, N H W */
     double *sum, *square;  /* (planes, block): partial sums, for a fixed order of summation */
-    float *mean, *inverse; /* (C): of the last forward; inverse = 1 / sqrt(var + eps) */
-    float *a, *b, *c;      /* (C): coefficients of the current pass */
+    float *mean, *inverse; /* (blocks, block): of the last forward; inverse = 1 / sqrt(var + eps) */
+    float *a, *b, *c;      /* (blocks, block): coefficients of the current pass */
 };
 
 static int bn_prepare(struct cpu *cpu, ps_node *node)
 {
     struct bn_node *bn = (struct bn_node *)node;
     const ps_act *y = node->out;
-    size_t channels = (size_t)y->shape.c;
-    bn->blocks = channels / (size_t)y->block;
-    bn->points = y->count / channels;
+    bn->blocks = y->planes / (size_t)y->shape.n;
+    bn->points = (size_t)y->shape.n * (size_t)y->shape.h * (size_t)y->shape.w;
+    size_t channels = bn->blocks * (size_t)y->block;
     bn->sum = cpu_alloc(cpu, y->planes * (size_t)y->block * 2 * sizeof(double));
     bn->mean = cpu_alloc(cpu, channels * 5 * sizeof(float));
     if (!bn->sum || !bn->mean)

@@ -89,15 +89,14 @@ static int concat_prepare(struct cpu *cpu, ps_node *node)
 /* The first element of channel c of image n; its elements are `block` floats apart. */
 static float *channel(const ps_act *act, size_t n, int c)
 {
-    size_t hw = act->plane / act->block;
-    return act->data + (n * act->shape.c + c / act->block * act->block) * hw + c % act->block;
+    return act->data + cpu_plane(act, n, (size_t)(c / act->block)) + c % act->block;
 }
 
 /* Does the narrow one fill whole channel blocks of the wide one, from channel `first` on? */
 static bool is_aligned(const ps_act *wide, const ps_act *narrow, int first)
 {
     return CPU_BLOCK > 1 && wide->block == CPU_BLOCK && narrow->block == CPU_BLOCK &&
-           first % CPU_BLOCK == 0;
+           first % CPU_BLOCK == 0 && !cpu_is_ragged(narrow);
 }
 
 /* Copies image n of the narrow one to the wide one, from channel `first` on. In training with
@@ -157,6 +156,7 @@ static int concat_forward(struct cpu *cpu, ps_node *node, const float *params, f
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
         for (int i = 0, first = 0; i < node->inputs; first += node->in[i++]->shape.c)
             copy_in(node->out, node->in[i], first, n, node->mode == PS_TRAIN);
+    cpu_clear_padding(node->out);
     return 0;
 }
 
@@ -170,6 +170,9 @@ static int concat_backward(struct cpu *cpu, ps_node *node, const float *params, 
             if (node->din[i])
                 copy_out(node->dout, node->desc.din_masks >> i & 1 ? node->out : NULL, node->din[i],
                          first, n);
+    for (int i = 0; i < node->inputs; i++)
+        if (node->din[i])
+            cpu_clear_padding(node->din[i]);
     return 0;
 }
 
