@@ -221,8 +221,9 @@ static int add_node(struct translation *t, const struct ps_graph_node *node)
 {
     char out[NAME_SIZE], plain[LONG_NAME], sum[LONG_NAME], other[NAME_SIZE];
     bool relu = node->desc.relu && node->desc.op != PS_OP_RELU, residual = node->desc.residual;
+    bool flat = node->desc.op == PS_OP_GLOBAL && node->out == t->graph->output;
     name_value(t, node->out, out);
-    snprintf(plain, sizeof plain, relu || residual ? "%s.plain" : "%s", out);
+    snprintf(plain, sizeof plain, relu || residual || flat ? "%s.plain" : "%s", out);
     snprintf(sum, sizeof sum, relu ? "%s.sum" : "%s", out);
     int rc = add_operator(t, node, plain);
     if (rc)
@@ -233,6 +234,8 @@ static int add_node(struct translation *t, const struct ps_graph_node *node)
     }
     if (relu)
         add_relu(t, &node->desc, residual ? sum : plain, out);
+    if (flat)
+        ps_onnx_node(&t->onnx, "Flatten", out, 1, (const char *[]){plain});
     return PS_OK;
 }
 
@@ -242,7 +245,7 @@ static int translate(struct translation *t, FILE *stream)
     ps_onnx_init(&t->onnx, spec->backbone, description, OPSET,
                  (const char *const *)t->model->file.metadata, t->model->file.pairs);
     ps_onnx_input(&t->onnx, "image", 3, (int64_t[]){3, spec->size, spec->size});
-    ps_onnx_output(&t->onnx, "embedding", 1, (int64_t[]){spec->dim});
+    ps_onnx_output(&t->onnx, "embedding", 1, (int64_t[]){t->graph->values[t->graph->output].c});
     int rc = PS_OK;
     for (size_t i = 0; i < t->graph->node_count && !rc; i++)
         rc = add_node(t, &t->graph->nodes[i]);

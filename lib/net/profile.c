@@ -134,7 +134,8 @@ static int slower(const void *a, const void *b)
 }
 
 /* Forward FLOP of a convolution per image, parsed from its description ("conv 64x56x56 -> 128x28x28
- * k3: ...", with "64+32+32" if horizontally fused); 0 for other nodes. */
+ * k3: ...", with "64+32+32" if horizontally fused, and "g64" after the kernel if grouped); 0 for
+ * other nodes. */
 static double operations(const char *text)
 {
     enum { IC, IH, IW, OC, OH, OW, K, NUMBERS };
@@ -149,7 +150,8 @@ static double operations(const char *text)
             number[i] += strtol(end + 1, &end, 10);
         text = end;
     }
-    return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K]) *
+    long groups = strncmp(text, " g", 2) == 0 ? strtol(text + 2, NULL, 10) : 1;
+    return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K] / groups) *
            (double)(number[OH] * number[OW]);
 }
 

@@ -136,8 +136,7 @@ static int add_metadata(struct ps_embedding *e, ps_shard *const *shards, size_t 
 int ps_embed_shards(struct ps_embedding *e, ps_net *net, ps_shard *const *shards, size_t count,
                     const struct ps_embed_settings *settings, int raw_size)
 {
-    *e = (struct ps_embedding){.dim = net ? (size_t)ps_net_spec_of(net)->dim
-                                          : (size_t)(3 * raw_size * raw_size)};
+    *e = (struct ps_embedding){.dim = net ? ps_net_dim(net) : (size_t)(3 * raw_size * raw_size)};
     for (size_t i = 0; i < count; i++)
         e->n += ps_shard_count(shards[i]);
     struct classes classes = {0};

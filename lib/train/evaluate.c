@@ -38,7 +38,7 @@ int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch)
 static int embed_batches(ps_net *net, ps_loader *loader, size_t n, float *x)
 {
     ps_backend *be = ps_net_backend(net);
-    size_t dim = (size_t)ps_net_spec_of(net)->dim, done = 0;
+    size_t dim = ps_net_dim(net), done = 0;
     struct ps_batch batch;
     struct ps_mat embedding;
     int more = ps_next_batch(net, loader, &batch);
@@ -195,7 +195,7 @@ int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
                 const struct ps_evaluate_settings *settings, struct ps_evaluation *out)
 {
     const struct ps_retrieval_settings *metrics = &settings->metrics;
-    size_t dim = (size_t)ps_net_spec_of(net)->dim;
+    size_t dim = ps_net_dim(net);
     float *x = ps_calloc(set->n * dim, sizeof *x);
     int64_t *label = ps_calloc(set->n, sizeof *label);
     *out = (struct ps_evaluation){.nmi = NAN};

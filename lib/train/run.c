@@ -136,9 +136,9 @@ static int open_training(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
     ps_backend *be = run->backend;
-    size_t batch = (size_t)s->batch, n = ps_net_params_size(run->net);
-    run->loss = ps_loss_new(be, &s->loss, run->fit.classes, (size_t)s->dim, batch);
-    if (!run->loss || !(run->dx = new_vector(run, batch * (size_t)s->dim)))
+    size_t batch = (size_t)s->batch, n = ps_net_params_size(run->net), dim = ps_net_dim(run->net);
+    run->loss = ps_loss_new(be, &s->loss, run->fit.classes, dim, batch);
+    if (!run->loss || !(run->dx = new_vector(run, batch * dim)))
         return ps_error_code();
     if (s->ema > 0) {
         run->average = new_vector(run, n);

@@ -45,6 +45,14 @@ static inline const float *row_of(struct rows *rows, int i)
     return to - (size_t)rows->left * CPU_BLOCK;
 }
 
+/* Prefetches `count` pixels from column j on of row i, which is read next. */
+static inline void prefetch(const struct rows *rows, int i, int j, int count)
+{
+    const float *at = rows->plane + ((size_t)i * rows->width + (size_t)j) * CPU_BLOCK;
+    for (int t = 0; t < count; t++)
+        __builtin_prefetch(at + t * CPU_BLOCK);
+}
+
 /* A pass over a plane that writes a map. `weights` (kernel, kernel, CPU_BLOCK). */
 struct plane {
     const float *weights;
@@ -92,6 +100,9 @@ static inline void correlate(const struct plane *p, struct rows *rows, int kerne
         for (int j = 0; j < p->width; j += STRIP) {
             cpu_vec sum[STRIP];
             EACH_IN_STRIP sum[t] = p->bias;
+            for (int s = 0; s < stride; s++)
+                prefetch(rows, (i + 1) * stride - p->pad + kernel - 1 - s, j * stride,
+                         STRIP * stride);
             for (int k = 0; k < kernel; k++)
                 if (row[k])
                     add_taps(sum, row[k] + (size_t)(j * stride) * CPU_BLOCK,
@@ -119,6 +130,7 @@ static inline void spread(const struct plane *p, struct rows *rows, int kernel)
             for (int b = phase; b < p->width; b += 2 * STRIP) {
                 cpu_vec sum[STRIP];
                 EACH_IN_STRIP sum[t] = (cpu_vec){0};
+                prefetch(rows, (a - p->pad + kernel) / 2 + 1, b / 2, phase ? 0 : STRIP);
                 for (int k = first; k < kernel; k += 2)
                     if (row[k])
                         add_taps(sum, row[k] + (size_t)(b / 2 + offset) * CPU_BLOCK,
