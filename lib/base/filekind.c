@@ -45,6 +45,7 @@ static const struct {
     {0, "\xfe\xff", 2, "UTF-16 text"},
     {16, "\xde\xc0\xef\xbe", 4, "a shard (LMDB)"},
     {8, "{\"", 2, "a safetensors file"},
+    {0, "version https://git-lfs", 23, "a Git LFS pointer (git lfs pull fetches the file)"},
 };
 
 /* "x.npy" as the name of the first member. */
@@ -55,6 +56,12 @@ static bool is_npz(const char *bytes, size_t length)
         return false;
     size_t name = (unsigned char)bytes[26] | (size_t)(unsigned char)bytes[27] << 8;
     return name >= 4 && name <= length - HEADER && !memcmp(bytes + HEADER + name - 4, ".npy", 4);
+}
+
+/* Protocol buffers: ir_version, then a string. */
+static bool is_onnx(const char *bytes, size_t length)
+{
+    return length > 4 && bytes[0] == 8 && bytes[1] > 0 && bytes[1] < 32 && bytes[2] == 0x12;
 }
 
 static const char *kind_of_text(const char *text, size_t length)
@@ -88,5 +95,7 @@ const char *ps_file_kind(const void *bytes, size_t length)
         if (kinds[i].at + kinds[i].length <= length &&
             !memcmp(text + kinds[i].at, kinds[i].magic, kinds[i].length))
             return kinds[i].kind;
+    if (is_onnx(text, length))
+        return "an ONNX model";
     return ps_is_text(bytes, length) ? kind_of_text(text, length) : NULL;
 }

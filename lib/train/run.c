@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "data/folder.h"
 #include "net/device.h"
+#include "net/fit.h"
 #include "net/model.h"
 #include "net/profile.h"
 #include "train/tuning.h"
@@ -98,7 +99,12 @@ static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 
     int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
-    rc = ps_net_load(net, &file, false, &report);
+    rc = ps_fit_strip(&file, ps_net_spec_of(net)->backbone, NULL);
+    if (!rc)
+        rc = ps_net_load(net, &file, false, &report);
+    const char *other = rc == PS_EMISMATCH ? ps_fit_backbone(&file) : NULL;
+    if (other)
+        rc = ps_fail(PS_EMISMATCH, "%s (the file is of %s)", ps_error(), other);
     if (!rc)
         rc = ps_hash_file(path, &hash);
     if (!rc) {
