@@ -130,8 +130,10 @@ static int run(struct tool *tool, char **files, int count)
         rc = open_device(tool);
     if (!rc && tool->pca)
         rc = fit(tool);
-    if (!rc && tool->gallery)
+    if (!rc && tool->gallery) {
         rc = ps_inputs_load(&tool->inputs, &tool->gallery_embedding, tool->gallery, NULL);
+        tool->inputs.gallery = &tool->gallery_embedding;
+    }
     if (!rc && tool->percent)
         rc = ps_results_note(&tool->results, "unit", "percent");
     if (!rc)
@@ -176,7 +178,8 @@ int main(int argc, char **argv)
                 "add a row for an approximate FAISS index, such as HNSW32"),
         PS_SECTION("Input"),
         PS_TEXT("gallery", &t.gallery, "FILE", "search in FILE instead of the queries themselves"),
-        PS_TEXT("labels", &t.inputs.labels, "FILE", "labels (.npy or .tsv) for .npy embeddings"),
+        PS_TEXT("labels", &t.inputs.labels, "FILE",
+                "labels (.npy or .tsv) instead of those in the embedding file"),
         PS_CHOICE("ensemble", &t.ensemble, ps_together_words,
                   "combine several files: concatenate rows, or average or join the embeddings of "
                   "the same items"),

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "data/shard.h"
-#include "eval/embedding.h"
+#include "eval/interop.h"
 #include "view/curves.h"
 #include "view/histogram.h"
 #include "view/map.h"
@@ -68,7 +68,7 @@ static int of_embedding(const struct options *o, enum subject subject, char **op
         rc = ps_fail(PS_EUSAGE, "neighbours requires --shard FILE, the embedded shard");
     struct ps_embedding embedding;
     if (!rc)
-        rc = ps_embedding_read(&embedding, operand[0]);
+        rc = ps_embedding_load(&embedding, operand[0], NULL);
     if (rc)
         return rc;
     ps_shard *shard = o->shard && subject != HISTOGRAM ? ps_shard_open(o->shard) : NULL;

@@ -14,10 +14,10 @@
 #include <string.h>
 
 enum format { FORMAT_ONNX, FORMAT_PTH_NAMES };
-enum { MOST_NAMES = 20 };
+enum { MOST_NAMES = 20, MOST_BEGINNINGS = 8 };
 
 struct settings {
-    const char *output, *model, *backbone;
+    const char *output, *model, *backbone, *prefix;
     double tolerance;
     int pooling, channels, format;
     long size, resize;
@@ -49,19 +49,63 @@ static void describe_model(struct ps_model_meta *meta, const char *backbone, int
     ps_model_meta_write(meta, &spec, resize);
 }
 
+static int fail_inside(const struct ps_safetensors *file, const char *backbone, const char *inside)
+{
+    return ps_fail(PS_EMISMATCH, "%s: is of another network: %s has no tensor %s", file->name,
+                   backbone, inside);
+}
+
+/* Says which network comes nearest, or what the names begin with, to find their prefix. */
+static int fail_unknown(const struct ps_safetensors *file)
+{
+    const char *backbone;
+    struct ps_fit fit;
+    for (size_t i = 0; (backbone = ps_net_backbone(i)); i++) {
+        if (ps_fit_file(&fit, file, backbone))
+            continue;
+        const char *inside = fit.matched > fit.missing_count ? fit.inside : NULL;
+        ps_fit_free(&fit);
+        if (inside)
+            return fail_inside(file, backbone, inside);
+    }
+    struct ps_text names = {0};
+    size_t count = 0;
+    const char *last = "";
+    for (size_t i = 0; i < file->count && count < MOST_BEGINNINGS; i++) {
+        const char *name = file->tensors[i].name;
+        size_t length = strcspn(name, ".");
+        if (i && !strncmp(name, last, length) && strcspn(last, ".") == length)
+            continue;
+        ps_text_printf(&names, "%s%.*s%s", count++ ? ", " : "", (int)length, name,
+                       name[length] ? "." : "");
+        last = name;
+    }
+    int rc =
+        ps_fail(PS_EMISMATCH,
+                "%s: the tensors match none of %s; their names begin with %s (--prefix removes "
+                "one; --backbone none imports any tensors)",
+                file->name, ps_net_backbones, names.data ? names.data : "nothing");
+    ps_text_free(&names);
+    return rc;
+}
+
 /* Finds out which network the tensors are for, tells how they fit, and fills `meta` where they are
  * a full model. */
-static int fit_network(const struct ps_safetensors *file, const struct settings *settings,
+static int fit_network(struct ps_safetensors *file, const struct settings *settings,
                        struct ps_model_meta *meta)
 {
-    const char *backbone = settings->backbone ? settings->backbone : ps_fit_backbone(file);
     meta->count = 0;
-    if (!backbone) {
-        ps_info("%s: the tensors match none of %s", file->name, ps_net_backbones);
-        return PS_OK;
-    }
+    bool any = settings->backbone && !strcmp(settings->backbone, "none");
+    int rc = any && !settings->prefix
+                 ? PS_OK
+                 : ps_fit_strip(file, any ? NULL : settings->backbone, settings->prefix);
+    if (rc || any)
+        return rc;
+    const char *backbone = settings->backbone ? settings->backbone : ps_fit_backbone(file);
+    if (!backbone)
+        return fail_unknown(file);
     struct ps_fit fit;
-    int rc = ps_fit_file(&fit, file, backbone);
+    rc = ps_fit_file(&fit, file, backbone);
     if (rc)
         return rc;
     ps_info("%s: %zu tensors match %s", file->name, fit.matched, backbone);
@@ -69,6 +113,8 @@ static int fit_network(const struct ps_safetensors *file, const struct settings 
     report_names("unused", fit.unused, fit.unused_count);
     if (!fit.matched)
         rc = ps_fail(PS_EMISMATCH, "%s: has no tensor of %s", file->name, backbone);
+    else if (fit.inside)
+        rc = fail_inside(file, backbone, fit.inside);
     else if (fit.complete)
         describe_model(meta, backbone, fit.dim, settings);
     ps_fit_free(&fit);
@@ -150,8 +196,9 @@ static int diff(char **paths, const struct settings *settings)
 static int run(char **words, int count, const struct settings *settings)
 {
     const char *action = count ? words[0] : "";
-    if (settings->backbone && !ps_net_has_backbone(settings->backbone))
-        return ps_fail(PS_EUSAGE, "--backbone: '%s' is not one of %s", settings->backbone,
+    if (settings->backbone && strcmp(settings->backbone, "none") != 0 &&
+        !ps_net_has_backbone(settings->backbone))
+        return ps_fail(PS_EUSAGE, "--backbone: '%s' is not one of %s, none", settings->backbone,
                        ps_net_backbones);
     if (!strcmp(action, "import") && count == 2)
         return import(words[1], settings);
@@ -178,9 +225,11 @@ int main(int argc, char **argv)
                   "published names"),
         PS_REAL("tolerance", &settings.tolerance, 0, 1e300,
                 "diff: ignore differences up to X, relative to the largest element"),
-        PS_SECTION("Metadata for import"),
+        PS_SECTION("Import"),
         PS_TEXT("backbone", &settings.backbone, "NAME",
-                "the backbone; default: recognised by its tensors"),
+                "the backbone, or none for any tensors; default: recognised by its tensors"),
+        PS_TEXT("prefix", &settings.prefix, "TEXT",
+                "remove TEXT from the names that begin with it; default: recognised"),
         PS_CHOICE("pooling", &settings.pooling, PS_POOLING_WORDS, "global pooling",
                   .aliases = "pooling-type"),
         PS_INT("input-size", &settings.size, 32, 512, "input size in pixels", .argument = "S"),

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "eval/classes.h"
+#include "eval/relabel.h"
 #include "eval/similarity.h"
 
 #include <stdbool.h>
@@ -99,10 +100,16 @@ static int match(size_t *rows, const struct ps_embedding *first, const struct ps
     for (size_t i = 0; i < first->n && !rc; i++) {
         int64_t at = ps_classes_find(&ids, first->id[i]);
         rows[i] = at < 0 ? 0 : (size_t)ids.row[at];
-        if (at < 0 || part->label[rows[i]] != first->label[i])
+        const char *differs = NULL;
+        if (at < 0)
+            differs = "missing";
+        else if (part->label[rows[i]] != first->label[i])
+            differs = "of another label";
+        else if (part->name && first->name && strcmp(part->name[rows[i]], first->name[i]) != 0)
+            differs = "another image";
+        if (differs)
             rc = ps_fail(PS_EMISMATCH, "%s: id %lld is %s in %s", first->file,
-                         (long long)first->id[i], at < 0 ? "missing" : "of another label",
-                         part->file);
+                         (long long)first->id[i], differs, part->file);
     }
     ps_classes_free(&ids);
     return rc;
@@ -148,11 +155,31 @@ static int merge(struct ps_embedding *out, const struct ps_embedding *parts, siz
     return rc;
 }
 
-int ps_embedding_combine(struct ps_embedding *out, const struct ps_embedding *parts, size_t count,
+/* Names that only some of the parts have say nothing about items that are matched by id. */
+static int relabel(struct ps_embedding *parts, size_t count, enum ps_combine how)
+{
+    struct ps_embedding **files = ps_calloc(count, sizeof *files);
+    bool all = true;
+    for (size_t p = 0; files && p < count; p++) {
+        files[p] = &parts[p];
+        all = all && ps_embedding_meta(&parts[p], "class_names");
+    }
+    int rc = files ? PS_OK : PS_ENOMEM;
+    if (!rc && how == PS_COMBINE_CONCAT)
+        ps_warn_of_models(files, count);
+    if (!rc && (all || how == PS_COMBINE_CONCAT))
+        rc = ps_relabel(files, count);
+    free(files);
+    return rc;
+}
+
+int ps_embedding_combine(struct ps_embedding *out, struct ps_embedding *parts, size_t count,
                          enum ps_combine how)
 {
     *out = (struct ps_embedding){0};
-    int rc = how == PS_COMBINE_CONCAT ? concat(out, parts, count)
+    int rc = relabel(parts, count, how);
+    if (!rc)
+        rc = how == PS_COMBINE_CONCAT ? concat(out, parts, count)
                                       : merge(out, parts, count, how == PS_COMBINE_JOIN);
     if (!rc)
         rc = copy_metadata(out, parts, count);

@@ -1,6 +1,7 @@
 #include "eval/embedding.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/filekind.h"
 #include "base/mem.h"
 #include "eval/zstream.h"
 #include "weights/safetensors.h"
@@ -48,6 +49,23 @@ const char *ps_embedding_class(const struct ps_embedding *e, int64_t label, int 
     return line;
 }
 
+int ps_embedding_classes(const struct ps_embedding *embedding, const char ***lines, size_t *count)
+{
+    const char *text = ps_embedding_meta(embedding, "class_names");
+    size_t capacity = 0;
+    *lines = NULL;
+    *count = 0;
+    while (text && *text) {
+        int rc = ps_grow(lines, &capacity, *count + 1, sizeof **lines);
+        if (rc)
+            return rc;
+        (*lines)[(*count)++] = text;
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    return PS_OK;
+}
+
 int ps_embedding_add_meta(struct ps_embedding *embedding, const char *name, const char *value)
 {
     char **grown =
@@ -65,6 +83,20 @@ int ps_embedding_add_meta(struct ps_embedding *embedding, const char *name, cons
     }
     embedding->pairs++;
     return PS_OK;
+}
+
+int ps_embedding_set_meta(struct ps_embedding *embedding, const char *name, const char *value)
+{
+    for (size_t i = 0; i < embedding->pairs; i++)
+        if (!strcmp(embedding->metadata[2 * i], name)) {
+            char *copy = ps_strdup(value);
+            if (!copy)
+                return PS_ENOMEM;
+            free(embedding->metadata[2 * i + 1]);
+            embedding->metadata[2 * i + 1] = copy;
+            return PS_OK;
+        }
+    return ps_embedding_add_meta(embedding, name, value);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -195,6 +227,14 @@ static int from_tensors(struct ps_embedding *embedding, const struct ps_safetens
     return rc ? rc : ps_embedding_check(embedding);
 }
 
+static int fail_kind(const char *name, const void *bytes, size_t length)
+{
+    const char *kind = ps_file_kind(bytes, length);
+    return ps_fail(PS_EFORMAT, "%s: %s%s%s, not embeddings (.emb.zst, .safetensors, .npy or .tsv)",
+                   name, kind ? "this is " : "", kind ? kind : "unknown format",
+                   kind && strstr(kind, "picture") ? " (see ps-embed)" : "");
+}
+
 static int parse(struct ps_embedding *embedding, const void *bytes, size_t length)
 {
     struct ps_safetensors file = {0};
@@ -204,6 +244,8 @@ static int parse(struct ps_embedding *embedding, const void *bytes, size_t lengt
         rc = ps_zstd_unpack(embedding->file, bytes, length, &unpacked, &length);
         bytes = unpacked;
     }
+    if (!rc && (length <= 8 || ((const char *)bytes)[8] != '{'))
+        rc = fail_kind(embedding->file, bytes, length);
     if (!rc)
         rc = ps_safetensors_parse(&file, embedding->file, bytes, length);
     if (!rc) {

@@ -42,10 +42,14 @@ void ps_embedding_free(struct ps_embedding *embedding);
 int ps_embedding_check(struct ps_embedding *embedding);
 /* Appends a metadata pair (copies). */
 int ps_embedding_add_meta(struct ps_embedding *embedding, const char *name, const char *value);
+/* Replaces the value of a pair, or appends it (copies). */
+int ps_embedding_set_meta(struct ps_embedding *embedding, const char *name, const char *value);
 /* The value of a metadata pair, or NULL. */
 const char *ps_embedding_meta(const struct ps_embedding *embedding, const char *name);
 /* The name of a class: line `label` of `class_names`, not terminated; *length is 0 where there is
  * none. */
 const char *ps_embedding_class(const struct ps_embedding *embedding, int64_t label, int *length);
+/* The beginnings of all lines of `class_names`, not terminated: (*count). free(*lines). */
+int ps_embedding_classes(const struct ps_embedding *embedding, const char ***lines, size_t *count);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "eval/combine.h"
 #include "eval/interop.h"
+#include "eval/relabel.h"
 
 #include <stdlib.h>
 
@@ -52,7 +53,10 @@ int ps_inputs_visit(const struct ps_inputs *inputs, char *const *files, size_t c
                                          : combine(inputs, files, count, &set);
         if (rc)
             break;
-        rc = work(context, &set);
+        if (inputs->gallery)
+            rc = ps_relabel_gallery(&set, inputs->gallery);
+        if (!rc)
+            rc = work(context, &set);
         ps_embedding_free(&set);
     }
     return rc;

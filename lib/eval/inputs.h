@@ -12,12 +12,14 @@ enum ps_together { PS_EACH, PS_CONCAT, PS_AVERAGE, PS_JOIN };
 extern const char ps_together_words[];
 
 struct ps_inputs {
-    const char *labels; /* labels file for .npy embeddings, or NULL */
+    const char *labels; /* labels file, or NULL */
     enum ps_together together;
     ps_whitening *whitening; /* applied to every file, or NULL; not owned */
+    struct ps_embedding
+        *gallery; /* relabelled with every set (eval/relabel.h), or NULL; not owned */
 };
 
-/* Loads and transforms one file. */
+/* Loads and transforms one file; `labels` as for ps_embedding_load. */
 int ps_inputs_load(const struct ps_inputs *inputs, struct ps_embedding *embedding, const char *path,
                    const char *labels);
 

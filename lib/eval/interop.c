@@ -1,6 +1,7 @@
 #include "eval/interop.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/filekind.h"
 #include "base/mem.h"
 #include "base/tsv.h"
 #include "eval/npy.h"
@@ -15,16 +16,14 @@ static const char *const role_words[] = {"both", "query", "gallery"};
 
 /* Which columns of a table mean what; -1: absent. */
 struct columns {
-    int label, id, name, role;
+    int label, class, id, name, role;
 };
 
 static struct columns find_columns(const struct ps_tsv *table)
 {
-    struct columns c = {ps_tsv_column(table, "label"), ps_tsv_column(table, "id"),
-                        ps_tsv_column(table, "name"), ps_tsv_column(table, "role")};
-    if (c.label < 0)
-        c.label = ps_tsv_column(table, "class");
-    return c;
+    return (struct columns){ps_tsv_column(table, "label"), ps_tsv_column(table, "class"),
+                            ps_tsv_column(table, "id"), ps_tsv_column(table, "name"),
+                            ps_tsv_column(table, "role")};
 }
 
 static bool parse_whole(const char *text, int64_t *value)
@@ -62,19 +61,21 @@ static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int 
         e->label[i] = at - names;
     }
     if (!rc)
-        rc = ps_embedding_add_meta(e, "class_names", lines.data ? lines.data : "");
+        rc = ps_embedding_set_meta(e, "class_names", lines.data ? lines.data : "");
     ps_text_free(&lines);
     free(names);
     return rc;
 }
 
-static int take_labels(struct ps_embedding *e, const struct ps_tsv *table, int column)
+static int take_labels(struct ps_embedding *e, const struct ps_tsv *table, struct columns c)
 {
     if (!(e->label = ps_calloc(e->n, sizeof *e->label)))
         return PS_ENOMEM;
+    if (c.class >= 0)
+        return number_names(e, table, c.class);
     for (size_t i = 0; i < e->n; i++)
-        if (!parse_whole(ps_tsv_cell(table, i, column), &e->label[i]))
-            return number_names(e, table, column);
+        if (!parse_whole(ps_tsv_cell(table, i, c.label), &e->label[i]))
+            return number_names(e, table, c.label);
     return PS_OK;
 }
 
@@ -87,6 +88,20 @@ static int take_ids(struct ps_embedding *e, const struct ps_tsv *table, int colu
         if (!parse_whole(ps_tsv_cell(table, i, column), &e->id[i]))
             return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer", path, table->lines[i],
                            ps_tsv_cell(table, i, column));
+    return PS_OK;
+}
+
+/* Are the rows in the same order? */
+static int compare_ids(const struct ps_embedding *e, const struct ps_tsv *table, int column,
+                       const char *path)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        int64_t id;
+        if (!parse_whole(ps_tsv_cell(table, i, column), &id) || id != e->id[i])
+            return ps_fail(PS_EMISMATCH, "%s:%zu: id '%s', but row %zu of %s is id %lld", path,
+                           table->lines[i], ps_tsv_cell(table, i, column), i, e->file,
+                           (long long)e->id[i]);
+    }
     return PS_OK;
 }
 
@@ -120,17 +135,17 @@ static int take_names(struct ps_embedding *e, const struct ps_tsv *table, int co
 static int take_columns(struct ps_embedding *e, const struct ps_tsv *table, const char *path)
 {
     struct columns c = find_columns(table);
-    if (c.label < 0)
-        return ps_fail(PS_EFORMAT, "%s: no column 'label'", path);
+    if (c.label < 0 && c.class < 0)
+        return ps_fail(PS_EFORMAT, "%s: no column 'label' or 'class'", path);
     if (table->rows != e->n)
         return ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, table->rows,
                        e->n, e->file);
-    int rc = take_labels(e, table, c.label);
+    int rc = take_labels(e, table, c);
     if (!rc && c.id >= 0)
-        rc = take_ids(e, table, c.id, path);
-    if (!rc && c.role >= 0)
+        rc = e->id ? compare_ids(e, table, c.id, path) : take_ids(e, table, c.id, path);
+    if (!rc && c.role >= 0 && !e->role)
         rc = take_roles(e, table, c.role, path);
-    if (!rc && c.name >= 0)
+    if (!rc && c.name >= 0 && !e->name)
         rc = take_names(e, table, c.name);
     return rc;
 }
@@ -189,7 +204,7 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
     if (!column)
         return PS_ENOMEM;
     for (int i = 0; i < (int)table->columns; i++)
-        if (i != c.label && i != c.id && i != c.role && i != c.name)
+        if (i != c.label && i != c.class && i != c.id && i != c.role && i != c.name)
             column[e->dim++] = i;
     e->n = table->rows;
     int rc = PS_OK;
@@ -210,52 +225,118 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
     return rc ? rc : take_columns(e, table, e->file);
 }
 
-static int load_foreign(struct ps_embedding *e, const char *path, const char *labels)
+static int parse_tsv(struct ps_embedding *e, const void *bytes, size_t length)
 {
-    if (ps_has_suffix(path, ".tsv")) {
-        struct ps_tsv table;
-        int rc = ps_tsv_read(&table, path);
-        if (!rc) {
-            rc = from_tsv(e, &table);
-            ps_tsv_free(&table);
-        }
-        return rc ? rc : ps_embedding_check(e);
+    struct ps_tsv table = {0};
+    int rc = ps_tsv_parse(&table, e->file, bytes, length);
+    if (!rc) {
+        rc = from_tsv(e, &table);
+        ps_tsv_free(&table);
     }
-    void *bytes;
-    size_t length;
-    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
-    if (rc)
-        return rc;
-    rc = ps_npy_floats(path, bytes, length, &e->x, &e->n, &e->dim);
-    free(bytes);
-    if (!rc)
-        rc = labels ? read_labels(e, labels) : find_labels(e, path);
     return rc ? rc : ps_embedding_check(e);
+}
+
+static int parse_npy(struct ps_embedding *e, const void *bytes, size_t length, const char *labels)
+{
+    int rc = ps_npy_floats(e->file, bytes, length, &e->x, &e->n, &e->dim);
+    if (!rc)
+        rc = labels ? read_labels(e, labels) : find_labels(e, e->file);
+    return rc ? rc : ps_embedding_check(e);
+}
+
+/* Labels of another file instead of those in the embedding file. */
+static int replace_labels(struct ps_embedding *e, const char *path)
+{
+    free(e->label);
+    e->label = NULL;
+    int rc = ps_embedding_meta(e, "class_names") ? ps_embedding_set_meta(e, "class_names", "") : 0;
+    return rc ? rc : read_labels(e, path);
+}
+
+static bool is_table(const void *bytes, size_t length)
+{
+    return ps_is_text(bytes, length) && strcmp(ps_file_kind(bytes, length), "text") == 0;
 }
 
 int ps_embedding_load(struct ps_embedding *embedding, const char *path, const char *labels)
 {
-    if (!ps_has_suffix(path, ".npy") && !ps_has_suffix(path, ".tsv"))
-        return ps_embedding_read(embedding, path);
-    *embedding = (struct ps_embedding){.file = ps_strdup(path)};
-    int rc = embedding->file ? load_foreign(embedding, path, labels) : PS_ENOMEM;
+    void *bytes = NULL;
+    size_t length = 0;
+    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
+    if (rc)
+        return rc;
+    const char *name = strcmp(path, "-") ? path : "standard input";
+    bool npy = ps_is_npy(bytes, length), tsv = is_table(bytes, length);
+    *embedding = (struct ps_embedding){0};
+    if ((npy || tsv) && !(embedding->file = ps_strdup(name)))
+        rc = PS_ENOMEM;
+    else if (npy)
+        rc = parse_npy(embedding, bytes, length, labels);
+    else
+        rc = tsv ? parse_tsv(embedding, bytes, length)
+                 : ps_embedding_parse(embedding, name, bytes, length);
+    free(bytes);
+    if (!rc && labels && !npy)
+        rc = replace_labels(embedding, labels);
     if (rc)
         ps_embedding_free(embedding);
     return rc;
 }
 
-static void put_row(const struct ps_embedding *e, size_t i, FILE *stream)
+/* A cell of `length` bytes of text. */
+static int put_text(const char *text, size_t length, FILE *stream)
 {
+    char *copy = ps_asprintf("%.*s", (int)length, text);
+    char *escaped = copy ? ps_tsv_escape(copy) : NULL;
+    if (escaped)
+        fprintf(stream, "\t%s", escaped);
+    free(copy);
+    free(escaped);
+    return escaped ? PS_OK : PS_ENOMEM;
+}
+
+static int put_row(const struct ps_embedding *e, size_t i, const char *class, FILE *stream)
+{
+    int rc = PS_OK;
     fprintf(stream, "%lld", (long long)e->label[i]);
+    if (class)
+        rc = put_text(class, strcspn(class, "\n"), stream);
     if (e->id)
         fprintf(stream, "\t%lld", (long long)e->id[i]);
     if (e->role)
         fprintf(stream, "\t%s", role_words[e->role[i]]);
-    if (e->name) {
-        char *escaped = ps_tsv_escape(e->name[i]);
-        fprintf(stream, "\t%s", escaped ? escaped : "");
-        free(escaped);
+    if (e->name && !rc)
+        rc = put_text(e->name[i], strlen(e->name[i]), stream);
+    return rc;
+}
+
+static bool all_named(const struct ps_embedding *e, size_t classes)
+{
+    bool all = true;
+    for (size_t i = 0; i < e->n && all; i++)
+        all = e->label[i] >= 0 && (uint64_t)e->label[i] < classes;
+    return all;
+}
+
+static int write_rows(const struct ps_embedding *e, bool values, FILE *stream)
+{
+    const char **class;
+    size_t classes;
+    int rc = ps_embedding_classes(e, &class, &classes);
+    bool named = !rc && all_named(e, classes);
+    fprintf(stream, "label%s%s%s%s", named ? "\tclass" : "", e->id ? "\tid" : "",
+            e->role ? "\trole" : "", e->name ? "\tname" : "");
+    for (size_t d = 0; values && d < e->dim; d++)
+        fprintf(stream, "\tx%zu", d);
+    fputc('\n', stream);
+    for (size_t i = 0; i < e->n && !rc; i++) {
+        rc = put_row(e, i, named ? class[e->label[i]] : NULL, stream);
+        for (size_t d = 0; values && d < e->dim; d++)
+            fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
+        fputc('\n', stream);
     }
+    free(class);
+    return rc;
 }
 
 static int write_tsv(const struct ps_embedding *e, const char *path, bool values)
@@ -263,19 +344,8 @@ static int write_tsv(const struct ps_embedding *e, const char *path, bool values
     ps_out *out = ps_out_open(path);
     if (!out)
         return ps_error_code();
-    FILE *stream = ps_out_stream(out);
-    fprintf(stream, "label%s%s%s", e->id ? "\tid" : "", e->role ? "\trole" : "",
-            e->name ? "\tname" : "");
-    for (size_t d = 0; values && d < e->dim; d++)
-        fprintf(stream, "\tx%zu", d);
-    fputc('\n', stream);
-    for (size_t i = 0; i < e->n; i++) {
-        put_row(e, i, stream);
-        for (size_t d = 0; values && d < e->dim; d++)
-            fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
-        fputc('\n', stream);
-    }
-    return ps_out_commit(out);
+    int rc = write_rows(e, values, ps_out_stream(out));
+    return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
 static int write_npy(const struct ps_embedding *e, const char *path)

@@ -1,10 +1,10 @@
 /*
  * Embeddings in common formats.
  *   .npy: a float matrix, with labels in a second file: an integer .npy, or TSV with one line per
- *         row and a column `label` (or `class`); optional columns are id, name and role.
+ *         row and a column `label` or `class`; optional columns are id, name and role.
  *   .tsv: the same columns; every other column is a dimension.
- * Labels that are not all integers are class names: they are numbered in sorted order and kept in
- * the metadata as `class_names`.
+ * The cells of `class`, and labels that are not all integers, are class names: they are numbered in
+ * sorted order and kept in the metadata as `class_names`.
  */
 #ifndef PS_EVAL_INTEROP_H
 #define PS_EVAL_INTEROP_H
@@ -22,8 +22,9 @@ enum ps_embedding_format {
 extern const char ps_embedding_format_words[];
 
 /*
- * Reads an embedding file in any of these formats. `labels` is the labels file of a .npy file; if
- * NULL, X.npy uses X.labels.tsv or X.labels.npy.
+ * Reads an embedding file in any of these formats, recognised by content; "-" is stdin. `labels`,
+ * if not NULL, is a file of labels to use instead of those in the file, in the order of its rows. A
+ * .npy file has none: by default X.npy uses X.labels.tsv or X.labels.npy.
  */
 int ps_embedding_load(struct ps_embedding *embedding, const char *path, const char *labels);
 /* Writes atomically; `level` is the zstd level. .npy cannot go to stdout. */

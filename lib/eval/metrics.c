@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Queries with alike numbers of neighbours to look at are worked on together, so many at most. */
 enum { BLOCK_ROWS = 4096, BLOCK_FOUND = 1 << 21 };
@@ -21,7 +22,7 @@ struct work {
     ps_neighbours *gallery;
     size_t deepest;  /* the largest k */
     uint32_t *order; /* queries that count, by ascending R, (out->queries) */
-    float *query;    /* (BLOCK_ROWS, dim) normalised */
+    float *query;    /* (BLOCK_ROWS, dim) */
     int64_t *self;   /* (BLOCK_ROWS) */
     int64_t *index;  /* (rows, k) neighbours of a block */
     const uint32_t *block;
@@ -118,12 +119,9 @@ static int run_block(struct work *work, size_t rows)
 {
     const struct ps_retrieval_task *task = work->task;
     size_t dim = task->dim;
-    const char *name = work->settings->name ? work->settings->name : "embeddings";
     for (size_t i = 0; i < rows; i++) {
         size_t q = work->block[i];
-        int rc = ps_rows_normalise(work->query + i * dim, task->query + q * dim, 1, dim, name, q);
-        if (rc)
-            return rc;
+        memcpy(work->query + i * dim, task->query + q * dim, dim * sizeof *work->query);
         work->self[i] = task->self ? task->self[q] : -1;
     }
     int rc = ps_neighbours_search(work->gallery, work->query, rows, work->self, work->k,
@@ -242,6 +240,16 @@ static int run_with_gallery(struct work *work, const struct ps_classes *classes)
     return rc;
 }
 
+/* The search would number a bad row within its block. */
+static int check_queries(const struct ps_retrieval_task *task, const char *name)
+{
+    double length;
+    int rc = PS_OK;
+    for (size_t q = 0; q < task->queries && !rc; q++)
+        rc = ps_rows_length(&length, task->query + q * task->dim, 1, task->dim, name, q);
+    return rc;
+}
+
 int ps_retrieval_run(struct ps_retrieval *out, const struct ps_retrieval_task *task,
                      const struct ps_retrieval_settings *settings)
 {
@@ -254,6 +262,8 @@ int ps_retrieval_run(struct ps_retrieval *out, const struct ps_retrieval_task *t
     work.self = ps_calloc(BLOCK_ROWS, sizeof *work.self);
     if (!rc && (!work.order || !work.query || !work.self))
         rc = PS_ENOMEM;
+    if (!rc && task->query != task->gallery)
+        rc = check_queries(task, name);
     if (!rc)
         rc = ps_classes_init(&classes, task->gallery_label, task->n);
     if (!rc) {

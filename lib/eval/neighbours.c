@@ -28,7 +28,9 @@ enum {
 struct ps_neighbours {
     FaissIndex *approximate; /* or NULL */
     ps_nearest *nearest;     /* on a device; or NULL */
-    float *rows;             /* (n, dim) */
+    const float *x;          /* (n, dim) the caller's */
+    double *length;          /* (n) */
+    float *rows;             /* (n, dim) normalised */
     size_t n, dim;
     int threads;
 };
@@ -52,8 +54,11 @@ ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const cha
     gallery->n = n;
     gallery->dim = dim;
     gallery->threads = threads > 0 ? threads : ps_cpu_count();
+    gallery->x = x;
+    gallery->length = ps_calloc(n, sizeof *gallery->length);
     gallery->rows = ps_calloc(n * dim, sizeof *gallery->rows);
-    if (gallery->rows && !ps_rows_normalise(gallery->rows, x, n, dim, name, 0))
+    if (gallery->rows && gallery->length && !ps_rows_length(gallery->length, x, n, dim, name, 0) &&
+        !ps_rows_normalise(gallery->rows, x, n, dim, name, 0))
         return gallery;
     ps_neighbours_free(gallery);
     return NULL;
@@ -66,6 +71,7 @@ void ps_neighbours_free(ps_neighbours *gallery)
     ps_nearest_free(gallery->nearest);
     if (gallery->approximate)
         faiss_Index_free(gallery->approximate);
+    free(gallery->length);
     free(gallery->rows);
     free(gallery);
 }
@@ -109,6 +115,13 @@ const float *ps_neighbours_row(const ps_neighbours *gallery, size_t i)
     return gallery->rows + i * gallery->dim;
 }
 
+double ps_neighbours_similarity(const ps_neighbours *gallery, size_t i, const float *query,
+                                double length)
+{
+    return ps_row_cosine(query, gallery->x + i * gallery->dim, gallery->dim,
+                         length * gallery->length[i]);
+}
+
 static int compare_found(const void *a, const void *b)
 {
     const struct found *x = a, *y = b;
@@ -117,12 +130,22 @@ static int compare_found(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-static void order_exactly(const ps_neighbours *gallery, const float *query, struct found *list,
-                          size_t count)
+/* A query, not normalised. */
+struct query {
+    const ps_neighbours *gallery;
+    const float *x; /* (dim) */
+    double length;
+};
+
+static double similarity_to(const struct query *query, int64_t index)
+{
+    return ps_neighbours_similarity(query->gallery, (size_t)index, query->x, query->length);
+}
+
+static void order_exactly(const struct query *query, struct found *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        list[i].similarity =
-            ps_row_dot(query, ps_neighbours_row(gallery, (size_t)list[i].index), gallery->dim);
+        list[i].similarity = similarity_to(query, list[i].index);
     qsort(list, count, sizeof *list, compare_found);
 }
 
@@ -131,10 +154,10 @@ static void order_exactly(const ps_neighbours *gallery, const float *query, stru
  * `wanted`. Only neighbours nearer to each other than float32 can tell are looked at again. False
  * if the list ends before it is sure to hold them all.
  */
-static bool settle(const ps_neighbours *gallery, const float *query, struct found *list,
-                   size_t count, size_t wanted, bool complete)
+static bool settle(const struct query *query, struct found *list, size_t count, size_t wanted,
+                   bool complete)
 {
-    double gap = 2 * (double)ps_similarity_tolerance(gallery->dim);
+    double gap = 2 * (double)ps_similarity_tolerance(query->gallery->dim);
     size_t last = wanted; /* behind the last that can be one of the first `wanted` */
     while (last < count && list[wanted - 1].similarity - list[last].similarity <= gap)
         last++;
@@ -145,45 +168,47 @@ static bool settle(const ps_neighbours *gallery, const float *query, struct foun
         while (end < last && list[end - 1].similarity - list[end].similarity <= gap)
             end++;
         if (end - begin > 1)
-            order_exactly(gallery, query, list + begin, end - begin);
+            order_exactly(query, list + begin, end - begin);
     }
     return true;
 }
 
 /* All of the gallery but `self`, in exact order; list has room for it. */
-static size_t order_all(const ps_neighbours *gallery, const float *query, int64_t self,
-                        struct found *list)
+static size_t order_all(const struct query *query, int64_t self, struct found *list)
 {
     size_t count = 0;
-    for (size_t i = 0; i < gallery->n; i++)
+    for (size_t i = 0; i < query->gallery->n; i++)
         if ((int64_t)i != self)
             list[count++].index = (int64_t)i;
-    order_exactly(gallery, query, list, count);
+    order_exactly(query, list, count);
     return count;
 }
 
 /* Queries and where their neighbours go. */
 struct search {
     const ps_neighbours *gallery;
-    const float *query;  /* (queries, dim) */
-    const int64_t *self; /* (queries) or NULL */
+    const float *x;       /* (queries, dim) */
+    const double *length; /* (queries) of x */
+    const float *unit;    /* (queries, dim) x, normalised */
+    const int64_t *self;  /* (queries) or NULL */
     size_t queries, k;
     int64_t *index;    /* (queries, k) */
     float *similarity; /* (queries, k) or NULL */
 };
 
+static struct query query_of(const struct search *search, size_t q)
+{
+    return (struct query){search->gallery, search->x + q * search->gallery->dim, search->length[q]};
+}
+
 static void hand_over(const struct search *search, size_t q, const struct found *list, size_t count)
 {
-    const ps_neighbours *gallery = search->gallery;
-    const float *query = search->query + q * gallery->dim;
+    const struct query query = query_of(search, q);
     for (size_t i = 0; i < search->k; i++) {
         search->index[q * search->k + i] = i < count ? list[i].index : -1;
         if (search->similarity)
             search->similarity[q * search->k + i] =
-                i < count
-                    ? (float)ps_row_dot(query, ps_neighbours_row(gallery, (size_t)list[i].index),
-                                        gallery->dim)
-                    : 0;
+                i < count ? (float)similarity_to(&query, list[i].index) : 0;
     }
 }
 
@@ -218,7 +243,7 @@ static bool list_found(const struct source *source, size_t q, int64_t self, stru
 static int finish_query(const struct search *search, const struct source *source, size_t q)
 {
     const ps_neighbours *gallery = search->gallery;
-    const float *query = search->query + q * gallery->dim;
+    const struct query query = query_of(search, q);
     int64_t self = search->self ? search->self[q] : -1;
     size_t room = source->lists ? source->lists->capacity : source->searched, count;
     size_t available = gallery->n - (self >= 0), wanted = search->k;
@@ -231,12 +256,12 @@ static int finish_query(const struct search *search, const struct source *source
     if (found && source->complete && wanted > count)
         wanted = count;
     if (!found || count < wanted ||
-        (wanted && !settle(gallery, query, list, count, wanted, source->complete))) {
+        (wanted && !settle(&query, list, count, wanted, source->complete))) {
         free(list);
         list = ps_calloc(gallery->n, sizeof *list);
         if (!list)
             return PS_ENOMEM;
-        order_all(gallery, query, self, list);
+        order_all(&query, self, list);
     }
     hand_over(search, q, list, wanted);
     free(list);
@@ -266,9 +291,9 @@ static int search_elsewhere(const struct search *search, size_t searched)
     float *product = ps_calloc(search->queries * searched, sizeof *product);
     int rc = label && product ? PS_OK : PS_ENOMEM;
     if (!rc && !approximate)
-        rc = ps_nearest_search(gallery->nearest, search->query, search->queries, searched, label,
+        rc = ps_nearest_search(gallery->nearest, search->unit, search->queries, searched, label,
                                product);
-    else if (!rc && faiss_Index_search(gallery->approximate, (idx_t)search->queries, search->query,
+    else if (!rc && faiss_Index_search(gallery->approximate, (idx_t)search->queries, search->unit,
                                        (idx_t)searched, product, label))
         rc = fail_faiss();
     source.label = label;
@@ -302,7 +327,7 @@ static int add_band(const struct search *search, struct ps_shortlists *lists, si
         struct ps_near_block block = {similarity, m, n, row, column};
         if (ps_interrupted())
             return ps_fail_interrupted();
-        ps_similarity_block(similarity, search->query + row * dim, m,
+        ps_similarity_block(similarity, search->unit + row * dim, m,
                             ps_neighbours_row(gallery, column), n, dim);
         ps_shortlists_add(lists, &block);
         if (symmetric && column != row)
@@ -335,29 +360,48 @@ static int search_exactly(const struct search *search, bool symmetric, bool prog
     return rc;
 }
 
+/* A block of queries. */
+static int search_block(struct search *search, float *unit, double *length)
+{
+    const ps_neighbours *gallery = search->gallery;
+    size_t searched = searched_elsewhere(gallery, search->k);
+    if (ps_interrupted())
+        return ps_fail_interrupted();
+    int rc = ps_rows_length(length, search->x, search->queries, gallery->dim, "query", 0);
+    if (!rc)
+        rc = ps_rows_normalise(unit, search->x, search->queries, gallery->dim, "query", 0);
+    search->unit = unit;
+    search->length = length;
+    if (rc)
+        return rc;
+    return searched ? search_elsewhere(search, searched) : search_exactly(search, false, false);
+}
+
 int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_t queries,
                          const int64_t *self, size_t k, int64_t *index, float *similarity)
 {
-    int rc = PS_OK, before = omp_get_max_threads();
-    size_t rows = BLOCK_FOUND / k + 1, searched = searched_elsewhere(gallery, k);
+    size_t rows = BLOCK_FOUND / k + 1, dim = gallery->dim;
     if (rows > BLOCK_ROWS)
         rows = BLOCK_ROWS;
+    if (rows > queries)
+        rows = queries;
+    float *unit = ps_calloc(rows * dim, sizeof *unit);
+    double *length = ps_calloc(rows, sizeof *length);
+    int rc = unit && length ? PS_OK : PS_ENOMEM, before = omp_get_max_threads();
     omp_set_num_threads(gallery->threads);
     for (size_t i = 0; i < queries && !rc; i += rows) {
         struct search search = {.gallery = gallery,
-                                .query = query + i * gallery->dim,
+                                .x = query + i * dim,
                                 .self = self ? self + i : NULL,
                                 .queries = queries - i < rows ? queries - i : rows,
                                 .k = k,
                                 .index = index + i * k,
                                 .similarity = similarity ? similarity + i * k : NULL};
-        if (ps_interrupted())
-            rc = ps_fail_interrupted();
-        else
-            rc = searched ? search_elsewhere(&search, searched)
-                          : search_exactly(&search, false, false);
+        rc = search_block(&search, unit, length);
     }
     omp_set_num_threads(before);
+    free(unit);
+    free(length);
     return rc;
 }
 
@@ -375,7 +419,9 @@ int ps_neighbours_all(const ps_neighbours *gallery, size_t k, int64_t *index, bo
     for (size_t i = 0; i < gallery->n; i++)
         self[i] = (int64_t)i;
     struct search search = {.gallery = gallery,
-                            .query = gallery->rows,
+                            .x = gallery->x,
+                            .length = gallery->length,
+                            .unit = gallery->rows,
                             .self = self,
                             .queries = gallery->n,
                             .k = k,

@@ -1,7 +1,7 @@
 /*
- * Exact nearest neighbours by inner product of L2-normalised rows, on the CPU or a device. Ordered
+ * Exact nearest neighbours by cosine similarity, on the CPU or a device. Ordered
  * by descending similarity, ties by ascending gallery row. Similarities are compared as computed by
- * ps_row_dot, so the rounding of matrix products does not matter.
+ * ps_row_cosine, so the rounding of matrix products does not matter.
  */
 #ifndef PS_EVAL_NEIGHBOURS_H
 #define PS_EVAL_NEIGHBOURS_H
@@ -15,8 +15,8 @@
 typedef struct ps_neighbours ps_neighbours;
 
 /*
- * A gallery of the rows of x (n, dim), which are copied and normalised. `name` prefixes the error
- * about a zero or non-finite row. threads 0: all processors. NULL with the error recorded.
+ * A gallery of the rows of x (n, dim), not normalised, which must outlive it. `name` prefixes the
+ * error about a zero or non-finite row. threads 0: all processors. NULL with the error recorded.
  */
 ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const char *name,
                                  int threads);
@@ -35,11 +35,14 @@ void ps_neighbours_free(ps_neighbours *gallery);
 
 /* Normalised row i, (dim); belongs to the gallery. */
 const float *ps_neighbours_row(const ps_neighbours *gallery, size_t i);
+/* Similarity of row i and a query (dim) of the given length, not normalised. */
+double ps_neighbours_similarity(const ps_neighbours *gallery, size_t i, const float *query,
+                                double length);
 
 /*
- * The k nearest gallery rows of each normalised query (queries, dim). self (queries), or NULL: the
- * gallery row of the query itself, which is excluded, or -1. index (queries, k), -1 past the end of
- * a small gallery; similarity (queries, k) or NULL.
+ * The k nearest gallery rows of each query (queries, dim), not normalised. self (queries), or NULL:
+ * the gallery row of the query itself, which is excluded, or -1. index (queries, k), -1 past the
+ * end of a small gallery; similarity (queries, k) or NULL.
  */
 int ps_neighbours_search(const ps_neighbours *gallery, const float *query, size_t queries,
                          const int64_t *self, size_t k, int64_t *index, float *similarity);

@@ -18,8 +18,9 @@ enum { PREFIX = 10, ALIGNMENT = 64, LONGEST_HEADER = 1 << 16 };
 static const struct {
     const char *descr;
     enum ps_dtype dtype;
-} types[] = {{"<f4", PS_F32}, {"<f2", PS_F16}, {"<f8", PS_F64}, {"<i8", PS_I64}, {"<i4", PS_I32},
-             {"<i2", PS_I16}, {"|i1", PS_I8},  {"|u1", PS_U8},  {"|b1", PS_BOOL}};
+} types[] = {{"<f4", PS_F32}, {"<f2", PS_F16}, {"<f8", PS_F64}, {"<i8", PS_I64},
+             {"<i4", PS_I32}, {"<i2", PS_I16}, {"|i1", PS_I8},  {"<u8", PS_U64},
+             {"<u4", PS_U32}, {"<u2", PS_U16}, {"|u1", PS_U8},  {"|b1", PS_BOOL}};
 
 bool ps_is_npy(const void *bytes, size_t length)
 {
@@ -122,6 +123,7 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
     if (array.ndim != 1 || ps_dtype_is_float(array.dtype))
         return ps_fail(PS_EFORMAT, "%s: not an integer vector", name);
     *n = array.count;
+    array.name = (char *)name;
     *values = ps_calloc(array.count + 1, sizeof **values);
     return *values ? ps_tensor_ints(&array, *values) : PS_ENOMEM;
 }

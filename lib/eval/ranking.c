@@ -22,9 +22,10 @@ struct ranking {
     const ps_neighbours *gallery;
     const struct ps_classes *classes;
     float tolerance;
-    float *query;      /* (BLOCK_QUERIES, dim) normalised */
-    float *similarity; /* (BLOCK_QUERIES, BLOCK_GALLERY) */
-    size_t first;      /* query that the block begins with */
+    float *unit;                  /* (BLOCK_QUERIES, dim) normalised queries */
+    double length[BLOCK_QUERIES]; /* of the queries */
+    float *similarity;            /* (BLOCK_QUERIES, BLOCK_GALLERY) */
+    size_t first;                 /* query that the block begins with */
     /* Per query of the block: its hits in order, and how many other rows come just before each. */
     struct hit *hits[BLOCK_QUERIES];
     uint32_t *before[BLOCK_QUERIES];
@@ -53,6 +54,13 @@ static size_t count_above(const struct hit *hits, size_t count, double value)
     return low;
 }
 
+static double similarity_to(const struct ranking *ranking, size_t i, size_t row)
+{
+    const struct ps_retrieval_task *task = ranking->task;
+    return ps_neighbours_similarity(
+        ranking->gallery, row, task->query + (ranking->first + i) * task->dim, ranking->length[i]);
+}
+
 static int begin_query(struct ranking *ranking, size_t i)
 {
     const struct ps_retrieval_task *task = ranking->task;
@@ -66,14 +74,12 @@ static int begin_query(struct ranking *ranking, size_t i)
     ranking->before[i] = ps_calloc(n + 1, sizeof **ranking->before);
     if (!ranking->hits[i] || !ranking->before[i])
         return PS_ENOMEM;
-    const float *query = ranking->query + i * task->dim;
     for (size_t j = 0; j < n; j++) {
         int64_t row = classes->row[classes->begin[c] + j];
         if (row == self)
             continue;
-        double similarity =
-            ps_row_dot(query, ps_neighbours_row(ranking->gallery, (size_t)row), task->dim);
-        ranking->hits[i][ranking->count[i]++] = (struct hit){similarity, row};
+        ranking->hits[i][ranking->count[i]++] =
+            (struct hit){similarity_to(ranking, i, (size_t)row), row};
     }
     qsort(ranking->hits[i], ranking->count[i], sizeof **ranking->hits, compare_hits);
     return PS_OK;
@@ -95,10 +101,7 @@ static void place_rows(struct ranking *ranking, size_t i, size_t from, size_t n)
             continue;
         size_t place = count_above(hits, count, near + tolerance);
         if (place < count && hits[place].similarity >= near - tolerance) {
-            struct hit exact = {ps_row_dot(ranking->query + i * task->dim,
-                                           ps_neighbours_row(ranking->gallery, from + j),
-                                           task->dim),
-                                (int64_t)(from + j)};
+            struct hit exact = {similarity_to(ranking, i, from + j), (int64_t)(from + j)};
             while (place < count && compare_hits(&hits[place], &exact) < 0)
                 place++;
         }
@@ -120,13 +123,17 @@ static double end_query(const struct ranking *ranking, size_t i)
 static int run_block(struct ranking *ranking, size_t queries, double *ap)
 {
     const struct ps_retrieval_task *task = ranking->task;
-    int rc = ps_rows_normalise(ranking->query, task->query + ranking->first * task->dim, queries,
-                               task->dim, "embeddings", ranking->first);
+    const float *query = task->query + ranking->first * task->dim;
+    int rc =
+        ps_rows_length(ranking->length, query, queries, task->dim, "embeddings", ranking->first);
+    if (!rc)
+        rc = ps_rows_normalise(ranking->unit, query, queries, task->dim, "embeddings",
+                               ranking->first);
     for (size_t i = 0; i < queries && !rc; i++)
         rc = begin_query(ranking, i);
     for (size_t from = 0; from < task->n && !rc; from += BLOCK_GALLERY) {
         size_t n = task->n - from < BLOCK_GALLERY ? task->n - from : BLOCK_GALLERY;
-        ps_similarity_block(ranking->similarity, ranking->query, queries,
+        ps_similarity_block(ranking->similarity, ranking->unit, queries,
                             ps_neighbours_row(ranking->gallery, from), n, task->dim);
 #pragma omp parallel for schedule(dynamic, 4)
         for (size_t i = 0; i < queries; i++)
@@ -154,9 +161,9 @@ int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
                               .gallery = gallery,
                               .classes = classes,
                               .tolerance = ps_similarity_tolerance(task->dim)};
-    ranking.query = ps_calloc(BLOCK_QUERIES * task->dim, sizeof(float));
+    ranking.unit = ps_calloc(BLOCK_QUERIES * task->dim, sizeof(float));
     ranking.similarity = ps_calloc((size_t)BLOCK_QUERIES * BLOCK_GALLERY, sizeof(float));
-    int rc = ranking.query && ranking.similarity ? PS_OK : PS_ENOMEM;
+    int rc = ranking.unit && ranking.similarity ? PS_OK : PS_ENOMEM;
     int before = omp_get_max_threads();
     omp_set_num_threads(threads > 0 ? threads : ps_cpu_count());
     if (progress)
@@ -171,7 +178,7 @@ int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
     if (progress)
         ps_progress_end();
     omp_set_num_threads(before);
-    free(ranking.query);
+    free(ranking.unit);
     free(ranking.similarity);
     return rc;
 }

@@ -22,24 +22,40 @@ double ps_row_dot(const float *a, const float *b, size_t dim)
     return lane[0];
 }
 
-int ps_rows_normalise(float *out, const float *x, size_t n, size_t dim, const char *name,
-                      size_t first)
+double ps_row_cosine(const float *a, const float *b, size_t dim, double lengths)
+{
+    return ps_row_dot(a, b, dim) / lengths;
+}
+
+int ps_rows_length(double *length, const float *x, size_t n, size_t dim, const char *name,
+                   size_t first)
 {
     for (size_t i = 0; i < n; i++) {
-        const float *row = x + i * dim;
-        double length = sqrt(ps_row_dot(row, row, dim));
-        if (!isfinite(length))
+        length[i] = sqrt(ps_row_dot(x + i * dim, x + i * dim, dim));
+        if (!isfinite(length[i]))
             return ps_fail(PS_ENUMERIC, "%s: row %zu: not a finite number", name, first + i);
-        if (length == 0)
+        if (length[i] == 0)
             return ps_fail(PS_ENUMERIC, "%s: row %zu: all zero, it has no direction", name,
                            first + i);
-        for (size_t d = 0; d < dim; d++)
-            out[i * dim + d] = (float)(row[d] / length);
     }
     return PS_OK;
 }
 
-/* dim unit round-offs (Higham, Accuracy and Stability, 3.1), and a few for lengths just over 1. */
+int ps_rows_normalise(float *out, const float *x, size_t n, size_t dim, const char *name,
+                      size_t first)
+{
+    for (size_t i = 0; i < n; i++) {
+        double length;
+        int rc = ps_rows_length(&length, x + i * dim, 1, dim, name, first + i);
+        if (rc)
+            return rc;
+        for (size_t d = 0; d < dim; d++)
+            out[i * dim + d] = (float)(x[i * dim + d] / length);
+    }
+    return PS_OK;
+}
+
+/* dim unit round-offs (Higham, Accuracy and Stability, 3.1), and a few for normalised rows. */
 float ps_similarity_tolerance(size_t dim)
 {
     return (float)(dim + 8) * FLT_EPSILON / 2;

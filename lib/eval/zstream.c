@@ -11,21 +11,22 @@ enum { BLOCK = 1 << 17, LIMIT_BASE = 64 << 20, LIMIT_RATIO = 1000 };
 bool ps_is_zstd(const void *bytes, size_t length)
 {
     static const unsigned char magic[] = {0x28, 0xb5, 0x2f, 0xfd};
-    return length >= sizeof magic && !memcmp(bytes, magic, sizeof magic);
+    static const unsigned char skippable[] = {0x2a, 0x4d, 0x18}; /* after 0x50 to 0x5f */
+    const unsigned char *start = bytes;
+    return length >= sizeof magic && (!memcmp(start, magic, sizeof magic) ||
+                                      (start[0] >> 4 == 5 && !memcmp(start + 1, skippable, 3)));
 }
 
 static int fail_zstd(const char *name, size_t code)
 {
-    return ps_fail(PS_EFORMAT, "%s: corrupt zstd file: %s", name, ZSTD_getErrorName(code));
+    return ps_fail(PS_EFORMAT, "%s: zstd cannot unpack it: %s", name, ZSTD_getErrorName(code));
 }
 
 static int unpack(ZSTD_DStream *stream, const char *name, ZSTD_inBuffer *in, struct ps_text *out)
 {
     size_t limit = LIMIT_BASE + in->size * LIMIT_RATIO, capacity = 0, state = 1;
     unsigned long long size = ZSTD_getFrameContentSize(in->src, in->size);
-    if (size == ZSTD_CONTENTSIZE_ERROR)
-        return ps_fail(PS_EFORMAT, "%s: corrupt zstd file: no frame", name);
-    if (size == ZSTD_CONTENTSIZE_UNKNOWN)
+    if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
         size = 0;
     for (;;) {
         if (size > limit || out->length > limit)

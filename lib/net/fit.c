@@ -1,5 +1,6 @@
 #include "net/fit.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/backbone.h"
 #include "net/load.h"
@@ -25,6 +26,14 @@ static int64_t rows_of(const struct ps_safetensors *file, const char *name)
     return matrix && matrix->ndim == 2 && matrix->shape[0] <= INT32_MAX ? matrix->shape[0] : 0;
 }
 
+static bool is_inside(const struct ps_params *params, const char *name)
+{
+    bool inside = false;
+    for (size_t i = 0; i < params->count && !inside; i++)
+        inside = ps_load_is_inside(&params->list[i], name);
+    return inside;
+}
+
 static int compare(struct ps_fit *fit, const struct ps_safetensors *file)
 {
     fit->complete = true;
@@ -43,8 +52,11 @@ static int compare(struct ps_fit *fit, const struct ps_safetensors *file)
     }
     for (size_t i = 0; i < file->count; i++) {
         const char *name = file->tensors[i].name;
-        if (!ps_load_is_counter(name) && !ps_params_find(&fit->params, name))
-            fit->unused[fit->unused_count++] = name;
+        if (ps_load_is_counter(name) || ps_params_find(&fit->params, name))
+            continue;
+        fit->unused[fit->unused_count++] = name;
+        if (!fit->inside && is_inside(&fit->params, name))
+            fit->inside = name;
     }
     return PS_OK;
 }
@@ -72,36 +84,124 @@ void ps_fit_free(struct ps_fit *fit)
     *fit = (struct ps_fit){0};
 }
 
-/* Number of tensors of the backbone if the file has them all in their shapes, else 0. */
-static size_t count_backbone(const struct ps_safetensors *file, const char *backbone)
+/* Does the file have all tensors of the backbone in their shapes, and no others within it? */
+static bool is_backbone(const struct ps_safetensors *file, const char *backbone)
 {
     struct ps_params params = {0};
-    size_t count = 0;
     bool all = !make_table(&params, backbone, 1, 0);
     for (size_t i = 0; i < params.count && all; i++) {
         const struct ps_tensor *tensor;
-        if (params.list[i].group != PS_GROUP_BACKBONE)
-            continue;
-        all = !ps_load_find(file, &params.list[i], &tensor) && tensor;
-        count++;
+        if (params.list[i].group == PS_GROUP_BACKBONE)
+            all = !ps_load_find(file, &params.list[i], &tensor) && tensor;
+    }
+    for (size_t i = 0; i < file->count && all; i++) {
+        const char *name = file->tensors[i].name;
+        all =
+            ps_load_is_counter(name) || ps_params_find(&params, name) || !is_inside(&params, name);
     }
     ps_params_free(&params);
-    return all ? count : 0;
+    return all;
 }
 
 const char *ps_fit_backbone(const struct ps_safetensors *file)
 {
-    /* The largest match: a shallow backbone's tensors may be a subset of a deeper one's. */
-    const char *name, *best = NULL;
-    size_t most = 0;
-    for (size_t i = 0; (name = ps_net_backbone(i)); i++) {
-        size_t count = count_backbone(file, name);
-        if (count > most) {
-            most = count;
-            best = name;
+    const char *name;
+    for (size_t i = 0; (name = ps_net_backbone(i)); i++)
+        if (is_backbone(file, name))
+            return name;
+    return NULL;
+}
+
+/* The beginning of names with which most of a backbone's tensors are found; its text is part of the
+ * file's first such name. */
+struct prefix {
+    const char *text;
+    size_t length, matched;
+    const char *rival; /* one of `rival_length` with as many, or NULL */
+    size_t rival_length;
+};
+
+static size_t count_with_prefix(const struct ps_safetensors *file, const struct ps_params *params,
+                                const char *prefix, size_t length)
+{
+    char name[256];
+    size_t matched = 0;
+    for (size_t i = 0; i < params->count; i++) {
+        const struct ps_param *param = &params->list[i];
+        int size = snprintf(name, sizeof name, "%.*s%s", (int)length, prefix, param->name);
+        matched += param->group == PS_GROUP_BACKBONE && (size_t)size < sizeof name &&
+                   ps_safetensors_find(file, name) != NULL;
+    }
+    return matched;
+}
+
+/* Improves `best` by the prefixes before the backbone's first tensor. */
+static int find_prefix(struct prefix *best, const struct ps_safetensors *file, const char *backbone)
+{
+    struct ps_params params = {0};
+    int rc = make_table(&params, backbone, 1, 0);
+    size_t tail = rc ? 0 : strlen(params.list[0].name);
+    for (size_t i = 0; i < file->count && !rc; i++) {
+        const char *name = file->tensors[i].name;
+        if (!ps_has_suffix(name, params.list[0].name))
+            continue;
+        size_t length = strlen(name) - tail;
+        if (length && name[length - 1] != '.')
+            continue;
+        size_t matched = count_with_prefix(file, &params, name, length);
+        if (matched > best->matched)
+            *best = (struct prefix){.text = name, .length = length, .matched = matched};
+        else if (matched == best->matched &&
+                 (length != best->length || strncmp(name, best->text, length) != 0)) {
+            best->rival = name;
+            best->rival_length = length;
         }
     }
-    return best;
+    ps_params_free(&params);
+    return rc;
+}
+
+static int strip(struct ps_safetensors *file, const char *prefix)
+{
+    size_t length = strlen(prefix), found = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        char *name = file->tensors[i].name;
+        if (strncmp(name, prefix, length) != 0 || !name[length])
+            continue;
+        if (ps_safetensors_find(file, name + length))
+            return ps_fail(PS_EFORMAT, "%s: without the prefix %s, two tensors are named %s",
+                           file->name, prefix, name + length);
+        memmove(name, name + length, strlen(name + length) + 1);
+        found++;
+    }
+    if (!found)
+        return ps_fail(PS_EMISMATCH, "%s: no tensor's name begins with %s (the first is %s)",
+                       file->name, prefix, file->count ? file->tensors[0].name : "missing");
+    ps_info("%s: %zu tensors without the prefix %s", file->name, found, prefix);
+    return PS_OK;
+}
+
+int ps_fit_strip(struct ps_safetensors *file, const char *backbone, const char *prefix)
+{
+    if (prefix)
+        return strip(file, prefix);
+    struct prefix best = {0};
+    const char *name;
+    int rc = PS_OK;
+    for (size_t i = 0; (name = ps_net_backbone(i)) && !rc; i++)
+        if (!backbone || !strcmp(name, backbone))
+            rc = find_prefix(&best, file, name);
+    if (rc || !best.length)
+        return rc;
+    if (best.rival)
+        return ps_fail(PS_EMISMATCH,
+                       "%s: as many tensors fit with the prefix %.*s as with %.*s: choose one with "
+                       "ps-weights import --prefix",
+                       file->name, (int)best.length, best.text, (int)best.rival_length, best.rival);
+    char *text = ps_asprintf("%.*s", (int)best.length, best.text);
+    rc = text ? strip(file, text) : PS_ENOMEM;
+    free(text);
+    return rc;
 }
 
 int ps_published_save(const char *path, const struct ps_model *model)

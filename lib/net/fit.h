@@ -10,8 +10,10 @@ struct ps_fit {
     const char **missing;    /* (missing_count) tensors missing from the file */
     const char **unused;     /* (unused_count) tensors the network does not have */
     size_t matched, missing_count, unused_count;
-    int dim;       /* D of the embedding layer; 0: the file has none */
-    bool complete; /* backbone and embedding layer are complete */
+    const char *inside; /* an unused tensor that belongs to another network (ps_load_is_inside), or
+                           NULL */
+    int dim;            /* D of the embedding layer; 0: the file has none */
+    bool complete;      /* backbone and embedding layer are complete */
 };
 
 /*
@@ -21,8 +23,15 @@ struct ps_fit {
 int ps_fit_file(struct ps_fit *fit, const struct ps_safetensors *file, const char *backbone);
 void ps_fit_free(struct ps_fit *fit);
 
-/* The largest backbone whose tensors are all in the file, or NULL. */
+/* The backbone whose tensors are all in the file and leave none over within it, or NULL. */
 const char *ps_fit_backbone(const struct ps_safetensors *file);
+
+/*
+ * Removes the prefix that wrappers put before the names of a backbone's tensors, of any backbone if
+ * `backbone` is NULL: `prefix`, or if that is NULL the one with which most tensors match.
+ * PS_EMISMATCH if no name begins with it, or if two prefixes match as well.
+ */
+int ps_fit_strip(struct ps_safetensors *file, const char *backbone, const char *prefix);
 
 /* Writes only the backbone's tensors as safetensors, under the names of its published weights. */
 int ps_published_save(const char *path, const struct ps_model *model);

@@ -12,10 +12,22 @@
 int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param,
                  const struct ps_tensor **tensor);
 
-/* True for num_batches_tracked, which PyTorch saves and the networks here lack. */
+/* True for what PyTorch and profilers save beside weights: num_batches_tracked, total_ops. */
 bool ps_load_is_counter(const char *name);
 
-/* Copies all matching tensors, *loaded of them; proxies only if `with_proxies`. */
-int ps_load_copy(ps_net *net, const struct ps_safetensors *file, bool with_proxies, size_t *loaded);
+/*
+ * True if a tensor that the network lacks belongs where the backbone's `param` does: to the same
+ * module, or to a further one like it ("layer3.23.conv1.weight"). Then the file is of another
+ * network.
+ */
+bool ps_load_is_inside(const struct ps_param *param, const char *name);
+
+struct ps_load_choice {
+    bool proxies;   /* load proxies too */
+    bool any_width; /* leave an embedding layer of another shape at its initial values */
+};
+/* Copies all matching tensors, *loaded of them. */
+int ps_load_copy(ps_net *net, const struct ps_safetensors *file, struct ps_load_choice choice,
+                 size_t *loaded);
 
 #endif

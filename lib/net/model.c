@@ -67,9 +67,10 @@ void ps_model_close(struct ps_model *model)
 
 ps_net *ps_model_net(const struct ps_model *model, ps_backend *backend, bool with_proxies)
 {
+    const struct ps_load_choice choice = {.proxies = with_proxies};
     ps_net *net = ps_net_new(backend, &model->spec, with_proxies ? model->proxies : 0);
     size_t loaded;
-    if (!net || !ps_load_copy(net, &model->file, with_proxies, &loaded))
+    if (!net || !ps_load_copy(net, &model->file, choice, &loaded))
         return net;
     ps_net_free(net);
     return NULL;

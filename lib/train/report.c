@@ -23,12 +23,24 @@ int ps_report_open(struct ps_run *run)
         rc = ps_tensorboard_begin(&run->events);
     if (rc || at->log_bytes)
         return rc;
-    return ps_eventlog_add(&run->log,
-                           json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "kind", "start",
-                                     "version", PS_VERSION, "train", ps_shard_id(run->train),
-                                     "eval", run->test ? ps_shard_id(run->test) : "none", "images",
-                                     (json_int_t)run->fit.n, "classes",
-                                     (json_int_t)run->fit.classes, "recipe", run->recipe.data));
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "kind", "start", "version", PS_VERSION,
+                  "train", ps_shard_id(run->train), "eval",
+                  run->test ? ps_shard_id(run->test) : "none", "images", (json_int_t)run->fit.n,
+                  "classes", (json_int_t)run->fit.classes, "recipe", run->recipe.data);
+    json_t *held = line && run->held.n ? json_array() : NULL;
+    for (size_t i = 0; held && i < run->held.classes; i++)
+        json_array_append_new(held,
+                              json_string(ps_shard_class_name(run->train, run->held.class_of[i])));
+    if (held)
+        json_object_set_new(line, "held_out", held);
+    return ps_eventlog_add(&run->log, line);
+}
+
+/* What the best model is chosen by. */
+static const char *choice_name(const struct ps_run *run)
+{
+    return run->held.n ? "validation " : "";
 }
 
 int ps_report_close(struct ps_run *run)
@@ -174,10 +186,17 @@ int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_e
     if (best_in)
         json_object_set_new(line, "best", best_in);
     int rc = ps_eventlog_add(&run->log, line);
-    if (rc || !strcmp(kind, "test"))
+    if (rc)
         return rc;
-    ps_info("epoch %lld: recall@%ld %.4f, RP %.4f, MAP@R %.4f%s", (long long)at->epoch, run->k[0],
-            result->retrieval.recall[0], result->retrieval.rp, result->retrieval.map_at_r,
+    const struct ps_retrieval *r = &result->retrieval;
+    if (!strcmp(kind, "test")) {
+        ps_info("test, model of epoch %lld: recall@%ld %.4f, RP %.4f, MAP@R %.4f",
+                (long long)at->best_epoch[PS_BEST_RECALL], run->k[0], r->recall[0], r->rp,
+                r->map_at_r);
+        return PS_OK;
+    }
+    ps_info("epoch %lld: %srecall@%ld %.4f, RP %.4f, MAP@R %.4f%s", (long long)at->epoch,
+            choice_name(run), run->k[0], r->recall[0], r->rp, r->map_at_r,
             best[0] || best[1] || best[2] ? " (best so far)" : "");
     return evaluation_scalars(run, result, best);
 }
@@ -189,8 +208,9 @@ void ps_report_summary(const struct ps_run *run)
             (long long)at->step, run->settings->output);
     if (at->evaluated < 0)
         return;
-    ps_info("best recall@%ld %.4f (epoch %lld), RP %.4f (epoch %lld), MAP@R %.4f (epoch %lld)",
-            run->k[0], at->best[PS_BEST_RECALL], (long long)at->best_epoch[PS_BEST_RECALL],
-            at->best[PS_BEST_RP], (long long)at->best_epoch[PS_BEST_RP], at->best[PS_BEST_MAP],
+    ps_info("best %srecall@%ld %.4f (epoch %lld), RP %.4f (epoch %lld), MAP@R %.4f (epoch %lld)",
+            choice_name(run), run->k[0], at->best[PS_BEST_RECALL],
+            (long long)at->best_epoch[PS_BEST_RECALL], at->best[PS_BEST_RP],
+            (long long)at->best_epoch[PS_BEST_RP], at->best[PS_BEST_MAP],
             (long long)at->best_epoch[PS_BEST_MAP]);
 }

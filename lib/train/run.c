@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "data/folder.h"
 #include "net/device.h"
+#include "net/fit.h"
 #include "net/model.h"
 #include "net/profile.h"
 #include "train/tuning.h"
@@ -37,6 +38,26 @@ static int open_shards(struct ps_run *run)
     return ok ? PS_OK : (int)ps_error_code();
 }
 
+/* Says if the network is evaluated on what it is trained on. Class names are sorted. */
+static void warn_of_overlap(const struct ps_run *run)
+{
+    size_t train = ps_shard_classes(run->train), test = ps_shard_classes(run->test), common = 0;
+    if (!strcmp(ps_shard_id(run->train), ps_shard_id(run->test))) {
+        ps_warn("%s and %s hold the same images: the evaluation says nothing about others",
+                ps_shard_path(run->train), ps_shard_path(run->test));
+        return;
+    }
+    for (size_t i = 0, j = 0; i < train && j < test;) {
+        int order = strcmp(ps_shard_class_name(run->train, i), ps_shard_class_name(run->test, j));
+        common += !order;
+        i += order <= 0;
+        j += order >= 0;
+    }
+    if (common)
+        ps_info("%s: %zu of the %zu classes are also trained on", ps_shard_path(run->test), common,
+                test);
+}
+
 static int open_data(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
@@ -53,6 +74,8 @@ static int open_data(struct ps_run *run)
                      ps_shard_path(run->train), run->fit.classes);
     if (!rc && run->held.n)
         rc = ps_eval_set_new(&run->choice, run->train, run->held.index, run->held.n);
+    if (!rc && run->test)
+        warn_of_overlap(run);
     if (!rc && run->test)
         rc = ps_eval_set_new(run->held.n ? &run->final : &run->choice, run->test, NULL, 0);
     if (!rc)
@@ -98,7 +121,12 @@ static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 
     int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
-    rc = ps_net_load(net, &file, false, &report);
+    rc = ps_fit_strip(&file, ps_net_spec_of(net)->backbone, NULL);
+    if (!rc)
+        rc = ps_net_load(net, &file, false, &report);
+    const char *other = rc == PS_EMISMATCH ? ps_fit_backbone(&file) : NULL;
+    if (other)
+        rc = ps_fail(PS_EMISMATCH, "%s (the file is of %s)", ps_error(), other);
     if (!rc)
         rc = ps_hash_file(path, &hash);
     if (!rc) {

@@ -102,20 +102,21 @@ static void row_probabilities(double *row, size_t n, size_t i, double entropy)
 
 static int probabilities(const float *x, size_t n, size_t dim, double perplexity, double *p)
 {
-    float *rows = ps_calloc(n * dim, sizeof *rows);
-    int rc = rows ? ps_rows_normalise(rows, x, n, dim, "embedding", 0) : PS_ENOMEM;
+    double *length = ps_calloc(n, sizeof *length);
+    int rc = length ? ps_rows_length(length, x, n, dim, "embedding", 0) : PS_ENOMEM;
     if (!rc) {
 #pragma omp parallel for schedule(static)
         for (size_t i = 0; i < n; i++) {
             for (size_t j = 0; j < n; j++)
-                p[i * n + j] = 2 - 2 * ps_row_dot(rows + i * dim, rows + j * dim, dim);
+                p[i * n + j] =
+                    2 - 2 * ps_row_cosine(x + i * dim, x + j * dim, dim, length[i] * length[j]);
             row_probabilities(p + i * n, n, i, log(perplexity));
         }
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < i; j++)
                 p[i * n + j] = p[j * n + i] = (p[i * n + j] + p[j * n + i]) / (2 * (double)n);
     }
-    free(rows);
+    free(length);
     return rc;
 }
 

@@ -101,8 +101,8 @@ static int draw_rows(struct canvas *canvas, const struct ps_sheet *sheet,
     int rc = !gallery ? (int)ps_error_code() : index ? PS_OK : PS_ENOMEM;
     for (size_t row = 0; row < count && !rc; row++) {
         int64_t self = (int64_t)query[row];
-        rc = ps_neighbours_search(gallery, ps_neighbours_row(gallery, query[row]), 1, &self,
-                                  sheet->columns, index, NULL);
+        rc = ps_neighbours_search(gallery, e->x + query[row] * e->dim, 1, &self, sheet->columns,
+                                  index, NULL);
         if (!rc)
             rc = place(canvas, sheet, shard, e->id[self], row, 0, blue);
         for (size_t i = 0; i < sheet->columns && !rc && index[i] >= 0; i++)

@@ -12,7 +12,8 @@ static const struct {
 } types[] = {
     [PS_F64] = {"F64", 8, true},    [PS_F32] = {"F32", 4, true},  [PS_F16] = {"F16", 2, true},
     [PS_BF16] = {"BF16", 2, true},  [PS_I64] = {"I64", 8, false}, [PS_I32] = {"I32", 4, false},
-    [PS_I16] = {"I16", 2, false},   [PS_I8] = {"I8", 1, false},   [PS_U8] = {"U8", 1, false},
+    [PS_I16] = {"I16", 2, false},   [PS_I8] = {"I8", 1, false},   [PS_U64] = {"U64", 8, false},
+    [PS_U32] = {"U32", 4, false},   [PS_U16] = {"U16", 2, false}, [PS_U8] = {"U8", 1, false},
     [PS_BOOL] = {"BOOL", 1, false},
 };
 
@@ -95,6 +96,19 @@ int ps_tensor_floats(const struct ps_tensor *tensor, float *out)
     }
 }
 
+static int from_u64(const struct ps_tensor *tensor, int64_t *out)
+{
+    for (size_t i = 0; i < tensor->count; i++) {
+        uint64_t x;
+        memcpy(&x, (const char *)tensor->data + i * sizeof x, sizeof x);
+        if (x > INT64_MAX)
+            return ps_fail(PS_EFORMAT, "tensor \"%s\": %llu does not fit in 63 bits", tensor->name,
+                           (unsigned long long)x);
+        out[i] = (int64_t)x;
+    }
+    return PS_OK;
+}
+
 int ps_tensor_ints(const struct ps_tensor *tensor, int64_t *out)
 {
     switch (tensor->dtype) {
@@ -106,6 +120,12 @@ int ps_tensor_ints(const struct ps_tensor *tensor, int64_t *out)
         CONVERT(int16_t, x);
     case PS_I8:
         CONVERT(int8_t, (int64_t)x);
+    case PS_U64:
+        return from_u64(tensor, out);
+    case PS_U32:
+        CONVERT(uint32_t, x);
+    case PS_U16:
+        CONVERT(uint16_t, x);
     case PS_U8:
     case PS_BOOL:
         CONVERT(uint8_t, x);

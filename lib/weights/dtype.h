@@ -6,7 +6,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum ps_dtype { PS_F64, PS_F32, PS_F16, PS_BF16, PS_I64, PS_I32, PS_I16, PS_I8, PS_U8, PS_BOOL };
+enum ps_dtype {
+    PS_F64,
+    PS_F32,
+    PS_F16,
+    PS_BF16,
+    PS_I64,
+    PS_I32,
+    PS_I16,
+    PS_I8,
+    PS_U64,
+    PS_U32,
+    PS_U16,
+    PS_U8,
+    PS_BOOL
+};
 
 enum { PS_MAX_DIMS = 8 };
 
@@ -30,7 +44,8 @@ bool ps_dtype_is_float(enum ps_dtype dtype);
 int ps_shape_size(const int64_t *shape, int ndim, enum ps_dtype dtype, size_t *count,
                   size_t *bytes);
 
-/* Converts any floating type to float32, or any integer type to int64; out (count). */
+/* Converts any floating type to float32, or any integer type to int64; out (count). A U64
+ * above 2^63 - 1 is PS_EFORMAT. */
 int ps_tensor_floats(const struct ps_tensor *tensor, float *out);
 int ps_tensor_ints(const struct ps_tensor *tensor, int64_t *out);
 

@@ -13,8 +13,8 @@ static bool begins_with(const char *text, const char *start)
 /* Strips the prefixes added by model wrappers. */
 static const char *without_prefixes(const char *name)
 {
-    static const char *const prefixes[] = {"module.", "model."};
-    for (size_t i = 0; i < 2;) {
+    static const char *const prefixes[] = {"module.", "model.", "_orig_mod."};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes;) {
         if (begins_with(name, prefixes[i])) {
             name += strlen(prefixes[i]);
             i = 0;
@@ -71,7 +71,8 @@ int ps_names_normalize(struct ps_safetensors *file, const char *where)
     int rc = PS_OK;
     for (size_t i = 1; i < file->count && !rc; i++)
         if (!compare_names(&sorted[i - 1], &sorted[i]))
-            rc = ps_fail(PS_EFORMAT, "%s: duplicate tensor \"%s\" (ignoring module. and model.)",
+            rc = ps_fail(PS_EFORMAT,
+                         "%s: duplicate tensor \"%s\" (ignoring module., model. and _orig_mod.)",
                          where, sorted[i].name);
     free(sorted);
     return rc;

@@ -1,46 +1,9 @@
 #include "weights/pickle.h"
+#include "weights/pickle_globals.h"
 #include "weights/pickle_stack.h"
 
-#include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum constructor {
-    MAKE_DICT,    /* an ordered dictionary, from nothing or from a list of pairs */
-    MAKE_TENSOR,  /* from storage, offset, sizes, strides, ... */
-    TAKE_FIRST,   /* wraps its first argument */
-    MAKE_NOTHING, /* result ignored */
-    STORAGE_CLASS,
-};
-
-static const struct {
-    const char *module, *name;
-    enum constructor constructor;
-    enum ps_dtype dtype;
-} known_globals[] = {
-    {"collections", "OrderedDict", MAKE_DICT, 0},
-    {"torch._utils", "_rebuild_tensor", MAKE_TENSOR, 0},
-    {"torch._utils", "_rebuild_tensor_v2", MAKE_TENSOR, 0},
-    {"torch._utils", "_rebuild_parameter", TAKE_FIRST, 0},
-    {"torch._utils", "_rebuild_parameter_with_state", TAKE_FIRST, 0},
-    {"torch.nn.parameter", "Parameter", TAKE_FIRST, 0},
-    {"torch", "Size", TAKE_FIRST, 0},
-    {"torch", "DoubleStorage", STORAGE_CLASS, PS_F64},
-    {"torch", "FloatStorage", STORAGE_CLASS, PS_F32},
-    {"torch", "HalfStorage", STORAGE_CLASS, PS_F16},
-    {"torch", "BFloat16Storage", STORAGE_CLASS, PS_BF16},
-    {"torch", "LongStorage", STORAGE_CLASS, PS_I64},
-    {"torch", "IntStorage", STORAGE_CLASS, PS_I32},
-    {"torch", "ShortStorage", STORAGE_CLASS, PS_I16},
-    {"torch", "CharStorage", STORAGE_CLASS, PS_I8},
-    {"torch", "ByteStorage", STORAGE_CLASS, PS_U8},
-    {"torch", "BoolStorage", STORAGE_CLASS, PS_BOOL},
-    {"numpy.core.multiarray", "scalar", MAKE_NOTHING, 0},
-    {"numpy._core.multiarray", "scalar", MAKE_NOTHING, 0},
-    {"numpy", "dtype", MAKE_NOTHING, 0},
-    {"_codecs", "encode", MAKE_NOTHING, 0},
-};
 
 /* TUPLE1 to TUPLE3. */
 static int push_short_tuple(struct ps_pickle_reader *reader, size_t count)
@@ -59,6 +22,23 @@ static int marked_tuple(struct ps_pickle_reader *reader)
     return rc ? rc : ps_pickle_push_container(reader, PS_PICKLE_TUPLE, items, count);
 }
 
+/* May items of a list or a dictionary be added to it? Subclasses of either are objects. */
+static bool takes(const value *container, enum ps_pickle_kind kind, size_t count)
+{
+    if (kind == PS_PICKLE_DICT && count % 2)
+        return false;
+    return container->kind == kind || container->kind == PS_PICKLE_OBJECT;
+}
+
+/* Elements of an object that is a list are of no interest. */
+static int add_items(struct ps_pickle_reader *reader, value *container, enum ps_pickle_kind kind,
+                     value *const *items, size_t count)
+{
+    if (container->kind == PS_PICKLE_OBJECT && kind == PS_PICKLE_LIST)
+        return PS_OK;
+    return ps_pickle_add(reader, container, items, count);
+}
+
 /* APPENDS and SETITEMS, whose items lie above the mark and their container below it. */
 static int marked_items(struct ps_pickle_reader *reader, enum ps_pickle_kind kind)
 {
@@ -67,9 +47,9 @@ static int marked_items(struct ps_pickle_reader *reader, enum ps_pickle_kind kin
     int rc = ps_pickle_pop_to_mark(reader, &items, &count);
     if (rc || (rc = ps_pickle_top(reader, &container)))
         return rc;
-    if (container->kind != kind || (kind == PS_PICKLE_DICT && count % 2))
+    if (!takes(container, kind, count))
         return refuse(reader, PS_EFORMAT, "%s", "items for a non-container");
-    return ps_pickle_add(reader, container, items, count);
+    return add_items(reader, container, kind, items, count);
 }
 
 /* APPEND and SETITEM. */
@@ -79,9 +59,9 @@ static int few_items(struct ps_pickle_reader *reader, enum ps_pickle_kind kind, 
         return refuse(reader, PS_EFORMAT, "%s", "the stack is empty");
     reader->depth -= count;
     value *container = reader->stack[reader->depth - 1];
-    if (container->kind != kind)
+    if (!takes(container, kind, count))
         return refuse(reader, PS_EFORMAT, "%s", "items for a non-container");
-    return ps_pickle_add(reader, container, reader->stack + reader->depth, count);
+    return add_items(reader, container, kind, reader->stack + reader->depth, count);
 }
 
 /* A string of the given kind, whose length is stored in `size` bytes before it. */
@@ -108,10 +88,10 @@ static int push_uint(struct ps_pickle_reader *reader, int size)
     return rc ? rc : ps_pickle_push_new(reader, PS_PICKLE_INT, (int64_t)number);
 }
 
-/* LONG1: two's complement of 0 to 255 bytes. */
-static int push_long(struct ps_pickle_reader *reader)
+/* LONG1 and LONG4: two's complement. */
+static int push_long(struct ps_pickle_reader *reader, int size)
 {
-    int rc = push_text(reader, PS_PICKLE_LONG, 1);
+    int rc = push_text(reader, PS_PICKLE_LONG, size);
     if (rc)
         return rc;
     value *made = reader->stack[reader->depth - 1];
@@ -127,41 +107,19 @@ static int push_long(struct ps_pickle_reader *reader)
     return PS_OK;
 }
 
-static int refuse_global(struct ps_pickle_reader *reader, const char *module, size_t module_length,
-                         const char *name, size_t name_length)
-{
-    char shown[120];
-    snprintf(shown, sizeof shown, "%.*s.%.*s", (int)(module_length < 80 ? module_length : 80),
-             module, (int)(name_length < 80 ? name_length : 80), name);
-    for (char *at = shown; *at; at++)
-        if (!isprint((unsigned char)*at))
-            *at = '?';
-    return refuse(reader, PS_EFORMAT,
-                  "refused: it asks for %s, which no tensor needs; nothing was executed", shown);
-}
-
-static bool same_text(const char *text, size_t length, const char *known)
-{
-    return length == strlen(known) && !memcmp(text, known, length);
-}
-
 static int push_global(struct ps_pickle_reader *reader, const char *module, size_t module_length,
                        const char *name, size_t name_length)
 {
-    for (size_t i = 0; i < sizeof known_globals / sizeof *known_globals; i++) {
-        if (!same_text(module, module_length, known_globals[i].module) ||
-            !same_text(name, name_length, known_globals[i].name))
-            continue;
-        value *made;
-        int rc = ps_pickle_new(reader, PS_PICKLE_GLOBAL, &made);
-        if (rc)
-            return rc;
-        made->constructor = known_globals[i].constructor;
-        made->is_storage = known_globals[i].constructor == STORAGE_CLASS;
-        made->dtype = known_globals[i].dtype;
-        return ps_pickle_push(reader, made);
-    }
-    return refuse_global(reader, module, module_length, name, name_length);
+    value *made;
+    int rc = ps_pickle_new(reader, PS_PICKLE_GLOBAL, &made);
+    if (rc)
+        return rc;
+    made->module = module;
+    made->module_length = module_length;
+    made->name = name;
+    made->name_length = name_length;
+    ps_pickle_recognise(made);
+    return ps_pickle_push(reader, made);
 }
 
 static int take_line(struct ps_pickle_reader *reader, const char **line, size_t *length)
@@ -209,41 +167,98 @@ static int push_dict_of_pairs(struct ps_pickle_reader *reader, const value *pair
     return rc;
 }
 
-/* REDUCE and NEWOBJ, which call a constructor in Python. */
-static int construct(struct ps_pickle_reader *reader)
+static int push_object(struct ps_pickle_reader *reader, const value *class)
+{
+    int rc = ps_pickle_push_container(reader, PS_PICKLE_OBJECT, NULL, 0);
+    if (!rc)
+        reader->stack[reader->depth - 1]->class = class;
+    return rc;
+}
+
+static int refuse_call(struct ps_pickle_reader *reader, const value *called)
+{
+    char shown[180];
+    ps_pickle_describe(called, shown, sizeof shown);
+    return refuse(reader, PS_EFORMAT,
+                  "refused: it calls %s, which no tensor needs; nothing was executed (save the "
+                  "state_dict alone)",
+                  shown);
+}
+
+/* A function of an object or a class, which may be named but not called. */
+static int take_attribute(struct ps_pickle_reader *reader, const value *arguments)
+{
+    if (arguments->count != 2 || arguments->items[1]->kind != PS_PICKLE_STRING)
+        return refuse(reader, PS_EFORMAT, "%s", "getattr without a name");
+    const value *name = arguments->items[1];
+    return push_global(reader, "getattr", strlen("getattr"), name->text, name->length);
+}
+
+static int construct_from(struct ps_pickle_reader *reader, const value *called,
+                          const value *arguments)
+{
+    if (called->kind != PS_PICKLE_GLOBAL || called->constructor == PS_STORAGE_CLASS ||
+        arguments->kind != PS_PICKLE_TUPLE)
+        return refuse(reader, PS_EFORMAT, "%s", "call of an unknown constructor");
+    switch ((enum ps_pickle_constructor)called->constructor) {
+    case PS_MAKE_DICT:
+        return arguments->count ? push_dict_of_pairs(reader, arguments->items[0])
+                                : ps_pickle_push_container(reader, PS_PICKLE_DICT, NULL, 0);
+    case PS_MAKE_TENSOR:
+        return ps_pickle_push_container(reader, PS_PICKLE_TENSOR, arguments->items,
+                                        arguments->count);
+    case PS_MAKE_SUBCLASS:
+        if (arguments->count < 3 || arguments->items[0]->kind != PS_PICKLE_GLOBAL ||
+            arguments->items[0]->constructor == PS_MAKE_SUBCLASS)
+            return refuse(reader, PS_EFORMAT, "%s", "constructor without arguments");
+        return construct_from(reader, arguments->items[0], arguments->items[2]);
+    case PS_TAKE_FIRST:
+        if (!arguments->count)
+            return refuse(reader, PS_EFORMAT, "%s", "constructor without arguments");
+        return ps_pickle_push(reader, arguments->items[0]);
+    case PS_TAKE_ATTRIBUTE:
+        return take_attribute(reader, arguments);
+    case PS_MAKE_OBJECT:
+        return push_object(reader, called);
+    default:
+        return refuse_call(reader, called);
+    }
+}
+
+/* REDUCE, which calls a function in Python. */
+static int reduce(struct ps_pickle_reader *reader)
 {
     value *called, *arguments;
     int rc = ps_pickle_pop(reader, &arguments);
     if (rc || (rc = ps_pickle_pop(reader, &called)))
         return rc;
-    if (called->kind != PS_PICKLE_GLOBAL || called->constructor == STORAGE_CLASS ||
-        arguments->kind != PS_PICKLE_TUPLE)
-        return refuse(reader, PS_EFORMAT, "%s", "call of an unknown constructor");
-    switch ((enum constructor)called->constructor) {
-    case MAKE_DICT:
-        return arguments->count ? push_dict_of_pairs(reader, arguments->items[0])
-                                : ps_pickle_push_container(reader, PS_PICKLE_DICT, NULL, 0);
-    case MAKE_TENSOR:
-        return ps_pickle_push_container(reader, PS_PICKLE_TENSOR, arguments->items,
-                                        arguments->count);
-    case TAKE_FIRST:
-        if (!arguments->count)
-            return refuse(reader, PS_EFORMAT, "%s", "constructor without arguments");
-        return ps_pickle_push(reader, arguments->items[0]);
-    default:
-        return ps_pickle_push_new(reader, PS_PICKLE_NONE, 0);
-    }
+    return construct_from(reader, called, arguments);
 }
 
-/* BUILD sets attributes (hooks, state_dict version), all ignored. */
+/* NEWOBJ and NEWOBJ_EX, which make an object of a class without calling its constructor. */
+static int new_object(struct ps_pickle_reader *reader, bool with_keywords)
+{
+    value *class, *arguments, *keywords;
+    int rc = with_keywords ? ps_pickle_pop(reader, &keywords) : PS_OK;
+    if (rc || (rc = ps_pickle_pop(reader, &arguments)) || (rc = ps_pickle_pop(reader, &class)))
+        return rc;
+    if (class->kind == PS_PICKLE_GLOBAL && class->constructor == PS_UNKNOWN)
+        return push_object(reader, class);
+    return construct_from(reader, class, arguments);
+}
+
+/* BUILD sets attributes. Those of dictionaries and tensors (hooks, state_dict version) are ignored,
+ * and so is a state that is no dictionary. */
 static int build(struct ps_pickle_reader *reader)
 {
     value *state, *object;
     int rc = ps_pickle_pop(reader, &state);
     if (rc || (rc = ps_pickle_top(reader, &object)))
         return rc;
+    if (object->kind == PS_PICKLE_OBJECT && state->kind == PS_PICKLE_DICT)
+        return ps_pickle_add(reader, object, state->items, state->count);
     if (object->kind != PS_PICKLE_DICT && object->kind != PS_PICKLE_TENSOR &&
-        object->kind != PS_PICKLE_NONE)
+        object->kind != PS_PICKLE_OBJECT)
         return refuse(reader, PS_EFORMAT, "%s", "attributes for an unsupported object");
     return PS_OK;
 }
@@ -317,7 +332,9 @@ static int run_opcode(struct ps_pickle_reader *reader, unsigned char op)
     case 'J':
         return push_uint(reader, 4);
     case 0x8a: /* LONG1 */
-        return push_long(reader);
+        return push_long(reader, 1);
+    case 0x8b: /* LONG4 */
+        return push_long(reader, 4);
     case 'G':
         return push_real(reader);
     case 'U': /* strings and bytes: one length byte, four, eight */
@@ -330,6 +347,7 @@ static int run_opcode(struct ps_pickle_reader *reader, unsigned char op)
         return push_text(reader, PS_PICKLE_STRING, 4);
     case 0x8d:
     case 0x8e:
+    case 0x96: /* BYTEARRAY8 */
         return push_text(reader, PS_PICKLE_STRING, 8);
     case ')':
         return ps_pickle_push_container(reader, PS_PICKLE_TUPLE, NULL, 0);
@@ -338,12 +356,15 @@ static int run_opcode(struct ps_pickle_reader *reader, unsigned char op)
     case 0x87:
         return push_short_tuple(reader, op - 0x84u);
     case 't':
+    case 0x91: /* FROZENSET */
         return marked_tuple(reader);
     case ']':
+    case 0x8f: /* EMPTY_SET */
         return ps_pickle_push_container(reader, PS_PICKLE_LIST, NULL, 0);
     case 'a':
         return few_items(reader, PS_PICKLE_LIST, 1);
     case 'e':
+    case 0x90: /* ADDITEMS */
         return marked_items(reader, PS_PICKLE_LIST);
     case '}':
         return ps_pickle_push_container(reader, PS_PICKLE_DICT, NULL, 0);
@@ -356,8 +377,10 @@ static int run_opcode(struct ps_pickle_reader *reader, unsigned char op)
     case 0x93:
         return stack_global(reader);
     case 'R':
+        return reduce(reader);
     case 0x81: /* NEWOBJ */
-        return construct(reader);
+    case 0x92: /* NEWOBJ_EX */
+        return new_object(reader, op == 0x92);
     case 'b':
         return build(reader);
     case 'Q':
@@ -411,8 +434,8 @@ int ps_pickle_parse(struct ps_pickle *pickle, const char *name, const void *byte
 static bool has_items(const value *item)
 {
     return item->kind == PS_PICKLE_TUPLE || item->kind == PS_PICKLE_LIST ||
-           item->kind == PS_PICKLE_DICT || item->kind == PS_PICKLE_STORAGE ||
-           item->kind == PS_PICKLE_TENSOR;
+           item->kind == PS_PICKLE_DICT || item->kind == PS_PICKLE_OBJECT ||
+           item->kind == PS_PICKLE_STORAGE || item->kind == PS_PICKLE_TENSOR;
 }
 
 void ps_pickle_free(struct ps_pickle *pickle)
@@ -428,12 +451,13 @@ void ps_pickle_free(struct ps_pickle *pickle)
 
 bool ps_pickle_is_text(const struct ps_pickle_value *item, const char *text)
 {
-    return item->kind == PS_PICKLE_STRING && same_text(item->text, item->length, text);
+    return item->kind == PS_PICKLE_STRING && item->length == strlen(text) &&
+           !memcmp(item->text, text, item->length);
 }
 
 const struct ps_pickle_value *ps_pickle_get(const struct ps_pickle_value *dict, const char *key)
 {
-    if (!dict || dict->kind != PS_PICKLE_DICT)
+    if (!dict || (dict->kind != PS_PICKLE_DICT && dict->kind != PS_PICKLE_OBJECT))
         return NULL;
     for (size_t i = dict->count; i >= 2; i -= 2)
         if (ps_pickle_is_text(dict->items[i - 2], key))

@@ -1,7 +1,8 @@
 /*
- * Safe reader of Python pickles that hold tensors. Supports the opcodes of protocols 2 to 4 that
- * plain data needs and a short list of constructors; any other opcode or global is rejected.
- * Nothing is ever imported or called: constructors are only recorded in the tree of values.
+ * Safe reader of Python pickles that hold tensors. Supports the opcodes of protocols 2 to 5 that
+ * plain data needs. Nothing is ever imported or called: tensors and dictionaries become values,
+ * objects of any other class are kept as their attributes, and a pickle that calls anything but a
+ * short list of constructors of plain data is refused.
  */
 #ifndef PS_WEIGHTS_PICKLE_H
 #define PS_WEIGHTS_PICKLE_H
@@ -13,7 +14,7 @@
 #include <stdint.h>
 
 enum ps_pickle_kind {
-    PS_PICKLE_NONE, /* also ignored values, such as NumPy scalars */
+    PS_PICKLE_NONE,
     PS_PICKLE_BOOL,
     PS_PICKLE_INT,
     PS_PICKLE_LONG, /* an integer over 64 bits; its little-endian bytes are in `text` */
@@ -22,7 +23,8 @@ enum ps_pickle_kind {
     PS_PICKLE_TUPLE,
     PS_PICKLE_LIST,
     PS_PICKLE_DICT,    /* items: key, value, key, value ...; also OrderedDict */
-    PS_PICKLE_GLOBAL,  /* a constructor; for a storage class, `dtype` is the element type */
+    PS_PICKLE_OBJECT,  /* items: its attributes and, of a subclass of dict, its items, as above */
+    PS_PICKLE_GLOBAL,  /* a class or function; for a storage class, `dtype` is the element type */
     PS_PICKLE_STORAGE, /* items of the persistent id: "storage", class, key, location, size */
     PS_PICKLE_TENSOR,  /* items: storage, offset, sizes, strides, ... */
 };
@@ -38,8 +40,11 @@ struct ps_pickle_value {
         struct {
             struct ps_pickle_value **items;
             size_t count, capacity;
+            const struct ps_pickle_value *class; /* GLOBAL; of an OBJECT only */
         };
         struct {
+            const char *module, *name; /* point into the pickle; not terminated */
+            size_t module_length, name_length;
             int constructor; /* private to pickle.c */
             bool is_storage;
             enum ps_dtype dtype;
@@ -62,7 +67,9 @@ int ps_pickle_parse(struct ps_pickle *pickle, const char *name, const void *byte
 void ps_pickle_free(struct ps_pickle *pickle);
 
 bool ps_pickle_is_text(const struct ps_pickle_value *value, const char *text);
-/* The (last) value of a string key; NULL if absent or `dict` is not a DICT. */
+/* The (last) value of a string key; NULL if absent or `dict` is not a DICT or OBJECT. */
 const struct ps_pickle_value *ps_pickle_get(const struct ps_pickle_value *dict, const char *key);
+/* "module.name" of a GLOBAL, printable. */
+void ps_pickle_describe(const struct ps_pickle_value *global, char *out, size_t size);
 
 #endif

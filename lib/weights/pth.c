@@ -8,7 +8,13 @@
 #include <string.h>
 
 /* Limit on copied views, as a multiple of the file size; real files stay far below. */
-enum { MAX_NAME = 1000, MAX_UNFOLDING = 16, MAX_NESTING = 4 };
+enum {
+    MAX_NAME = 1000,
+    MAX_UNFOLDING = 16,
+    MAX_NESTING = 4,
+    MAX_DEPTH = 40,
+    MAX_VISITED = 1 << 18
+};
 
 /* Layout of a tensor in its storage. */
 struct view {
@@ -23,6 +29,7 @@ struct builder {
     const struct ps_checkpoint *checkpoint;
     struct view *views; /* of file->tensors */
     size_t tensor_capacity, view_capacity;
+    size_t visited; /* by add_nested */
 };
 
 static int bad_tensor(const struct builder *builder, const char *tensor, const char *what)
@@ -60,6 +67,31 @@ static bool place_view(const struct ps_tensor *tensor, struct view *view)
     return last < view->storage.count;
 }
 
+/* Tensors of types that have no storage class of their own name the type, torch.uint16. */
+static int retype(const struct builder *builder, const char *tensor,
+                  const struct ps_pickle_value *made, struct ps_storage *storage)
+{
+    static const struct {
+        const char *name;
+        enum ps_dtype dtype;
+    } types[] = {{"uint16", PS_U16}, {"uint32", PS_U32}, {"uint64", PS_U64}};
+    enum { TYPE = 6 };
+    const struct ps_pickle_value *type = made->count > TYPE ? made->items[TYPE] : NULL;
+    if (!type || type->kind != PS_PICKLE_GLOBAL)
+        return PS_OK;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (type->name_length == strlen(types[i].name) &&
+            !memcmp(type->name, types[i].name, type->name_length)) {
+            storage->dtype = types[i].dtype;
+            storage->count /= ps_dtype_size(storage->dtype);
+            return PS_OK;
+        }
+    char shown[180];
+    ps_pickle_describe(type, shown, sizeof shown);
+    return ps_fail(PS_ENOTSUP, "%s: tensor \"%s\" has type %s, which is not supported",
+                   builder->checkpoint->name, tensor, shown);
+}
+
 /* `made` is TENSOR: storage, offset, sizes, strides. Takes ownership of `name`, NULL included. */
 static int add_tensor(struct builder *builder, char *name, const struct ps_pickle_value *made)
 {
@@ -84,6 +116,8 @@ static int add_tensor(struct builder *builder, char *name, const struct ps_pickl
         made->items[2]->kind != PS_PICKLE_TUPLE)
         return bad_tensor(builder, name, "has an invalid description");
     if ((rc = ps_checkpoint_storage(builder->checkpoint, made->items[0], &view->storage)))
+        return rc;
+    if ((rc = retype(builder, name, made, &view->storage)))
         return rc;
     int64_t strides[PS_MAX_DIMS];
     size_t ndim = made->items[2]->count, bytes;
@@ -150,11 +184,16 @@ static int copy_views(struct builder *builder)
     return PS_OK;
 }
 
+static bool has_keys(const struct ps_pickle_value *item)
+{
+    return item && (item->kind == PS_PICKLE_DICT || item->kind == PS_PICKLE_OBJECT);
+}
+
 /* Adds all tensors of a dictionary, with names mapped by `rename`. */
 static int add_dict(struct builder *builder, const struct ps_pickle_value *dict,
                     char *(*rename)(const char *key))
 {
-    if (!dict || dict->kind != PS_PICKLE_DICT)
+    if (!has_keys(dict))
         return PS_OK;
     for (size_t i = 0; i + 1 < dict->count; i += 2) {
         const struct ps_pickle_value *key = dict->items[i], *made = dict->items[i + 1];
@@ -173,6 +212,43 @@ static int add_dict(struct builder *builder, const struct ps_pickle_value *dict,
     return PS_OK;
 }
 
+/* Parts of a pickled torch.nn.Module, which the names of its state_dict lack. */
+static bool is_module_part(const char *key, size_t length)
+{
+    static const char *const parts[] = {"_parameters", "_buffers", "_modules"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        found = found || (length == strlen(parts[i]) && !memcmp(key, parts[i], length));
+    return found;
+}
+
+/* Adds the tensors of dictionaries and modules within each other, by names joined with dots. */
+static int add_nested(struct builder *builder, const struct ps_pickle_value *dict,
+                      const char *prefix, int depth)
+{
+    int rc = PS_OK;
+    for (size_t i = 0; i + 1 < dict->count && !rc && depth < MAX_DEPTH; i += 2) {
+        const struct ps_pickle_value *key = dict->items[i], *item = dict->items[i + 1];
+        bool nested = has_keys(item);
+        if (key->kind != PS_PICKLE_STRING || key->length > MAX_NAME ||
+            (!nested && item->kind != PS_PICKLE_TENSOR))
+            continue;
+        if (++builder->visited > MAX_VISITED || strlen(prefix) > MAX_NAME)
+            return ps_fail(PS_EFORMAT, "%s: too many nested objects", builder->checkpoint->name);
+        const char *dot = nested ? "." : "";
+        char *name = nested && is_module_part(key->text, key->length)
+                         ? ps_strdup(prefix)
+                         : ps_asprintf("%s%.*s%s", prefix, (int)key->length, key->text, dot);
+        if (!nested)
+            rc = add_tensor(builder, name, item);
+        else
+            rc = name ? add_nested(builder, item, name, depth + 1) : PS_ENOMEM;
+        if (nested)
+            free(name);
+    }
+    return rc;
+}
+
 static const struct ps_pickle_value *state_dict(const struct ps_pickle_value *root)
 {
     static const char *const wrappers[] = {"state_dict", "model_state_dict", "model_state",
@@ -181,7 +257,7 @@ static const struct ps_pickle_value *state_dict(const struct ps_pickle_value *ro
         const struct ps_pickle_value *inner = NULL;
         for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers && !inner; i++) {
             inner = ps_pickle_get(root, wrappers[i]);
-            if (inner && inner->kind != PS_PICKLE_DICT)
+            if (!has_keys(inner))
                 inner = NULL;
         }
         if (!inner)
@@ -193,6 +269,13 @@ static const struct ps_pickle_value *state_dict(const struct ps_pickle_value *ro
 
 static int no_tensors(const struct builder *builder, const struct ps_pickle_value *root)
 {
+    const struct ps_pickle_value *held = state_dict(root);
+    if (held->kind == PS_PICKLE_OBJECT) {
+        char class[180];
+        ps_pickle_describe(held->class, class, sizeof class);
+        return ps_fail(PS_EFORMAT, "%s: a whole pickled object, %s; save its state_dict() instead",
+                       builder->checkpoint->name, class);
+    }
     struct ps_text keys = {0};
     for (size_t i = 0; root->kind == PS_PICKLE_DICT && i < root->count && i < 16; i += 2)
         if (root->items[i]->kind == PS_PICKLE_STRING && root->items[i]->length < 80)
@@ -212,6 +295,8 @@ static int build(struct builder *builder)
         rc = add_dict(builder, ps_pickle_get(root, "embedding_state"), ps_name_of_embedding);
     if (!rc)
         rc = add_dict(builder, ps_pickle_get(root, "criterion_state"), ps_name_of_criterion);
+    if (!rc && !builder->views && has_keys(root))
+        rc = add_nested(builder, root, "", 0);
     if (!rc && !builder->views)
         rc = no_tensors(builder, root);
     return rc ? rc : copy_views(builder);

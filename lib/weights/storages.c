@@ -88,15 +88,23 @@ static int parse_zip(struct ps_checkpoint *checkpoint, const void *bytes)
     int rc = ps_zip_parse(&checkpoint->zip, checkpoint->name, bytes, checkpoint->length);
     if (rc)
         return rc;
+    for (size_t i = 0; i < checkpoint->zip.count; i++)
+        if (ends_with(&checkpoint->zip.records[i], "/constants.pkl"))
+            return ps_fail(PS_ENOTSUP,
+                           "%s: a TorchScript archive; load it with torch.jit.load and save its "
+                           "state_dict()",
+                           checkpoint->name);
     for (size_t i = 0; i < checkpoint->zip.count && !checkpoint->root; i++)
         if (ends_with(&checkpoint->zip.records[i], "/data.pkl"))
             checkpoint->root = &checkpoint->zip.records[i];
     if (!checkpoint->root)
         return ps_fail(PS_EFORMAT, "%s: a zip archive, but not from PyTorch (no data.pkl)",
                        checkpoint->name);
+    if (!checkpoint->root->data)
+        return ps_zip_unreadable(checkpoint->name, checkpoint->root);
     const struct ps_zip_record *order = ps_zip_find(&checkpoint->zip, checkpoint->root->name,
                                                     folder_length(checkpoint), "byteorder", 9);
-    if (order && (order->size != 6 || memcmp(order->data, "little", 6) != 0))
+    if (order && order->data && (order->size != 6 || memcmp(order->data, "little", 6) != 0))
         return ps_fail(PS_ENOTSUP,
                        "%s: written on a big-endian machine, which is not supported; load and save "
                        "it again with PyTorch on another",
@@ -115,6 +123,8 @@ static int zip_storage(const struct ps_checkpoint *checkpoint, struct ps_storage
     const struct ps_zip_record *record =
         ps_zip_find(&checkpoint->zip, folder, folder_length(checkpoint), path, strlen(path));
     free(path);
+    if (record && !record->data)
+        return ps_zip_unreadable(checkpoint->name, record);
     size_t bytes;
     if (!record || __builtin_mul_overflow(storage->count, ps_dtype_size(storage->dtype), &bytes) ||
         record->size < bytes)
@@ -132,7 +142,8 @@ static int collect_storages(struct ps_checkpoint *checkpoint)
         return PS_ENOMEM;
     size_t count = 0;
     for (const struct ps_pickle_value *at = checkpoint->pickle.all; at; at = at->next) {
-        if (at->kind != PS_PICKLE_STORAGE)
+        if (at->kind != PS_PICKLE_STORAGE ||
+            (at->count && ps_pickle_is_text(at->items[0], "module"))) /* a class and its source */
             continue;
         int rc = read_reference(checkpoint->name, at, &checkpoint->storages[count++]);
         if (rc)

@@ -1,5 +1,6 @@
 #include "weights/weightfile.h"
 #include "base/err.h"
+#include "base/filekind.h"
 #include "base/mem.h"
 #include "weights/names.h"
 #include "weights/pth.h"
@@ -14,13 +15,17 @@ static int parse(struct ps_safetensors *file, const char *name, const void *byte
         return ps_safetensors_parse(file, name, bytes, length);
     if (ps_pth_is_zip(bytes, length) || ps_pth_is_legacy(bytes, length))
         return ps_pth_parse(file, name, bytes, length);
+    const char *kind = ps_file_kind(bytes, length);
     if (length > 262 && !memcmp(text + 257, "ustar", 5))
         return ps_fail(PS_ENOTSUP,
                        "%s: a tar archive (PyTorch before 0.1.10), which is not supported; load "
                        "and save it again with a newer PyTorch",
                        name);
-    return ps_fail(PS_EFORMAT,
-                   "%s: not a weight file: neither safetensors nor written by torch.save", name);
+    if (kind && !strcmp(kind, "JSON") && memmem(bytes, length, "weight_map", 10))
+        return ps_fail(PS_ENOTSUP,
+                       "%s: the index of safetensors in several files; import a single file", name);
+    return ps_fail(PS_EFORMAT, "%s: %s%s, neither safetensors nor written by torch.save", name,
+                   kind ? "this is " : "not a weight file", kind ? kind : "");
 }
 
 int ps_weightfile_parse(struct ps_safetensors *file, const char *name, const void *bytes,

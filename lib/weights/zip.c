@@ -132,10 +132,7 @@ static int read_record(const struct archive *archive, uint64_t *at, struct ps_zi
         return rc;
     *at += name_length + extra + comment;
     if (number(central + 10, 2) || (number(central + 8, 2) & FLAG_ENCRYPTED) || packed != size)
-        return ps_fail(PS_ENOTSUP,
-                       "%s: record %.*s of the zip archive is compressed or encrypted; PyTorch "
-                       "stores plainly",
-                       archive->name, (int)name_length, record->name);
+        return PS_OK;
     const unsigned char *local = structure(archive, local_at, LOCAL, LOCAL_SIZE);
     if (!local)
         return damaged(archive, "a record is missing");
@@ -145,6 +142,14 @@ static int read_record(const struct archive *archive, uint64_t *at, struct ps_zi
     record->data = archive->bytes + data_at;
     record->size = size;
     return PS_OK;
+}
+
+int ps_zip_unreadable(const char *archive, const struct ps_zip_record *record)
+{
+    return ps_fail(PS_ENOTSUP,
+                   "%s: record %.*s of the zip archive is compressed or encrypted; PyTorch stores "
+                   "plainly",
+                   archive, (int)record->name_length, record->name);
 }
 
 static int compare_text(const char *a, size_t a_length, const char *b, size_t b_length)

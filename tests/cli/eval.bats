@@ -1,5 +1,7 @@
 # ps-eval on the golden embeddings and on small tables written here.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
     cd "$BATS_TEST_TMPDIR" || return
     golden=$BATS_TEST_DIRNAME/../golden/eval
@@ -177,4 +179,82 @@ cell() {
     [ "$status" -eq 1 ]
     run ps-eval -o /dev/full "$golden/small.safetensors"
     [ "$status" -eq 1 ]
+}
+
+# Rows of the classes named in $1, in directions that the names tell.
+named() {
+    printf 'label\tx0\tx1\tx2\n'
+    for class in $1; do
+        case $class in
+            a) printf 'a\t1\t0\t0\na\t1\t0.1\t0\n' ;;
+            b) printf 'b\t0\t1\t0\nb\t0\t1\t0.1\n' ;;
+            c) printf 'c\t0\t0\t1\nc\t0.1\t0\t1\n' ;;
+        esac
+    done
+}
+
+@test "classes of two files are matched by name, not by number" {
+    named "b c" >q.tsv
+    named "a b c" >g.tsv
+    run --separate-stderr ps-eval --recall 1 --gallery g.tsv q.tsv
+    [ "$(cell 1 recall@1)" = 1.000000 ]
+    [ -z "$stderr" ]
+    run ps-eval --recall 1 --gallery g.tsv q.tsv q.tsv
+    [ "$(cell 2 recall@1)" = 1.000000 ]
+    run ps-eval --metrics precision --recall 3 --ensemble concat q.tsv g.tsv
+    [ "$(cell 1 precision@3)" = 0.866667 ] # b and c fill three places, a only one
+    run ps-eval --per-class --recall 1 --ensemble concat q.tsv g.tsv
+    [ "$(cell 3 class)" = c ]
+}
+
+@test "classes that cannot be matched are named" {
+    named "a b" | sed 's/^a/0/; s/^b/1/' >numbers.tsv
+    named "a b" >names.tsv
+    named "c" >c.tsv
+    run ps-eval --recall 1 --gallery names.tsv numbers.tsv
+    [ "$status" -eq 1 ]
+    grep -q 'numbers.tsv has no class names' <<<"$output"
+    grep -q 'numbers.tsv and names.tsv have no class in common' <<<"$output"
+    run ps-eval --gallery names.tsv c.tsv
+    [ "$status" -eq 1 ]
+    grep -q 'no class in common' <<<"$output"
+    run --separate-stderr ps-eval --recall 1 --gallery numbers.tsv numbers.tsv # numbers mean the same
+    [ "$status" -eq 0 ]
+    [ "$(cell 1 recall@1)" = 1.000000 ]
+}
+
+@test "--labels replaces the labels of any embedding file" {
+    run ps-eval --recall 1 --labels <(printf 'label\nx\ny\nz\nx\ny\nz\nz\n') toy.tsv
+    [ "$status" -eq 0 ]
+    [ "$(cell 1 recall@1)" = 0.285714 ] # c and f are of z
+    run ps-eval --labels <(printf 'label\n1\n') "$golden/small.safetensors"
+    [ "$status" -eq 1 ]
+    grep -q '1 labels for the' <<<"$output"
+}
+
+@test "what is no embedding file is called what it is" {
+    printf 'label,x0\n1,2\n' >a.csv
+    gzip -k a.csv
+    printf '\xff\xd8\xff\xe0 12345678' >a.jpg
+    printf 'PK\3\4%22s\5\0\0\0x.npy' '' >a.npz
+    printf '\x89PNG\r\n\x1a\n' | zstd -q >a.zst
+    while read -r file kind; do
+        run ps-eval "$file"
+        [ "$status" -eq 1 ]
+        grep -q "error: $file: this is .*$kind.*, not embeddings" <<<"$output"
+    done <<'L'
+a.csv comma-separated
+a.csv.gz gzip
+a.jpg JPEG
+a.npz .npz
+a.zst PNG
+L
+}
+
+@test "zstd with skippable frames before and after" {
+    zstd -q "$golden/small.safetensors" -o small.zst
+    { printf '\x50\x2a\x4d\x18\3\0\0\0abc'; cat small.zst; printf '\x5f\x2a\x4d\x18\1\0\0\0x'; } >skip.emb.zst
+    run ps-eval --recall 1 skip.emb.zst
+    [ "$status" -eq 0 ]
+    [ "$(cell 1 recall@1)" = 0.600000 ]
 }

@@ -100,8 +100,11 @@ bytes_of() {
 @test "EMA, accumulation, mixup and held-out classes resume exactly, too" {
     options=(--ema 0.9 --accumulate 2 --regularizer manifold-mixup --val-classes 0.25 --log-steps 1
         --check-epoch 1)
-    small "${options[@]}" -o other
+    run ps-train "${tiny[@]}" "${options[@]}" -o other
+    grep -Eq 'epoch 1: validation recall@1 ' <<<"$output"
+    grep -Eq 'test, model of epoch [12]: recall@1 ' <<<"$output"
     grep -q '"kind":"test"' other/log.jsonl
+    jq -es '.[0].held_out | length > 0' other/log.jsonl
     ps-train -q "${tiny[@]}" "${options[@]}" --checkpoint-steps 1 -o run &
     pid=$!
     until [ -s run/checkpoint.safetensors ] || ! kill -0 "$pid"; do sleep 0.05; done
@@ -109,6 +112,12 @@ bytes_of() {
     wait "$pid" || true
     small "${options[@]}" -o run
     same other run
+}
+
+@test "evaluating on the training shard is said" {
+    run small --eval train.mdb --epochs 0 -o run
+    [ "$status" -eq 0 ]
+    grep -q 'warning: train.mdb and train.mdb hold the same images' <<<"$output"
 }
 
 @test "--tune keeps its choices: in the run to go on with, and for other runs" {

@@ -11,11 +11,11 @@ setup() {
 
 @test "every flavour of PyTorch file imports to the expected tensors" {
     for name in zip legacy plain_dict_legacy nested_module_zip; do
-        ps-weights import "$golden/$name.pth" -o "$out/$name.safetensors"
+        ps-weights import --backbone none "$golden/$name.pth" -o "$out/$name.safetensors"
         ps-weights diff "$out/$name.safetensors" "$golden/expected.safetensors"
     done
     cmp <(tail -c 540 "$out/zip.safetensors") <(tail -c 540 "$golden/expected.safetensors")
-    ps-weights import "$golden/parameters_zip.pth" -o "$out/p.safetensors"
+    ps-weights import --backbone none "$golden/parameters_zip.pth" -o "$out/p.safetensors"
     run ps-weights diff "$out/p.safetensors" "$golden/expected.safetensors"
     [ "$status" -eq 1 ]
     [ "$(grep -c $'\tsame\t0\t0$' <<<"$output")" -eq 3 ]
@@ -23,10 +23,10 @@ setup() {
 }
 
 @test "what was imported says where it came from, and imports again to the same tensors" {
-    ps-weights import "$golden/zip.pth" -o "$out/a.safetensors"
+    ps-weights import --backbone none "$golden/zip.pth" -o "$out/a.safetensors"
     ps-weights show "$out/a.safetensors" | grep -qx '# source: zip.pth'
     ps-weights show "$out/a.safetensors" | grep -Eqx '# source-id: [0-9a-f]{32}'
-    ps-weights import "$out/a.safetensors" -o - >"$out/b.safetensors"
+    ps-weights import --backbone none "$out/a.safetensors" -o - >"$out/b.safetensors"
     ps-weights diff "$out/a.safetensors" "$out/b.safetensors"
 }
 
@@ -107,6 +107,47 @@ setup() {
         "$PYTHON" tests/cli/load_torchvision.py load "$out/backbone" \
             "tests/golden/net/${name}_gap_frozen.safetensors"
     done
+}
+
+@test "tensors of no network are an error that says what their names begin with" {
+    run ps-weights import "$golden/zip.pth" -o "$out/x.safetensors"
+    [ "$status" -eq 1 ]
+    [[ $output == *"match none of"*"begin with "*conv1.* ]]
+    [ ! -e "$out/x.safetensors" ]
+    run ps-weights import --backbone none --prefix x. "$golden/zip.pth" -o "$out/x.safetensors"
+    [ "$status" -eq 1 ]
+    [[ $output == *"no tensor's name begins with x."* ]]
+    ps-weights import --backbone none --prefix bn1. "$golden/zip.pth" -o "$out/x.safetensors"
+    ps-weights show "$out/x.safetensors" | grep -q '^running_mean'
+}
+
+@test "what is no weight file is called what it is" {
+    printf '{"weight_map": {}}' >"$out/a.index.json"
+    printf 'version https://git-lfs.github.com/spec/v1\n' >"$out/pointer"
+    printf '\x08\x07\x12\x07pytorch' >"$out/a.onnx"
+    printf '<html>' >"$out/a.html"
+    while read -r file words; do
+        run ps-weights import "$out/$file" -o "$out/x.safetensors"
+        [ "$status" -eq 1 ]
+        [[ $output == *"$words"* ]]
+    done <<'L'
+a.index.json the index of safetensors in several files
+pointer a Git LFS pointer
+a.onnx an ONNX model
+a.html a web page
+L
+}
+
+@test "a model with a head of another width is a start for training" {
+    make_shards "$out"
+    train=(ps-train -q --device cpu --data "$out/train.mdb" --backbone resnet18 --input-size 32
+        --batch-size 8 --epochs 0)
+    "${train[@]}" --dim 8 -o "$out/wide"
+    run "${train[@]}" --dim 4 --init "$out/wide/last.safetensors" -o "$out/narrow"
+    [ "$status" -eq 0 ]
+    grep -q 'warning: .*embedding.weight has shape (8, 512), the network.s is (4, 512): left' <<<"$output"
+    run ps-weights diff "$out/wide/last.safetensors" "$out/narrow/last.safetensors"
+    grep -q $'^layer4.1.conv2.weight\tsame' <<<"$output"
 }
 
 @test "wrong usage ends with status 2" {

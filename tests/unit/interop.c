@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "eval/interop.h"
 #include "eval/npy.h"
+#include "weights/dtype.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -100,6 +101,53 @@ static void test_labels(void **state)
     assert_int_equal(ps_embedding_load(&e, "a.npy", NULL), PS_EUSAGE);
 }
 
+/* Class names, which other files' labels are matched by, survive every format. */
+static void test_class_names(void **state)
+{
+    (void)state;
+    int64_t number[] = {2, 0, 2};
+    char *metadata[] = {"class_names", "ant\nbee\nwasp\tnest\n"};
+    const struct ps_embedding e = {
+        .n = 3, .dim = 2, .x = x, .label = number, .id = id, .metadata = metadata, .pairs = 1};
+    static const char *const paths[] = {"a.emb.zst", NULL, "a.npy", "a.tsv"};
+    for (int format = 0; format < PS_EMBEDDING_FORMATS; format++) {
+        struct ps_embedding got;
+        int length;
+        if (!paths[format])
+            continue;
+        assert_int_equal(ps_embedding_save(&e, paths[format], (enum ps_embedding_format)format, 3),
+                         0);
+        assert_int_equal(ps_embedding_load(&got, paths[format], NULL), 0);
+        assert_memory_equal(ps_embedding_class(&got, got.label[0], &length), "wasp\tnest", 9);
+        assert_int_equal(length, 9);
+        assert_memory_equal(ps_embedding_class(&got, got.label[1], &length), "ant", 3);
+        assert_int_equal(got.label[0], got.label[2]);
+        ps_embedding_free(&got);
+    }
+}
+
+static void test_unsigned_labels(void **state)
+{
+    (void)state;
+    uint64_t big[] = {0, INT64_MAX}, too_big[] = {0, UINT64_MAX};
+    uint32_t four[] = {7, UINT32_MAX};
+    uint16_t two[] = {7, UINT16_MAX};
+    int64_t out[2];
+    struct ps_tensor tensor = {.name = "label", .dtype = PS_U64, .count = 2, .data = big};
+    assert_int_equal(ps_tensor_ints(&tensor, out), 0);
+    assert_int_equal(out[1], INT64_MAX);
+    tensor.data = too_big;
+    assert_int_equal(ps_tensor_ints(&tensor, out), PS_EFORMAT);
+    tensor.dtype = PS_U32;
+    tensor.data = four;
+    assert_int_equal(ps_tensor_ints(&tensor, out), 0);
+    assert_int_equal(out[1], UINT32_MAX);
+    tensor.dtype = (enum ps_dtype)ps_dtype_parse("U16");
+    tensor.data = two;
+    assert_int_equal(ps_tensor_ints(&tensor, out), 0);
+    assert_int_equal(out[1], UINT16_MAX);
+}
+
 /* A file as numpy.save writes it: version 1, float64, by rows. */
 static void test_numpy(void **state)
 {
@@ -151,10 +199,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_numpy),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_class_names), cmocka_unit_test(test_unsigned_labels),
+        cmocka_unit_test(test_numpy),       cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

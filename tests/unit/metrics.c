@@ -153,13 +153,18 @@ static int compare_scored(const void *a, const void *b)
     return (x->row > y->row) - (x->row < y->row);
 }
 
+static double cosine(const float *a, const float *b, size_t dim)
+{
+    return ps_row_dot(a, b, dim) / (sqrt(ps_row_dot(a, a, dim)) * sqrt(ps_row_dot(b, b, dim)));
+}
+
 /* The whole gallery but row q, in order. */
 static void rank_naively(struct scored *list, const float *x, size_t n, size_t dim, size_t q)
 {
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
         if (i != q)
-            list[count++] = (struct scored){ps_row_dot(x + q * dim, x + i * dim, dim), (int64_t)i};
+            list[count++] = (struct scored){cosine(x + q * dim, x + i * dim, dim), (int64_t)i};
     qsort(list, count, sizeof *list, compare_scored);
 }
 
@@ -179,21 +184,17 @@ static void check_order_on(ps_backend *device, size_t n, size_t dim, size_t dist
                            size_t k)
 {
     float *x = random_rows(n, dim, distinct, spread);
-    assert_int_equal(ps_rows_normalise(x, x, n, dim, "x", 0), 0);
     ps_neighbours *gallery = ps_neighbours_new(x, n, dim, "x", 2);
     assert_non_null(gallery);
     if (device)
         assert_int_equal(ps_neighbours_use_device(gallery, device), 0);
     int64_t *index = malloc(n * k * sizeof *index), *self = malloc(n * sizeof *self);
     struct scored *list = malloc(n * sizeof *list);
-    float *rows = malloc(n * dim * sizeof *rows);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         self[i] = (int64_t)i;
-        memcpy(rows + i * dim, ps_neighbours_row(gallery, i), dim * sizeof *rows);
-    }
-    assert_int_equal(ps_neighbours_search(gallery, rows, n, self, k, index, NULL), 0);
+    assert_int_equal(ps_neighbours_search(gallery, x, n, self, k, index, NULL), 0);
     for (size_t q = 0; q < n; q++) {
-        rank_naively(list, rows, n, dim, q);
+        rank_naively(list, x, n, dim, q);
         for (size_t i = 0; i < k; i++)
             assert_int_equal(index[q * k + i], i + 1 < n ? list[i].row : -1);
     }
@@ -207,7 +208,6 @@ static void check_order_on(ps_backend *device, size_t n, size_t dim, size_t dist
     }
     ps_neighbours_free(gallery);
     free(x);
-    free(rows);
     free(index);
     free(self);
     free(list);
@@ -260,16 +260,15 @@ static void test_order(void **state)
 }
 
 /* Metrics of random data against their definitions. */
-static void check_metrics(size_t n, size_t dim, size_t distinct, size_t classes)
+static void check_metrics(size_t n, size_t dim, size_t distinct, size_t classes, double spread)
 {
-    float *x = random_rows(n, dim, distinct, 1);
+    float *x = random_rows(n, dim, distinct, spread);
     int64_t *label = malloc(n * sizeof *label);
     struct scored *list = malloc(n * sizeof *list);
     for (size_t i = 0; i < n; i++)
         label[i] = (int64_t)(i * i % classes) * 1000003 - 7;
     struct ps_retrieval r;
     assert_int_equal(ps_retrieval_self(&r, x, label, n, dim, &plain), 0);
-    assert_int_equal(ps_rows_normalise(x, x, n, dim, "x", 0), 0);
     for (size_t q = 0; q < n; q++) {
         rank_naively(list, x, n, dim, q);
         size_t relevant = 0, hits = 0, in_r = 0, first = 0;
@@ -307,10 +306,47 @@ static void check_metrics(size_t n, size_t dim, size_t distinct, size_t classes)
 static void test_random(void **state)
 {
     (void)state;
-    check_metrics(700, 33, 700, 40);
-    check_metrics(700, 16, 25, 11); /* duplicates within and between classes */
-    check_metrics(500, 8, 500, 2);  /* R near N */
-    check_metrics(1500, 4, 1500, 900);
+    check_metrics(700, 33, 700, 40, 1);
+    check_metrics(700, 16, 25, 11, 1); /* duplicates within and between classes */
+    check_metrics(500, 8, 500, 2, 1);  /* R near N */
+    check_metrics(1500, 4, 1500, 900, 1);
+    check_metrics(700, 64, 700, 40, 1e-5); /* nearer than float32 can tell */
+}
+
+/* Classes 1 - cos = 1e-8 or less apart, their items a hundred times closer: told apart, although
+ * the lengths of the float32 rows differ by more. */
+static void test_collapsed(void **state)
+{
+    (void)state;
+    enum { N = 200, CLASSES = 20, DIM = 128 };
+    static const double apart[] = {1e-4, 1e-8, 2e-10};
+    float *x = malloc((size_t)N * DIM * sizeof *x);
+    int64_t label[N];
+    for (size_t s = 0; s < sizeof apart / sizeof *apart; s++) {
+        struct ps_rng common = ps_rng_stream(1, PS_RNG_TEST, 0, 0);
+        double axis[DIM], scale = sqrt(apart[s] / DIM);
+        for (int d = 0; d < DIM; d++)
+            axis[d] = ps_rng_normal(&common) / sqrt(DIM);
+        for (int i = 0; i < N; i++) {
+            label[i] = i % CLASSES;
+            struct ps_rng class = ps_rng_stream(1, PS_RNG_TEST, 1, (uint64_t)label[i]);
+            struct ps_rng item = ps_rng_stream(1, PS_RNG_TEST, 2, (uint64_t)i);
+            double row[DIM], square = 0;
+            for (int d = 0; d < DIM; d++) {
+                row[d] = axis[d] + scale * (ps_rng_normal(&class) + ps_rng_normal(&item) / 10);
+                square += row[d] * row[d];
+            }
+            for (int d = 0; d < DIM; d++)
+                x[i * DIM + d] = (float)(row[d] / sqrt(square));
+        }
+        struct ps_retrieval r;
+        assert_int_equal(ps_retrieval_self(&r, x, label, N, DIM, &plain), 0);
+        assert_near(r.recall[0], 1);
+        assert_near(r.rp, 1);
+        assert_near(r.map, 1);
+        ps_retrieval_free(&r);
+    }
+    free(x);
 }
 
 static double meta(const struct ps_embedding *e, const char *name)
@@ -361,11 +397,11 @@ static void test_golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_worked),  cmocka_unit_test(test_one_class),
-        cmocka_unit_test(test_ties),    cmocka_unit_test(test_gallery),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_order),
-        cmocka_unit_test(test_pieces),  cmocka_unit_test(test_random),
-        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_worked),    cmocka_unit_test(test_one_class),
+        cmocka_unit_test(test_ties),      cmocka_unit_test(test_gallery),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_order),
+        cmocka_unit_test(test_pieces),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_collapsed), cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -260,6 +260,17 @@ static void test_load_errors(void **state)
     assert_true(weight[63] == 1);
     ps_safetensors_close(&file);
 
+    /* An embedding layer of another width is left as it is. */
+    struct ps_tensor both[2];
+    float head[2 * 512] = {0};
+    tensor(&both[0], "bn1.weight", 64, 0, head);
+    tensor(&both[1], "embedding.weight", 2, 512, head);
+    assert_int_equal(ps_safetensors_save(path, both, 2, NULL, 0), PS_OK);
+    assert_int_equal(ps_safetensors_open(&file, path), PS_OK);
+    assert_int_equal(ps_net_load(net, &file, false, &report), PS_OK);
+    assert_int_equal(report.loaded, 1);
+    ps_safetensors_close(&file);
+
     struct ps_tensor stranger;
     assert_int_equal(ps_safetensors_save(path, tensor(&stranger, "x", 2, 0, weight), 1, NULL, 0),
                      PS_OK);

@@ -1,5 +1,6 @@
 /* lib/weights/onnx, lib/net/{onnx_export,fit}: a model written for others, read back. */
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/backbone.h"
 #include "net/fit.h"
@@ -87,6 +88,75 @@ static void test_fit(void **state)
     assert_int_equal(ps_fit_file(&fit, &file, "resnet18"), PS_EMISMATCH);
     assert_non_null(strstr(ps_error(), "layer2.0.bn1.bias"));
     ps_safetensors_close(&file);
+}
+
+/* Puts a prefix before the names of the tensors from..from+count. */
+static void prefix(struct ps_safetensors *file, size_t from, size_t count, const char *text)
+{
+    for (size_t i = from; i < from + count; i++) {
+        char *name = ps_asprintf("%s%s", text, file->tensors[i].name);
+        free(file->tensors[i].name);
+        file->tensors[i].name = name;
+    }
+}
+
+static void test_prefixes(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {"backbone.", "trunk.", "net.encoder.", "features.0.1."};
+    struct ps_safetensors file, second;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        make_file(&file, "resnet18", NULL);
+        prefix(&file, 0, file.count, prefixes[i]);
+        assert_null(ps_fit_backbone(&file));
+        assert_int_equal(ps_fit_strip(&file, i % 2 ? "resnet18" : NULL, NULL), 0);
+        assert_string_equal(ps_fit_backbone(&file), "resnet18");
+        assert_non_null(named(&file, "embedding.weight"));
+        assert_int_equal(ps_fit_strip(&file, NULL, NULL), 0); /* nothing left to do */
+        assert_int_equal(ps_fit_strip(&file, NULL, "x."), PS_EMISMATCH);
+        ps_safetensors_close(&file);
+    }
+
+    /* Two networks in a file, as momentum contrast has. */
+    make_file(&file, "resnet18", NULL);
+    make_file(&second, "resnet18", NULL);
+    prefix(&file, 0, file.count, "encoder_q.");
+    prefix(&second, 0, second.count, "encoder_k.");
+    file.tensors = realloc(file.tensors, 2 * file.count * sizeof *file.tensors);
+    memcpy(file.tensors + file.count, second.tensors, second.count * sizeof *second.tensors);
+    file.count += second.count;
+    second.count = 0;
+    assert_int_equal(ps_fit_strip(&file, NULL, NULL), PS_EMISMATCH);
+    assert_non_null(strstr(ps_error(), "encoder_q. as with encoder_k.: choose one"));
+    assert_int_equal(ps_fit_strip(&file, NULL, "encoder_k."), 0);
+    assert_string_equal(ps_fit_backbone(&file), "resnet18");
+    ps_safetensors_close(&file);
+    ps_safetensors_close(&second);
+}
+
+/* Blocks left over are of a deeper network; heads are not. */
+static void test_leftovers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool fits;
+    } cases[] = {{"fc.weight", true},
+                 {"projector.0.weight", true},
+                 {"layer1.0.bn1.num_batches_tracked", true},
+                 {"layer1.0.total_ops", true},
+                 {"layer3.6.conv1.weight", false},
+                 {"layer5.0.conv1.weight", false},
+                 {"layer1.0.se.fc1.weight", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ps_safetensors file;
+        make_file(&file, "resnet18", NULL);
+        struct ps_tensor *last = &file.tensors[file.count - 1]; /* of the proxies */
+        free(last->name);
+        last->name = strdup(cases[i].name);
+        assert_int_equal(ps_fit_backbone(&file) != NULL, cases[i].fits);
+        ps_safetensors_close(&file);
+    }
 }
 
 static char path[] = "/tmp/ps-onnx-XXXXXX";
@@ -231,10 +301,9 @@ static void test_published_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fit),
-        cmocka_unit_test(test_onnx_structure),
-        cmocka_unit_test(test_onnx_folding),
-        cmocka_unit_test(test_published_names),
+        cmocka_unit_test(test_fit),          cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_leftovers),    cmocka_unit_test(test_onnx_structure),
+        cmocka_unit_test(test_onnx_folding), cmocka_unit_test(test_published_names),
     };
     return cmocka_run_group_tests(tests, write_model, remove_model);
 }

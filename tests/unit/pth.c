@@ -324,6 +324,82 @@ static void test_reference_checkpoint(void **state)
     ps_text_free(&object);
 }
 
+/* What training scripts save beside the tensors, as opcodes. */
+static void test_extras(void **state)
+{
+    (void)state;
+    static const char *const extras[] = {
+        "cargparse\nNamespace\n)\x81}U\2lrK\1sb",
+        "c__builtin__\nset\n]U\1aa\x85R",
+        "ctorch\ndevice\nU\3cpu\x85R",
+        "cpathlib\nPosixPath\nU\1xU\1y\x86R",
+        "ccollections\nCounter\n}K\1K\2s\x85R",
+        "ccollections\ndefaultdict\nc__builtin__\nlist\n\x85RK\1]s",
+        "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\7\x85U\1btR(K\1NNtb",
+        "c__builtin__\ncomplex\nK\1K\2\x86R",
+        "cdatetime\ndatetime\nU\1x\x85R",
+        "c__builtin__\ngetattr\ncmy.schedule\nOneCycle\nU\4warm\x86R",
+        "cmy.config\nConfig\n)\x81(U\1aK\1U\1bK\2u]U\1xab", /* a subclass of dict */
+        "ctorch\nfloat32\n",
+        "\x8f(K\1K\2\x90",
+        "(K\1K\2\x91",
+        "cmy\nThing\n)}\x92",
+        "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_sparse_tensor\ncmy\nT\n)"
+        "NtR",
+    };
+    for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
+        const struct test_tensor t = {
+            .key = "0", .elements = 12, .shape = {3, 4}, .strides = {4, 1}};
+        struct ps_text object = {0};
+        struct ps_safetensors file;
+        void *kept;
+        put(&object, "}(");
+        put_string(&object, "extra");
+        put(&object, extras[i]);
+        put_string(&object, "state_dict");
+        put(&object, "}");
+        put_string(&object, "x");
+        put_tensor(&object, t);
+        put(&object, "su");
+        if (parse_legacy(&file, &object, true, 12, &kept))
+            fail_msg("extra %zu: %s", i, ps_error());
+        assert_int_equal(file.count, 1);
+        ps_safetensors_close(&file);
+        free(kept);
+        ps_text_free(&object);
+    }
+}
+
+/* {"teacher": {"x": tensor}} and a pickled module of a module. */
+static void test_nested(void **state)
+{
+    (void)state;
+    const struct test_tensor t = {.key = "0", .elements = 12, .shape = {3, 4}, .strides = {4, 1}};
+    static const struct {
+        const char *before, *after, *name;
+    } cases[] = {
+        {"}U\7teacher}", "ss", "teacher.x"},
+        {"cnn\nNet\n)\x81}U\x08_modules}U\4convcnn\nConv\n)\x81}U\x0b_parameters}", "ssbssb",
+         "conv.x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ps_text object = {0};
+        struct ps_safetensors file;
+        void *kept;
+        put(&object, cases[i].before);
+        put_string(&object, "x");
+        put_tensor(&object, t);
+        put(&object, cases[i].after);
+        if (parse_legacy(&file, &object, true, 12, &kept))
+            fail_msg("case %zu: %s", i, ps_error());
+        assert_int_equal(file.count, 1);
+        assert_string_equal(file.tensors[0].name, cases[i].name);
+        ps_safetensors_close(&file);
+        free(kept);
+        ps_text_free(&object);
+    }
+}
+
 static void test_refused_objects(void **state)
 {
     (void)state;
@@ -336,9 +412,12 @@ static void test_refused_objects(void **state)
          "builtins.eval"},
         {"U\x08"
          "builtinsU\x04"
-         "exec\x93",
+         "exec\x93)R",
          "builtins.exec"},
-        {"cos\x1b[31m\nsystem\n", "os?[31m.system"},
+        {"cbuiltins\ngetattr\n(cos\npath\nU\x06systemtR)R", "getattr.system"},
+        {"ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nN)tR", "os.system"},
+        {"cultralytics.nn\nModel\n)\x81}b", "whole pickled object, ultralytics.nn.Model"},
+        {"cos\x1b[31m\nsystem\n)R", "os?[31m.system"},
         {"ctorch\nFloatStorage\n)R", "unknown constructor"},
         {"ccollections\nOrderedDict\nK\x01\x85R", "dictionary items are not pairs"},
         {"i", "opcode 0x69"},
@@ -421,6 +500,8 @@ int main(void)
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_bn_of_published_bninception),
         cmocka_unit_test(test_reference_checkpoint),
+        cmocka_unit_test(test_extras),
+        cmocka_unit_test(test_nested),
         cmocka_unit_test(test_refused_objects),
         cmocka_unit_test(test_bombs),
         cmocka_unit_test(test_same_name_behind_prefix),

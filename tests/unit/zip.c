@@ -99,6 +99,11 @@ static int parse_zip(const struct record *records, size_t count, struct spoil sp
         const struct ps_zip_record *found =
             ps_zip_find(&zip, records[i].name, 2, records[i].name + 2, strlen(records[i].name) - 2);
         assert_non_null(found);
+        if (!found->data) {
+            rc = ps_zip_unreadable("t", found);
+            ps_zip_free(&zip);
+            break;
+        }
         assert_int_equal(found->size, records[i].size);
         assert_memory_equal(found->data, records[i].data, found->size);
     }
@@ -162,6 +167,9 @@ static void test_checkpoint(void **state)
     changed[2] = (struct record){"m/byteorder", "big", 3};
     assert_int_equal(parse_checkpoint(changed, 3), PS_ENOTSUP);
     assert_non_null(strstr(ps_error(), "big-endian"));
+    changed[2] = (struct record){"m/constants.pkl", "", 0};
+    assert_int_equal(parse_checkpoint(changed, 3), PS_ENOTSUP);
+    assert_non_null(strstr(ps_error(), "TorchScript"));
     changed[0].name = "m/other.pkl";
     assert_int_equal(parse_checkpoint(changed, 2), PS_EFORMAT);
     assert_non_null(strstr(ps_error(), "data.pkl"));
