@@ -2,13 +2,14 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/tsv.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { PATH, CLASS, SPLIT, HASH, ARCHIVE, X0, Y0, X1, Y1, COLUMNS, REQUIRED = ARCHIVE };
 static const char *const column_names[COLUMNS] = {"path", "class", "split", "hash", "archive",
@@ -20,7 +21,7 @@ const char *const ps_split_names[PS_SPLITS] = {"train", "test", "query", "galler
 int ps_split_of(const char *name)
 {
     for (int i = 0; i < PS_SPLITS; i++)
-        if (!strcmp(name, ps_split_names[i]))
+        if (!strcasecmp(name, ps_split_names[i]))
             return i;
     return -1;
 }
@@ -143,10 +144,9 @@ static int find_columns(const struct ps_tsv *table, const char *name, int column
         int i = 0;
         while (i < COLUMNS && strcmp(table->header[c], column_names[i]) != 0)
             i++;
-        if (i == COLUMNS || columns[i] >= 0)
-            return ps_fail(PS_EFORMAT, "%s:%zu: %s column '%s' (man 5 ps-manifest)", name,
-                           table->header_line, i == COLUMNS ? "unknown" : "second",
-                           table->header[c]);
+        if (i == COLUMNS)
+            return ps_fail(PS_EFORMAT, "%s:%zu: unknown column '%s' (man 5 ps-manifest)", name,
+                           table->header_line, table->header[c]);
         columns[i] = (int)c;
     }
     for (int i = 0; i < COLUMNS; i++) {
@@ -163,10 +163,8 @@ static int find_columns(const struct ps_tsv *table, const char *name, int column
 
 static bool parse_pixel(const char *text, int32_t *value)
 {
-    char *end;
-    errno = 0;
-    long parsed = strtol(text, &end, 10);
-    if (!isdigit((unsigned char)*text) || *end || errno || parsed > INT32_MAX)
+    int64_t parsed;
+    if (!isdigit((unsigned char)*text) || !ps_parse_whole(text, 0, INT32_MAX, &parsed))
         return false;
     *value = (int32_t)parsed;
     return true;

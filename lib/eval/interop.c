@@ -2,12 +2,15 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/tsv.h"
 #include "eval/npy.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 const char ps_embedding_format_words[] = "zst|safetensors|npy|tsv";
 
@@ -27,11 +30,17 @@ static struct columns find_columns(const struct ps_tsv *table)
     return c;
 }
 
-static bool parse_whole(const char *text, int64_t *value)
+/*
+ * A label that is a number in its only spelling. Others ("01", or more than 64 bits) are names:
+ * as numbers, two of them might be the same.
+ */
+static bool is_plain_number(const char *text, int64_t *value)
 {
-    char *end;
-    *value = strtoll(text, &end, 10);
-    return end != text && !*end;
+    char plain[32];
+    if (!ps_parse_whole(text, INT64_MIN, INT64_MAX, value))
+        return false;
+    snprintf(plain, sizeof plain, "%lld", (long long)*value);
+    return !strcmp(plain, text);
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -73,7 +82,7 @@ static int take_labels(struct ps_embedding *e, const struct ps_tsv *table, int c
     if (!(e->label = ps_calloc(e->n, sizeof *e->label)))
         return PS_ENOMEM;
     for (size_t i = 0; i < e->n; i++)
-        if (!parse_whole(ps_tsv_cell(table, i, column), &e->label[i]))
+        if (!is_plain_number(ps_tsv_cell(table, i, column), &e->label[i]))
             return number_names(e, table, column);
     return PS_OK;
 }
@@ -84,9 +93,9 @@ static int take_ids(struct ps_embedding *e, const struct ps_tsv *table, int colu
     if (!(e->id = ps_calloc(e->n, sizeof *e->id)))
         return PS_ENOMEM;
     for (size_t i = 0; i < e->n; i++)
-        if (!parse_whole(ps_tsv_cell(table, i, column), &e->id[i]))
-            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer", path, table->lines[i],
-                           ps_tsv_cell(table, i, column));
+        if (!ps_parse_whole(ps_tsv_cell(table, i, column), INT64_MIN, INT64_MAX, &e->id[i]))
+            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer of 64 bits", path,
+                           table->lines[i], ps_tsv_cell(table, i, column));
     return PS_OK;
 }
 
@@ -182,6 +191,37 @@ static int find_labels(struct ps_embedding *e, const char *path)
                    e->file);
 }
 
+/* Length of a column's name without the number at its end. */
+static size_t stem_of(const char *name)
+{
+    size_t length = strlen(name);
+    while (length && isdigit((unsigned char)name[length - 1]))
+        length--;
+    return length;
+}
+
+/* Dimensions are numbered, x0, x1 ..., all of them or none: row numbers are no dimension. */
+static int check_dimensions(const struct ps_embedding *e, const struct ps_tsv *table,
+                            const int *column)
+{
+    const char *last = table->header[column[e->dim - 1]];
+    size_t stem = stem_of(last);
+    for (size_t d = 0; d < e->dim; d++) {
+        const char *name = table->header[column[d]];
+        if (!*name)
+            return ps_fail(PS_EFORMAT,
+                           "%s:%zu: column %d has no name (row numbers? pandas: index=False)",
+                           e->file, table->header_line, column[d] + 1);
+        bool numbered = last[stem] || name[stem_of(name)];
+        if (numbered && (stem_of(name) != stem || strncmp(name, last, stem) != 0 || !name[stem]))
+            return ps_fail(PS_EFORMAT,
+                           "%s:%zu: columns '%s' and '%s' cannot both be dimensions, which are "
+                           "x0, x1 ...; the others are label, id, name and role",
+                           e->file, table->header_line, name, last);
+    }
+    return PS_OK;
+}
+
 static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
 {
     struct columns c = find_columns(table);
@@ -195,14 +235,14 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
     int rc = PS_OK;
     if (!e->n || !e->dim)
         rc = ps_fail(PS_EFORMAT, "%s: no rows or no dimension columns", e->file);
-    else if (!(e->x = ps_calloc(e->n * e->dim, sizeof *e->x)))
+    else
+        rc = check_dimensions(e, table, column);
+    if (!rc && !(e->x = ps_calloc(e->n * e->dim, sizeof *e->x)))
         rc = PS_ENOMEM;
     for (size_t i = 0; i < e->n && !rc; i++)
         for (size_t d = 0; d < e->dim && !rc; d++) {
-            const char *cell = ps_tsv_cell(table, i, column[d]);
-            char *end;
-            e->x[i * e->dim + d] = strtof(cell, &end);
-            if (end == cell || *end)
+            const char *cell = ps_tsv_cell(table, i, column[d]), *end = cell;
+            if (!ps_scan_float(&end, &e->x[i * e->dim + d]) || *end)
                 rc = ps_fail(PS_EFORMAT, "%s:%zu: column '%s': '%s' is not a number", e->file,
                              table->lines[i], table->header[column[d]], cell);
         }
@@ -210,9 +250,16 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
     return rc ? rc : take_columns(e, table, e->file);
 }
 
+static bool is_table(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 4 &&
+           (!strcasecmp(path + length - 4, ".tsv") || !strcasecmp(path + length - 4, ".csv"));
+}
+
 static int load_foreign(struct ps_embedding *e, const char *path, const char *labels)
 {
-    if (ps_has_suffix(path, ".tsv")) {
+    if (is_table(path)) {
         struct ps_tsv table;
         int rc = ps_tsv_read(&table, path);
         if (!rc) {
@@ -235,7 +282,7 @@ static int load_foreign(struct ps_embedding *e, const char *path, const char *la
 
 int ps_embedding_load(struct ps_embedding *embedding, const char *path, const char *labels)
 {
-    if (!ps_has_suffix(path, ".npy") && !ps_has_suffix(path, ".tsv"))
+    if (!ps_has_suffix(path, ".npy") && !is_table(path))
         return ps_embedding_read(embedding, path);
     *embedding = (struct ps_embedding){.file = ps_strdup(path)};
     int rc = embedding->file ? load_foreign(embedding, path, labels) : PS_ENOMEM;

@@ -266,3 +266,31 @@ rows() {
     [ "$status" -eq 143 ]
     [ "$(find . -mindepth 1 -maxdepth 1 | sort | xargs)" = "./d ./err" ]
 }
+
+@test "lists and settings in every spelling of a text file" {
+    mkdir i
+    for i in 1 2 3 4; do echo $i >i/$i.jpg; done
+    printf 'path\tclass\tsplit\tnotes\ni/1.jpg\ta\ttrain\t\ni/2.jpg\t#a\tTrain\tx\ni/3.jpg\tb\tTEST\t\ni/4.jpg\tb\ttest\tx\n' >t.tsv
+    ps-prepare -q list t.tsv -o expected
+    awk -F'\t' -v OFS='\t' '{print $4, $1, $2, $3}' t.tsv >front.tsv
+    tr '\t' , <t.tsv >t.csv
+    sed 's/,/ , /g; s/$/\r/; 1s/^/\xef\xbb\xbf/' t.csv >spaced.csv
+    { printf '\xef\xbb\xbf# a comment\n\n' && head -c -1 t.tsv; } >marked.tsv
+    for f in front.tsv t.csv spaced.csv marked.tsv; do
+        ps-prepare -q list $f -o m.tsv
+        cmp m.tsv expected
+    done
+    ps-prepare list t.tsv -o m.tsv 2>&1 | grep "t.tsv: columns not used: 'notes'"
+    printf '\xef\xbb\xbfquiet = true\r\n# x\r\nthreads = 1\r\n' >c.conf
+    run ps-prepare --config c.conf list t.tsv -o m.tsv
+    [ -z "$output" ]
+    printf 'path\tclass\tclass\ni/1.jpg\ta\tb\n' >t.tsv
+    refused 1 "t.tsv:1: second column 'class'" ps-prepare list t.tsv --test-classes 0.5 -o n.tsv
+    printf 'path\tclass\ni/1.jpg\t\n' >t.tsv
+    refused 1 "t.tsv:2: column 'class' is empty" ps-prepare list t.tsv --test-classes 0.5 -o n.tsv
+    printf 'path\tclass\tsplit\ni/1.jpg\ta\tval\n' >t.tsv
+    refused 1 "t.tsv:2: the split 'val' is not" ps-prepare list t.tsv -o n.tsv
+    printf 'thr\0eads = 1\n' >c.conf
+    refused 1 "c.conf:1: NUL byte" ps-prepare --config c.conf list t.tsv -o n.tsv
+    [ ! -e n.tsv ]
+}

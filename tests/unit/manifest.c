@@ -112,7 +112,7 @@ static const struct {
 } bad[] = {
     {"path\tclass\tsplit\n", "x:1: no column 'hash' (man 5 ps-manifest)"},
     {"# c\n\npath\tklass\tsplit\thash\n", "x:3: unknown column 'klass' (man 5 ps-manifest)"},
-    {"path\tclass\tsplit\thash\tclass\n", "x:1: second column 'class' (man 5 ps-manifest)"},
+    {"path\tclass\tsplit\thash\tclass\n", "x:1: second column 'class'"},
     {"path\tclass\tsplit\thash\tx0\ty0\tx1\n", "x:1: no column 'y1' (man 5 ps-manifest)"},
     {"path\tclass\tsplit\thash\ty1\n", "x:1: column 'y1' without 'x0'"},
     {"path\tclass\tsplit\thash\n", "x: lists no images"},
