@@ -27,9 +27,10 @@ static bool has_ending(const char *name, const char *const *endings)
 
 bool ps_is_image_name(const char *name)
 {
-    static const char *const endings[] = {".jpg", ".jpeg", ".png",  ".webp", ".gif",  ".bmp",
-                                          ".tif", ".tiff", ".ppm",  ".pgm",  ".pbm",  ".jp2",
-                                          ".j2k", ".jxl",  ".avif", ".heic", ".heif", NULL};
+    static const char *const endings[] = {".jpg",  ".jpeg", ".jpe", ".jfif", ".png", ".webp",
+                                          ".gif",  ".bmp",  ".tif", ".tiff", ".ppm", ".pgm",
+                                          ".pbm",  ".pnm",  ".jp2", ".j2k",  ".jxl", ".avif",
+                                          ".heic", ".heif", ".tga", NULL};
     return has_ending(name, endings);
 }
 
