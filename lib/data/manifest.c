@@ -6,6 +6,7 @@
 #include "base/tsv.h"
 
 #include <ctype.h>
+#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,15 @@ static bool is_hash(const char *text)
     return strlen(text) == PS_HASH_LENGTH && strspn(text, "0123456789abcdef") == PS_HASH_LENGTH;
 }
 
+const char *ps_class_fault(const char *name)
+{
+    if (!*name)
+        return "a class without a name";
+    if (has_control(name))
+        return "a control character in a class name";
+    return g_utf8_validate(name, -1, NULL) ? NULL : "a class name that is not UTF-8";
+}
+
 /* What is wrong with an entry, or NULL; *column is where. */
 static const char *fault(const struct ps_entry *entry, int *column)
 {
@@ -106,10 +116,9 @@ static const char *fault(const struct ps_entry *entry, int *column)
     if (*entry->archive ? !ps_path_is_safe(entry->path) : !*entry->path || has_control(entry->path))
         return "not a safe file name";
     *column = CLASS;
-    if (!*entry->class_name)
-        return "a class without a name";
-    if (has_control(entry->class_name))
-        return "a control character in a class name";
+    const char *problem = ps_class_fault(entry->class_name);
+    if (problem)
+        return problem;
     *column = HASH;
     if (!is_hash(entry->hash))
         return "not 32 lower-case hexadecimal digits";

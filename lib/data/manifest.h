@@ -17,6 +17,9 @@ extern const char *const ps_split_names[PS_SPLITS]; /* "train", "test", "query",
 /* The split with that name, in any case, or -1. */
 int ps_split_of(const char *name);
 
+/* What keeps a class name from being stored, or NULL. */
+const char *ps_class_fault(const char *name);
+
 struct ps_entry {
     char *path;    /* of the image file, or of the archive member */
     char *archive; /* archive that holds the image, or "" */
