@@ -32,6 +32,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     signal(number, SIG_DFL); /* it comes again when the handler returns */
 }
 
+/* Unless the program has a handler of its own. */
 static void install(void)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, old;
@@ -42,9 +43,8 @@ static void install(void)
 
 void ps_map_guard(const void *bytes, size_t length, const char *path)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install);
     pthread_mutex_lock(&lock);
+    install();
     for (int i = 0; i < MOST; i++) {
         if (maps[i].begin)
             continue;

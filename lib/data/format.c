@@ -223,24 +223,35 @@ static bool has_odd_depth(const unsigned char *bytes, size_t length)
     return false;
 }
 
-/* The largest value of a PNM, the third number of its header; 1 for a bitmap, 0 on damage. */
-static int64_t pnm_most(const unsigned char *bytes, size_t length)
+/* The next number of a PNM's header, at *at; `end` is the file's. 0 on damage. */
+static int64_t pnm_number(const unsigned char **at, const unsigned char *end)
 {
     int64_t number = 0;
-    if (bytes[1] == '1' || bytes[1] == '4')
-        return 1;
-    size_t i = 2;
-    for (int field = 0; field < 3; field++) {
-        for (bool comment = false; i < length; i++) {
-            comment = comment ? bytes[i] != '\n' : bytes[i] == '#';
-            if (!comment && !isspace(bytes[i]))
-                break;
-        }
-        number = 0;
-        for (; i < length && isdigit(bytes[i]) && number < INT32_MAX; i++)
-            number = 10 * number + (bytes[i] - '0');
+    for (bool comment = false; *at < end; ++*at) {
+        comment = comment ? **at != '\n' : **at == '#';
+        if (!comment && !isspace(**at))
+            break;
     }
+    for (; *at < end && isdigit(**at) && number < INT32_MAX; ++*at)
+        number = 10 * number + (**at - '0');
     return number;
+}
+
+/* libvips neither scales by the largest value nor misses the end of numbers written as text. */
+static const char *pnm_fault(const unsigned char *bytes, size_t length)
+{
+    const unsigned char *at = bytes + 2, *end = bytes + length;
+    int kind = bytes[1] - '0';
+    int64_t width = pnm_number(&at, end), height = pnm_number(&at, end);
+    int64_t most = kind % 3 == 1 ? 1 : pnm_number(&at, end);
+    if (most != 1 && most != 255 && most != 65535)
+        return "PNM whose largest value is neither 255 nor 65535; convert it";
+    if (kind > 3 || width > PS_IMAGE_MOST_PIXELS / (height ? height : 1))
+        return NULL;
+    int64_t left = width * height * (kind == 3 ? 3 : 1);
+    for (; at < end && left > 0; at++)
+        left -= isdigit(*at) && (kind == 1 || !isdigit(at[-1]));
+    return left > 0 ? "PNM that ends too early" : NULL;
 }
 
 const char *ps_format_fault(enum ps_format format, const void *bytes, size_t length)
@@ -250,11 +261,8 @@ const char *ps_format_fault(enum ps_format format, const void *bytes, size_t len
                "2000, JPEG XL, HEIC, AVIF, TGA)";
     if (format == PS_FORMAT_JP2 && has_odd_depth(bytes, length))
         return "JPEG 2000 with samples of neither 8 nor 16 bits; convert it";
-    if (format == PS_FORMAT_PNM) {
-        int64_t most = pnm_most(bytes, length);
-        if (most != 1 && most != 255 && most != 65535)
-            return "PNM whose largest value is neither 255 nor 65535; convert it";
-    }
+    if (format == PS_FORMAT_PNM)
+        return pnm_fault(bytes, length);
     if ((format == PS_FORMAT_BMP || format == PS_FORMAT_TGA) && is_too_large(format, bytes))
         return "too many pixels";
     return NULL;

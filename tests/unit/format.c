@@ -75,6 +75,9 @@ static void test_samples(void **state)
                                "P5 2 1 1023\nabcd"};
     for (int i = 0; i < 3; i++)
         refused(pnm[i], strlen(pnm[i]), "x: PNM whose largest value is neither 255 nor 65535");
+    const char *const cut[] = {"P1 3 1\n01", "P2 2 2 255\n12 34 56", "P3 1 1 255\n1 2 \n"};
+    for (int i = 0; i < 3; i++)
+        refused(cut[i], strlen(cut[i]), "x: PNM that ends too early");
 }
 
 /* A TGA is the right way up, whichever row it begins with. */
