@@ -1,5 +1,6 @@
 #include "eval/runs.h"
 #include "base/err.h"
+#include "base/number.h"
 #include "base/tsv.h"
 
 #include <math.h>
@@ -114,9 +115,9 @@ static int add_value(struct reader *reader, struct cell cell, const char *text, 
 {
     if (!*text)
         return PS_OK; /* a metric that had no query */
-    char *end;
-    cell.value = strtod(text, &end) * scale;
-    if (end == text || *end || !isfinite(cell.value))
+    bool number = ps_parse_real(text, &cell.value);
+    cell.value *= scale;
+    if (!number)
         return ps_fail(PS_EFORMAT, "%s:%zu: %s '%s' is not a number", cell.path, cell.line,
                        reader->runs->metric[cell.metric], text);
     int rc = ps_grow(&reader->cell, &reader->cell_room, reader->cells + 1, sizeof cell);
@@ -174,9 +175,11 @@ struct seed_order {
 static int compare_seeds(const void *a, const void *b)
 {
     const struct seed_order *x = a, *y = b;
-    char *x_end, *y_end;
-    double left = strtod(x->name, &x_end), right = strtod(y->name, &y_end);
-    if (x_end != x->name && !*x_end && y_end != y->name && !*y_end && left != right)
+    double left, right;
+    bool x_counts = ps_parse_real(x->name, &left), y_counts = ps_parse_real(y->name, &right);
+    if (x_counts != y_counts)
+        return x_counts ? -1 : 1;
+    if (x_counts && left != right)
         return left < right ? -1 : 1;
     return strcmp(x->name, y->name);
 }
