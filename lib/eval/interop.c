@@ -244,7 +244,7 @@ int ps_embedding_load(struct ps_embedding *embedding, const char *path, const ch
     return rc;
 }
 
-static void put_row(const struct ps_embedding *e, size_t i, FILE *stream)
+static int put_row(const struct ps_embedding *e, size_t i, FILE *stream)
 {
     fprintf(stream, "%lld", (long long)e->label[i]);
     if (e->id)
@@ -253,40 +253,78 @@ static void put_row(const struct ps_embedding *e, size_t i, FILE *stream)
         fprintf(stream, "\t%s", role_words[e->role[i]]);
     if (e->name) {
         char *escaped = ps_tsv_escape(e->name[i]);
-        fprintf(stream, "\t%s", escaped ? escaped : "");
+        if (!escaped)
+            return PS_ENOMEM;
+        fprintf(stream, "\t%s", escaped);
         free(escaped);
     }
+    return PS_OK;
 }
 
-static int write_tsv(const struct ps_embedding *e, const char *path, bool values)
+static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
 {
-    ps_out *out = ps_out_open(path);
-    if (!out)
-        return ps_error_code();
-    FILE *stream = ps_out_stream(out);
+    int rc = PS_OK;
     fprintf(stream, "label%s%s%s", e->id ? "\tid" : "", e->role ? "\trole" : "",
             e->name ? "\tname" : "");
     for (size_t d = 0; values && d < e->dim; d++)
         fprintf(stream, "\tx%zu", d);
     fputc('\n', stream);
-    for (size_t i = 0; i < e->n; i++) {
-        put_row(e, i, stream);
+    for (size_t i = 0; i < e->n && !rc; i++) {
+        rc = put_row(e, i, stream);
         for (size_t d = 0; values && d < e->dim; d++)
             fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
         fputc('\n', stream);
     }
-    return ps_out_commit(out);
+    return rc;
+}
+
+static int write_tsv(const struct ps_embedding *e, const char *path)
+{
+    ps_out *out = ps_out_open(path);
+    if (!out)
+        return ps_error_code();
+    return put_tsv(e, true, ps_out_stream(out)) ? ps_out_abort(out) : ps_out_commit(out);
+}
+
+static int fail_stdout(void)
+{
+    return ps_fail(PS_EUSAGE, "npy output consists of two files and cannot go to standard output");
 }
 
 static int write_npy(const struct ps_embedding *e, const char *path)
 {
     if (!strcmp(path, "-"))
-        return ps_fail(PS_EUSAGE,
-                       "npy output consists of two files and cannot go to standard output");
+        return fail_stdout();
     char *beside = labels_beside(path, "tsv");
-    int rc = beside ? write_tsv(e, beside, false) : PS_ENOMEM;
+    ps_out *labels = beside ? ps_out_open(beside) : NULL, *out = labels ? ps_out_open(path) : NULL;
     free(beside);
-    return rc ? rc : ps_npy_write_floats(path, e->x, e->n, e->dim);
+    int rc = out ? put_tsv(e, false, ps_out_stream(labels)) : (int)ps_error_code();
+    if (!rc)
+        rc = ps_npy_put_floats(ps_out_stream(out), e->x, e->n, e->dim);
+    if (!rc)
+        return ps_out_commit_both(labels, out);
+    if (labels)
+        rc = ps_out_abort(labels);
+    return out ? ps_out_abort(out) : rc;
+}
+
+int ps_embedding_check_output(const char *path, enum ps_embedding_format format, size_t rows,
+                              size_t dim, bool half)
+{
+    if (dim > PS_EMBEDDING_MAX_DIM)
+        return ps_fail(PS_EINVAL, "%s: %zu dimensions are too many (at most %d)", path, dim,
+                       PS_EMBEDDING_MAX_DIM);
+    if (format == PS_EMBEDDING_NPY && !strcmp(path, "-"))
+        return fail_stdout();
+    /* What zstd leaves of them is not known. */
+    uint64_t bytes = format == PS_EMBEDDING_ZST ? 0 : (uint64_t)rows * dim * (half ? 2 : 4);
+    int rc = ps_out_check(path, bytes);
+    if (rc || format != PS_EMBEDDING_NPY)
+        return rc;
+    char *beside = labels_beside(path, "tsv");
+    rc = beside ? ps_out_check(beside, 0) : PS_ENOMEM;
+    free(beside);
+    return rc;
 }
 
 int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
@@ -295,6 +333,6 @@ int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
     if (format == PS_EMBEDDING_NPY)
         return write_npy(embedding, path);
     if (format == PS_EMBEDDING_TSV)
-        return write_tsv(embedding, path, true);
+        return write_tsv(embedding, path);
     return ps_embedding_write(embedding, path, format == PS_EMBEDDING_ZST ? level : 0);
 }
