@@ -81,7 +81,9 @@ static void test_labels(void **state)
 {
     (void)state;
     struct ps_embedding e;
-    assert_int_equal(ps_npy_write_floats("a.npy", x, 3, 2), 0);
+    ps_out *out = ps_out_open("a.npy");
+    assert_int_equal(ps_npy_put_floats(ps_out_stream(out), x, 3, 2), 0);
+    assert_int_equal(ps_out_commit(out), 0);
     write_ints("l.npy", label, 3);
     assert_int_equal(ps_embedding_load(&e, "a.npy", "l.npy"), 0);
     assert_int_equal(e.label[1], -4);
