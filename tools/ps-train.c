@@ -97,9 +97,10 @@ int main(int argc, char **argv)
         .summary =
             "Trains an embedding network with proxy-based losses and Proxy Synthesis. Run "
             "the\nsame command again to resume an interrupted run; a finished run is left alone.",
-        .examples = "  ps-train --data train.mdb --eval test.mdb -o run --backbone resnet18 "
-                    "--input-size 64 \\\n    --dim 128 --loss norm-softmax --scale 23 --ps-alpha "
-                    "0.4 --ps-mu 1 --epochs 10\n  ps-train --help loss\n",
+        .examples =
+            "  ps-train --data train.mdb --eval test.mdb -o run --backbone resnet18 "
+            "--input-size 64 \\\n    --dim 128 --ps-mu 1 --modellr 1e-3 --eps 1e-4 --epochs "
+            "12\n  ps-train --help loss\n",
     };
     command.options = ps_train_options(&settings, &command.option_count);
     int operands = 0;

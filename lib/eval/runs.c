@@ -111,13 +111,26 @@ static char *setting_of(const struct ps_tsv *table, size_t row, const char *by, 
     return text.data ? text.data : ps_strdup("");
 }
 
-static int add_value(struct reader *reader, struct cell cell, const char *text, double scale)
+/* Percentages are read as decimals two places to the left, so that they equal the fractions. */
+static bool parse(const char *text, bool percent, double *value)
+{
+    char *shifted = NULL;
+    bool number = ps_parse_real(text, value);
+    if (!number || !percent)
+        return number;
+    if (strpbrk(text, "eExX") || !(shifted = ps_asprintf("%se-2", text)))
+        *value /= 100;
+    else
+        ps_parse_real(shifted, value);
+    free(shifted);
+    return true;
+}
+
+static int add_value(struct reader *reader, struct cell cell, const char *text, bool percent)
 {
     if (!*text)
         return PS_OK; /* a metric that had no query */
-    bool number = ps_parse_real(text, &cell.value);
-    cell.value *= scale;
-    if (!number)
+    if (!parse(text, percent, &cell.value))
         return ps_fail(PS_EFORMAT, "%s:%zu: %s '%s' is not a number", cell.path, cell.line,
                        reader->runs->metric[cell.metric], text);
     int rc = ps_grow(&reader->cell, &reader->cell_room, reader->cells + 1, sizeof cell);
@@ -134,7 +147,7 @@ static int add_row(struct reader *reader, const struct ps_tsv *table, size_t row
         return ps_fail(PS_EFORMAT,
                        "%s: no column 'seed'; give it when evaluating: ps-eval --tag seed=N", path);
     const char *unit = ps_tsv_attribute(table, "unit");
-    double scale = unit && !strcmp(unit, "percent") ? 0.01 : 1;
+    bool percent = unit && !strcmp(unit, "percent");
     struct cell cell = {.path = path, .line = table->lines[row]};
     char *setting = setting_of(table, row, reader->by, path);
     if (!setting)
@@ -150,7 +163,7 @@ static int add_row(struct reader *reader, const struct ps_tsv *table, size_t row
             continue;
         rc = intern(&runs->metric, &runs->metrics, &reader->metric_room, name, &cell.metric);
         if (!rc)
-            rc = add_value(reader, cell, ps_tsv_cell(table, row, c), scale);
+            rc = add_value(reader, cell, ps_tsv_cell(table, row, c), percent);
     }
     return rc;
 }

@@ -55,7 +55,7 @@ static int proxy_anchor(const struct ps_loss_head *h)
         .scale_factor = 1, .scale = 1, .centers = 1, .mixes = true)                                \
     ROW("norm-softmax", .formula = "CE(s cos(x, p))", .head = softmax, .normalize = true,          \
         .scale_factor = 1, .scale = 23, .centers = 1, .mixes = true, .virtual_class = true)        \
-    ROW("proxy-nca", .formula = "CE(-s |x^ - p^|^2) = CE(2 s cos(x, p)), x^ and p^ of length 1",   \
+    ROW("proxy-nca", .formula = "CE(2 s cos(x, p)) = CE(-s |x^ - p^|^2), x^ and p^ of length 1",   \
         .head = softmax, .normalize = true, .scale_factor = 2, .scale = 12, .centers = 1,          \
         .mixes = true, .virtual_class = true)                                                      \
     ROW("sphereface",                                                                              \

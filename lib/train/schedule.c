@@ -9,19 +9,20 @@ static double cosine(double from, double to, double part)
     return to + (from - to) * (1 + cos(PI * part)) / 2;
 }
 
-static double one_cycle(double part)
+/* Step `at`, from 0, of `steps`. */
+static double one_cycle(double at, double steps)
 {
-    const double rise = 0.3, start = 1.0 / 25, end = start / 1e4;
-    return part < rise ? cosine(start, 1, part / rise) : cosine(1, end, (part - rise) / (1 - rise));
+    const double start = 1.0 / 25, end = start / 1e4, peak = 0.3 * steps - 1;
+    return at <= peak ? cosine(start, 1, at / peak)
+                      : cosine(1, end, (at - peak) / (steps - 1 - peak));
 }
 
 double ps_schedule_factor(const struct ps_schedule *s, long epoch, size_t step, size_t steps)
 {
     double done = (double)(epoch - 1) + (double)step / (double)steps; /* epochs */
-    if (s->kind == PS_SCHEDULE_ONE_CYCLE) {
-        double last = (double)s->epochs - 1 / (double)steps;
-        return one_cycle(last > 0 ? fmin(done / last, 1) : 0);
-    }
+    if (s->kind == PS_SCHEDULE_ONE_CYCLE)
+        return one_cycle((double)(epoch - 1) * (double)steps + (double)step,
+                         (double)s->epochs * (double)steps);
     if (done < (double)s->ramp)
         return (done + 1 / (double)steps) / (double)s->ramp;
     if (s->kind == PS_SCHEDULE_COSINE) {

@@ -9,7 +9,7 @@ enum ps_schedule_kind {
                               decay_step, up to epoch decay_stop */
     PS_SCHEDULE_COSINE,    /* half a cosine from 1 to 0, after the warm-up */
     PS_SCHEDULE_ONE_CYCLE, /* Smith and Topin (2017), as PyTorch's OneCycleLR: cosine from 1/25 to
-                              1 over the first 30 % of the steps, then to 1/250000 */
+                              1 at step 0.3 N - 1 of N, from 0, then to 1/250000 */
 };
 #define PS_SCHEDULE_NAMES "step|cosine|one-cycle"
 

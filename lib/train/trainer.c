@@ -357,6 +357,18 @@ static int finish_again(struct ps_run *run)
     return restore_last(run);
 }
 
+/* The reference's epsilon, made for pretrained weights, keeps Adam's steps small. */
+static void tell_of_random_weights(const struct ps_train_settings *s)
+{
+    bool adam = s->optimizer.kind == PS_ADAM || s->optimizer.kind == PS_ADAMW;
+    ps_info("%s starts from random weights (--init FILE for pretrained ones)",
+            ps_net_backbone((size_t)s->backbone));
+    if (adam && s->optimizer.eps >= 0.01 && s->schedule.epochs > s->start_epoch)
+        ps_warn("random weights learn little with --eps %g, which is for pretrained ones "
+                "(--modellr 1e-3 --eps 1e-4)",
+                s->optimizer.eps);
+}
+
 static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t count)
 {
     int resumed = ps_run_resume(run);
@@ -368,8 +380,7 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
         ps_info("resuming after epoch %lld, step %lld", (long long)run->progress.epoch,
                 (long long)run->progress.step);
     else if (!run->settings->init)
-        ps_info("%s starts from random weights (--init FILE for pretrained ones)",
-                ps_net_backbone((size_t)run->settings->backbone));
+        tell_of_random_weights(run->settings);
     int rc = ps_run_check_room(run, resumed);
     if (!rc && !resumed)
         rc = write_settings(run, options, count);

@@ -61,6 +61,19 @@ cell() {
     [ "$(cell 1 mean)" = 0.810 ]
 }
 
+@test "the same values as percent and as fractions do not differ" {
+    rm ./*.tsv
+    for i in 1 2 3 4 5; do
+        value=$((5007 + 210 * i + i * i))
+        row same $i 0.$value 0.3 && row percent $i ${value:0:2}.${value:2} 30
+        sed -i '1i # unit: percent' percent-$i.tsv
+    done
+    run ps-table --format tsv --compare same --metrics recall@1 ./*.tsv
+    [ "$status" -eq 0 ]
+    [ "$(awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "p") at = i }
+        $1 == "percent" { print $at }' <<<"$output")" = 1 ]
+}
+
 @test "markdown, as runs and as a summary" {
     run ps-table plain-*.tsv
     [ "$status" -eq 0 ]

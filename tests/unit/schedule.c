@@ -54,15 +54,28 @@ static void test_one_cycle(void **state)
 {
     (void)state;
     struct ps_schedule s = {.kind = PS_SCHEDULE_ONE_CYCLE, .epochs = 10};
-    near(ps_schedule_factor(&s, 1, 0, 10), 1.0 / 25);
-    near(ps_schedule_factor(&s, 10, 9, 10), 1.0 / 25e4);
-    double most = 0;
-    for (int epoch = 1; epoch <= 10; epoch++)
-        for (size_t step = 0; step < 10; step++)
-            most = fmax(most, ps_schedule_factor(&s, epoch, step, 10));
-    assert_true(most > 0.99 && most <= 1);
+    /* torch.optim.lr_scheduler.OneCycleLR(optimizer, 1, total_steps=N) */
+    static const struct {
+        int step;
+        double factor;
+    } of_100[] = {{0, 0.040000000000000036},
+                  {7, 0.17152216387689723},
+                  {28, 0.9971862194340926},
+                  {29, 1},
+                  {30, 0.9994965352845243},
+                  {64, 0.500002},
+                  {99, 4e-06}};
+    static const double of_10[] = {0.04, 0.52, 1, 0.9504846320134737, 0.8117456539497631};
+    static const double of_3[] = {0.9944154354509117, 0.46263710266697505, 4e-06};
+    for (size_t i = 0; i < sizeof of_100 / sizeof *of_100; i++)
+        near(ps_schedule_factor(&s, of_100[i].step / 10 + 1, (size_t)of_100[i].step % 10, 10),
+             of_100[i].factor);
+    for (size_t i = 0; i < sizeof of_10 / sizeof *of_10; i++)
+        near(ps_schedule_factor(&s, (long)i + 1, 0, 1), of_10[i]);
     s.epochs = 1;
-    near(ps_schedule_factor(&s, 1, 0, 1), 1.0 / 25);
+    for (size_t i = 0; i < 3; i++)
+        near(ps_schedule_factor(&s, 1, i, 3), of_3[i]);
+    near(ps_schedule_factor(&s, 1, 0, 1), 4e-06);
 }
 
 static uint64_t number(const unsigned char *at, int bytes)
