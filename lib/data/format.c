@@ -186,12 +186,53 @@ static int heif_turned(const unsigned char *bytes, size_t length)
     return apply_links(links, properties, big(primary.at + 4, id_bytes));
 }
 
+/* Bits of a JPEG XL codestream, lowest first; zeros behind its end. */
+struct bits {
+    struct span in;
+    unsigned used;
+};
+
+static uint32_t take_bits(struct bits *bits, unsigned count)
+{
+    uint32_t value = 0;
+    for (unsigned i = 0; i < count; i++, bits->used++)
+        if (bits->in.at + bits->used / 8 < bits->in.end)
+            value |= (uint32_t)(bits->in.at[bits->used / 8] >> bits->used % 8 & 1) << i;
+    return value;
+}
+
+/* A side of the image: 5 bits, or as many as 2 bits before it say. */
+static void skip_side(struct bits *bits, bool small)
+{
+    static const unsigned char lengths[] = {9, 13, 18, 30};
+    take_bits(bits, small ? 5 : lengths[take_bits(bits, 2)]);
+}
+
+/* The turn in the metadata that follows the size (ISO/IEC 18181-1). */
+static int jxl_turned(const unsigned char *bytes, size_t length)
+{
+    struct bits bits = {{bytes, bytes + length}, 16};
+    struct span part;
+    if (bytes[0] == 0 && find_box(bits.in, BOX('j', 'x', 'l', 'c'), &part))
+        bits.in = part;
+    else if (bytes[0] == 0 && find_box(bits.in, BOX('j', 'x', 'l', 'p'), &part))
+        bits = (struct bits){part, 16 + 32}; /* behind the number of the part */
+    bool small = take_bits(&bits, 1);
+    skip_side(&bits, small);
+    if (take_bits(&bits, 3) == 0) /* no fixed ratio of the sides */
+        skip_side(&bits, small);
+    bool plain = take_bits(&bits, 1) || !take_bits(&bits, 1);
+    return plain ? 1 : 1 + (int)take_bits(&bits, 3);
+}
+
 int ps_format_turned(enum ps_format format, const void *bytes, size_t length)
 {
     static const unsigned char corners[] = {4, 3, 1, 2}; /* of the first pixel, by bits 4 and 5 */
     if (format == PS_FORMAT_TGA)
         return corners[((const unsigned char *)bytes)[17] >> 4 & 3];
-    return format == PS_FORMAT_HEIF ? heif_turned(bytes, length) : 1;
+    return format == PS_FORMAT_HEIF  ? heif_turned(bytes, length)
+           : format == PS_FORMAT_JXL ? jxl_turned(bytes, length)
+                                     : 1;
 }
 
 /* The size in the header of a BMP or TGA, whose loader reserves memory before it says it. */

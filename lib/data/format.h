@@ -33,8 +33,8 @@ enum ps_format ps_format_of(const void *bytes, size_t length);
 bool ps_is_image(const void *bytes, size_t length);
 
 /*
- * The EXIF orientation, 1..8, that the decoder of a HEIF file applies, or that the decoder of a TGA
- * file does not apply though its rows are stored so; 1 for other formats.
+ * The EXIF orientation, 1..8, that the decoder of a HEIF or JPEG XL file applies, or that the
+ * decoder of a TGA file does not apply though its rows are stored so; 1 for other formats.
  */
 int ps_format_turned(enum ps_format format, const void *bytes, size_t length);
 

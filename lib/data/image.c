@@ -227,7 +227,9 @@ static int decode_with_vips(struct ps_image *image, enum ps_format format, const
     VipsImage *from = open_image(format, bytes, length);
     if (!from)
         return fail_vips(name);
-    if ((int64_t)from->Xsize * from->Ysize > PS_IMAGE_MOST_PIXELS)
+    /* libjxl takes 16 bytes a pixel, and 16 s for the others' limit */
+    int64_t most = format == PS_FORMAT_JXL ? PS_IMAGE_MOST_PIXELS / 4 : PS_IMAGE_MOST_PIXELS;
+    if ((int64_t)from->Xsize * from->Ysize > most)
         rc = ps_fail(PS_EFORMAT, "%s: %d x %d pixels are too many", name, from->Xsize, from->Ysize);
     else
         rc = check_samples(from, name);
@@ -268,7 +270,7 @@ static int turn(struct ps_image *image, int orientation, const char *name)
 int ps_image_orientation(const void *bytes, size_t length)
 {
     enum ps_format format = ps_format_of(bytes, length);
-    if (format == PS_FORMAT_HEIF)
+    if (format == PS_FORMAT_HEIF || format == PS_FORMAT_JXL)
         return ps_format_turned(format, bytes, length);
     if (format == PS_FORMAT_TGA || need_vips())
         return 1;
@@ -289,7 +291,7 @@ static int left_to_turn(enum ps_format format, const void *bytes, size_t length,
     int turned = ps_format_turned(format, bytes, length);
     if (format == PS_FORMAT_TGA)
         return turned;
-    if (format == PS_FORMAT_HEIF)
+    if (format == PS_FORMAT_HEIF || format == PS_FORMAT_JXL)
         return orient ? 1 : inverse[turned];
     return orient ? ps_image_orientation(bytes, length) : 1;
 }

@@ -25,7 +25,7 @@ int ps_image_new(struct ps_image *image, int64_t width, int64_t height, const ch
 
 /*
  * Decodes the encoded image bytes[0..length), as it is stored or, with `orient`, turned as EXIF (in
- * HEIC and AVIF: irot and imir) says. On failure *image is empty and the message begins with
+ * HEIC, AVIF and JPEG XL: the header) says. On failure *image is empty and the message begins with
  * `name`; PS_EFORMAT, PS_ENOTSUP and PS_EINVAL are the image's fault.
  */
 int ps_image_decode(struct ps_image *image, const void *bytes, size_t length, bool orient,

@@ -218,6 +218,21 @@ static void test_heif(void **state)
         }
 }
 
+/* The turn in the header of a JPEG XL, alone and in a container, as cjxl writes it. */
+static void test_jxl(void **state)
+{
+    (void)state;
+    const unsigned char alone[] = {0xff, 0x0a, 0x07, 0x2d, 0x10, 0x13, 0, 0, 1};
+    const unsigned char boxed[] = {0,    0,  0, 12, 'J',  'X',  'L',  ' ',  13,   10,
+                                   0x87, 10, 0, 0,  0,    18,   'j',  'x',  'l',  'p',
+                                   0,    0,  0, 0,  0xff, 0x0a, 0x07, 0x2d, 0x10, 0x13};
+    assert_int_equal(ps_format_of(alone, sizeof alone), PS_FORMAT_JXL);
+    assert_int_equal(ps_format_turned(PS_FORMAT_JXL, alone, sizeof alone), 6);
+    assert_int_equal(ps_format_of(boxed, sizeof boxed), PS_FORMAT_JXL);
+    assert_int_equal(ps_format_turned(PS_FORMAT_JXL, boxed, sizeof boxed), 6);
+    assert_int_equal(ps_format_turned(PS_FORMAT_JXL, alone, 2), 1);
+}
+
 static void test_scans(void **state)
 {
     (void)state;
@@ -262,7 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_other_formats), cmocka_unit_test(test_samples),
         cmocka_unit_test(test_tga),           cmocka_unit_test(test_heif),
-        cmocka_unit_test(test_scans),
+        cmocka_unit_test(test_jxl),           cmocka_unit_test(test_scans),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
