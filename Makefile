@@ -186,6 +186,7 @@ bench-loader: all tests
 FROM_PIPELINES = $(if $(filter /%,$(BUILD)),,../)$(BUILD)
 demo: all
 	$(MAKE) -C pipelines -f demo.mk BIN=$(FROM_PIPELINES)/bin OUT=$(FROM_PIPELINES)/demo
+	@cat $(BUILD)/demo/table.md
 
 lint: $(GEN)
 	tests/lint.sh $(if $(SINCE),--since $(SINCE))

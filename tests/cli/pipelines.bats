@@ -79,10 +79,22 @@ table_has() {
     [ "$(count ps-eval)" -eq 4 ]
     grep -q 'recall@3' out/table.md
 
+    # what is newer but the same, as after a copy or a checkout, is compared and kept
+    make -q -C "$PIPELINES" -f cub200.mk BIN="$BIN" RAW="$PWD/cub200" OUT="$PWD/out" MODEL=last \
+        CONF="$PWD/settings" SEEDS="1 2" EVAL_FLAGS="--recall 3" TRAIN_FLAGS="$(cat out/train.options)"
+    before=$(stat -c '%n %i' out/*/seed*/checkpoint.safetensors)
+    touch out/manifest.tsv settings/*.conf
+    run pipeline cub200 CONF="$PWD/settings" SEEDS="1 2" EVAL_FLAGS="--recall 3"
+    [ "$(grep -c 'is finished; nothing to do' <<<"$output")" -eq 4 ]
+    [ "$before" = "$(stat -c '%n %i' out/*/seed*/checkpoint.safetensors)" ]
+    [ ! -e out/norm-softmax/seed1/previous-1 ]
+
     sed -i 's/^ps-alpha = .*/ps-alpha = 0.9/' settings/ps-norm-softmax.conf
+    old=$(sha256sum <out/ps-norm-softmax/seed1/last.safetensors)
     run pipeline cub200 CONF="$PWD/settings"
     [ "$(count ps-train)" -eq 1 ]
     grep -q 'ps-alpha.*0.9' out/ps-norm-softmax/seed1/settings
+    [ "$old" = "$(sha256sum <out/ps-norm-softmax/seed1/previous-1/last.safetensors)" ]
     [ "$(grep -c '±' out/table.md)" -eq 0 ]
 
     run pipeline cub200 CONF="$PWD/settings" provenance

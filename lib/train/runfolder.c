@@ -1,0 +1,105 @@
+/* The folder of a run: its lock, what killed processes left in it, and runs set aside. */
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "train/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A file that only ps-train writes, in a folder that it has locked. */
+static bool is_own_temporary(const char *entry)
+{
+    static const char *const names[] = {"checkpoint.safetensors", "last.safetensors", "settings"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (ps_is_temporary_of(entry, names[i]))
+            return true;
+    bool model = !strncmp(entry, ".best-", 6) || !strncmp(entry, ".epoch-", 7);
+    const char *middle = strstr(entry, ".safetensors.");
+    return model && middle && strspn(middle + 13, "0123456789") &&
+           !strcmp(middle + 13 + strspn(middle + 13, "0123456789"), ".tmp");
+}
+
+/* Removes what killed processes left. */
+static int sweep_folder(const char *path, int folder)
+{
+    DIR *entries = opendir(path);
+    if (!entries)
+        return ps_fail_errno("%s: cannot list", path);
+    struct dirent *entry;
+    while ((entry = readdir(entries)))
+        if (is_own_temporary(entry->d_name))
+            unlinkat(folder, entry->d_name, 0);
+    closedir(entries);
+    return PS_OK;
+}
+
+int ps_run_lock_folder(struct ps_run *run)
+{
+    const char *path = run->settings->output;
+    run->made_folder = access(path, F_OK) != 0;
+    int rc = ps_make_folder(path);
+    if (rc)
+        return rc;
+    run->folder = ps_fd_open(path, O_RDONLY | O_DIRECTORY);
+    if (run->folder < 0)
+        return ps_fail_errno("%s: cannot open", path);
+    while ((rc = flock(run->folder, LOCK_EX | LOCK_NB)) && errno == EINTR && !ps_interrupted())
+        ;
+    if (!rc)
+        return sweep_folder(path, run->folder);
+    return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: in use by another process", path)
+                                : ps_fail_errno("%s: cannot lock", path);
+}
+
+static int move_files(const char *from, const char *to)
+{
+    DIR *entries = opendir(from);
+    if (!entries)
+        return ps_fail_errno("%s: cannot list", from);
+    int rc = PS_OK;
+    struct dirent *entry;
+    while (!rc && (entry = readdir(entries))) {
+        char *old = ps_path_join(from, entry->d_name), *new = ps_path_join(to, entry->d_name);
+        struct stat status;
+        if (!old || !new)
+            rc = PS_ENOMEM;
+        else if (!lstat(old, &status) && S_ISREG(status.st_mode) && rename(old, new))
+            rc = ps_fail_errno("%s: cannot move to %s", old, to);
+        free(old);
+        free(new);
+    }
+    closedir(entries);
+    return rc;
+}
+
+int ps_run_set_aside(struct ps_run *run)
+{
+    const char *path = run->settings->output;
+    char *aside = NULL;
+    for (int n = 1;; n++) {
+        free(aside);
+        if (!(aside = ps_asprintf("%s/previous-%d", path, n)))
+            return PS_ENOMEM;
+        if (!mkdir(aside, 0777))
+            break;
+        if (errno != EEXIST) {
+            int rc = ps_fail_errno("%s: cannot create the folder", aside);
+            free(aside);
+            return rc;
+        }
+    }
+    ps_warn("%s; it is kept in %s", ps_error(), aside);
+    int rc = move_files(path, aside);
+    free(aside);
+    return rc;
+}
