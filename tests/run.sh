@@ -7,21 +7,22 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=$PWD/build}"
 [ -x build/venv/bin/python ] && : "${PYTHON:=$PWD/build/venv/bin/python}"
-: "${PYTHON:=python3}" "${TEST_SECONDS:=900}" # the limit of one file
+: "${PYTHON:=python3}" "${TEST_SECONDS:=900}" "${TEST_JOBS:=$(nproc)}" # the limit of one file; at once
 export BUILD PYTHON CMOCKA_MESSAGE_OUTPUT=TAP OMP_WAIT_POLICY=passive
 log=$BUILD/check.log
 mkdir -p "$BUILD/tests"
 : >"$log"
-passed=0 failed=0 skipped=0 failures=() child=
-# timeout(1) takes a program out of the terminal's process group, so that interrupts do not reach it.
-trap 'kill "$child" 2>/dev/null; exit 130' INT TERM
+trap 'kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
 
 # run NAME COMMAND...: one TAP producer. Tests that its plan names and that did not run, and a bad end
-# without a failed test, are one failure.
+# without a failed test, are one failure. Prints a report, and leaves "passed failed skipped" in
+# NAME.counts.
 run() {
-    local name=$1 out rc ok notok skip planned wrong='' start=$SECONDS
+    local name=$1 out rc ok notok skip planned wrong='' start=$SECONDS child
     shift
     out=$BUILD/tests/${name//\//_}.tap
+    # timeout(1) takes a program out of the process group, so that signals do not reach it.
+    trap 'kill "$child" 2>/dev/null; exit 130' INT TERM
     timeout --kill-after=10 "$TEST_SECONDS" "$@" >"$out" 2>"$out.err" </dev/null &
     child=$!
     wait "$child"
@@ -40,18 +41,16 @@ run() {
         notok=$((notok + 1))
         echo "not ok - $name $wrong" >>"$out"
     fi
-    passed=$((passed + ok - skip)) skipped=$((skipped + skip)) failed=$((failed + notok))
     printf '%-28s %3d passed' "$name" $((ok - skip))
     [ "$skip" -gt 0 ] && printf ', %d skipped' "$skip"
     [ "$notok" -gt 0 ] && printf ', %d FAILED' "$notok"
     printf ' (%ds)\n' $((SECONDS - start))
     [ "$skip" -gt 0 ] && grep -i '^ok .*# skip' "$out" | sed -E 's/^ok [0-9]* ?-? ?/    skipped: /'
     if [ "$notok" -gt 0 ]; then
-        failures+=("$name")
         grep -A12 '^not ok' "$out" | head -n 60 | sed 's/^/    /'
         tail -n 15 "$out.err" | sed 's/^/    stderr: /'
     fi
-    { echo "# $name" && cat "$out" "$out.err"; } >>"$log"
+    echo "$((ok - skip)) $notok $skip" >"$out.counts"
 }
 
 # chosen NAME WORD...: is there no word, or one in the name?
@@ -70,14 +69,32 @@ for word; do
         exit 2
     fi
 done
+names=() first=()
 for file in "${files[@]}"; do
     name=${file#tests/} name=${name%.*}
     chosen "$name" "$@" || continue
+    # the longest does not begin last
+    if [ "$name" = cli/cuda ]; then first=("$name"); else names+=("$name"); fi
+done
+names=("${first[@]}" "${names[@]}")
+for name in "${names[@]}"; do
+    rm -f "$BUILD/tests/${name//\//_}.tap.counts"
     case $name in
-    cli/*) run "$name" bats --formatter tap "$file" ;;
-    backend/golden) run "$name" "$BUILD/tests/golden" ${TEST_ALL:+--all} tests/golden ;;
-    *) run "$name" "$BUILD/tests/$(basename "$name")" ;;
+    cli/*) command=(bats --formatter tap "tests/$name.bats") ;;
+    backend/golden) command=("$BUILD/tests/golden" ${TEST_ALL:+--all} tests/golden) ;;
+    *) command=("$BUILD/tests/$(basename "$name")") ;;
     esac
+    { report=$(run "$name" "${command[@]}") && printf '%s\n' "$report"; } &
+    [ "$(jobs -rp | wc -l)" -lt "$TEST_JOBS" ] || wait -n
+done
+wait
+passed=0 failed=0 skipped=0 failures=()
+for name in "${names[@]}"; do
+    out=$BUILD/tests/${name//\//_}.tap
+    { echo "# $name" && cat "$out" "$out.err"; } >>"$log"
+    read -r ok notok skip < <(cat "$out.counts" || echo 0 1 0)
+    passed=$((passed + ok)) failed=$((failed + notok)) skipped=$((skipped + skip))
+    [ "$notok" -gt 0 ] && failures+=("$name")
 done
 [ ${#failures[@]} -gt 0 ] && echo "failed: ${failures[*]} (all output: $log)"
 echo "$passed passed, $failed failed, $skipped skipped"
