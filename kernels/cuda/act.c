@@ -119,10 +119,10 @@ int cuda_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
     struct cuda *cuda = cuda_enter(be);
     if (dst->count != src->count || dst->type != src->type)
         return cuda_fail(cuda, "activations of different shapes cannot be added");
-    return cuda_check(
-        cuda,
-        ps_cuda_add(dst->data, src->data, dst->data, dst->type, false, dst->count, cuda->stream),
-        "act_add");
+    return cuda_check(cuda,
+                      ps_cuda_add(dst->data, src->data, dst->data, dst->type,
+                                  (struct ps_cuda_relu){0}, dst->count, cuda->stream),
+                      "act_add");
 }
 
 /* The elements of a matrix (N, C) that match an activation (N, C, 1, 1) one for one; NULL. */

@@ -148,9 +148,11 @@ static void make_key(const struct cuda *cuda, const struct conv_node *c, enum co
 {
     const struct ps_op_desc *d = &c->node.desc;
     struct ps_shape x = c->node.in[0]->shape, y = c->node.out->shape;
-    snprintf(key, PS_CHOICE_TEXT, "%s %s n%d %dx%dx%d %dx%dx%d k%d s%d p%d", pass_names[pass],
-             precision_names[cuda->precision], x.n, x.c, x.h, x.w, y.c, y.h, y.w, d->kernel,
-             d->stride, d->pad);
+    int length = snprintf(key, PS_CHOICE_TEXT, "%s %s n%d %dx%dx%d %dx%dx%d k%d s%d p%d",
+                          pass_names[pass], precision_names[cuda->precision], x.n, x.c, x.h, x.w,
+                          y.c, y.h, y.w, c->filter.h, d->stride, c->pad);
+    if (ps_groups(d) > 1 && length < PS_CHOICE_TEXT)
+        snprintf(key + length, PS_CHOICE_TEXT - (size_t)length, " g%d", d->groups);
 }
 
 /* Times all algorithms and records the fastest; *best is unchanged if none is usable. */

@@ -41,6 +41,71 @@ __device__ inline void store(__half *to, float x)
     *to = __float2half_rn(x);
 }
 
+/* V neighbouring elements, loaded and stored at once; the first is aligned to all of them. */
+template <int V> struct lanes {
+    float x[V];
+};
+
+template <typename T, int V> struct alignas(sizeof(T) * V) stored_lanes {
+    T x[V];
+};
+
+template <int V, typename T> __device__ lanes<V> load(const T *from)
+{
+    stored_lanes<T, V> stored = *reinterpret_cast<const stored_lanes<T, V> *>(from);
+    lanes<V> value;
+    for (int i = 0; i < V; i++)
+        value.x[i] = widen(stored.x[i]);
+    return value;
+}
+
+template <typename T, int V> __device__ void store(T *to, lanes<V> value)
+{
+    stored_lanes<T, V> stored;
+    for (int i = 0; i < V; i++)
+        store(stored.x + i, value.x[i]);
+    *reinterpret_cast<stored_lanes<T, V> *>(to) = stored;
+}
+
+template <int V> __device__ void multiply_add(lanes<V> &sum, lanes<V> a, lanes<V> b)
+{
+    for (int i = 0; i < V; i++)
+        sum.x[i] += a.x[i] * b.x[i];
+}
+
+template <int V> __device__ lanes<V> plus(lanes<V> a, lanes<V> b)
+{
+    for (int i = 0; i < V; i++)
+        a.x[i] += b.x[i];
+    return a;
+}
+
+/* ReLU on elements of type T. */
+template <typename T> struct rectifier {
+    bool on;
+    float cap; /* rounded, as y is; 0: none */
+
+    __device__ explicit rectifier(ps_cuda_relu relu) : on(relu.on)
+    {
+        T rounded;
+        store(&rounded, relu.cap);
+        cap = widen(rounded);
+    }
+
+    __device__ float apply(float x) const
+    {
+        if (!on)
+            return x;
+        return x < 0 ? 0 : cap > 0 && x > cap ? cap : x;
+    }
+
+    /* Is the gradient passed on where the output is y? */
+    __device__ bool passes(float y) const
+    {
+        return !on || (y > 0 && !(cap > 0 && y >= cap));
+    }
+};
+
 } // namespace ps
 
 /* Runs the statements with T as the C++ type of `type`. */

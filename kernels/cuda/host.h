@@ -184,6 +184,11 @@ static inline size_t cuda_rows(const ps_act *act)
     return act->count / (size_t)act->shape.c;
 }
 
+static inline struct ps_cuda_relu cuda_relu_of(const struct ps_op_desc *d)
+{
+    return (struct ps_cuda_relu){d->relu || d->op == PS_OP_RELU, d->relu_cap};
+}
+
 /* C (m, n) = alpha op(A) op(B) + beta C, row-major; lda, ldb and ldc are row lengths. */
 int cuda_product(struct cuda *cuda, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
                  const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,

@@ -10,8 +10,8 @@ int cuda_finish_node_grad(struct cuda *cuda, ps_node *node)
         return 0;
     return cuda_check(cuda,
                       ps_cuda_finish_grad(node->out->data, node->dout->data, dresidual,
-                                          node->out->type, node->desc.relu, node->out->count,
-                                          cuda->stream),
+                                          node->out->type, cuda_relu_of(&node->desc),
+                                          node->out->count, cuda->stream),
                       "gradient of ReLU and residual");
 }
 
@@ -51,8 +51,8 @@ static int bn_forward(struct cuda *cuda, ps_node *node, const float *params, flo
     if (!residual && !d->relu)
         return 0;
     return cuda_check(cuda,
-                      ps_cuda_finish(y->data, NULL, residual, y->type, d->relu, cuda_rows(y),
-                                     y->shape.c, cuda->stream),
+                      ps_cuda_finish(y->data, NULL, residual, y->type, cuda_relu_of(d),
+                                     cuda_rows(y), y->shape.c, cuda->stream),
                       "residual and ReLU");
 }
 
@@ -92,8 +92,8 @@ static int relu_forward(struct cuda *cuda, ps_node *node, const float *params, f
 {
     (void)params, (void)state;
     return cuda_check(cuda,
-                      ps_cuda_add(node->in[0]->data, NULL, node->out->data, node->out->type, true,
-                                  node->out->count, cuda->stream),
+                      ps_cuda_add(node->in[0]->data, NULL, node->out->data, node->out->type,
+                                  cuda_relu_of(&node->desc), node->out->count, cuda->stream),
                       "relu");
 }
 
@@ -105,7 +105,8 @@ static int relu_backward(struct cuda *cuda, ps_node *node, const float *params, 
         return 0;
     return cuda_check(cuda,
                       ps_cuda_finish_grad(node->out->data, node->dout->data, node->din[0]->data,
-                                          node->out->type, true, node->out->count, cuda->stream),
+                                          node->out->type, cuda_relu_of(&node->desc),
+                                          node->out->count, cuda->stream),
                       "gradient of relu");
 }
 
@@ -117,7 +118,8 @@ static int add_forward(struct cuda *cuda, ps_node *node, const float *params, fl
     (void)params, (void)state;
     return cuda_check(cuda,
                       ps_cuda_add(node->in[0]->data, node->in[1]->data, node->out->data,
-                                  node->out->type, node->desc.relu, node->out->count, cuda->stream),
+                                  node->out->type, cuda_relu_of(&node->desc), node->out->count,
+                                  cuda->stream),
                       "add");
 }
 

@@ -91,9 +91,10 @@ static int linear_forward(struct cuda *cuda, ps_node *node, const float *params,
         return -1;
     if (!bias)
         return 0;
-    return cuda_check(
-        cuda, ps_cuda_finish(y->data, bias, NULL, y->type, false, p.m, (int)p.n, cuda->stream),
-        "bias");
+    return cuda_check(cuda,
+                      ps_cuda_finish(y->data, bias, NULL, y->type, cuda_relu_of(&node->desc), p.m,
+                                     (int)p.n, cuda->stream),
+                      "bias");
 }
 
 /* The output's gradient in the factors' type. */

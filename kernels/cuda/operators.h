@@ -27,23 +27,50 @@ int ps_cuda_widen(const void *from, enum ps_cuda_type type, float *to, size_t n,
 int ps_cuda_columns(const void *from, size_t from_stride, void *to, size_t to_stride,
                     enum ps_cuda_type type, size_t rows, int cols, ps_cuda_stream stream);
 
+/* y = min(max(x, 0), cap) if `on`, else y = x; without a cap if that is 0. */
+struct ps_cuda_relu {
+    bool on;
+    float cap;
+};
+
 /* pointwise.cu: y = [relu](y + bias + residual) over (rows, channels); bias, residual or NULL */
 int ps_cuda_finish(void *y, const void *bias, const void *residual, enum ps_cuda_type type,
-                   bool relu, size_t rows, int channels, ps_cuda_stream stream);
-/* Its gradient: dy is masked where y <= 0 if `relu`, and copied to dresidual, which may be NULL or
- * dy. */
-int ps_cuda_finish_grad(const void *y, void *dy, void *dresidual, enum ps_cuda_type type, bool relu,
-                        size_t n, ps_cuda_stream stream);
+                   struct ps_cuda_relu relu, size_t rows, int channels, ps_cuda_stream stream);
+/* Its gradient: dy is masked by `relu`, and copied to dresidual, which may be NULL or dy. */
+int ps_cuda_finish_grad(const void *y, void *dy, void *dresidual, enum ps_cuda_type type,
+                        struct ps_cuda_relu relu, size_t n, ps_cuda_stream stream);
 /* y = [relu](a + b); b may be NULL, y may be a. finish_grad is its gradient. */
-int ps_cuda_add(const void *a, const void *b, void *y, enum ps_cuda_type type, bool relu, size_t n,
-                ps_cuda_stream stream);
+int ps_cuda_add(const void *a, const void *b, void *y, enum ps_cuda_type type,
+                struct ps_cuda_relu relu, size_t n, ps_cuda_stream stream);
 
-/* pool.cu */
 struct ps_cuda_window {
-    int kernel, stride, pad; /* kernel at most 15 */
+    int kernel, stride, pad;
 };
-/* argmax (as y) receives the index of the maximum in its window, the first of equal ones; NULL for
- * inference. */
+
+/*
+ * depthwise.cu: convolution with a filter for each channel, y = [relu](conv(x, w) + bias +
+ * residual). w (k, k, C) and bias (C), or NULL, are float32; w is aligned to two of them, residual
+ * may be NULL. What lies outside the input is zero, so that the output's shape tells how much
+ * padding there is at the end.
+ */
+struct ps_cuda_depthwise {
+    struct ps_shape in, out;
+    struct ps_cuda_window window;
+};
+int ps_cuda_depthwise_forward(const struct ps_cuda_depthwise *conv, enum ps_cuda_type type,
+                              const void *x, const float *w, const float *bias,
+                              const void *residual, struct ps_cuda_relu relu, void *y,
+                              ps_cuda_stream stream);
+int ps_cuda_depthwise_data(const struct ps_cuda_depthwise *conv, enum ps_cuda_type type,
+                           const void *dy, const float *w, void *dx, ps_cuda_stream stream);
+/* dw (C, k, k); scratch: ps_cuda_depthwise_scratch() floats */
+size_t ps_cuda_depthwise_scratch(const struct ps_cuda_depthwise *conv);
+int ps_cuda_depthwise_filter(const struct ps_cuda_depthwise *conv, enum ps_cuda_type type,
+                             const void *x, const void *dy, float *scratch, float *dw,
+                             ps_cuda_stream stream);
+
+/* pool.cu: kernels of at most 15. argmax (as y) receives the index of the maximum in its window,
+ * the first of equal ones; NULL for inference. */
 int ps_cuda_maxpool(const void *x, void *y, enum ps_cuda_type type, uint8_t *argmax,
                     struct ps_shape in, struct ps_shape out, struct ps_cuda_window window,
                     ps_cuda_stream stream);

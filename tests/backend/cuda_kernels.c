@@ -423,6 +423,7 @@ static const struct {
     {"bn", test_bn},
     {"add, relu and residual", test_add},
     {"concat", test_concat},
+    {"depthwise", test_depthwise},
     {"pools", test_pools},
     {"global", test_global},
     {"faults", test_faults},

@@ -36,10 +36,11 @@ static void *channels_last(const float *nchw, enum ps_cuda_type type, struct ps_
     return x;
 }
 
-static struct trial trial_new(struct outcome *o, struct ps_rng *rng, ps_backend *ref, enum ps_op op)
+static struct trial trial_of(struct outcome *o, struct ps_rng *rng, ps_backend *ref,
+                             struct op_case c)
 {
     static const bool all[CASE_INPUTS] = {true, true, true, true};
-    struct trial t = {.c = case_random(rng, op, 9, chance(rng) ? 5 : 70)};
+    struct trial t = {.c = c};
     t.v = case_values(rng, &t.c);
     t.type = (enum ps_cuda_type)between(rng, PS_CUDA_F32, PS_CUDA_F16);
     o->slack = t.type == PS_CUDA_F32 ? 0 : 1e-2;
@@ -59,6 +60,11 @@ static struct trial trial_new(struct outcome *o, struct ps_rng *rng, ps_backend 
     t.y = elements_of(t.type, t.c.out);
     t.dy = channels_last(t.v.dout, t.type, t.c.out);
     return t;
+}
+
+static struct trial trial_new(struct outcome *o, struct ps_rng *rng, ps_backend *ref, enum ps_op op)
+{
+    return trial_of(o, rng, ref, case_random(rng, op, 9, chance(rng) ? 5 : 70));
 }
 
 static size_t rows_of(struct ps_shape s)
@@ -104,6 +110,35 @@ static void trial_end(struct outcome *o, struct trial *t)
     free(t->dy);
 }
 
+static struct ps_cuda_relu relu_of(const struct ps_op_desc *d)
+{
+    return (struct ps_cuda_relu){d->relu || d->op == PS_OP_RELU, d->relu_cap};
+}
+
+/* After forward: where rounding decides on which side of one of ReLU's kinks an output lies, dout
+ * is zeroed. */
+static void avoid_kinks(struct trial *t)
+{
+    float cap = t->c.desc.relu_cap;
+    size_t n = shape_count(t->c.out), wrong = 0;
+    ps_backend *ref = t->run.be;
+    float *a = act_values(ref, t->run.out, t->c.out), *b = need_memory(n, sizeof *b);
+    need(!ps_cuda_to_channels_first(t->y, t->type, b, t->c.out, NULL), NULL, "layout");
+    for (size_t i = 0; i < n && relu_of(&t->c.desc).on; i++)
+        if ((a[i] > 0) != (b[i] > 0) || (cap > 0 && (a[i] >= cap) != (b[i] >= cap))) {
+            t->v.dout[i] = 0;
+            wrong++;
+        }
+    free(a);
+    free(b);
+    if (wrong == 0)
+        return;
+    need(!ref->ops->vec_put(ref, t->run.grads, 0, t->grads, t->c.params), ref, "vec_put");
+    run_backward(&t->run, t->v.dout, t->run.grads, t->accumulate);
+    free(t->dy);
+    t->dy = channels_last(t->v.dout, t->type, t->c.out);
+}
+
 static void test_bn(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     struct trial t = trial_new(o, rng, be[0], PS_OP_BN);
@@ -117,10 +152,12 @@ static void test_bn(struct outcome *o, struct ps_rng *rng, ps_backend *const be[
     struct ps_cuda_batch_bn bn = {
         gamma, t.v.params + d->beta, t.v.state + d->mean, t.v.state + d->var, d->eps, d->momentum};
     need(!ps_cuda_batch_norm(t.x[0], t.y, t.type, &bn, rows, channels, scratch, saved, NULL) &&
-             !ps_cuda_finish(t.y, NULL, d->residual ? t.x[last] : NULL, t.type, d->relu, rows,
-                             channels, NULL) &&
-             !ps_cuda_finish_grad(t.y, t.dy, d->residual ? t.dx[last] : NULL, t.type, d->relu,
-                                  rows * width, NULL) &&
+             !ps_cuda_finish(t.y, NULL, d->residual ? t.x[last] : NULL, t.type, relu_of(d), rows,
+                             channels, NULL),
+         NULL, "bn");
+    avoid_kinks(&t);
+    need(!ps_cuda_finish_grad(t.y, t.dy, d->residual ? t.dx[last] : NULL, t.type, relu_of(d),
+                              rows * width, NULL) &&
              !ps_cuda_batch_norm_grad(t.x[0], t.dy, t.dx[0], t.type, gamma, saved,
                                       t.grads + d->gamma, t.grads + d->beta, t.accumulate, rows,
                                       channels, scratch, sums, NULL),
@@ -140,11 +177,11 @@ static void test_bn(struct outcome *o, struct ps_rng *rng, ps_backend *const be[
 static void test_add(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
 {
     struct trial t = trial_new(o, rng, be[0], chance(rng) ? PS_OP_ADD : PS_OP_RELU);
-    bool relu = t.c.desc.relu || t.c.desc.op == PS_OP_RELU;
+    struct ps_cuda_relu relu = relu_of(&t.c.desc);
     size_t n = shape_count(t.c.out);
-    need(!ps_cuda_add(t.x[0], t.x[1], t.y, t.type, relu, n, NULL) &&
-             !ps_cuda_finish_grad(t.y, t.dy, t.dx[0], t.type, relu, n, NULL),
-         NULL, "add");
+    need(!ps_cuda_add(t.x[0], t.x[1], t.y, t.type, relu, n, NULL), NULL, "add");
+    avoid_kinks(&t);
+    need(!ps_cuda_finish_grad(t.y, t.dy, t.dx[0], t.type, relu, n, NULL), NULL, "add");
     if (t.dx[1])
         memcpy(t.dx[1], t.dy, n * bytes_of(t.type));
     trial_end(o, &t);
@@ -182,6 +219,57 @@ static void test_pools(struct outcome *o, struct ps_rng *rng, ps_backend *const 
                  !ps_cuda_avgpool_grad(t.dy, t.dx[0], t.type, in, out, window, NULL),
              NULL, "avgpool");
     free(argmax);
+    trial_end(o, &t);
+}
+
+/* Mostly the kernels of depthwise.cu that keep rows; maps of several strips. */
+static struct op_case depthwise_case(struct ps_rng *rng)
+{
+    struct op_case c = case_random(rng, PS_OP_CONV, chance(rng) ? 9 : 40, 33);
+    bool common = between(rng, 0, 3) > 0;
+    c.in[0].c = common ? 2 * between(rng, 1, 40) : between(rng, 2, 33);
+    c.desc.groups = c.desc.out_channels = c.in[0].c;
+    c.desc.bias = c.desc.bias == PS_ABSENT ? PS_ABSENT : 0;
+    c.desc.bn = PS_BN_NONE;
+    c.inputs -= c.desc.residual;
+    if (common) {
+        c.desc.kernel = chance(rng) ? 3 : 5;
+        c.desc.pad = between(rng, 0, c.desc.kernel / 2);
+        c.in[0].h += 2;
+        c.in[0].w += 2;
+    }
+    case_finish(&c);
+    return c;
+}
+
+static void test_depthwise(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
+{
+    struct trial t = trial_of(o, rng, be[0], depthwise_case(rng));
+    const struct ps_op_desc *d = &t.c.desc;
+    struct ps_cuda_depthwise conv = {t.c.in[0], t.c.out, {d->kernel, d->stride, d->pad}};
+    struct ps_shape taps = {1, t.c.out.c, d->kernel, d->kernel};
+    const float *bias = d->bias == PS_ABSENT ? NULL : t.v.params + d->bias;
+    size_t weights = shape_count(taps), rows = rows_of(t.c.out), last = (size_t)t.c.inputs - 1;
+    float *w = channels_last(t.v.params + d->weight, PS_CUDA_F32, taps);
+    float *dw = need_memory(weights, sizeof *dw), *dbias = t.grads + d->bias;
+    float *scratch = need_memory(ps_cuda_depthwise_scratch(&conv), sizeof *scratch);
+    double *partial = need_memory(2 * PS_CUDA_SPLITS * (size_t)taps.c, sizeof *partial);
+    need(!ps_cuda_depthwise_forward(&conv, t.type, t.x[0], w, bias, d->residual ? t.x[last] : NULL,
+                                    relu_of(d), t.y, NULL),
+         NULL, "depthwise");
+    avoid_kinks(&t);
+    need(!ps_cuda_finish_grad(t.y, t.dy, d->residual ? t.dx[last] : NULL, t.type, relu_of(d),
+                              shape_count(t.c.out), NULL) &&
+             !ps_cuda_depthwise_data(&conv, t.type, t.dy, w, t.dx[0], NULL) &&
+             !ps_cuda_depthwise_filter(&conv, t.type, t.x[0], t.dy, scratch, dw, NULL) &&
+             !ps_cuda_axpby(t.accumulate, t.grads + d->weight, 1, dw, weights, NULL) &&
+             (!bias ||
+              !ps_cuda_column_sums(t.dy, t.type, dbias, t.accumulate, rows, taps.c, partial, NULL)),
+         NULL, "depthwise");
+    free(w);
+    free(dw);
+    free(scratch);
+    free(partial);
     trial_end(o, &t);
 }
 

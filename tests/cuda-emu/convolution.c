@@ -23,12 +23,15 @@ struct problem standin_pose(enum pass pass, cudnnHandle_t handle, cudnnTensorDes
         standin_die("a convolution with a descriptor that was not set");
     if (x->type != y->type || x->type != w->type)
         standin_die("a convolution of tensors of different types");
+    struct problem p = {pass, x, y, w, conv};
     int h = (x->h + 2 * conv->pad - w->h) / conv->stride + 1;
     int width = (x->w + 2 * conv->pad - w->w) / conv->stride + 1;
-    if (x->c != w->c || y->n != x->n || y->c != w->k || y->h != h || y->w != width)
-        standin_die("a convolution of %d x %d x %d x %d that does not give %d x %d x %d x %d", x->n,
-                    x->c, x->h, x->w, y->n, y->c, y->h, y->w);
-    return (struct problem){pass, x, y, w, conv};
+    if (x->c != w->c * standin_groups(&p) || w->k % standin_groups(&p) || y->n != x->n ||
+        y->c != w->k || y->h != h || y->w != width)
+        standin_die("a convolution of %d x %d x %d x %d in %d groups that does not give %d x %d x "
+                    "%d x %d",
+                    x->n, x->c, x->h, x->w, standin_groups(&p), y->n, y->c, y->h, y->w);
+    return p;
 }
 
 static size_t element(const struct problem *p)
@@ -101,8 +104,8 @@ void standin_try(cudnnHandle_t handle, const struct problem *p, const void *x, c
     standin_end();
 }
 
-/* A pixel of y and the filter tap that connects it to a pixel of x: x has `inputs` channels, y
- * `outputs`, w a row of `inputs` for each output, `each` floats apart. */
+/* A group of channels of a pixel of y and the filter tap that connects it to a pixel of x: x has
+ * `inputs` channels, y `outputs`, w a row of `inputs` for each output, `each` floats apart. */
 struct connection {
     float *x, *w, *y;
     size_t each, outputs;
@@ -156,17 +159,20 @@ static void visit_all(const struct problem *p, float *x, float *w, float *y)
 {
     static void (*const visits[])(const struct connection *) = {
         [PASS_FORWARD] = to_output, [PASS_DATA] = to_input, [PASS_FILTER] = to_filter};
-    struct connection m = {.outputs = (size_t)p->y->c, .inputs = p->x->c};
-    size_t at_x, positions = tensor_count(p->y) / m.outputs;
-    m.each = filter_count(p->w) / m.outputs;
+    size_t groups = (size_t)standin_groups(p), all = (size_t)p->y->c;
+    struct connection m = {
+        .outputs = all / groups, .inputs = p->w->c, .each = filter_count(p->w) / all};
+    size_t at_x, positions = tensor_count(p->y) / all;
     for (size_t position = 0; position < positions; position++)
         for (int tap = 0; tap < p->w->h * p->w->w; tap++) {
             if (!input_pixel(p, position, tap, &at_x))
                 continue;
-            m.x = x + at_x;
-            m.w = w + tap * m.inputs;
-            m.y = y + position * m.outputs;
-            visits[p->pass](&m);
+            for (size_t group = 0; group < groups; group++) {
+                m.x = x + at_x + group * (size_t)m.inputs;
+                m.w = w + tap * m.inputs + group * m.outputs * m.each;
+                m.y = y + position * all + group * m.outputs;
+                visits[p->pass](&m);
+            }
         }
 }
 

@@ -14,6 +14,12 @@ struct problem {
     const struct cudnnConvolutionStruct *conv;
 };
 
+/* Groups of channels: at least 1. */
+static inline int standin_groups(const struct problem *p)
+{
+    return p->conv->groups > 1 ? p->conv->groups : 1;
+}
+
 /* Dies unless its descriptors are complete and consistent. */
 struct problem standin_pose(enum pass pass, cudnnHandle_t handle, cudnnTensorDescriptor_t x,
                             cudnnFilterDescriptor_t w, cudnnConvolutionDescriptor_t conv,

@@ -20,6 +20,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __shared__ static /* blocks do not overlap in time */
+#define __launch_bounds__(...)
 
 struct uint3 {
     unsigned x, y, z;

@@ -79,6 +79,15 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t conv,
     return CUDNN_STATUS_SUCCESS;
 }
 
+cudnnStatus_t cudnnSetConvolutionGroupCount(cudnnConvolutionDescriptor_t conv, int groups)
+{
+    standin_check(conv, STANDIN_CONVOLUTION, "cudnnSetConvolutionGroupCount");
+    if (groups < 1)
+        return CUDNN_STATUS_BAD_PARAM;
+    conv->groups = groups;
+    return CUDNN_STATUS_SUCCESS;
+}
+
 cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t conv, cudnnMathType_t type)
 {
     standin_check(conv, STANDIN_CONVOLUTION, "cudnnSetConvolutionMathType");

@@ -26,6 +26,7 @@ struct cudnnFilterStruct {
 struct cudnnConvolutionStruct {
     enum standin_kind kind;
     int pad, stride; /* stride = 0: not set */
+    int groups;      /* 0: one */
     cudnnMathType_t math;
 };
 

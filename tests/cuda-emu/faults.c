@@ -161,8 +161,9 @@ static void product_too_large(void)
                 8);
 }
 
-/* A 1x1 convolution of one pixel with a given algorithm and workspace. */
-static void convolve(int algorithm, cudnnMathType_t math, size_t bytes)
+/* A 1x1 convolution of one pixel of `channels` in groups, with a given algorithm and workspace. */
+static void convolve_groups(int channels, int inputs, int groups, int algorithm,
+                            cudnnMathType_t math, size_t bytes)
 {
     const float one = 1, zero = 0;
     void *workspace;
@@ -174,16 +175,43 @@ static void convolve(int algorithm, cudnnMathType_t math, size_t bytes)
     cudnnCreate(&dnn);
     cudnnSetStream(dnn, stream);
     cudnnCreateTensorDescriptor(&x);
-    cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, 1, 1, 1, 1);
+    cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, 1, channels, 1, 1);
     cudnnCreateFilterDescriptor(&w);
-    cudnnSetFilter4dDescriptor(w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, 1, 1, 1, 1);
+    cudnnSetFilter4dDescriptor(w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, channels, inputs, 1, 1);
     cudnnCreateConvolutionDescriptor(&conv);
     cudnnSetConvolution2dDescriptor(conv, 0, 0, 1, 1, 1, 1, CUDNN_CROSS_CORRELATION,
                                     CUDNN_DATA_FLOAT);
+    if (cudnnSetConvolutionGroupCount(conv, groups))
+        exit(1);
     cudnnSetConvolutionMathType(conv, math);
     cudnnConvolutionForward(dnn, &one, x, device, w, device + 4, conv,
                             (cudnnConvolutionFwdAlgo_t)algorithm, workspace, bytes, &zero, x,
                             device + 8);
+}
+
+static void convolve(int algorithm, cudnnMathType_t math, size_t bytes)
+{
+    convolve_groups(1, 1, 1, algorithm, math, bytes);
+}
+
+static void right_groups(void)
+{
+    convolve_groups(4, 2, 2, 0, CUDNN_FMA_MATH, 2000);
+}
+
+static void filter_of_all_channels(void)
+{
+    convolve_groups(4, 4, 2, 0, CUDNN_FMA_MATH, 2000);
+}
+
+static void groups_that_do_not_divide(void)
+{
+    convolve_groups(4, 1, 3, 0, CUDNN_FMA_MATH, 2000);
+}
+
+static void no_groups(void)
+{
+    convolve_groups(1, 1, 0, 0, CUDNN_FMA_MATH, 2000);
 }
 
 static void right_convolution(void)
@@ -225,6 +253,7 @@ static const struct {
 } programs[] = {
     {"copies and a kernel", nothing, true},
     {"a convolution", right_convolution, true},
+    {"a convolution in groups", right_groups, true},
     {"a kernel waits for a copy on another stream", kernel_waits, true},
     {"a copy waits for a kernel on another stream", copy_waits, true},
     {"a kernel does not wait for a copy on another stream", kernel_does_not_wait, false},
@@ -241,6 +270,9 @@ static const struct {
     {"a stream that was destroyed", stream_was_destroyed, false},
     {"a handle of another library", other_handle, false},
     {"a product larger than its matrices", product_too_large, false},
+    {"groups with a filter of all channels", filter_of_all_channels, false},
+    {"groups that do not divide the channels", groups_that_do_not_divide, false},
+    {"no group", no_groups, false},
     {"a workspace that is too small", small_workspace, false},
     {"an algorithm that must not be chosen", wrong_algorithm, false},
     {"a math type that may round to TF32", default_mathematics, false},
