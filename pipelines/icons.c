@@ -22,6 +22,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/opt.h"
 #include "base/parallel.h"
 
@@ -406,7 +407,8 @@ static void ignore(const gchar *domain, GLogLevelFlags level, const gchar *messa
 int main(int argc, char **argv)
 {
     ps_log_program("icons");
-    if (argc < 3) {
+    int64_t least = 6;
+    if (argc < 3 || (argc > 3 && !ps_parse_whole(argv[3], 1, INT32_MAX, &least))) {
         ps_fail(PS_EUSAGE, "usage: icons THEMES_DIR OUT_DIR [LEAST]");
         ps_log_error();
         return 2;
@@ -424,7 +426,7 @@ int main(int argc, char **argv)
     if (!rc)
         rc = merge_aliases(&icons);
     if (!rc)
-        rc = save_classes(&icons, argv[2], argc > 3 ? strtoul(argv[3], NULL, 10) : 6);
+        rc = save_classes(&icons, argv[2], (size_t)least);
     if (rc)
         ps_log_error();
     for (size_t i = 0; i < icons.count; i++)

@@ -183,9 +183,9 @@ static int by_measurement(struct cuda *cuda, struct conv_node *c, enum conv_pass
     const char *known = ps_choices_find(cuda->choices, key);
     if (!known)
         return cuda_need(cuda, &cuda->workspace, most) || measure(cuda, c, pass, key, best);
-    char *end;
-    long algorithm = strtol(known, &end, 10), math = strtol(end, NULL, 10);
-    for (int i = 0; i < count; i++)
+    char *end, *last;
+    long algorithm = strtol(known, &end, 10), math = strtol(end, &last, 10);
+    for (int i = 0; *end == '\t' && *last == '\t' && i < count; i++)
         if (list[i].algorithm == algorithm && (long)list[i].math == math)
             *best = list[i];
     return 0;

@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/err.h"
+#include "base/mapguard.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ int ps_file_read(const char *path, size_t limit, void **bytes, size_t *length)
 int ps_map_open(struct ps_map *map, const char *path)
 {
     *map = (struct ps_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is not waited for */
     if (fd < 0)
         return ps_fail_errno("%s: cannot open", path);
     struct stat st;
@@ -75,6 +76,8 @@ int ps_map_open(struct ps_map *map, const char *path)
             rc = ps_fail_errno("%s: cannot map", path);
         else
             *map = (struct ps_map){.bytes = bytes, .length = (size_t)st.st_size};
+        if (map->bytes)
+            ps_map_guard(map->bytes, map->length, path);
     }
     close(fd);
     return rc;
@@ -82,8 +85,10 @@ int ps_map_open(struct ps_map *map, const char *path)
 
 void ps_map_close(struct ps_map *map)
 {
-    if (map->bytes)
+    if (map->bytes) {
+        ps_map_unguard(map->bytes);
         munmap((void *)(uintptr_t)map->bytes, map->length);
+    }
     *map = (struct ps_map){0};
 }
 
@@ -239,8 +244,13 @@ int ps_make_folder(const char *path)
             continue;
         char kept = *cut;
         *cut = '\0';
-        if (*partial && mkdir(partial, 0777) && !ps_is_folder(partial))
-            rc = ps_fail_errno("%s: cannot create the folder", partial);
+        if (*partial && mkdir(partial, 0777)) {
+            int why = errno;
+            bool there = ps_is_folder(partial);
+            errno = why;
+            if (!there)
+                rc = ps_fail_errno("%s: cannot create the folder", partial);
+        }
         *cut = kept;
         if (!kept)
             break;

@@ -13,7 +13,7 @@
  */
 int ps_file_read(const char *path, size_t limit, void **bytes, size_t *length);
 
-/* A read-only memory map. Truncating the file while it is mapped makes reads fault. */
+/* A read-only memory map. Truncating the file while it is read ends the program with an error. */
 struct ps_map {
     const unsigned char *bytes;
     size_t length;

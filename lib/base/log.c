@@ -40,6 +40,11 @@ void ps_log_program(const char *name)
     program = name;
 }
 
+const char *ps_log_program_name(void)
+{
+    return program;
+}
+
 void ps_log_level(enum ps_log_level new_level)
 {
     level = new_level;

@@ -11,6 +11,7 @@ enum ps_log_level { PS_LOG_QUIET, PS_LOG_WARN, PS_LOG_INFO, PS_LOG_DEBUG };
 
 /* Program name for the prefix ("ps-pack: ..."), not copied. The level is INFO by default. */
 void ps_log_program(const char *name);
+const char *ps_log_program_name(void);
 void ps_log_level(enum ps_log_level level);
 
 void ps_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));

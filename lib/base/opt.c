@@ -3,10 +3,11 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/opthelp.h"
+#include "base/tsv.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -81,8 +82,6 @@ static int check_bounds(const char *where, const struct ps_opt *option, const ch
 
 static int set_value(const char *where, struct ps_opt *option, const char *text)
 {
-    char *end;
-    errno = 0;
     switch (option->kind) {
     case PS_OPT_SECTION:
         break;
@@ -94,8 +93,8 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
         break;
     }
     case PS_OPT_INT: {
-        long value = strtol(text, &end, 10);
-        if (!*text || *end || errno)
+        int64_t value;
+        if (!ps_parse_whole(text, INT64_MIN, INT64_MAX, &value))
             return bad_value(where, option, text, "an integer");
         int rc = check_bounds(where, option, text, (double)value);
         if (rc)
@@ -104,8 +103,8 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
         break;
     }
     case PS_OPT_REAL: {
-        double value = strtod(text, &end);
-        if (!*text || *end || !isfinite(value))
+        double value;
+        if (!ps_parse_real(text, &value))
             return bad_value(where, option, text, "a number");
         int rc = check_bounds(where, option, text, value);
         if (rc)
@@ -177,6 +176,19 @@ static char *trim(char *text)
     return text;
 }
 
+/* "quiet" and "verbose", which are in no program's table: 1 if `name` is one of them. */
+static int set_log_level(const char *where, const char *name, const char *value)
+{
+    bool quiet = !strcmp(name, "quiet"), on = false;
+    if (!quiet && strcmp(name, "verbose") != 0)
+        return 0;
+    struct ps_opt flag = {.name = name, .kind = PS_OPT_FLAG, .value = &on};
+    int rc = set_value(where, &flag, value);
+    if (!rc && on)
+        ps_log_level(quiet ? PS_LOG_WARN : PS_LOG_DEBUG);
+    return rc ? rc : 1;
+}
+
 static int read_config(struct ps_command *command, const char *path)
 {
     void *bytes;
@@ -185,7 +197,8 @@ static int read_config(struct ps_command *command, const char *path)
     if (rc)
         return rc;
     unsigned number = 0;
-    char *rest = bytes, *line;
+    char *rest, *line;
+    rc = ps_text_begin(path, bytes, length, &rest);
     while (!rc && (line = strsep(&rest, "\n"))) {
         number++;
         line = trim(line);
@@ -199,7 +212,9 @@ static int read_config(struct ps_command *command, const char *path)
             break;
         }
         *equals = '\0';
-        rc = ps_opt_set(command, where, trim(line), trim(equals + 1));
+        const char *name = trim(line), *value = trim(equals + 1);
+        rc = set_log_level(where, name, value);
+        rc = rc == 0 ? ps_opt_set(command, where, name, value) : rc < 0 ? rc : PS_OK;
     }
     free(bytes);
     return rc;
@@ -379,7 +394,8 @@ int ps_opt_value(const struct ps_opt *option, struct ps_text *out)
         char text[32];
         for (int digits = 6; digits <= 17; digits++) {
             snprintf(text, sizeof text, "%.*g", digits, *(double *)option->value);
-            if (strtod(text, NULL) == *(double *)option->value)
+            double back;
+            if (ps_parse_real(text, &back) && back == *(double *)option->value)
                 break;
         }
         return ps_text_printf(out, "%s", text);
@@ -426,11 +442,9 @@ int ps_parse_longs(const char *where, const char *text, long least, long **value
     *values = NULL;
     *count = 0;
     for (const char *at = text;;) {
-        char *end;
-        errno = 0;
-        long value = strtol(at, &end, 10);
+        int64_t value;
         int rc = PS_OK;
-        if (end == at || errno || value < least || (*end && *end != ','))
+        if (!ps_scan_whole(&at, &value) || value < least || (*at && *at != ','))
             rc = ps_fail(PS_EUSAGE, "%s: '%s' is not a list of integers >= %ld, such as 1,2,4",
                          where, text, least);
         else
@@ -441,8 +455,7 @@ int ps_parse_longs(const char *where, const char *text, long least, long **value
             return rc;
         }
         (*values)[(*count)++] = value;
-        if (!*end)
+        if (!*at++)
             return PS_OK;
-        at = end + 1;
     }
 }

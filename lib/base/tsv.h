@@ -1,13 +1,13 @@
-/* Tab-separated tables with a header line: the format of manifests and results. */
+/* Tables with a header line, TSV or CSV: the one dialect of all readers (ps-tables(5)). */
 #ifndef PS_BASE_TSV_H
 #define PS_BASE_TSV_H
 
 #include <stddef.h>
 
 /*
- * A parsed table. Lines starting with "#" are comments; "# name: value" lines before the header
- * are kept as attributes. Cells hold UTF-8 text; tab, newline and backslash are escaped as \t, \n
- * and \\. The table owns all strings.
+ * A parsed table. "# name: value" lines before the header are kept as attributes. Cells are
+ * unescaped and without blanks around them; names of columns differ, but may be empty. The table
+ * owns all strings.
  */
 struct ps_tsv {
     char *text; /* the cells point into it */
@@ -20,7 +20,10 @@ struct ps_tsv {
     size_t attributes;
 };
 
-/* Reads a file ("-" is stdin) or parses `length` bytes at `bytes`; `name` is for messages. */
+/*
+ * Reads a file ("-" is stdin) or parses `length` bytes at `bytes`; `name` is for messages. A name
+ * that ends with ".csv" means CSV, any other TSV.
+ */
 int ps_tsv_read(struct ps_tsv *table, const char *path);
 int ps_tsv_parse(struct ps_tsv *table, const char *name, const char *bytes, size_t length);
 void ps_tsv_free(struct ps_tsv *table);
@@ -31,7 +34,13 @@ const char *ps_tsv_cell(const struct ps_tsv *table, size_t row, int column);
 /* Attribute value, or NULL. */
 const char *ps_tsv_attribute(const struct ps_tsv *table, const char *name);
 
-/* Escapes tab, newline, carriage return and backslash. free() it. */
+/* Escapes text for a cell of a TSV. free() it. */
 char *ps_tsv_escape(const char *text);
+
+/*
+ * For readers of text files of any kind: refuses UTF-16 and NUL bytes in bytes[0..length), which a
+ * NUL follows; *begin is behind a byte order mark.
+ */
+int ps_text_begin(const char *name, char *bytes, size_t length, char **begin);
 
 #endif

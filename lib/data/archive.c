@@ -3,18 +3,33 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/mem.h"
+#include "data/format.h"
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
+#include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+/* Images do not shrink so much: what does is made to fill memory or to take hours. */
+enum { FREE_BYTES = 1 << 28, MOST_RATIO = 1000 };
+
+static locale_t utf8;
+
+static void make_utf8(void)
+{
+    utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
 
 struct ps_archive {
     struct archive *handle;
     char *path;
     char *name; /* of the current member */
     struct ps_text data;
+    uint64_t unpacked; /* bytes so far */
 };
 
 bool ps_is_archive(const char *path)
@@ -30,10 +45,41 @@ bool ps_is_archive(const char *path)
     return false;
 }
 
-static const char *detail(const ps_archive *archive)
+/*
+ * Names in zip files and pax headers are UTF-8, which libarchive converts to the locale's encoding:
+ * while it works, that is UTF-8 too.
+ */
+static locale_t to_utf8(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_utf8);
+    return utf8 ? uselocale(utf8) : (locale_t)0;
+}
+
+static void back_from(locale_t before)
+{
+    if (before)
+        uselocale(before);
+}
+
+/* Records what failed, `inside` the member or behind it: damage, or a method or memory lacking. */
+static int fail_archive(const ps_archive *archive, bool inside)
+{
+    int number = archive_errno(archive->handle);
     const char *text = archive_error_string(archive->handle);
-    return text ? text : "not an archive, or a damaged one";
+    const char *path = archive->path, *member = archive->name;
+    if (number == ENOMEM)
+        return ps_fail(PS_ENOMEM, "%s: out of memory", path);
+    if (number > 0 && number != EILSEQ && number != EINVAL)
+        return ps_fail(PS_EIO, "%s: cannot read: %s", path, text ? text : strerror(number));
+    if (text && !strncasecmp(text, "unsupported", 11))
+        return ps_fail(PS_ENOTSUP, "%s: member %s: %s (unpack the archive and give the folder)",
+                       path, member ? member : "0", text);
+    if (!member)
+        return ps_fail(PS_EFORMAT, "%s: not an archive, or a damaged one: %s", path,
+                       text ? text : "unknown format");
+    return ps_fail(PS_EFORMAT, inside ? "%s: member %s is corrupt: %s" : "%s: corrupt after %s: %s",
+                   path, member, text ? text : "unknown damage");
 }
 
 ps_archive *ps_archive_open(const char *path)
@@ -54,9 +100,12 @@ ps_archive *ps_archive_open(const char *path)
     archive_read_support_filter_all(archive->handle);
     archive_read_support_format_tar(archive->handle);
     archive_read_support_format_zip(archive->handle);
-    if (archive_read_open_filename(archive->handle, path, 1 << 18) == ARCHIVE_OK)
+    locale_t before = to_utf8();
+    int status = archive_read_open_filename(archive->handle, path, 1 << 18);
+    back_from(before);
+    if (status == ARCHIVE_OK)
         return archive;
-    ps_fail(PS_EFORMAT, "%s: cannot open: %s", path, detail(archive));
+    fail_archive(archive, false);
 fail:
     ps_archive_close(archive);
     return NULL;
@@ -77,6 +126,10 @@ static const char *kind_refused(struct archive_entry *entry)
 {
     if (archive_entry_hardlink(entry))
         return "a hard link";
+    if (archive_entry_sparse_count(entry) > 0)
+        return "stored with holes (tar --sparse)";
+    if (archive_entry_is_encrypted(entry))
+        return "encrypted";
     switch (archive_entry_filetype(entry)) {
     case AE_IFREG:
     case AE_IFDIR:
@@ -94,11 +147,12 @@ static const char *kind_refused(struct archive_entry *entry)
 /* Keeps the member's name without "./" and without '/' at the end. */
 static int keep_name(ps_archive *archive, struct archive_entry *entry)
 {
+    locale_t before = to_utf8();
     const char *raw = archive_entry_pathname(entry);
+    back_from(before);
     if (!raw)
-        raw = archive_entry_pathname_utf8(entry);
-    if (!raw)
-        return ps_fail(PS_EFORMAT, "%s: unreadable member name", archive->path);
+        return ps_fail(PS_EFORMAT, "%s: unreadable name of the member after %s", archive->path,
+                       archive->name ? archive->name : "0");
     while (raw[0] == '.' && raw[1] == '/')
         raw += 2;
     free(archive->name);
@@ -116,12 +170,13 @@ int ps_archive_next(ps_archive *archive, struct ps_member *member)
     if (ps_interrupted())
         return ps_fail_interrupted();
     struct archive_entry *entry;
+    locale_t before = to_utf8();
     int status = archive_read_next_header(archive->handle, &entry);
+    back_from(before);
     if (status == ARCHIVE_EOF)
         return 0;
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
-        return ps_fail(PS_EFORMAT, "%s: corrupt after member %s: %s", archive->path,
-                       archive->name ? archive->name : "0", detail(archive));
+        return fail_archive(archive, false);
     int rc = keep_name(archive, entry);
     if (rc)
         return rc;
@@ -145,10 +200,14 @@ static la_ssize_t read_block(ps_archive *archive, void *block, size_t size)
     if (ps_interrupted())
         return ps_fail_interrupted();
     la_ssize_t got = archive_read_data(archive->handle, block, size);
-    if (got >= 0)
-        return got;
-    return ps_fail(PS_EFORMAT, "%s: member %s is corrupt: %s", archive->path, archive->name,
-                   detail(archive));
+    if (got < 0)
+        return fail_archive(archive, true);
+    archive->unpacked += (uint64_t)got;
+    if (archive->unpacked > FREE_BYTES &&
+        archive->unpacked / MOST_RATIO > ps_archive_consumed(archive))
+        return ps_fail(PS_EFORMAT, "%s: member %s: unpacks to more than %d times its size",
+                       archive->path, archive->name, MOST_RATIO);
+    return got;
 }
 
 int ps_archive_bytes(ps_archive *archive, size_t limit, const void **bytes, size_t *length)
@@ -176,19 +235,22 @@ uint64_t ps_archive_consumed(const ps_archive *archive)
     return consumed > 0 ? (uint64_t)consumed : 0;
 }
 
-int ps_archive_hash(ps_archive *archive, struct ps_hash *hash, uint64_t *size)
+int ps_archive_hash(ps_archive *archive, struct ps_hash *hash, struct ps_text *head)
 {
     ps_hasher *hasher = ps_hasher_new();
     if (!hasher)
         return PS_ENOMEM;
     char block[1 << 16];
     la_ssize_t got;
-    *size = 0;
-    while ((got = read_block(archive, block, sizeof block)) > 0) {
-        ps_hasher_add(hasher, block, (size_t)got);
-        *size += (uint64_t)got;
+    int rc = PS_OK;
+    while (!rc && (got = read_block(archive, block, sizeof block)) != 0) {
+        rc = got < 0 ? (int)got : PS_OK;
+        if (!rc && head->length < PS_FORMAT_HEAD)
+            rc = ps_text_add(head, block, (size_t)got);
+        if (!rc)
+            ps_hasher_add(hasher, block, (size_t)got);
     }
     *hash = ps_hasher_result(hasher);
     ps_hasher_free(hasher);
-    return (int)got;
+    return rc;
 }

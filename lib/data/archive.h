@@ -12,6 +12,7 @@
 #define PS_DATA_ARCHIVE_H
 
 #include "base/hash.h"
+#include "base/mem.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +34,7 @@ void ps_archive_close(ps_archive *archive);
 
 /*
  * Advances to the next member: 1, 0 at the end, or an error, which names the member: a name that
- * leaves the archive's folder, a link, a device, or damaged data.
+ * leaves the archive's folder, a link, a device, a sparse or encrypted file, or damaged data.
  */
 int ps_archive_next(ps_archive *archive, struct ps_member *member);
 
@@ -46,7 +47,7 @@ int ps_archive_bytes(ps_archive *archive, size_t limit, const void **bytes, size
 /* Compressed bytes read so far, for progress. */
 uint64_t ps_archive_consumed(const ps_archive *archive);
 
-/* Hash (ps_hash_bytes) and size of the current member's data, without buffering it. */
-int ps_archive_hash(ps_archive *archive, struct ps_hash *hash, uint64_t *size);
+/* Hash (ps_hash_bytes) of the current member's data, whose first bytes are appended to *head. */
+int ps_archive_hash(ps_archive *archive, struct ps_hash *hash, struct ps_text *head);
 
 #endif

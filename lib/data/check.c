@@ -146,9 +146,8 @@ static void check_classes(const struct ps_manifest *manifest)
 
 int ps_manifest_check(struct ps_manifest *manifest)
 {
-    if (manifest->count < 2)
-        return ps_fail(PS_EINVAL, "%s in all: a data set needs at least two",
-                       manifest->count ? "one image" : "no image");
+    if (manifest->count < 1)
+        return ps_fail(PS_EINVAL, "no image in all");
     ps_manifest_sort(manifest);
     check_classes(manifest);
     return check_copies(manifest);

@@ -15,7 +15,7 @@ int ps_manifest_summary(struct ps_manifest *manifest, struct ps_split_summary su
 /*
  * Warns about images with identical content (counted within a split, named across splits), classes
  * that train shares with another split, and query classes missing from the gallery. Sorts the
- * manifest. Fails if it has fewer than two images.
+ * manifest. Fails if it has no images.
  */
 int ps_manifest_check(struct ps_manifest *manifest);
 

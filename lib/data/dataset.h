@@ -29,6 +29,12 @@ extern const struct ps_dataset *const ps_datasets[];
 extern const struct ps_dataset ps_dataset_cars196, ps_dataset_cub200, ps_dataset_sop,
     ps_dataset_inshop, ps_dataset_folder, ps_dataset_list;
 
+/*
+ * The split that the first part of a path names, in any case, or -1. "val", "valid" and
+ * "validation" are the test split, which *validation tells from "test".
+ */
+int ps_folder_split(const char *name, bool *validation);
+
 /* Finds a data set by name; NULL with an error that lists the known names. */
 const struct ps_dataset *ps_dataset_find(const char *name);
 

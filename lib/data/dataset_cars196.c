@@ -121,8 +121,10 @@ static int read_rows(struct cars *cars, const struct mat *mat, const char *name_
     if (rc)
         return rc;
     struct ps_lines lines = {.next = rows, .where = mat->name};
-    while (!rc && ps_lines_next(&lines, '\t', fields, 7) == 7)
-        rc = read_row(cars, &lines, fields, folder);
+    size_t got;
+    while (!rc && (got = ps_lines_next(&lines, '\t', fields, 7)) > 0)
+        rc = got < 7 ? ps_lines_fail(&lines, "expected a name, a class and a box")
+                     : read_row(cars, &lines, fields, folder);
     free(rows);
     return rc;
 }

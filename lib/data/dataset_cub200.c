@@ -1,6 +1,7 @@
 /* CUB-200-2011: images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt. */
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "data/dataset.h"
 #include "data/lines.h"
 
@@ -77,9 +78,7 @@ static bool parse_box(char *fields[5], int32_t box[4])
 {
     double values[4];
     for (int i = 0; i < 4; i++) {
-        char *end;
-        values[i] = strtod(fields[i + 1], &end);
-        if (end == fields[i + 1] || *end || !(fabs(values[i]) < 1e6))
+        if (!ps_parse_real(fields[i + 1], &values[i]) || fabs(values[i]) >= 1e6)
             return false;
     }
     box[0] = (int32_t)floor(values[0]);

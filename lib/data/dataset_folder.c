@@ -1,9 +1,11 @@
 /*
  * Any folder of class folders: SPLIT/CLASS/image with splits train, test, query, gallery, or
- * CLASS/image to be split by class. CLASS may be nested; it is the image's whole relative folder.
+ * CLASS/image to be split by class; in any case, and val for test. CLASS may be nested; it is the
+ * image's whole relative folder.
  */
 #include "base/err.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/dataset.h"
@@ -12,24 +14,41 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-static bool chosen(const struct ps_prepare *prepare, const char *name)
+/* Is the file to be listed? 1, 0 or an error. */
+static int chosen(const struct ps_prepare *prepare, struct ps_source *source, size_t file)
 {
     const char *match = prepare->options->match;
-    return match ? !fnmatch(match, ps_path_base(name), 0) : ps_is_image_name(name);
+    if (match)
+        return !fnmatch(match, ps_path_base(source->files[file].name), 0);
+    return ps_source_is_image(source, file);
+}
+
+int ps_folder_split(const char *name, bool *validation)
+{
+    static const char *const words[] = {"val", "valid", "validation"};
+    size_t length = strcspn(name, "/");
+    *validation = false;
+    for (int i = 0; i < PS_SPLITS; i++)
+        if (strlen(ps_split_names[i]) == length && !strncasecmp(name, ps_split_names[i], length))
+            return i;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        *validation |= strlen(words[i]) == length && !strncasecmp(name, words[i], length);
+    return *validation ? PS_SPLIT_TEST : -1;
 }
 
 /*
  * An archive often holds one folder that holds all: the length of "thatfolder/", 0 if there is
  * none. The folder of a class, and one named as a split, are not such a folder.
  */
-static size_t common_prefix(const struct ps_prepare *prepare, const struct ps_source *source)
+static size_t common_prefix(const struct ps_source *source, const bool *listed)
 {
     const char *first = NULL;
     size_t length = 0;
     for (size_t i = 0; i < source->count && !source->folder; i++) {
         const char *name = source->files[i].name;
-        if (!chosen(prepare, name))
+        if (!listed[i])
             continue;
         size_t part = strcspn(name, "/") + 1;
         if (!first) {
@@ -39,37 +58,28 @@ static size_t common_prefix(const struct ps_prepare *prepare, const struct ps_so
         if (part != length || strncmp(first, name, length) != 0 || !strchr(name + length, '/'))
             return 0;
     }
-    for (int i = 0; i < PS_SPLITS && first; i++)
-        if (strlen(ps_split_names[i]) + 1 == length &&
-            !strncmp(first, ps_split_names[i], length - 1))
-            return 0;
-    return length;
-}
-
-/* The split that "train/..." names, or -1; *rest is what follows. */
-static int split_part(const char *name, const char **rest)
-{
-    size_t length = strcspn(name, "/");
-    for (int i = 0; i < PS_SPLITS; i++) {
-        if (strlen(ps_split_names[i]) == length && !strncmp(name, ps_split_names[i], length)) {
-            *rest = name[length] ? name + length + 1 : name + length;
-            return i;
-        }
-    }
-    *rest = name;
-    return -1;
+    bool validation;
+    return first && ps_folder_split(first, &validation) < 0 ? length : 0;
 }
 
 struct tally {
     size_t in_split, outside, loose; /* images: below a split, not so, without a class folder */
+    size_t in_test, in_validation;
     const char *first_outside, *first_loose;
+    size_t others; /* files that are no images */
+    const char *first_other;
 };
 
 static int add_image(struct ps_prepare *prepare, size_t source, size_t file, size_t prefix,
                      struct tally *tally)
 {
-    const char *name = prepare->sources[source].files[file].name + prefix, *rest;
-    int split = split_part(name, &rest);
+    const char *name = prepare->sources[source].files[file].name + prefix, *rest = name;
+    bool validation;
+    int split = ps_folder_split(name, &validation);
+    if (split >= 0)
+        rest += strcspn(name, "/") + (strchr(name, '/') != NULL);
+    tally->in_test += split == PS_SPLIT_TEST && !validation;
+    tally->in_validation += validation;
     bool fraction = prepare->options->test_classes > 0;
     if (split < 0 && !tally->outside++)
         tally->first_outside = name;
@@ -107,6 +117,11 @@ static int check_layout(const struct ps_prepare *prepare, const struct tally *ta
                        "%s: %zu images outside train/, test/, query/ and gallery/, the first is "
                        "%s",
                        path, tally->outside, tally->first_outside);
+    if (!fraction && tally->in_test && tally->in_validation)
+        return ps_fail(PS_EFORMAT,
+                       "%s: both a test and a validation folder: move one of them away (which is "
+                       "the test split?)",
+                       path);
     if (fraction && tally->in_split && !tally->outside)
         return ps_fail(PS_EUSAGE, "%s: already split into train/ and test/: omit --test-classes",
                        path);
@@ -132,14 +147,15 @@ static int mark_parent(const struct ps_source *source, const char *name, bool *m
 }
 
 /* Fails or warns if there are folders with neither an image nor a folder in them. */
-static int check_empty(const struct ps_prepare *prepare, const struct ps_source *source)
+static int check_empty(const struct ps_prepare *prepare, const struct ps_source *source,
+                       const bool *listed)
 {
     size_t empty = 0;
     const char *first = "";
     bool *used = ps_calloc(source->folder_count + 1, sizeof *used);
     int rc = used ? PS_OK : PS_ENOMEM;
     for (size_t i = 0; i < source->count && source->folder_count && !rc; i++)
-        if (chosen(prepare, source->files[i].name))
+        if (listed[i])
             rc = mark_parent(source, source->files[i].name, used);
     for (size_t i = 0; i < source->folder_count && !rc; i++)
         rc = mark_parent(source, source->folders[i], used);
@@ -159,19 +175,67 @@ static int check_empty(const struct ps_prepare *prepare, const struct ps_source 
     return PS_OK;
 }
 
+/* Links that lead nowhere may be classes or images: an error, or a warning with allow_missing. */
+static int check_dangling(const struct ps_prepare *prepare, const struct ps_source *source)
+{
+    size_t count = source->left_out[PS_LEFT_DANGLING].count;
+    const char *first = source->left_out[PS_LEFT_DANGLING].first;
+    if (count && !prepare->options->allow_missing)
+        return ps_fail(PS_EFORMAT,
+                       "%s: dangling symbolic links: %zu, the first is %s (--allow-missing goes on "
+                       "without them)",
+                       source->path, count, first);
+    if (count)
+        ps_warn("%s: dangling symbolic links: %zu, the first is %s", source->path, count, first);
+    return PS_OK;
+}
+
+static void report_left_out(const struct ps_source *source, const struct tally *tally)
+{
+    size_t hidden = source->left_out[PS_LEFT_HIDDEN].count;
+    size_t special = source->left_out[PS_LEFT_SPECIAL].count;
+    if (hidden)
+        ps_info("%s: hidden or made by a machine, not entered: %zu, the first is %s", source->path,
+                hidden, source->left_out[PS_LEFT_HIDDEN].first);
+    if (special)
+        ps_warn("%s: neither files nor folders: %zu, the first is %s", source->path, special,
+                source->left_out[PS_LEFT_SPECIAL].first);
+    if (tally->others)
+        ps_warn("%s: files that are no images, by name and content: %zu, the first is %s",
+                source->path, tally->others, tally->first_other);
+}
+
+static int list_source(struct ps_prepare *prepare, size_t s, struct tally *tally)
+{
+    struct ps_source *source = &prepare->sources[s];
+    bool *listed = ps_calloc(source->count + 1, sizeof *listed);
+    int rc = listed ? check_dangling(prepare, source) : PS_ENOMEM;
+    tally->others = 0;
+    for (size_t i = 0; i < source->count && !rc; i++) {
+        int is = chosen(prepare, source, i);
+        rc = is < 0 ? is : ps_interrupted() ? ps_fail_interrupted() : PS_OK;
+        listed[i] = is > 0;
+        if (!listed[i] && !tally->others++)
+            tally->first_other = source->files[i].name;
+    }
+    size_t prefix = rc ? 0 : common_prefix(source, listed);
+    for (size_t i = 0; i < source->count && !rc; i++)
+        if (listed[i])
+            rc = add_image(prepare, s, i, prefix, tally);
+    if (!rc && !prepare->options->match)
+        rc = check_empty(prepare, source, listed);
+    if (!rc && !prepare->options->match)
+        report_left_out(source, tally);
+    free(listed);
+    return rc;
+}
+
 static int list(struct ps_prepare *prepare)
 {
     struct tally tally = {0};
     int rc = PS_OK;
-    for (size_t s = 0; s < prepare->source_count && !rc; s++) {
-        const struct ps_source *source = &prepare->sources[s];
-        size_t prefix = common_prefix(prepare, source);
-        for (size_t i = 0; i < source->count && !rc; i++)
-            if (chosen(prepare, source->files[i].name))
-                rc = add_image(prepare, s, i, prefix, &tally);
-        if (!rc && !prepare->options->match)
-            rc = check_empty(prepare, source);
-    }
+    for (size_t s = 0; s < prepare->source_count && !rc; s++)
+        rc = list_source(prepare, s, &tally);
     return rc ? rc : check_layout(prepare, &tally);
 }
 

@@ -1,32 +1,42 @@
 /*
- * A list that a user has: TSV or CSV with a header and the columns path, class and, if the data is
+ * A list that a user has: TSV or CSV (base/tsv.h) with the columns path, class and, if the data is
  * split, split. Paths are relative to the list's folder, or are looked for in further sources.
  */
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/tsv.h"
 #include "data/dataset.h"
-#include "data/lines.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH, CLASS, SPLIT, NAMED, MOST = 64 };
+enum { PATH, CLASS, SPLIT, NAMED };
 static const char *const column_names[NAMED] = {"path", "class", "split"};
 
-static int find_columns(const struct ps_lines *lines, char **fields, size_t got,
-                        size_t columns[NAMED])
+static int find_columns(const struct ps_tsv *table, const char *name, int columns[NAMED])
 {
     for (int i = 0; i < NAMED; i++) {
-        columns[i] = 0;
-        while (columns[i] < got && strcmp(fields[columns[i]], column_names[i]) != 0)
-            columns[i]++;
-        if (columns[i] == got && i != SPLIT)
+        columns[i] = ps_tsv_column(table, column_names[i]);
+        if (columns[i] < 0 && i != SPLIT)
             return ps_fail(PS_EFORMAT,
                            "%s:%zu: no column '%s' in the header (path, class and perhaps split)",
-                           lines->where, lines->number, column_names[i]);
+                           name, table->header_line, column_names[i]);
     }
     return PS_OK;
+}
+
+/* Says which columns are not used. */
+static void report_columns(const struct ps_tsv *table, const char *name, const int columns[NAMED])
+{
+    struct ps_text unused = {0};
+    for (int c = 0; c < (int)table->columns; c++)
+        if (c != columns[PATH] && c != columns[CLASS] && c != columns[SPLIT])
+            ps_text_printf(&unused, " '%s'", table->header[c]);
+    if (unused.length)
+        ps_info("%s: columns not used:%s", name, unused.data);
+    ps_text_free(&unused);
 }
 
 /* Without further sources: the file beside the list, in a source made for such files. */
@@ -49,31 +59,40 @@ static int add_beside(struct ps_prepare *prepare, const char *path, const char *
     return PS_OK;
 }
 
-static int list_rows(struct ps_prepare *prepare, struct ps_lines *lines, char separator,
-                     bool beside)
+static int add_row(struct ps_prepare *prepare, const struct ps_tsv *table, size_t row,
+                   const int columns[NAMED], bool beside)
 {
-    char *fields[MOST];
-    size_t columns[NAMED], width = ps_lines_next(lines, separator, fields, MOST), got;
-    int rc = find_columns(lines, fields, width, columns);
+    const char *name = prepare->sources[0].path, *split = NULL;
+    const char *path = ps_tsv_cell(table, row, columns[PATH]);
+    const char *class_name = ps_tsv_cell(table, row, columns[CLASS]);
+    if (!*path || !*class_name)
+        return ps_fail(PS_EFORMAT, "%s:%zu: column '%s' is empty", name, table->lines[row],
+                       column_names[*path ? CLASS : PATH]);
+    int number = PS_SPLIT_TRAIN;
+    if (columns[SPLIT] >= 0)
+        number = ps_split_of(split = ps_tsv_cell(table, row, columns[SPLIT]));
+    if (number < 0)
+        return ps_fail(PS_EFORMAT, "%s:%zu: the split '%s' is not train, test, query or gallery",
+                       name, table->lines[row], split);
+    return beside ? add_beside(prepare, path, class_name, (enum ps_split)number)
+                  : ps_prepare_add(prepare, path, class_name, (enum ps_split)number, NULL);
+}
+
+static int list_rows(struct ps_prepare *prepare, const struct ps_tsv *table, bool beside)
+{
+    const char *name = prepare->sources[0].path;
+    int columns[NAMED];
+    int rc = find_columns(table, name, columns);
     if (rc)
         return rc;
     bool fraction = prepare->options->test_classes > 0;
-    if (fraction == (columns[SPLIT] < width))
-        return ps_fail(PS_EUSAGE, "%s: %s", lines->where,
+    if (fraction == (columns[SPLIT] >= 0))
+        return ps_fail(PS_EUSAGE, "%s: %s", name,
                        fraction ? "has a column 'split': omit --test-classes"
                                 : "no column 'split': give --test-classes 0.5 to split by class");
-    while (!rc && (got = ps_lines_next(lines, separator, fields, MOST)) > 0) {
-        if (got != width)
-            return ps_fail(PS_EFORMAT, "%s:%zu: %zu columns, but the header has %zu", lines->where,
-                           lines->number, got, width);
-        int split = fraction ? PS_SPLIT_TRAIN : ps_split_of(fields[columns[SPLIT]]);
-        if (split < 0)
-            return ps_lines_fail(lines, "the split is not train, test, query or gallery");
-        rc = (beside ? add_beside(prepare, fields[columns[PATH]], fields[columns[CLASS]],
-                                  (enum ps_split)split)
-                     : ps_prepare_add(prepare, fields[columns[PATH]], fields[columns[CLASS]],
-                                      (enum ps_split)split, NULL));
-    }
+    report_columns(table, name, columns);
+    for (size_t row = 0; row < table->rows && !rc; row++)
+        rc = add_row(prepare, table, row, columns, beside);
     return rc;
 }
 
@@ -84,21 +103,17 @@ static int list(struct ps_prepare *prepare)
         return ps_fail(PS_EUSAGE, "%s: the first source must be the list, a TSV or CSV file",
                        source->path);
     bool beside = prepare->source_count == 1;
-    char *text;
-    size_t length = 0;
-    int rc = ps_source_text(source, 0, &text, &length);
+    struct ps_tsv table;
+    int rc = ps_tsv_read(&table, source->path);
     if (rc)
         return rc;
     if (beside) {
         rc = ps_source_begin(&prepare->sources[1], source->folder);
         prepare->source_count += !rc;
     }
-    bool marked = length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3); /* spreadsheets do that */
-    struct ps_lines lines = {.next = text + (marked ? 3 : 0), .where = source->path};
-    char separator = ps_has_suffix(source->path, ".csv") ? ',' : '\t';
     if (!rc)
-        rc = list_rows(prepare, &lines, separator, beside);
-    free(text);
+        rc = list_rows(prepare, &table, beside);
+    ps_tsv_free(&table);
     return rc;
 }
 

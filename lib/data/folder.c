@@ -5,66 +5,82 @@
 #include "base/mem.h"
 #include "data/dataset.h"
 #include "data/pack.h"
+#include "data/shard.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Rewrites the manifest; *changed: it differs from the previous one. */
-static int list_images(const char *path, const char *manifest_path, int threads, bool *changed)
+/* Writes the manifest of the images that are there now; *id is its hash. */
+static int list_images(const char *path, const char *manifest_path, int threads, struct ps_hash *id)
 {
     const struct ps_prepare_options options = {.min_images = 1, .threads = threads};
-    struct ps_hash before, after;
     struct ps_manifest manifest;
-    bool old = ps_is_file(manifest_path);
-    int rc = old ? ps_hash_file(manifest_path, &before) : PS_OK;
     char *source = (char *)path;
-    if (!rc)
-        rc = ps_dataset_prepare(&manifest, &ps_dataset_folder, &source, 1, manifest_path, &options);
+    int rc = ps_dataset_prepare(&manifest, &ps_dataset_folder, &source, 1, manifest_path, &options);
     if (rc)
         return rc;
     rc = ps_manifest_write(&manifest, manifest_path);
     ps_manifest_free(&manifest);
-    if (!rc)
-        rc = ps_hash_file(manifest_path, &after);
-    *changed = !old || strcmp(before.hex, after.hex) != 0;
-    return rc;
+    return rc ? rc : ps_hash_file(manifest_path, id);
 }
 
-static int pack(const char *manifest, const char *shard, enum ps_pack_split split, int threads,
-                bool changed)
+/* Was the shard, whole, made from that manifest? */
+static bool is_current(const char *path, const struct ps_hash *id)
+{
+    ps_shard *shard = ps_is_file(path) ? ps_shard_open(path) : NULL;
+    bool current = shard && !strcmp(ps_shard_manifest_id(shard), id->hex);
+    ps_shard_close(shard);
+    return current;
+}
+
+static int pack(const char *manifest, const struct ps_hash *id, const char *shard,
+                enum ps_pack_split split, int threads)
 {
     const struct ps_pack_options options = {
         .split = split, .pixels = {.quality = 95}, .threads = threads, .shards = 1};
     struct ps_pack_result result;
-    return changed || !ps_is_file(shard) ? ps_pack(manifest, shard, &options, &result) : PS_OK;
+    if (is_current(shard, id))
+        return PS_OK;
+    ps_info("packing images into %s", shard);
+    return ps_pack(manifest, shard, &options, &result);
 }
 
 static int fill_cache(const char *path, const char *cache, int threads, const char *train,
                       const char *test)
 {
     char *manifest = ps_path_join(cache, "manifest.tsv");
-    bool changed = false;
+    struct ps_hash id;
     int rc = manifest ? ps_make_folder(cache) : PS_ENOMEM;
+    if (rc == PS_EIO)
+        rc = ps_fail(PS_EIO, "%s (shards of %s would be there; ps-pack writes them elsewhere)",
+                     ps_error(), path);
     if (!rc)
-        rc = list_images(path, manifest, threads, &changed);
-    if (!rc && changed)
-        ps_info("packing the images of %s into %s", path, cache);
+        rc = list_images(path, manifest, threads, &id);
     if (!rc)
-        rc = pack(manifest, train, PS_PACK_TRAIN, threads, changed);
+        rc = pack(manifest, &id, train, PS_PACK_TRAIN, threads);
     if (!rc)
-        rc = pack(manifest, test, PS_PACK_TEST, threads, changed);
+        rc = pack(manifest, &id, test, PS_PACK_TEST, threads);
     free(manifest);
     return rc;
 }
 
+/* Has it folders for train and test? */
 static bool has_class_folders(const char *path)
 {
-    char *train = ps_path_join(path, "train"), *test = ps_path_join(path, "test");
-    bool has = train && test && ps_is_folder(train) && ps_is_folder(test);
-    free(train);
-    free(test);
-    return has;
+    bool found[PS_SPLITS] = {false}, validation;
+    DIR *folder = opendir(path);
+    for (const struct dirent *entry; folder && (entry = readdir(folder));) {
+        int split = ps_folder_split(entry->d_name, &validation);
+        char *inside = split >= 0 ? ps_path_join(path, entry->d_name) : NULL;
+        if (inside && ps_is_folder(inside))
+            found[split] = true;
+        free(inside);
+    }
+    if (folder)
+        closedir(folder);
+    return found[PS_SPLIT_TRAIN] && found[PS_SPLIT_TEST];
 }
 
 int ps_folder_shards(const char *path, int threads, char **train, char **test)

@@ -5,7 +5,8 @@
 /*
  * Finds the shards of folder `path`: path/train.mdb and path/test.mdb; or, if it has train/ and
  * test/ with class folders, those in the cache "PATH.shards" beside it, which is created, or
- * updated when images have changed. *test is NULL if there is no test split. free() both.
+ * updated where a shard was not made from the images that are there. *test is NULL if there is no
+ * test split. free() both.
  */
 int ps_folder_shards(const char *path, int threads, char **train, char **test);
 

@@ -1,6 +1,8 @@
 #include "data/image.h"
 #include "base/err.h"
+#include "base/interrupt.h"
 #include "base/mem.h"
+#include "data/format.h"
 #include "data/jpeg.h"
 #include "data/resample.h"
 
@@ -35,10 +37,14 @@ static int need_vips(void)
     return vips_status ? ps_fail(PS_ENOTSUP, "libvips does not start") : PS_OK;
 }
 
-/* The last message of libvips, first line, recorded behind `name`. */
-static int fail_vips(enum ps_err code, const char *name)
+/* The last message of libvips, first line, behind `name`; a shortage is not the image's fault. */
+static int fail_vips(const char *name)
 {
     char *text = vips_error_buffer_copy();
+    enum ps_err code = strstr(text, "out of memory")   ? PS_ENOMEM
+                       : strstr(text, "create thread") ? PS_EIO
+                       : strstr(text, "not found")     ? PS_ENOTSUP
+                                                       : PS_EFORMAT;
     text[strcspn(text, "\n")] = '\0';
     ps_fail_record(code, "%s: %s", name, *text ? text : "libvips failed");
     g_free(text);
@@ -75,10 +81,13 @@ static int replace(VipsImage **image, int failed, VipsImage *const *result)
     return 0;
 }
 
-static int to_rgb(VipsImage **image, bool orient)
+static int to_rgb(VipsImage **image)
 {
     VipsImage *next = NULL;
-    if (orient && replace(image, vips_autorot(*image, &next, NULL), &next))
+    bool grey_in_three = (*image)->Type == VIPS_INTERPRETATION_B_W && (*image)->Bands == 3;
+    if (grey_in_three && /* as ImageMagick gives it */
+        replace(image, vips_copy(*image, &next, "interpretation", VIPS_INTERPRETATION_sRGB, NULL),
+                &next))
         return -1;
     if (replace(image, vips_colourspace(*image, &next, VIPS_INTERPRETATION_sRGB, NULL), &next))
         return -1;
@@ -94,54 +103,178 @@ static int to_rgb(VipsImage **image, bool orient)
     return 0;
 }
 
+/* Rows [y, y + height) of `from`, in this thread. */
+static int read_strip(VipsRegion *region, struct ps_image *image, int y, int height)
+{
+    VipsRect strip = {0, y, image->width, height};
+    if (ps_interrupted())
+        return ps_fail_interrupted();
+    if (vips_region_prepare(region, &strip))
+        return 1;
+    size_t row = (size_t)image->width * 3;
+    for (int i = 0; i < height; i++)
+        memcpy(image->pixels + (size_t)(y + i) * row, VIPS_REGION_ADDR(region, 0, y + i), row);
+    return PS_OK;
+}
+
 static int read_pixels(VipsImage *from, struct ps_image *image, const char *name)
 {
+    enum { STRIP = 16 };
     if (from->Bands != 3)
         return ps_fail(PS_ENOTSUP, "%s: cannot convert %d channels to RGB", name, from->Bands);
     int rc = ps_image_new(image, from->Xsize, from->Ysize, name);
     if (rc)
         return rc;
-    size_t length = (size_t)image->width * (size_t)image->height * 3;
-    VipsImage *memory = vips_image_new_from_memory(image->pixels, length, image->width,
-                                                   image->height, 3, VIPS_FORMAT_UCHAR);
-    if (!memory || vips_image_write(from, memory))
-        rc = fail_vips(PS_EFORMAT, name);
-    if (memory)
-        g_object_unref(memory);
+    VipsRegion *region = vips_region_new(from);
+    for (int y = 0; y < image->height && region && !rc; y += STRIP)
+        rc = read_strip(region, image, y, image->height - y < STRIP ? image->height - y : STRIP);
+    if (!region || rc > 0)
+        rc = fail_vips(name);
+    if (region)
+        g_object_unref(region);
     return rc;
 }
 
-/* The header of an image; its pixels are decoded when they are asked for. */
-static VipsImage *open_buffer(const void *bytes, size_t length)
+#define LOAD(loader)                                                                               \
+    loader((void *)(uintptr_t)bytes, length, &image, "fail_on", VIPS_FAIL_ON_TRUNCATED, "access",  \
+           VIPS_ACCESS_SEQUENTIAL, NULL)
+
+static VipsImage *open_pnm(const void *bytes, size_t length)
 {
-    return vips_image_new_from_buffer(bytes, length, "", "access", VIPS_ACCESS_SEQUENTIAL,
-                                      "fail_on", VIPS_FAIL_ON_TRUNCATED, NULL);
+    VipsImage *image = NULL;
+    VipsSource *source = vips_source_new_from_memory(bytes, length);
+    if (source) {
+        vips_ppmload_source(source, &image, "fail_on", VIPS_FAIL_ON_TRUNCATED, "access",
+                            VIPS_ACCESS_SEQUENTIAL, NULL);
+        g_object_unref(source);
+    }
+    return image;
 }
 
-static int decode_with_vips(struct ps_image *image, const void *bytes, size_t length, bool orient,
-                            const char *name)
+/*
+ * The header of an image; its pixels are decoded when they are asked for. By the loader of that
+ * format only: libvips would try all it has, which include interpreters of whole languages.
+ */
+static VipsImage *open_image(enum ps_format format, const void *bytes, size_t length)
 {
-    VipsImage *from = open_buffer(bytes, length);
+    VipsImage *image = NULL;
+    switch (format) {
+    case PS_FORMAT_NONE:
+        break;
+    case PS_FORMAT_JPEG:
+        LOAD(vips_jpegload_buffer);
+        break;
+    case PS_FORMAT_PNG:
+        LOAD(vips_pngload_buffer);
+        break;
+    case PS_FORMAT_WEBP:
+        LOAD(vips_webpload_buffer);
+        break;
+    case PS_FORMAT_GIF:
+        LOAD(vips_gifload_buffer);
+        break;
+    case PS_FORMAT_TIFF:
+        LOAD(vips_tiffload_buffer);
+        break;
+    case PS_FORMAT_PNM:
+        image = open_pnm(bytes, length);
+        break;
+    case PS_FORMAT_JP2:
+        LOAD(vips_jp2kload_buffer);
+        break;
+    case PS_FORMAT_JXL:
+        LOAD(vips_jxlload_buffer);
+        break;
+    case PS_FORMAT_HEIF:
+        LOAD(vips_heifload_buffer);
+        break;
+    case PS_FORMAT_BMP:
+    case PS_FORMAT_TGA: /* ImageMagick takes them for nothing else */
+        LOAD(vips_magickload_buffer);
+        break;
+    }
+    return image;
+}
+
+/* Refuses samples without a stated range, and channels without a stated meaning. */
+static int check_samples(const VipsImage *image, const char *name)
+{
+    bool lab = image->Type == VIPS_INTERPRETATION_LAB || image->Type == VIPS_INTERPRETATION_LABQ ||
+               image->Type == VIPS_INTERPRETATION_LABS;
+    if (image->BandFmt != VIPS_FORMAT_UCHAR && image->BandFmt != VIPS_FORMAT_USHORT && !lab)
+        return ps_fail(PS_ENOTSUP,
+                       "%s: samples of type %s, of which no file says what is black and white; "
+                       "convert it to 8 or 16 bits",
+                       name, vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt));
+    int colours = image->Bands - vips_image_hasalpha((VipsImage *)(uintptr_t)image);
+    bool grey_in_three = image->Type == VIPS_INTERPRETATION_B_W && image->Bands == 3;
+    if (!grey_in_three && colours != 1 && colours != 3 &&
+        !(colours == 4 && image->Type == VIPS_INTERPRETATION_CMYK))
+        return ps_fail(PS_ENOTSUP, "%s: %d channels, which are neither grey nor colour", name,
+                       image->Bands);
+    return PS_OK;
+}
+
+static int decode_with_vips(struct ps_image *image, enum ps_format format, const void *bytes,
+                            size_t length, const char *name)
+{
+    const char *fault = length ? ps_format_fault(format, bytes, length) : "empty file";
+    if (fault)
+        return ps_fail(PS_EFORMAT, "%s: %s", name, fault);
+    int rc = need_vips();
+    if (rc)
+        return rc;
+    VipsImage *from = open_image(format, bytes, length);
     if (!from)
-        return fail_vips(PS_EFORMAT, name);
-    int rc;
-    if ((int64_t)from->Xsize * from->Ysize > PS_IMAGE_MOST_PIXELS)
+        return fail_vips(name);
+    /* libjxl takes 16 bytes a pixel, and 16 s for the others' limit */
+    int64_t most = format == PS_FORMAT_JXL ? PS_IMAGE_MOST_PIXELS / 4 : PS_IMAGE_MOST_PIXELS;
+    if ((int64_t)from->Xsize * from->Ysize > most)
         rc = ps_fail(PS_EFORMAT, "%s: %d x %d pixels are too many", name, from->Xsize, from->Ysize);
-    else if (to_rgb(&from, orient))
-        rc = fail_vips(PS_EFORMAT, name);
     else
+        rc = check_samples(from, name);
+    if (!rc && to_rgb(&from))
+        rc = fail_vips(name);
+    if (!rc)
         rc = read_pixels(from, image, name);
     g_object_unref(from);
-    if (rc)
-        ps_image_free(image);
     return rc;
+}
+
+/* Turns as EXIF orientation 2..8 says. */
+static int turn(struct ps_image *image, int orientation, const char *name)
+{
+    bool across = orientation >= 5; /* rows become columns */
+    int32_t width = across ? image->height : image->width;
+    int32_t height = across ? image->width : image->height;
+    bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+    bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    struct ps_image turned;
+    int rc = ps_image_new(&turned, width, height, name);
+    if (rc)
+        return rc;
+    uint8_t *to = turned.pixels;
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < width; x++, to += 3) {
+            int32_t column = across ? y : x, row = across ? x : y;
+            column = from_right ? image->width - 1 - column : column;
+            row = from_bottom ? image->height - 1 - row : row;
+            memcpy(to, image->pixels + ((size_t)row * (size_t)image->width + (size_t)column) * 3,
+                   3);
+        }
+    ps_image_free(image);
+    *image = turned;
+    return PS_OK;
 }
 
 int ps_image_orientation(const void *bytes, size_t length)
 {
-    if (need_vips())
+    enum ps_format format = ps_format_of(bytes, length);
+    if (format == PS_FORMAT_HEIF || format == PS_FORMAT_JXL)
+        return ps_format_turned(format, bytes, length);
+    if (format == PS_FORMAT_TGA || need_vips())
         return 1;
-    VipsImage *image = open_buffer(bytes, length);
+    VipsImage *image = open_image(format, bytes, length);
     if (!image) {
         vips_error_clear();
         return 1;
@@ -151,17 +284,32 @@ int ps_image_orientation(const void *bytes, size_t length)
     return orientation;
 }
 
+/* What is left to do after decoding, as an EXIF orientation. */
+static int left_to_turn(enum ps_format format, const void *bytes, size_t length, bool orient)
+{
+    static const unsigned char inverse[] = {1, 1, 2, 3, 4, 5, 8, 7, 6};
+    int turned = ps_format_turned(format, bytes, length);
+    if (format == PS_FORMAT_TGA)
+        return turned;
+    if (format == PS_FORMAT_HEIF || format == PS_FORMAT_JXL)
+        return orient ? 1 : inverse[turned];
+    return orient ? ps_image_orientation(bytes, length) : 1;
+}
+
 int ps_image_decode(struct ps_image *image, const void *bytes, size_t length, bool orient,
                     const char *name)
 {
     *image = (struct ps_image){0};
     int32_t left;
-    if (ps_is_jpeg(bytes, length) && !(orient && ps_image_orientation(bytes, length) > 1))
-        return ps_jpeg_decode(image, &left, bytes, length, 8, NULL, name);
-    int rc = need_vips();
-    if (!rc && length == 0)
-        rc = ps_fail(PS_EFORMAT, "%s: empty file", name);
-    return rc ? rc : decode_with_vips(image, bytes, length, orient, name);
+    enum ps_format format = ps_format_of(bytes, length);
+    int rc = format == PS_FORMAT_JPEG ? ps_jpeg_decode(image, &left, bytes, length, 8, NULL, name)
+                                      : decode_with_vips(image, format, bytes, length, name);
+    int orientation = rc ? 1 : left_to_turn(format, bytes, length, orient);
+    if (orientation > 1)
+        rc = turn(image, orientation, name);
+    if (rc)
+        ps_image_free(image);
+    return rc;
 }
 
 void ps_image_crop(struct ps_image *image, int32_t x0, int32_t y0, int32_t x1, int32_t y1)
@@ -195,33 +343,4 @@ int ps_image_resize(struct ps_image *image, int32_t width, int32_t height)
     ps_image_free(image);
     *image = result;
     return PS_OK;
-}
-
-int ps_image_encode_jpeg(const struct ps_image *image, int quality, void **bytes, size_t *length)
-{
-    int rc = need_vips();
-    if (rc)
-        return rc;
-    size_t size = (size_t)image->width * (size_t)image->height * 3;
-    VipsImage *from = vips_image_new_from_memory(image->pixels, size, image->width, image->height,
-                                                 3, VIPS_FORMAT_UCHAR);
-    VipsImage *marked = NULL;
-    void *buffer = NULL;
-    if (!from || vips_copy(from, &marked, "interpretation", VIPS_INTERPRETATION_sRGB, NULL) ||
-        vips_jpegsave_buffer(marked, &buffer, length, "Q", quality, "strip", TRUE,
-                             "optimize_coding", TRUE, NULL))
-        rc = fail_vips(PS_EFORMAT, "JPEG encoder");
-    if (marked)
-        g_object_unref(marked);
-    if (from)
-        g_object_unref(from);
-    if (!rc) {
-        *bytes = malloc(*length);
-        if (*bytes)
-            memcpy(*bytes, buffer, *length);
-        else
-            rc = ps_fail(PS_ENOMEM, "out of memory");
-    }
-    g_free(buffer);
-    return rc;
 }

@@ -1,7 +1,7 @@
 /*
- * Images: anything libvips can open, converted to 8-bit sRGB. Grey is replicated, 16 bits are
- * truncated to 8, alpha is composited on white. JPEG is decoded by libjpeg-turbo (data/jpeg.h).
- * Truncated data is an error. Thread-safe.
+ * Images of the formats in data/format.h, converted to 8-bit sRGB. Grey is replicated, 16 bits are
+ * truncated to 8, alpha is composited on white; floating-point and 32-bit samples are refused, as
+ * no file says which of their values is white. Truncated data is an error. Thread-safe.
  */
 #ifndef PS_DATA_IMAGE_H
 #define PS_DATA_IMAGE_H
@@ -24,8 +24,9 @@ void ps_image_free(struct ps_image *image);
 int ps_image_new(struct ps_image *image, int64_t width, int64_t height, const char *name);
 
 /*
- * Decodes the encoded image bytes[0..length). `orient`: apply the EXIF orientation. On failure
- * *image is empty and the message begins with `name`.
+ * Decodes the encoded image bytes[0..length), as it is stored or, with `orient`, turned as EXIF (in
+ * HEIC, AVIF and JPEG XL: the header) says. On failure *image is empty and the message begins with
+ * `name`; PS_EFORMAT, PS_ENOTSUP and PS_EINVAL are the image's fault.
  */
 int ps_image_decode(struct ps_image *image, const void *bytes, size_t length, bool orient,
                     const char *name);
@@ -38,8 +39,5 @@ void ps_image_crop(struct ps_image *image, int32_t x0, int32_t y0, int32_t x1, i
 
 /* Resizes to width x height in place (data/resample.h). */
 int ps_image_resize(struct ps_image *image, int32_t width, int32_t height);
-
-/* Encodes as JPEG; free(*bytes). The same pixels give the same bytes. */
-int ps_image_encode_jpeg(const struct ps_image *image, int quality, void **bytes, size_t *length);
 
 #endif

@@ -1,5 +1,6 @@
 #include "data/jpeg.h"
 #include "base/err.h"
+#include "base/interrupt.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 struct reader {
     struct jpeg_decompress_struct info;
     struct jpeg_error_mgr manager;
+    struct jpeg_progress_mgr progress;
     jmp_buf failed;
     const char *name;
     uint8_t
@@ -23,7 +25,29 @@ static void on_error(j_common_ptr common)
     struct reader *reader = common->client_data;
     char text[JMSG_LENGTH_MAX];
     common->err->format_message(common, text);
-    ps_fail_record(PS_EFORMAT, "%s: cannot decode JPEG: %s", reader->name, text);
+    enum ps_err code = common->err->msg_code == JERR_OUT_OF_MEMORY ? PS_ENOMEM : PS_EFORMAT;
+    ps_fail_record(code, "%s: cannot decode JPEG: %s", reader->name, text);
+    longjmp(reader->failed, 1);
+}
+
+/*
+ * Called now and then while libjpeg works. A scan may be few bytes, and takes time for each pixel
+ * of the image: in some files there are thousands.
+ */
+static void on_progress(j_common_ptr common)
+{
+    enum { MOST_SCANS = 100 };
+    static const int64_t most_work = 16 * PS_IMAGE_MOST_PIXELS;
+    struct reader *reader = common->client_data;
+    int64_t pixels = (int64_t)reader->info.image_width * reader->info.image_height;
+    int scans = reader->info.input_scan_number;
+    if (ps_interrupted())
+        ps_fail_interrupted();
+    else if (scans > MOST_SCANS || scans * pixels > most_work)
+        ps_fail_record(PS_EFORMAT, "%s: cannot decode JPEG: more than %d scans", reader->name,
+                       scans - 1);
+    else
+        return;
     longjmp(reader->failed, 1);
 }
 
@@ -135,6 +159,7 @@ static void start(struct reader *reader, const char *name)
     reader->manager.error_exit = on_error;
     reader->manager.emit_message = on_message;
     reader->info.client_data = reader;
+    reader->progress.progress_monitor = on_progress;
 }
 
 int ps_jpeg_decode(struct ps_image *image, int32_t *left, const void *bytes, size_t length,
@@ -143,11 +168,14 @@ int ps_jpeg_decode(struct ps_image *image, int32_t *left, const void *bytes, siz
     struct reader reader = {0};
     start(&reader, name);
     *image = (struct ps_image){0};
-    volatile int rc = PS_EFORMAT; /* as longjmp leaves it */
+    volatile int rc = PS_OK;
     if (!setjmp(reader.failed)) {
         jpeg_create_decompress(&reader.info);
+        reader.info.progress = &reader.progress;
         jpeg_mem_src(&reader.info, bytes, length);
         rc = read_part(&reader, image, left, scale, box);
+    } else {
+        rc = (int)ps_error_code();
     }
     jpeg_destroy_decompress(&reader.info);
     free(reader.row);
@@ -161,15 +189,77 @@ int ps_jpeg_size(const void *bytes, size_t length, const char *name, uint32_t *w
 {
     struct reader reader = {0};
     start(&reader, name);
-    volatile int rc = PS_EFORMAT; /* as longjmp leaves it */
+    volatile int rc = PS_OK;
     if (!setjmp(reader.failed)) {
         jpeg_create_decompress(&reader.info);
         jpeg_mem_src(&reader.info, bytes, length);
         jpeg_read_header(&reader.info, TRUE);
         *width = reader.info.image_width;
         *height = reader.info.image_height;
-        rc = PS_OK;
+    } else {
+        rc = (int)ps_error_code();
     }
     jpeg_destroy_decompress(&reader.info);
     return rc;
+}
+
+struct writer {
+    struct jpeg_compress_struct info;
+    struct jpeg_error_mgr manager;
+    jmp_buf failed;
+    unsigned char *bytes;
+    unsigned long length;
+};
+
+static void on_write_error(j_common_ptr common)
+{
+    struct writer *writer = common->client_data;
+    char text[JMSG_LENGTH_MAX];
+    common->err->format_message(common, text);
+    ps_fail_record(PS_ENOMEM, "JPEG encoder: %s", text); /* writing to memory fails for no other */
+    longjmp(writer->failed, 1);
+}
+
+static void write_rows(struct jpeg_compress_struct *info, const struct ps_image *image, int quality)
+{
+    info->image_width = (JDIMENSION)image->width;
+    info->image_height = (JDIMENSION)image->height;
+    info->input_components = 3;
+    info->in_color_space = JCS_RGB;
+    jpeg_set_defaults(info);
+    jpeg_set_quality(info, quality, TRUE);
+    info->optimize_coding = TRUE;
+    info->write_JFIF_header = FALSE;
+    if (quality >= 90)
+        info->comp_info[0].h_samp_factor = info->comp_info[0].v_samp_factor = 1;
+    jpeg_start_compress(info, TRUE);
+    for (int32_t y = 0; y < image->height; y++) {
+        JSAMPROW row = image->pixels + (size_t)y * (size_t)image->width * 3;
+        jpeg_write_scanlines(info, &row, 1);
+    }
+    jpeg_finish_compress(info);
+}
+
+int ps_jpeg_encode(const struct ps_image *image, int quality, void **bytes, size_t *length)
+{
+    struct writer writer = {0};
+    writer.info.err = jpeg_std_error(&writer.manager);
+    writer.manager.error_exit = on_write_error;
+    writer.info.client_data = &writer;
+    volatile int rc = PS_OK;
+    if (!setjmp(writer.failed)) {
+        jpeg_create_compress(&writer.info);
+        jpeg_mem_dest(&writer.info, &writer.bytes, &writer.length);
+        write_rows(&writer.info, image, quality);
+    } else {
+        rc = (int)ps_error_code();
+    }
+    jpeg_destroy_compress(&writer.info);
+    if (rc) {
+        free(writer.bytes);
+        return rc;
+    }
+    *bytes = writer.bytes;
+    *length = writer.length;
+    return PS_OK;
 }

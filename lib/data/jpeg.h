@@ -20,9 +20,15 @@ int ps_jpeg_size(const void *bytes, size_t length, const char *name, uint32_t *w
  * (scale 1..8). `box` is in pixels of the scaled image, which has ceil(width * scale / 8) columns,
  * and is clipped to it. The box's top left corner is pixel (*left, 0) of *image. Pixels inside the
  * box equal those of a full decode; columns beside it may differ. Data that ends within the region
- * is an error.
+ * is an error, and so are scans without end. Interrupted by signals.
  */
 int ps_jpeg_decode(struct ps_image *image, int32_t *left, const void *bytes, size_t length,
                    int scale, const struct ps_box *box, const char *name);
+
+/*
+ * Encodes: without chroma subsampling from quality 90, with optimal Huffman codes. free(*bytes).
+ * The same pixels give the same bytes.
+ */
+int ps_jpeg_encode(const struct ps_image *image, int quality, void **bytes, size_t *length);
 
 #endif

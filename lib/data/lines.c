@@ -1,30 +1,16 @@
 #include "data/lines.h"
 #include "base/err.h"
+#include "base/number.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char blanks[] = " \t";
-
-/* Cuts a quoted field in place; returns what follows its closing quote. */
-static char *unquote(char *from, char **field)
+/* The next line without its end and the `blanks` around it, or NULL. */
+static char *next_line(struct ps_lines *lines, const char *blanks)
 {
-    char *to = from++;
-    *field = to;
-    while (*from && (*from != '"' || from[1] == '"')) {
-        from += *from == '"';
-        *to++ = *from++;
-    }
-    char *rest = from + (*from == '"');
-    *to = '\0';
-    return rest;
-}
-
-/* The next line without its end, or NULL. */
-static char *next_line(struct ps_lines *lines)
-{
+    if (lines->number == 0 && lines->next && !strncmp(lines->next, "\xef\xbb\xbf", 3))
+        lines->next += 3;
     while (lines->next && *lines->next) {
         char *line = lines->next;
         size_t length = strcspn(line, "\n");
@@ -42,15 +28,12 @@ static char *next_line(struct ps_lines *lines)
 
 size_t ps_lines_next(struct ps_lines *lines, char separator, char **fields, size_t most)
 {
-    char *at = next_line(lines);
-    const char ends[] = {separator ? separator : ' ', separator ? '\0' : '\t', '\0'};
+    const char *blanks = separator == '\t' ? " " : " \t";
+    const char *ends = separator ? (const char[]){separator, '\0'} : blanks;
+    char *at = next_line(lines, blanks);
     size_t count = 0;
     while (at && count < most) {
-        if (separator && *at == '"')
-            at = unquote(at, &fields[count]);
-        else
-            fields[count] = at;
-        count++;
+        fields[count++] = at;
         if (count < most)
             at += strcspn(at, ends);
         if (count == most || !*at)
@@ -65,10 +48,7 @@ size_t ps_lines_next(struct ps_lines *lines, char separator, char **fields, size
 int ps_lines_number(const struct ps_lines *lines, const char *what, const char *text, long least,
                     long most, long *value)
 {
-    char *end;
-    errno = 0;
-    *value = strtol(text, &end, 10);
-    if (end == text || *end || errno || *value < least || *value > most)
+    if (!ps_parse_whole(text, least, most, value))
         return ps_fail(PS_EFORMAT, "%s:%zu: %s '%s' is not a number from %ld to %ld", lines->where,
                        lines->number, what, text, least, most);
     return PS_OK;

@@ -14,9 +14,8 @@ struct ps_lines {
 };
 
 /*
- * Splits the next non-blank line into fields at white space or, if not 0, at `separator` (fields
- * may then be "quoted", with "" for a quote). Field `most` takes the rest of the line. Returns the
- * number of fields; 0 at the end.
+ * Splits the next non-blank line into fields at white space or, if not 0, at `separator`. Field
+ * `most` takes the rest of the line. Returns the number of fields; 0 at the end.
  */
 size_t ps_lines_next(struct ps_lines *lines, char separator, char **fields, size_t most);
 

@@ -2,13 +2,15 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/tsv.h"
 
 #include <ctype.h>
-#include <errno.h>
+#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { PATH, CLASS, SPLIT, HASH, ARCHIVE, X0, Y0, X1, Y1, COLUMNS, REQUIRED = ARCHIVE };
 static const char *const column_names[COLUMNS] = {"path", "class", "split", "hash", "archive",
@@ -20,7 +22,7 @@ const char *const ps_split_names[PS_SPLITS] = {"train", "test", "query", "galler
 int ps_split_of(const char *name)
 {
     for (int i = 0; i < PS_SPLITS; i++)
-        if (!strcmp(name, ps_split_names[i]))
+        if (!strcasecmp(name, ps_split_names[i]))
             return i;
     return -1;
 }
@@ -95,6 +97,15 @@ static bool is_hash(const char *text)
     return strlen(text) == PS_HASH_LENGTH && strspn(text, "0123456789abcdef") == PS_HASH_LENGTH;
 }
 
+const char *ps_class_fault(const char *name)
+{
+    if (!*name)
+        return "a class without a name";
+    if (has_control(name))
+        return "a control character in a class name";
+    return g_utf8_validate(name, -1, NULL) ? NULL : "a class name that is not UTF-8";
+}
+
 /* What is wrong with an entry, or NULL; *column is where. */
 static const char *fault(const struct ps_entry *entry, int *column)
 {
@@ -105,10 +116,9 @@ static const char *fault(const struct ps_entry *entry, int *column)
     if (*entry->archive ? !ps_path_is_safe(entry->path) : !*entry->path || has_control(entry->path))
         return "not a safe file name";
     *column = CLASS;
-    if (!*entry->class_name)
-        return "a class without a name";
-    if (has_control(entry->class_name))
-        return "a control character in a class name";
+    const char *problem = ps_class_fault(entry->class_name);
+    if (problem)
+        return problem;
     *column = HASH;
     if (!is_hash(entry->hash))
         return "not 32 lower-case hexadecimal digits";
@@ -143,10 +153,9 @@ static int find_columns(const struct ps_tsv *table, const char *name, int column
         int i = 0;
         while (i < COLUMNS && strcmp(table->header[c], column_names[i]) != 0)
             i++;
-        if (i == COLUMNS || columns[i] >= 0)
-            return ps_fail(PS_EFORMAT, "%s:%zu: %s column '%s' (man 5 ps-manifest)", name,
-                           table->header_line, i == COLUMNS ? "unknown" : "second",
-                           table->header[c]);
+        if (i == COLUMNS)
+            return ps_fail(PS_EFORMAT, "%s:%zu: unknown column '%s' (man 5 ps-manifest)", name,
+                           table->header_line, table->header[c]);
         columns[i] = (int)c;
     }
     for (int i = 0; i < COLUMNS; i++) {
@@ -163,10 +172,8 @@ static int find_columns(const struct ps_tsv *table, const char *name, int column
 
 static bool parse_pixel(const char *text, int32_t *value)
 {
-    char *end;
-    errno = 0;
-    long parsed = strtol(text, &end, 10);
-    if (!isdigit((unsigned char)*text) || *end || errno || parsed > INT32_MAX)
+    int64_t parsed;
+    if (!isdigit((unsigned char)*text) || !ps_parse_whole(text, 0, INT32_MAX, &parsed))
         return false;
     *value = (int32_t)parsed;
     return true;

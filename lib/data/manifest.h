@@ -14,8 +14,11 @@
 enum ps_split { PS_SPLIT_TRAIN, PS_SPLIT_TEST, PS_SPLIT_QUERY, PS_SPLIT_GALLERY, PS_SPLITS };
 extern const char *const ps_split_names[PS_SPLITS]; /* "train", "test", "query", "gallery" */
 
-/* The split with that name, or -1. */
+/* The split with that name, in any case, or -1. */
 int ps_split_of(const char *name);
+
+/* What keeps a class name from being stored, or NULL. */
+const char *ps_class_fault(const char *name);
 
 struct ps_entry {
     char *path;    /* of the image file, or of the archive member */

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/mem.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,11 +107,12 @@ static unsigned long writable_pages(void)
             line[0] = '\0';
         fclose(statm);
     }
-    unsigned long value = 0;
-    char *at = line;
+    int64_t value = 0;
+    const char *at = line;
     for (int field = 1; field <= 6; field++)
-        value = strtoul(at, &at, 10);
-    return value;
+        if (!ps_scan_whole(&at, &value))
+            return 0;
+    return (unsigned long)value;
 }
 
 /* A damaged length must not fill the machine's memory, nor a loop take for ever. */

@@ -6,6 +6,7 @@
 #include "base/parallel.h"
 #include "base/tsv.h"
 #include "data/archive.h"
+#include "data/image_file.h"
 #include "data/pack_list.h"
 #include "data/shard_write.h"
 #include "data/spool.h"
@@ -29,17 +30,17 @@ static int read_file(const struct chunk *chunk, const struct ps_entry *entry, vo
                      size_t *length)
 {
     char *path = ps_manifest_locate(chunk->manifest_path, entry);
-    int rc = path ? ps_file_read(path, MOST_BYTES, bytes, length) : PS_ENOMEM;
+    int rc = path ? ps_image_file_read(path, MOST_BYTES, bytes, length) : PS_ENOMEM;
     free(path);
     return rc;
 }
 
-/* An image that cannot be used is noted; what stops everything else is returned. */
+/* An image that cannot be used is noted; a shortage, of which it knows nothing, is returned. */
 static int reject(struct ps_pack_item *item, int rc)
 {
     if (ps_interrupted())
         return ps_fail_interrupted();
-    if (rc == PS_ENOMEM)
+    if (rc != PS_EFORMAT && rc != PS_ENOTSUP && rc != PS_EINVAL && rc != PS_EMISMATCH)
         return rc;
     item->reason = ps_strdup(ps_error());
     return item->reason ? PS_OK : PS_ENOMEM;
@@ -135,8 +136,8 @@ static int read_members(struct chunk *chunk, struct ps_pack_item **items, size_t
     }
     for (size_t i = 0; i < count && !rc; i++)
         if (!seen[i]) {
-            ps_fail_record(PS_EIO, "%s: not in %s", items[i]->entry->path, path);
-            rc = reject(items[i], PS_EIO);
+            ps_fail_record(PS_EINVAL, "%s: not in %s", items[i]->entry->path, path);
+            rc = reject(items[i], PS_EINVAL);
         }
     free(seen);
     if (archive)
@@ -218,8 +219,8 @@ static int settle_rejected(struct ps_pack_list *list, const char *quarantine, si
         return ps_fail(PS_EFORMAT, "none of %zu images can be read", all);
     if (*rejected && !quarantine)
         return ps_fail(PS_EFORMAT,
-                       "%zu of %zu images cannot be read (--quarantine FILE lists them and packs "
-                       "the others)",
+                       "%zu of %zu images cannot be read (ps-pack --quarantine FILE lists them and "
+                       "packs the others)",
                        *rejected, all);
     list->count = 0;
     for (size_t i = 0; i < all; i++)

@@ -109,7 +109,7 @@ static int pack(const struct ps_pack_pixels *pixels, const struct ps_entry *entr
         free(packed->bytes);
         packed->bytes = NULL;
         packed->codec = PS_CODEC_JPEG;
-        rc = ps_image_encode_jpeg(&image, pixels->quality, &packed->bytes, &packed->length);
+        rc = ps_jpeg_encode(&image, pixels->quality, &packed->bytes, &packed->length);
     }
     packed->width = (uint32_t)image.width;
     packed->height = (uint32_t)image.height;

@@ -13,6 +13,10 @@
 int ps_prepare_pick(struct ps_prepare *prepare, size_t source, size_t file, const char *class_name,
                     enum ps_split split)
 {
+    const char *problem = ps_class_fault(class_name);
+    if (problem)
+        return ps_fail(PS_EFORMAT, "%s: class '%s': %s", prepare->sources[source].path, class_name,
+                       problem);
     int rc =
         ps_grow(&prepare->picks, &prepare->capacity, prepare->count + 1, sizeof *prepare->picks);
     if (rc)

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/archive.h"
+#include "data/format.h"
+#include "data/image_file.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -27,9 +29,10 @@ static bool has_ending(const char *name, const char *const *endings)
 
 bool ps_is_image_name(const char *name)
 {
-    static const char *const endings[] = {".jpg", ".jpeg", ".png",  ".webp", ".gif",  ".bmp",
-                                          ".tif", ".tiff", ".ppm",  ".pgm",  ".pbm",  ".jp2",
-                                          ".j2k", ".jxl",  ".avif", ".heic", ".heif", NULL};
+    static const char *const endings[] = {".jpg",  ".jpeg", ".jpe", ".jfif", ".png", ".webp",
+                                          ".gif",  ".bmp",  ".tif", ".tiff", ".ppm", ".pgm",
+                                          ".pbm",  ".pnm",  ".jp2", ".j2k",  ".jxl", ".avif",
+                                          ".heic", ".heif", ".tga", NULL};
     return has_ending(name, endings);
 }
 
@@ -39,15 +42,52 @@ static bool is_annotation(const char *name)
     return has_ending(name, endings);
 }
 
-/* True if a part of the name is one that file managers leave behind, or hidden. */
+/* Hidden, or a folder or file that file managers, storage devices and archivers leave behind. */
+static bool is_hidden_part(const char *part, size_t length)
+{
+    static const char *const made[] = {"__MACOSX",
+                                       "@eaDir",
+                                       "@tmp",
+                                       "@Recycle",
+                                       "@Recently-Snapshot",
+                                       "#recycle",
+                                       "#snapshot",
+                                       "~snapshot",
+                                       "$RECYCLE.BIN",
+                                       "RECYCLER",
+                                       "System Volume Information",
+                                       "lost+found",
+                                       "Network Trash Folder",
+                                       "Temporary Items",
+                                       "__pycache__",
+                                       "Thumbs.db",
+                                       "ehthumbs.db",
+                                       "desktop.ini",
+                                       "Icon\r"};
+    if (*part == '.')
+        return true;
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (strlen(made[i]) == length && !strncasecmp(part, made[i], length))
+            return true;
+    return false;
+}
+
 static bool is_hidden(const char *name)
 {
     for (const char *part = name; part; part = strchr(part, '/')) {
         part += *part == '/';
-        if (*part == '.' || !strncmp(part, "__MACOSX", 8))
+        if (is_hidden_part(part, strcspn(part, "/")))
             return true;
     }
     return false;
+}
+
+static int leave_out(struct ps_source *source, enum ps_left_out reason, const char *name)
+{
+    if (source->left_out[reason].count++)
+        return PS_OK;
+    source->left_out[reason].first = ps_strdup(name);
+    return source->left_out[reason].first ? PS_OK : PS_ENOMEM;
 }
 
 int ps_source_add(struct ps_source *source, const char *name)
@@ -81,9 +121,11 @@ static int add_found(struct ps_source *source, FTS *walk, FTSENT *found, size_t 
     if (ps_interrupted())
         return ps_fail_interrupted();
     const char *name = found->fts_pathlen > skip ? found->fts_path + skip : "";
+    if (found->fts_info == FTS_DP)
+        return PS_OK;
     if (found->fts_level > 0 && is_hidden(found->fts_name)) {
         fts_set(walk, found, FTS_SKIP);
-        return PS_OK;
+        return leave_out(source, PS_LEFT_HIDDEN, name);
     }
     switch (found->fts_info) {
     case FTS_F:
@@ -93,16 +135,14 @@ static int add_found(struct ps_source *source, FTS *walk, FTSENT *found, size_t 
     case FTS_DC:
         return ps_fail(PS_EFORMAT, "%s: symbolic link to a parent folder", found->fts_path);
     case FTS_SLNONE:
-        if (!ps_is_image_name(name))
-            return PS_OK;
-        return ps_fail(PS_EFORMAT, "%s: dangling symbolic link", found->fts_path);
+        return leave_out(source, PS_LEFT_DANGLING, name);
     case FTS_DNR:
     case FTS_ERR:
     case FTS_NS:
         errno = found->fts_errno;
         return ps_fail_errno("%s: cannot read", found->fts_path);
     default:
-        return PS_OK;
+        return leave_out(source, PS_LEFT_SPECIAL, name);
     }
 }
 
@@ -128,17 +168,20 @@ static int list_folder(struct ps_source *source)
 static int add_member(struct ps_source *source, ps_archive *archive, const struct ps_member *member)
 {
     if (is_hidden(member->name))
-        return PS_OK;
+        return leave_out(source, PS_LEFT_HIDDEN, member->name);
     if (member->folder)
         return add_folder(source, member->name);
     int rc = ps_source_add(source, member->name);
     if (rc)
         return rc;
     struct ps_source_file *file = &source->files[source->count - 1];
-    file->hashed = true;
+    file->hashed = file->sniffed = true;
     if (!is_annotation(member->name) || member->size < 0 || member->size > TEXT_LIMIT) {
-        uint64_t size;
-        return ps_archive_hash(archive, &file->hash, &size);
+        struct ps_text head = {0};
+        rc = ps_archive_hash(archive, &file->hash, &head);
+        file->image = ps_is_image(head.data, head.length);
+        ps_text_free(&head);
+        return rc;
     }
     const void *bytes;
     rc = ps_archive_bytes(archive, TEXT_LIMIT, &bytes, &file->length);
@@ -286,6 +329,8 @@ void ps_source_close(struct ps_source *source)
         free(source->folders[i]);
     free(source->files);
     free(source->folders);
+    for (int i = 0; i < PS_LEFT_REASONS; i++)
+        free(source->left_out[i].first);
     free(source->by_end);
     free(source->path);
     free(source->folder);
@@ -340,6 +385,24 @@ int ps_source_find(const struct ps_source *source, const char *key, ptrdiff_t *i
                        "%s: several files match %s, for example %s (give the folder itself)",
                        source->path, key, source->files[*index].name);
     return PS_OK;
+}
+
+int ps_source_is_image(struct ps_source *source, size_t index)
+{
+    struct ps_source_file *file = &source->files[index];
+    if (ps_is_image_name(file->name))
+        return 1;
+    if (file->sniffed)
+        return file->image;
+    char head[PS_FORMAT_HEAD], *path = ps_path_join(source->folder, file->name);
+    size_t length = 0;
+    int rc = path ? ps_image_file_head(path, head, sizeof head, &length) : PS_ENOMEM;
+    free(path);
+    if (rc && rc != PS_EINVAL && rc != PS_EFORMAT)
+        return rc;
+    file->sniffed = true;
+    file->image = ps_is_image(head, length);
+    return file->image;
 }
 
 int ps_source_text(const struct ps_source *source, size_t index, char **text, size_t *length)

@@ -1,6 +1,6 @@
 /*
- * A source of raw data: a folder, an archive or a single file, listed once. Hidden files (".x",
- * "__MACOSX") are skipped; symbolic links in a folder are followed.
+ * A source of raw data: a folder, an archive or a single file, listed once. Hidden files and those
+ * that machines make are left out; symbolic links in a folder are followed.
  */
 #ifndef PS_DATA_SOURCE_H
 #define PS_DATA_SOURCE_H
@@ -12,11 +12,19 @@
 #include <stdint.h>
 
 struct ps_source_file {
-    char *name; /* relative to the source's folder, or member name */
-    bool hashed;
+    char *name;                  /* relative to the source's folder, or member name */
+    bool hashed, sniffed, image; /* `image`, where it is sniffed: by its first bytes it is one */
     struct ps_hash hash;
     char *text; /* content, if a small annotation file in an archive; else NULL */
     size_t length;
+};
+
+/* What is left out of a source, and why. */
+enum ps_left_out {
+    PS_LEFT_HIDDEN,   /* hidden, or made by a machine: trash, thumbnails, metadata */
+    PS_LEFT_SPECIAL,  /* neither a file nor a folder */
+    PS_LEFT_DANGLING, /* a symbolic link that leads nowhere */
+    PS_LEFT_REASONS
 };
 
 struct ps_source {
@@ -28,6 +36,10 @@ struct ps_source {
     char **folders; /* all subfolders, sorted */
     size_t folder_count, folder_capacity;
     uint32_t *by_end; /* (count) files sorted by reversed name */
+    struct {
+        size_t count;
+        char *first;
+    } left_out[PS_LEFT_REASONS];
 };
 
 /*
@@ -54,6 +66,12 @@ int ps_source_text(const struct ps_source *source, size_t index, char **text, si
 
 /* Hashes a file unless already done. Thread-safe for different files. */
 int ps_source_hash(struct ps_source *source, size_t index);
+
+/*
+ * Is file `index` an image, by its name or else by its first bytes, which this may have to read? 1,
+ * 0, or an error that is not of this file alone.
+ */
+int ps_source_is_image(struct ps_source *source, size_t index);
 
 /* True for a file name with an image suffix (jpg, png, ...), in any case. */
 bool ps_is_image_name(const char *name);

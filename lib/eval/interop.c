@@ -3,12 +3,15 @@
 #include "base/file.h"
 #include "base/filekind.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/tsv.h"
 #include "eval/npy.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 const char ps_embedding_format_words[] = "zst|safetensors|npy|tsv";
 
@@ -26,11 +29,17 @@ static struct columns find_columns(const struct ps_tsv *table)
                             ps_tsv_column(table, "role")};
 }
 
-static bool parse_whole(const char *text, int64_t *value)
+/*
+ * A label that is a number in its only spelling. Others ("01", or more than 64 bits) are names:
+ * as numbers, two of them might be the same.
+ */
+static bool is_plain_number(const char *text, int64_t *value)
 {
-    char *end;
-    *value = strtoll(text, &end, 10);
-    return end != text && !*end;
+    char plain[32];
+    if (!ps_parse_whole(text, INT64_MIN, INT64_MAX, value))
+        return false;
+    snprintf(plain, sizeof plain, "%lld", (long long)*value);
+    return !strcmp(plain, text);
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -74,7 +83,7 @@ static int take_labels(struct ps_embedding *e, const struct ps_tsv *table, struc
     if (c.class >= 0)
         return number_names(e, table, c.class);
     for (size_t i = 0; i < e->n; i++)
-        if (!parse_whole(ps_tsv_cell(table, i, c.label), &e->label[i]))
+        if (!is_plain_number(ps_tsv_cell(table, i, c.label), &e->label[i]))
             return number_names(e, table, c.label);
     return PS_OK;
 }
@@ -85,9 +94,9 @@ static int take_ids(struct ps_embedding *e, const struct ps_tsv *table, int colu
     if (!(e->id = ps_calloc(e->n, sizeof *e->id)))
         return PS_ENOMEM;
     for (size_t i = 0; i < e->n; i++)
-        if (!parse_whole(ps_tsv_cell(table, i, column), &e->id[i]))
-            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer", path, table->lines[i],
-                           ps_tsv_cell(table, i, column));
+        if (!ps_parse_whole(ps_tsv_cell(table, i, column), INT64_MIN, INT64_MAX, &e->id[i]))
+            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer of 64 bits", path,
+                           table->lines[i], ps_tsv_cell(table, i, column));
     return PS_OK;
 }
 
@@ -97,7 +106,8 @@ static int compare_ids(const struct ps_embedding *e, const struct ps_tsv *table,
 {
     for (size_t i = 0; i < e->n; i++) {
         int64_t id;
-        if (!parse_whole(ps_tsv_cell(table, i, column), &id) || id != e->id[i])
+        if (!ps_parse_whole(ps_tsv_cell(table, i, column), INT64_MIN, INT64_MAX, &id) ||
+            id != e->id[i])
             return ps_fail(PS_EMISMATCH, "%s:%zu: id '%s', but row %zu of %s is id %lld", path,
                            table->lines[i], ps_tsv_cell(table, i, column), i, e->file,
                            (long long)e->id[i]);
@@ -197,6 +207,37 @@ static int find_labels(struct ps_embedding *e, const char *path)
                    e->file);
 }
 
+/* Length of a column's name without the number at its end. */
+static size_t stem_of(const char *name)
+{
+    size_t length = strlen(name);
+    while (length && isdigit((unsigned char)name[length - 1]))
+        length--;
+    return length;
+}
+
+/* Dimensions are numbered, x0, x1 ..., all of them or none: row numbers are no dimension. */
+static int check_dimensions(const struct ps_embedding *e, const struct ps_tsv *table,
+                            const int *column)
+{
+    const char *last = table->header[column[e->dim - 1]];
+    size_t stem = stem_of(last);
+    for (size_t d = 0; d < e->dim; d++) {
+        const char *name = table->header[column[d]];
+        if (!*name)
+            return ps_fail(PS_EFORMAT,
+                           "%s:%zu: column %d has no name (row numbers? pandas: index=False)",
+                           e->file, table->header_line, column[d] + 1);
+        bool numbered = last[stem] || name[stem_of(name)];
+        if (numbered && (stem_of(name) != stem || strncmp(name, last, stem) != 0 || !name[stem]))
+            return ps_fail(PS_EFORMAT,
+                           "%s:%zu: columns '%s' and '%s' cannot both be dimensions, which are "
+                           "x0, x1 ...; the others are label, id, name and role",
+                           e->file, table->header_line, name, last);
+    }
+    return PS_OK;
+}
+
 static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
 {
     struct columns c = find_columns(table);
@@ -210,14 +251,14 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
     int rc = PS_OK;
     if (!e->n || !e->dim)
         rc = ps_fail(PS_EFORMAT, "%s: no rows or no dimension columns", e->file);
-    else if (!(e->x = ps_calloc(e->n * e->dim, sizeof *e->x)))
+    else
+        rc = check_dimensions(e, table, column);
+    if (!rc && !(e->x = ps_calloc(e->n * e->dim, sizeof *e->x)))
         rc = PS_ENOMEM;
     for (size_t i = 0; i < e->n && !rc; i++)
         for (size_t d = 0; d < e->dim && !rc; d++) {
-            const char *cell = ps_tsv_cell(table, i, column[d]);
-            char *end;
-            e->x[i * e->dim + d] = strtof(cell, &end);
-            if (end == cell || *end)
+            const char *cell = ps_tsv_cell(table, i, column[d]), *end = cell;
+            if (!ps_scan_float(&end, &e->x[i * e->dim + d]) || *end)
                 rc = ps_fail(PS_EFORMAT, "%s:%zu: column '%s': '%s' is not a number", e->file,
                              table->lines[i], table->header[column[d]], cell);
         }
@@ -253,8 +294,12 @@ static int replace_labels(struct ps_embedding *e, const char *path)
     return rc ? rc : read_labels(e, path);
 }
 
-static bool is_table(const void *bytes, size_t length)
+static bool is_table(const char *path, const void *bytes, size_t length)
 {
+    size_t named = strlen(path);
+    if (named > 4 &&
+        (!strcasecmp(path + named - 4, ".tsv") || !strcasecmp(path + named - 4, ".csv")))
+        return true;
     return ps_is_text(bytes, length) && strcmp(ps_file_kind(bytes, length), "text") == 0;
 }
 
@@ -266,7 +311,7 @@ int ps_embedding_load(struct ps_embedding *embedding, const char *path, const ch
     if (rc)
         return rc;
     const char *name = strcmp(path, "-") ? path : "standard input";
-    bool npy = ps_is_npy(bytes, length), tsv = is_table(bytes, length);
+    bool npy = ps_is_npy(bytes, length), tsv = is_table(path, bytes, length);
     *embedding = (struct ps_embedding){0};
     if ((npy || tsv) && !(embedding->file = ps_strdup(name)))
         rc = PS_ENOMEM;

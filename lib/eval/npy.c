@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "weights/dtype.h"
 
 #include <stdio.h>
@@ -47,12 +48,10 @@ static int parse_shape(struct ps_tensor *array, const char *text)
         text += strspn(text, " ,");
         if (*text == ')')
             return 0;
-        char *end;
-        unsigned long long size = strtoull(text, &end, 10);
-        if (end == text || *text == '-' || size > INT64_MAX)
+        int64_t size;
+        if (!ps_scan_whole(&text, &size) || size < 0)
             return -1;
-        array->shape[array->ndim++] = (int64_t)size;
-        text = end;
+        array->shape[array->ndim++] = size;
     }
     return -1;
 }

@@ -1,5 +1,6 @@
 #include "eval/runs.h"
 #include "base/err.h"
+#include "base/number.h"
 #include "base/tsv.h"
 
 #include <math.h>
@@ -113,15 +114,11 @@ static char *setting_of(const struct ps_tsv *table, size_t row, const char *by, 
 /* Percentages are read as decimals two places to the left, so that they equal the fractions. */
 static bool parse(const char *text, bool percent, double *value)
 {
-    char *end, *shifted = NULL;
-    *value = strtod(text, &end);
-    bool whole = end != text && !*end && isfinite(*value);
-    if (!whole || !percent)
-        return whole;
-    if (strpbrk(text, "eExX") || !(shifted = ps_asprintf("%se-2", text)))
+    if (!percent || !ps_parse_real(text, value))
+        return ps_parse_real(text, value);
+    char *shifted = strpbrk(text, "eExX") ? NULL : ps_asprintf("%se-2", text);
+    if (!shifted || !ps_parse_real(shifted, value))
         *value /= 100;
-    else
-        *value = strtod(shifted, NULL);
     free(shifted);
     return true;
 }
@@ -188,9 +185,11 @@ struct seed_order {
 static int compare_seeds(const void *a, const void *b)
 {
     const struct seed_order *x = a, *y = b;
-    char *x_end, *y_end;
-    double left = strtod(x->name, &x_end), right = strtod(y->name, &y_end);
-    if (x_end != x->name && !*x_end && y_end != y->name && !*y_end && left != right)
+    double left, right;
+    bool x_counts = ps_parse_real(x->name, &left), y_counts = ps_parse_real(y->name, &right);
+    if (x_counts != y_counts)
+        return x_counts ? -1 : 1;
+    if (x_counts && left != right)
         return left < right ? -1 : 1;
     return strcmp(x->name, y->name);
 }

@@ -1,5 +1,6 @@
 #include "net/modelmeta.h"
 #include "base/err.h"
+#include "base/number.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -76,9 +77,8 @@ static int get_int(const struct ps_safetensors *file, const char *key, int least
     int rc = get(file, key, &value);
     if (rc)
         return rc;
-    char *end;
-    long number = strtol(value, &end, 10);
-    if (end == value || *end || number < least || number > most)
+    int64_t number;
+    if (!ps_parse_whole(value, least, most, &number))
         return bad(file, key, value);
     *out = (int)number;
     return PS_OK;
@@ -93,11 +93,10 @@ static int get_floats(const struct ps_safetensors *file, const char *key, int co
         return rc;
     const char *at = value;
     for (int i = 0; i < count; i++) {
-        char *end;
-        out[i] = strtof(at, &end);
-        if (end == at || !isfinite(out[i]) || *end != (i + 1 < count ? ',' : 0))
+        if (!ps_scan_float(&at, &out[i]) || !isfinite(out[i]) ||
+            *at != (i + 1 < count ? ',' : '\0'))
             return bad(file, key, value);
-        at = end + 1;
+        at++;
     }
     return PS_OK;
 }

@@ -1,6 +1,7 @@
 #include "net/profile.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/number.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,16 +139,16 @@ static int slower(const void *a, const void *b)
 static double operations(const char *text)
 {
     enum { IC, IH, IW, OC, OH, OW, K, NUMBERS };
-    long number[NUMBERS];
+    int64_t number[NUMBERS];
     if (strncmp(text, "conv ", 5) != 0)
         return 0;
     for (int i = 0; i < NUMBERS; i++) {
-        char *end;
+        int64_t more;
         text += strcspn(text, "0123456789");
-        number[i] = strtol(text, &end, 10);
-        while (*end == '+')
-            number[i] += strtol(end + 1, &end, 10);
-        text = end;
+        if (!ps_scan_whole(&text, &number[i]))
+            return 0;
+        while (*text == '+' && ps_scan_whole(&text, &more)) /* "+32" is a number */
+            number[i] += more;
     }
     return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K]) *
            (double)(number[OH] * number[OW]);

@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "net/device.h"
 #include "net/model.h"
 
@@ -26,42 +27,25 @@ static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
     return rc ? rc : ps_text_printf(out, " %a %" PRId64, p->scale.factor, p->scale.good_steps);
 }
 
-static bool next_integer(const char **at, int64_t *out)
-{
-    char *end;
-    *out = strtoll(*at, &end, 10);
-    bool ok = end != *at;
-    *at = end;
-    return ok;
-}
-
-static bool next_real(const char **at, double *out)
-{
-    char *end;
-    *out = strtod(*at, &end);
-    bool ok = end != *at;
-    *at = end;
-    return ok;
-}
-
 static bool parse_progress(const char *text, const struct ps_checkpoint *c)
 {
     struct ps_progress *p = c->progress;
     int64_t version, *const counters[] = {&p->step,      &p->epoch,     &p->batch,
                                           &p->evaluated, &p->stale,     &p->finished,
                                           &p->left_out,  &p->log_bytes, &p->event_bytes};
-    bool ok = text && next_integer(&text, &version) && (version == 1 || version == 2);
+    bool ok = text && ps_scan_whole(&text, &version) && (version == 1 || version == 2);
     for (size_t i = 0; ok && i < sizeof counters / sizeof *counters; i++)
-        ok = next_integer(&text, counters[i]);
-    ok = ok && next_real(&text, &p->loss);
+        ok = ps_scan_whole(&text, counters[i]);
+    ok = ok && ps_scan_real(&text, &p->loss);
     for (int i = 0; ok && i < PS_BESTS; i++)
-        ok = next_real(&text, &p->best[i]) && next_integer(&text, &p->best_epoch[i]);
+        ok = ps_scan_real(&text, &p->best[i]) && ps_scan_whole(&text, &p->best_epoch[i]);
     for (int i = 0; ok && i < PS_GROUPS; i++)
-        ok = next_integer(&text, &c->optimizer->steps[i]);
+        ok = ps_scan_whole(&text, &c->optimizer->steps[i]);
     if (ok && version == 2) /* older checkpoints have no scale */
-        ok = next_real(&text, &p->scale.factor) && next_integer(&text, &p->scale.good_steps) &&
+        ok = ps_scan_real(&text, &p->scale.factor) && ps_scan_whole(&text, &p->scale.good_steps) &&
              p->scale.factor > 0 && p->scale.factor <= 0x1p24;
-    return ok && p->epoch >= 0 && p->batch >= 0 && p->log_bytes >= 0 && p->event_bytes >= 0;
+    return ok && !*text && p->epoch >= 0 && p->batch >= 0 && p->log_bytes >= 0 &&
+           p->event_bytes >= 0;
 }
 
 /* Optimiser and EMA vectors, by their names in the file. */

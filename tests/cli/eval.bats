@@ -233,8 +233,8 @@ named() {
 }
 
 @test "what is no embedding file is called what it is" {
-    printf 'label,x0\n1,2\n' >a.csv
-    gzip -k a.csv
+    printf 'label,x0\n1,2\n' >a.txt
+    gzip -k a.txt
     printf '\xff\xd8\xff\xe0 12345678' >a.jpg
     printf 'PK\3\4%22s\5\0\0\0x.npy' '' >a.npz
     printf '\x89PNG\r\n\x1a\n' | zstd -q >a.zst
@@ -243,8 +243,8 @@ named() {
         [ "$status" -eq 1 ]
         grep -q "error: $file: this is .*$kind.*, not embeddings" <<<"$output"
     done <<'L'
-a.csv comma-separated
-a.csv.gz gzip
+a.txt comma-separated
+a.txt.gz gzip
 a.jpg JPEG
 a.npz .npz
 a.zst PNG

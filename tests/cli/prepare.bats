@@ -165,7 +165,8 @@ rows() {
     rm m.tsv
     mkdir -p one/train/a none
     echo 1 >one/train/a/1.jpg
-    refused 1 "one image in all" ps-prepare folder one -o m.tsv
+    ps-prepare -q folder one -o m.tsv # enough to be embedded
+    rm m.tsv
     refused 1 "none: no images" ps-prepare folder none -o m.tsv
     refused 1 "one/train: 1 class: too few for a train and a test split" \
         ps-prepare folder one/train --test-classes 0.5 --min-images 1 -o m.tsv
@@ -194,7 +195,7 @@ rows() {
     ps-prepare folder d -o m.tsv
     [ "$(rows m.tsv | wc -l)" -eq 9 ]
     ln -s nowhere d/train/x.jpg
-    refused 1 "d/train/x.jpg: dangling symbolic link" ps-prepare folder d -o m.tsv
+    refused 1 "d: dangling symbolic links: 1, the first is train/x.jpg" ps-prepare folder d -o m.tsv
     rm d/train/x.jpg
     ln -s ../../d d/train/loop
     refused 1 "symbolic link to a parent folder" ps-prepare folder d -o m.tsv
@@ -223,7 +224,7 @@ rows() {
     rows m.tsv | cut -f1,5 | grep -qx $'train/#1 été/ü.jpg\t#x.tar'
     mkdir d/train/$'new\nline'
     echo 3 >d/train/$'new\nline/1.jpg'
-    refused 1 "not a safe file name" ps-prepare folder d -o m2.tsv
+    refused 1 "a control character in a class name" ps-prepare folder d -o m2.tsv
     [ ! -e m2.tsv ]
 }
 
@@ -265,4 +266,103 @@ rows() {
     wait $pid || status=$?
     [ "$status" -eq 143 ]
     [ "$(find . -mindepth 1 -maxdepth 1 | sort | xargs)" = "./d ./err" ]
+}
+
+@test "lists and settings in every spelling of a text file" {
+    mkdir i
+    for i in 1 2 3 4; do echo $i >i/$i.jpg; done
+    printf 'path\tclass\tsplit\tnotes\ni/1.jpg\ta\ttrain\t\ni/2.jpg\t#a\tTrain\tx\ni/3.jpg\tb\tTEST\t\ni/4.jpg\tb\ttest\tx\n' >t.tsv
+    ps-prepare -q list t.tsv -o expected
+    awk -F'\t' -v OFS='\t' '{print $4, $1, $2, $3}' t.tsv >front.tsv
+    tr '\t' , <t.tsv >t.csv
+    sed 's/,/ , /g; s/$/\r/; 1s/^/\xef\xbb\xbf/' t.csv >spaced.csv
+    { printf '\xef\xbb\xbf# a comment\n\n' && head -c -1 t.tsv; } >marked.tsv
+    for f in front.tsv t.csv spaced.csv marked.tsv; do
+        ps-prepare -q list $f -o m.tsv
+        cmp m.tsv expected
+    done
+    ps-prepare list t.tsv -o m.tsv 2>&1 | grep "t.tsv: columns not used: 'notes'"
+    printf '\xef\xbb\xbfquiet = true\r\n# x\r\nthreads = 1\r\n' >c.conf
+    run ps-prepare --config c.conf list t.tsv -o m.tsv
+    [ -z "$output" ]
+    printf 'path\tclass\tclass\ni/1.jpg\ta\tb\n' >t.tsv
+    refused 1 "t.tsv:1: second column 'class'" ps-prepare list t.tsv --test-classes 0.5 -o n.tsv
+    printf 'path\tclass\ni/1.jpg\t\n' >t.tsv
+    refused 1 "t.tsv:2: column 'class' is empty" ps-prepare list t.tsv --test-classes 0.5 -o n.tsv
+    printf 'path\tclass\tsplit\ni/1.jpg\ta\tval\n' >t.tsv
+    refused 1 "t.tsv:2: the split 'val' is not" ps-prepare list t.tsv -o n.tsv
+    printf 'thr\0eads = 1\n' >c.conf
+    refused 1 "c.conf:1: NUL byte" ps-prepare --config c.conf list t.tsv -o n.tsv
+    [ ! -e n.tsv ]
+}
+
+# image FILE: a picture of its name's checksum.
+image() {
+    mkdir -p "${1%/*}"
+    printf 'P2 2 1 255 %d 7\n' $(($(cksum <<<"$1" | cut -d' ' -f1) % 256)) >"$1"
+}
+
+@test "images are known by their content, and what is left out is counted and named" {
+    for c in a b c; do for i in 1 2; do image d/$c/$i.pgm; done; done
+    mv d/a/1.pgm d/a/1
+    mv d/a/2.pgm 'd/a/2.pgm?width=600'
+    cp d/b/1.pgm d/b/3.jfif
+    echo text >d/c/readme
+    echo '<svg/>' >d/c/x.svg
+    for f in '@eaDir/a/1.pgm' '#recycle/1.pgm' '$Recycle.Bin/x/1.pgm' '.thumbnails/1.pgm' 'lost+found/1.pgm'; do
+        image "d/$f"
+    done
+    mkfifo d/c/pipe
+    ps-prepare folder d --test-classes 0.5 -o m.tsv 2>err
+    [ "$(rows m.tsv | cut -f2 | sort | uniq -c | tr -s ' \n' ' ')" = " 2 a 3 b 2 c " ]
+    grep -q 'd: files that are no images, by name and content: 2, the first is c/readme' err
+    grep -q 'd: hidden or made by a machine, not entered: 5, the first is ' err
+    grep -q 'd: neither files nor folders: 1, the first is c/pipe' err
+    rm d/c/pipe
+    tar -C d -cf d.tar a b c '@eaDir'
+    ps-prepare folder d.tar --test-classes 0.5 -o t.tsv 2>err
+    diff <(rows m.tsv | cut -f2-4) <(rows t.tsv | cut -f2-4)
+    grep -q 'd.tar: files that are no images, by name and content: 2, the first is c/readme' err
+}
+
+@test "splits in any case; val is test" {
+    for i in 1 2; do image d/Train/a/$i.pgm; image d/VAL/b/$i.pgm; done
+    ps-prepare -q folder d -o m.tsv
+    [ "$(rows m.tsv | cut -f2,3 | sort -u)" = $'a\ttrain\nb\ttest' ]
+    image d/Test/c/1.pgm
+    refused 1 "d: both a test and a validation folder" ps-prepare folder d -o n.tsv
+}
+
+@test "class folders that lead nowhere are errors" {
+    for i in 1 2; do image d/a/$i.pgm; image d/b/$i.pgm; done
+    ln -s /nowhere/c d/c
+    refused 1 "d: dangling symbolic links: 1, the first is c" ps-prepare folder d --test-classes 0.5 -o m.tsv
+    ps-prepare -q folder d --test-classes 0.5 --allow-missing -o m.tsv
+    ln -sfn c d/c
+    refused 1 "d" ps-prepare folder d --test-classes 0.5 -o n.tsv
+    rm d/c
+    mkdir "d/caf"$'\xe9'
+    image "d/caf"$'\xe9/1.pgm'
+    refused 1 "a class name that is not UTF-8" ps-prepare folder d --test-classes 0.5 --min-images 1 -o n.tsv
+    [ ! -e n.tsv ]
+}
+
+@test "a zip with UTF-8 names, in the C locale" {
+    for c in 日本 café; do for i in 1 2; do image d/train/$c/$i.pgm; done; done
+    image d/test/d/1.pgm
+    (cd d && python3 -m zipfile -c ../d.zip train test) || skip "no python3"
+    ps-prepare -q folder d -o m.tsv
+    LC_ALL=C ps-prepare -q folder d.zip -o z.tsv
+    diff <(rows m.tsv | cut -f2-4) <(rows z.tsv | cut -f2-4)
+}
+
+@test "archives with holes, or that expand without end" {
+    for c in a b; do for i in 1 2; do image d/$c/$i.pgm; done; done
+    truncate -s 1M d/a/z.pgm
+    tar --sparse -cf d.tar -C d a b
+    refused 1 "member 'a/z.pgm' rejected: it is stored with holes" ps-prepare folder d.tar --test-classes 0.5 -o m.tsv
+    rm d/a/z.pgm
+    head -c 300000000 /dev/zero >d/a/z.pgm
+    tar -cf - -C d a b | zstd -q >d.tar.zst
+    refused 1 "unpacks to more than 1000 times its size" ps-prepare folder d.tar.zst --test-classes 0.5 -o m.tsv
 }

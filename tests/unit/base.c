@@ -6,6 +6,7 @@
 #include "base/opt.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/number.h"
 #include "base/tsv.h"
 
 #include <math.h>
@@ -38,9 +39,81 @@ static void test_tsv(void **state)
     assert_int_equal(ps_tsv_parse(&table, "n", nul, sizeof nul - 1), PS_EFORMAT);
     assert_int_equal(ps_tsv_parse(&table, "e", "", 0), PS_EFORMAT);
 
+    const char twice[] = "a\tb\ta\n1\t2\t3\n", wide[] = "\xff\xfe"
+                                                        "a\0";
+    assert_int_equal(ps_tsv_parse(&table, "d", twice, sizeof twice - 1), PS_EFORMAT);
+    assert_string_equal(ps_error(), "d:1: second column 'a'");
+    assert_int_equal(ps_tsv_parse(&table, "u", wide, sizeof wide), PS_EFORMAT);
+    assert_string_equal(ps_error(), "u: text in UTF-16; save it as UTF-8");
+
     char *escaped = ps_tsv_escape("a\tb\\c\nd");
     assert_string_equal(escaped, "a\\tb\\\\c\\nd");
     free(escaped);
+}
+
+/* The same table in every spelling that ps-tables(5) allows. */
+static void test_tsv_dialect(void **state)
+{
+    (void)state;
+    static const char tsv[] = "\xef\xbb\xbf# unit: percent \r\n\r\n x \ty\t\"z\"\r\n\t\t\r\n\t#1 \t"
+                              "a\\nb\r\n \\ 2\t \t\\\"q";
+    static const char csv[] =
+        "\xef\xbb\xbf# unit: percent\nx, y ,z\n,,\n , #1,\"a\nb\"\r\n\" 2\" ,,"
+        "\"\"\"q\"\t";
+    for (int i = 0; i < 2; i++) {
+        struct ps_tsv table;
+        const char *text = i ? csv : tsv;
+        assert_int_equal(ps_tsv_parse(&table, i ? "t.CSV" : "t", text, strlen(text)), 0);
+        assert_string_equal(ps_tsv_attribute(&table, "unit"), "percent");
+        assert_int_equal(table.columns, 3);
+        assert_int_equal(table.rows, 2);
+        static const char *const cells[] = {"", "#1", "a\nb", " 2", "", "\"q"};
+        for (int c = 0; c < 6; c++)
+            assert_string_equal(ps_tsv_cell(&table, (size_t)c / 3, c % 3), cells[c]);
+        assert_int_equal(ps_tsv_column(&table, "z"), 2);
+        assert_int_equal(table.lines[1], 6);
+        ps_tsv_free(&table);
+    }
+    static const char *const texts[] = {" a ", "\"a\"", "#",    "a\tb\r", " ",
+                                        "\\",  "\\t",   "a\\ ", "\"",     ""};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *escaped = ps_tsv_escape(texts[i]), *file = ps_asprintf("h\tx\n%s\t.\n", escaped);
+        struct ps_tsv table;
+        assert_int_equal(ps_tsv_parse(&table, "t", file, strlen(file)), 0);
+        assert_string_equal(ps_tsv_cell(&table, 0, 0), texts[i]);
+        ps_tsv_free(&table);
+        free(file);
+        free(escaped);
+    }
+    static const char *const bad[] = {"a\tb\n\"x\ty\n", "a\tb\n\"x\"y\tz\n", "a\tb\nx\ty\rz\tw\n",
+                                      "a\tb\n1\t2\t\n", "#a\n\n \n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct ps_tsv table;
+        assert_int_equal(ps_tsv_parse(&table, "t", bad[i], strlen(bad[i])), PS_EFORMAT);
+    }
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    int64_t whole = 7;
+    double real = 7;
+    static const char *const no_whole[] = {
+        "", "x", "1x", "1 ", "1.0", "9223372036854775808", "-9223372036854775809", "11"};
+    for (size_t i = 0; i < sizeof no_whole / sizeof *no_whole; i++)
+        assert_false(ps_parse_whole(no_whole[i], INT64_MIN, 10, &whole));
+    static const char *const no_real[] = {"", "x", "1x", "1e999", "-1e999", "nan", "inf", "1,0"};
+    for (size_t i = 0; i < sizeof no_real / sizeof *no_real; i++)
+        assert_false(ps_parse_real(no_real[i], &real));
+    assert_true(whole == 7 && real == 7);
+    assert_true(ps_parse_whole("-9223372036854775808", INT64_MIN, 0, &whole) && whole == INT64_MIN);
+    assert_true(ps_parse_real("1e-999", &real) && real == 0);
+    const char *text = "12 1e39 5";
+    float single;
+    assert_true(ps_scan_whole(&text, &whole) && whole == 12);
+    assert_false(ps_scan_float(&text, &single));
+    assert_string_equal(text, " 1e39 5");
+    assert_true(ps_scan_real(&text, &real) && real == 1e39);
 }
 
 static void test_rng_streams(void **state)
@@ -234,6 +307,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tsv),
+        cmocka_unit_test(test_tsv_dialect),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_rng_streams),
         cmocka_unit_test(test_rng_beta),
         cmocka_unit_test(test_rng_below_and_shuffle),

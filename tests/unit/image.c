@@ -190,7 +190,7 @@ static void test_sizes(void **state)
         struct ps_image image = testimage_smooth(sizes[i][0], sizes[i][1], 0), decoded;
         void *bytes;
         size_t length;
-        assert_int_equal(ps_image_encode_jpeg(&image, 50, &bytes, &length), 0);
+        assert_int_equal(ps_jpeg_encode(&image, 50, &bytes, &length), 0);
         assert_int_equal(ps_image_decode(&decoded, bytes, length, false, "jpeg"), 0);
         assert_int_equal(decoded.width, sizes[i][0]);
         assert_int_equal(decoded.height, sizes[i][1]);

@@ -26,7 +26,8 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    const char *names[] = {"a.npy", "a.labels.tsv", "a.tsv", "a.emb.zst", "l.npy", "l.tsv"};
+    const char *names[] = {"a.npy",     "a.labels.tsv", "a.tsv", "a.csv",
+                           "a.emb.zst", "l.npy",        "l.tsv"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(names[i]);
     return chdir("/") || rmdir(folder);
@@ -148,6 +149,26 @@ static void test_unsigned_labels(void **state)
     assert_int_equal(out[1], UINT16_MAX);
 }
 
+/* Texts that are no 64-bit number in its one spelling are names: none becomes another's number. */
+static void test_labels_as_names(void **state)
+{
+    (void)state;
+    const char *const texts[] = {
+        "label,x0\n18446744073709551615,1\n18446744073709551614,2\n9223372036854775808,3\n",
+        "label,x0\n1,1\n01,2\n+1,3\n",
+        "# \xc3\xa9\nclass,x0\n#5,1\n\"#6\",2\n#7,3\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct ps_embedding e;
+        assert_int_equal(ps_file_write("a.csv", texts[i], strlen(texts[i])), 0);
+        assert_int_equal(ps_embedding_load(&e, "a.csv", NULL), 0);
+        assert_int_equal(e.n, 3);
+        assert_true(e.label[0] != e.label[1] && e.label[1] != e.label[2]);
+        assert_true(e.label[0] != e.label[2]);
+        ps_embedding_free(&e);
+    }
+}
+
 /* A file as numpy.save writes it: version 1, float64, by rows. */
 static void test_numpy(void **state)
 {
@@ -185,6 +206,11 @@ static void test_refused(void **state)
         "label\tid\tx0\n1\tq\t2\n",      /* id */
         "label\trole\tx0\n1\tking\t2\n", /* role */
         "label\tid\tx0\n1\t5\t2\n1\t5\t2\n",
+        "label\tx0\n1\t1e39\n", /* beyond float32 */
+        "label\tid\tx0\n1\t9223372036854775808\t2\n",
+        "\tlabel\tx0\n0\t1\t2\n",             /* row numbers of pandas */
+        "Unnamed: 0\tlabel\tx0\n0\t1\t2\n",   /* the same, read and written again */
+        "index\tlabel\tx0\tx1\n0\t1\t2\t3\n", /* the same by reset_index() */
     };
     struct ps_embedding e;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -199,9 +225,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_class_names), cmocka_unit_test(test_unsigned_labels),
-        cmocka_unit_test(test_numpy),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_class_names),     cmocka_unit_test(test_unsigned_labels),
+        cmocka_unit_test(test_labels_as_names), cmocka_unit_test(test_numpy),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

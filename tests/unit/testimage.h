@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "data/image.h"
+#include "data/jpeg.h"
 #include "data/shard_write.h"
 
 #include <stdint.h>
@@ -84,7 +85,7 @@ static inline int testimage_shard(const char *path, size_t count)
                                    .name = name,
                                    .source = testimage_source};
         void *bytes;
-        int rc = ps_image_encode_jpeg(&image, 90, &bytes, &record.length);
+        int rc = ps_jpeg_encode(&image, 90, &bytes, &record.length);
         ps_image_free(&image);
         if (!rc) {
             record.bytes = bytes;

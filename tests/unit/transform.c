@@ -111,7 +111,7 @@ static struct ps_record jpeg_record(const struct ps_image *image, int quality)
                                .codec = PS_CODEC_JPEG,
                                .name = "test.jpg"};
     void *bytes;
-    assert_int_equal(ps_image_encode_jpeg(image, quality, &bytes, &record.length), 0);
+    assert_int_equal(ps_jpeg_encode(image, quality, &bytes, &record.length), 0);
     record.bytes = bytes;
     return record;
 }

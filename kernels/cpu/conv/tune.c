@@ -236,7 +236,11 @@ static struct cpu_conv_plan *recall(const struct cpu_conv_task *task, const char
     if (sscanf(text, "%31[^\t]\t%7[^\t]\t%7[^\t]\t%63[^\t]", name, numbers[0], numbers[1],
                implementation) != 4)
         return NULL;
-    int family = (int)strtol(numbers[0], NULL, 10), variant = (int)strtol(numbers[1], NULL, 10);
+    char *ends[2];
+    int family = (int)strtol(numbers[0], &ends[0], 10);
+    int variant = (int)strtol(numbers[1], &ends[1], 10);
+    if (*ends[0] || *ends[1])
+        return NULL;
     for (int i = 0; i < cpu_conv_algorithm_count; i++) {
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
         if (strcmp(algorithm->name, name) != 0 || family < 0 || family > algorithm->families ||

@@ -1,0 +1,86 @@
+#include "data/image_file.h"
+#include "base/err.h"
+#include "base/interrupt.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_of_this_file(int number)
+{
+    return number == ENOENT || number == ENOTDIR || number == EACCES || number == EPERM ||
+           number == ELOOP || number == ENAMETOOLONG || number == ENXIO;
+}
+
+/* The descriptor of a regular file, or an error. Without waiting: for FIFOs, that is for ever. */
+static int open_regular(const char *path, size_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        bool its_fault = is_of_this_file(errno);
+        int rc = ps_fail_errno("%s: cannot open", path);
+        return its_fault ? PS_EINVAL : rc;
+    }
+    struct stat st;
+    int rc = PS_OK;
+    if (fstat(fd, &st))
+        rc = ps_fail_errno("%s: cannot stat", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = ps_fail(PS_EFORMAT, "%s: not a regular file", path);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    *size = (size_t)st.st_size;
+    return fd;
+}
+
+/* Reads until `size` bytes or the end; *length is how many. */
+static int fill(int fd, const char *path, char *bytes, size_t size, size_t *length)
+{
+    *length = 0;
+    while (*length < size) {
+        ssize_t got = read(fd, bytes + *length, size - *length);
+        if (got == 0)
+            break;
+        if (got > 0)
+            *length += (size_t)got;
+        else if (ps_interrupted())
+            return ps_fail_interrupted();
+        else if (errno != EINTR)
+            return ps_fail_errno("%s: cannot read", path);
+    }
+    return PS_OK;
+}
+
+int ps_image_file_read(const char *path, size_t limit, void **bytes, size_t *length)
+{
+    size_t size;
+    int fd = open_regular(path, &size);
+    if (fd < 0)
+        return fd;
+    int rc = PS_OK;
+    if (size > limit)
+        rc = ps_fail(PS_EFORMAT, "%s: longer than the limit of %zu bytes", path, limit);
+    else if (!(*bytes = ps_calloc(size + 1, 1)))
+        rc = PS_ENOMEM;
+    else if ((rc = fill(fd, path, *bytes, size, length)))
+        free(*bytes);
+    close(fd);
+    return rc;
+}
+
+int ps_image_file_head(const char *path, void *bytes, size_t size, size_t *length)
+{
+    size_t whole;
+    int fd = open_regular(path, &whole);
+    if (fd < 0)
+        return fd;
+    int rc = fill(fd, path, bytes, size, length);
+    close(fd);
+    return rc;
+}

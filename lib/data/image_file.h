@@ -1,0 +1,17 @@
+/* Reading one of many image files, where one that is bad is not the end. */
+#ifndef PS_DATA_IMAGE_FILE_H
+#define PS_DATA_IMAGE_FILE_H
+
+#include <stddef.h>
+
+/*
+ * Reads a regular file of at most `limit` bytes; free(*bytes). PS_EINVAL or PS_EFORMAT where this
+ * file is at fault (it is missing, not allowed, no regular file), PS_EIO or PS_ENOMEM where
+ * something else is: too few descriptors, a device that fails.
+ */
+int ps_image_file_read(const char *path, size_t limit, void **bytes, size_t *length);
+
+/* The first bytes of a regular file, at most `size`; *length is how many. Errors as above. */
+int ps_image_file_head(const char *path, void *bytes, size_t size, size_t *length);
+
+#endif
