@@ -63,29 +63,41 @@ enum { PS_NEAREST_MOST = 1024, PS_MOST_FUSED = 4 };
 
 struct ps_op_desc {
     enum ps_op op;
-    int out_channels;        /* CONV, LINEAR */
+    int out_channels; /* CONV, LINEAR */
+    int groups;       /* CONV: output channel o reads input channels of its group only, I/groups of
+                         them; 0 is 1. I groups of one channel: a depthwise convolution */
     int kernel, stride, pad; /* CONV (square) and pools */
+    int extra_pad;           /* CONV: further padding at the bottom and right */
     bool ceil;               /* pools: output size rounded up (PyTorch's ceil_mode: the last window
                                 starts inside the input or its left padding) */
     bool relu, residual;     /* CONV, BN; the residual is the last input. ADD: relu only */
-    enum ps_bn bn;           /* CONV: NONE or FROZEN; BN: BATCH */
-    float eps, momentum;     /* of bn */
+    float relu_cap;      /* RELU, and `relu` of CONV and BN: y = min(max(x, 0), cap), 6 in ReLU6;
+                            0: no cap. The gradient is 0 where y <= 0 or y >= cap */
+    enum ps_bn bn;       /* CONV: NONE or FROZEN; BN: BATCH */
+    float eps, momentum; /* of bn */
     enum ps_pooling pooling; /* GLOBAL */
     /* Offsets of the tensors in the parameter vector, PS_ABSENT for none. Plain layouts: CONV
-     * weight (O, I, k, k), LINEAR weight (D, C), the others (channels). */
+     * weight (O, I / groups, k, k), LINEAR weight (D, C), the others (channels). */
     size_t weight, bias, gamma, beta;
     /* Offsets in the state vector. */
     size_t mean, var;
     /* Fusion hints, where ops->fusion_hints; all but the last for training only. */
-    bool dout_masked; /* CONV with relu: dout is already zero where out <= 0, and out may have been
-                         overwritten */
-    unsigned din_masks; /* bit i: din[i] is to be zero where in[i] <= 0 (ReLU's mask). MAXPOOL,
-                           CONCAT: in[i] may have been overwritten by then. CONV: bit 0 only, after
-                           din_adds */
+    bool
+        dout_masked; /* CONV with relu: dout is already masked, and out may have been overwritten */
+    unsigned din_masks; /* bit i: din[i] is to be zero where in[i] <= 0 (ReLU's mask) or, with
+                           din_cap, in[i] >= din_cap. MAXPOOL, CONCAT: in[i] may have been
+                           overwritten by then. CONV: bit 0 only, after din_adds */
+    float din_cap;      /* CONV: relu_cap of the operator that made in[0] */
     bool din_adds;      /* CONV: dL/din[0] is added to what din[0] holds */
-    bool average_first; /* CONV, 1x1, stride 1, without a residual: its input passes a 3x3 AVGPOOL,
-                           stride 1, padding 1, first */
+    bool average_first; /* CONV, 1x1, stride 1, without a residual, groups or a cap: its input
+                           passes a 3x3 AVGPOOL, stride 1, padding 1, first */
 };
+
+/* Groups of a convolution: 1 if it is dense. */
+static inline size_t ps_groups(const struct ps_op_desc *desc)
+{
+    return desc->groups > 1 ? (size_t)desc->groups : 1;
+}
 
 enum ps_mode { PS_INFER, PS_TRAIN };
 
@@ -163,7 +175,7 @@ static inline int ps_backend_wait(ps_backend *be)
 
 /* Version of this file and operations.h: every change increments it, so that an old plugin is
  * refused. */
-#define PS_BACKEND_INTERFACE 2
+#define PS_BACKEND_INTERFACE 3
 
 /* The reference, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that
  * exports `ps_backend_ops_cuda`. */

@@ -1,6 +1,7 @@
 #include "kernels/node_check.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -46,7 +47,7 @@ static bool has_bn(const struct ps_op_desc *d)
 /* PyTorch's rule; 0 where the window does not fit. */
 static int window_out(int size, const struct ps_op_desc *d)
 {
-    int span = size + 2 * d->pad - d->kernel + (d->ceil ? d->stride - 1 : 0);
+    int span = size + 2 * d->pad + d->extra_pad - d->kernel + (d->ceil ? d->stride - 1 : 0);
     if (span < 0)
         return 0;
     int out = span / d->stride + 1;
@@ -79,12 +80,25 @@ static bool shapes_agree(const struct ps_node_request *r)
     return want.h > 0 && want.w > 0 && ps_same_shape(want, shape_of(r->out));
 }
 
+static bool groups_divide(const struct ps_node_request *r)
+{
+    const struct ps_op_desc *d = r->desc;
+    return d->op == PS_OP_CONV && d->groups > 0 && shape_of(r->in[0]).c % d->groups == 0 &&
+           d->out_channels % d->groups == 0;
+}
+
 /* What is wrong with the request, or NULL. */
 static const char *fault_of(const struct ps_node_request *r)
 {
     const struct ps_op_desc *d = r->desc;
     if (has_window(d) && (d->kernel < 1 || d->stride < 1 || d->pad < 0 || d->pad >= d->kernel))
         return "invalid kernel, stride or padding";
+    if (d->extra_pad && (d->op != PS_OP_CONV || d->extra_pad < 0 || d->extra_pad > d->stride))
+        return "invalid extra padding";
+    if (d->groups && !groups_divide(r))
+        return "the groups do not divide the channels";
+    if (d->relu_cap < 0)
+        return "a negative cap";
     if (is_pool(d) && 2 * d->pad > d->kernel)
         return "the padding exceeds half the kernel";
     int inputs = operators[d->op].inputs;
@@ -120,7 +134,7 @@ static void count_params(const struct ps_node_request *r, struct ps_node_facts *
     const struct ps_op_desc *d = r->desc;
     size_t channels = (size_t)shape_of(r->out).c, weights = channels * (size_t)shape_of(r->in[0]).c;
     if (d->op == PS_OP_CONV)
-        weights *= (size_t)d->kernel * (size_t)d->kernel;
+        weights = weights / ps_groups(d) * (size_t)d->kernel * (size_t)d->kernel;
     if (d->op == PS_OP_CONV || d->op == PS_OP_LINEAR) {
         reach(&facts->params, d->weight, weights);
         reach(&facts->params, d->bias, channels);
@@ -141,6 +155,10 @@ static void describe(const struct ps_node_request *r, struct ps_node_facts *fact
     if (has_window(r->desc) && length > 0 && (size_t)length < sizeof facts->text)
         snprintf(facts->text + length, sizeof facts->text - (size_t)length, " k%d s%d",
                  r->desc->kernel, r->desc->stride);
+    length = (int)strlen(facts->text);
+    if (ps_groups(r->desc) > 1)
+        snprintf(facts->text + length, sizeof facts->text - (size_t)length, " g%d",
+                 r->desc->groups);
 }
 
 int ps_node_check(const struct ps_node_request *request, struct ps_node_facts *facts, char *message,

@@ -1,6 +1,5 @@
 #include "base/err.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opt.h"
 #include "eval/interop.h"
@@ -43,6 +42,21 @@ static int open_shards(char **paths, int count, struct shards *shards)
     return PS_OK;
 }
 
+/* What would fail only once all is embedded. */
+static int check_output(const struct shards *shards, size_t dim, const struct settings *settings)
+{
+    size_t rows = 0;
+    int rc = PS_OK;
+    for (size_t i = 0; i < shards->count && !rc; i++) {
+        rows += ps_shard_count(shards->list[i]);
+        rc = ps_class_names_check(shards->list[i]);
+    }
+    return rc ? rc
+              : ps_embedding_check_output(settings->output,
+                                          (enum ps_embedding_format)settings->format, rows, dim,
+                                          settings->type == 1);
+}
+
 static struct ps_embed_settings embedding_settings(const struct settings *settings)
 {
     return (struct ps_embed_settings){
@@ -62,8 +76,8 @@ static int embed_with_model(struct ps_embedding *e, const struct shards *shards,
     ps_net *net = be ? ps_model_net(&model, be, false) : NULL;
     if (net)
         ps_net_only_infer(net);
-    else
-        rc = ps_error_code();
+    rc = net ? check_output(shards, (size_t)ps_net_spec_of(net)->dim, settings)
+             : (int)ps_error_code();
     struct ps_embed_settings how = embedding_settings(settings);
     const char *orient = ps_safetensors_meta(&model.file, "orient");
     how.resize = model.resize;
@@ -83,7 +97,9 @@ static int embed_pixels(struct ps_embedding *e, const struct shards *shards,
                         const struct settings *settings)
 {
     struct ps_embed_settings how = embedding_settings(settings);
-    int rc = ps_embed_shards(e, NULL, shards->list, shards->count, &how, (int)settings->raw);
+    int rc = check_output(shards, (size_t)(3 * settings->raw * settings->raw), settings);
+    if (!rc)
+        rc = ps_embed_shards(e, NULL, shards->list, shards->count, &how, (int)settings->raw);
     char id[40];
     snprintf(id, sizeof id, "raw pixels %ldx%ld", settings->raw, settings->raw);
     if (!rc && (rc = ps_embedding_add_meta(e, "model_id", id)))
@@ -99,7 +115,6 @@ static int run(char **paths, int count, const struct settings *settings)
         return ps_fail(PS_EUSAGE, "--output is missing");
     if (!count)
         return ps_fail(PS_EUSAGE, "no shard given");
-    ps_interrupt_install();
     struct shards shards = {0};
     struct ps_embedding e;
     int rc = open_shards(paths, count, &shards);

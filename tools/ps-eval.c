@@ -1,6 +1,5 @@
 #include "base/err.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opt.h"
 #include "eval/inputs.h"
@@ -207,10 +206,8 @@ int main(int argc, char **argv)
         .option_count = sizeof options / sizeof *options,
     };
     int operands, rc = ps_opt_parse(&command, argc, argv, &operands);
-    if (rc == PS_OPT_RUN) {
-        ps_interrupt_install();
+    if (rc == PS_OPT_RUN)
         rc = operands ? run(&t, argv, operands) : ps_fail(PS_EUSAGE, "no embedding file given");
-    }
     release(&t);
     return ps_opt_finish(&command, rc);
 }

@@ -163,7 +163,6 @@ int main(int argc, char **argv)
         .option_count = sizeof options / sizeof *options,
     };
     int operands;
-    ps_interrupt_install();
     int rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(argv, operands, &settings);

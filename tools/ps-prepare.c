@@ -186,7 +186,6 @@ int main(int argc, char **argv)
     int operands;
     int rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN) {
-        ps_interrupt_install();
         bool seeded = ps_opt_find(&command, "seed")->given;
         rc = check_usage(&settings, seeded, argv, operands);
         if (!rc && settings.summary)

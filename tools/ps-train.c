@@ -70,7 +70,7 @@ static int run(struct ps_train_settings *settings, const struct ps_command *comm
     int rc = ps_train_settings_complete(settings);
     if (rc)
         return rc;
-    ps_interrupt_install();
+    ps_interrupt_keep_writing();
     if (settings->eval_best) {
         struct ps_evaluation result;
         rc = ps_train_eval_best(settings, command->options, command->option_count, &result);
@@ -86,8 +86,9 @@ static int run(struct ps_train_settings *settings, const struct ps_command *comm
 int main(int argc, char **argv)
 {
     if (wants_losses(argc, argv)) {
+        ps_log_program("ps-train");
         print_losses();
-        return ps_exit_status(ps_stdout_close());
+        return ps_opt_finish(&(struct ps_command){0}, PS_OK);
     }
     struct ps_train_settings settings = ps_train_settings_default();
     struct ps_command command = {

@@ -1,7 +1,6 @@
 /* ps-view: pictures and reports from the files of the other programs. */
 #include "base/err.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opt.h"
 #include "data/shard.h"
@@ -150,7 +149,6 @@ int main(int argc, char **argv)
         .options = options,
         .option_count = sizeof options / sizeof *options};
     int operands = 0;
-    ps_interrupt_install();
     int rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(&o, argv, operands);

@@ -19,7 +19,7 @@ enum { MOST_NAMES = 20, MOST_BEGINNINGS = 8 };
 struct settings {
     const char *output, *model, *backbone, *prefix;
     double tolerance;
-    int pooling, channels, format;
+    int pooling, channels, format, pooled;
     long size, resize;
 };
 
@@ -61,7 +61,7 @@ static int fail_unknown(const struct ps_safetensors *file)
     const char *backbone;
     struct ps_fit fit;
     for (size_t i = 0; (backbone = ps_net_backbone(i)); i++) {
-        if (ps_fit_file(&fit, file, backbone))
+        if (ps_fit_file(&fit, file, backbone, true))
             continue;
         const char *inside = fit.matched > fit.missing_count ? fit.inside : NULL;
         ps_fit_free(&fit);
@@ -105,7 +105,7 @@ static int fit_network(struct ps_safetensors *file, const struct settings *setti
     if (!backbone)
         return fail_unknown(file);
     struct ps_fit fit;
-    rc = ps_fit_file(&fit, file, backbone);
+    rc = ps_fit_file(&fit, file, backbone, settings->pooled);
     if (rc)
         return rc;
     ps_info("%s: %zu tensors match %s", file->name, fit.matched, backbone);
@@ -232,6 +232,9 @@ int main(int argc, char **argv)
                 "remove TEXT from the names that begin with it; default: recognised"),
         PS_CHOICE("pooling", &settings.pooling, PS_POOLING_WORDS, "global pooling",
                   .aliases = "pooling-type"),
+        PS_CHOICE("dim", &settings.pooled, "auto|0",
+                  "embedding layer; auto: the file's; 0: none, the embeddings are the pooled "
+                  "features"),
         PS_INT("input-size", &settings.size, 32, 512, "input size in pixels", .argument = "S"),
         PS_INT("resize", &settings.resize, 0, 4096,
                "short side before the centre crop; 0: 256/224 of the input size", .argument = "S"),

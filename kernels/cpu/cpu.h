@@ -7,6 +7,7 @@
 #include "kernels/flat.h"
 #include "kernels/node_check.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,13 +30,16 @@ struct cpu {
 /*
  * (N, C, H, W) in blocks of `block` channels (nChw16c, nChw8c or nchw): element (n, c, y, x) is
  * data[n * image + ((c / block * H + y) * W + x) * block + c % block]. `block` is CPU_BLOCK, or 1
- * if C is not a multiple of that. A plane is one block of one image. In a view, a range of the
- * blocks of another activation, images are further apart than their own planes need.
+ * for less than a block of channels. In a ragged activation the last block
+ * has lanes without a channel, which are zero: every writer of an activation keeps them so. A plane
+ * is one block of one image. Of single pixels, (N, C, 1, 1), element (n, c) is data[n * image + c].
+ * In a view, a range of the blocks of another activation, images are further apart than their own
+ * planes need.
  */
 struct ps_act {
     struct ps_shape shape;
     int block;
-    size_t planes, plane, count; /* N C / block; floats of a plane, of all planes */
+    size_t planes, plane, count; /* N ceil(C / block); floats of a plane, of all planes */
     size_t image;                /* floats from one image to the next */
     float *data;
 };
@@ -81,7 +85,20 @@ static inline struct cpu *cpu_of(ps_backend *be)
 /* Channel blocks of a blocked activation. */
 static inline size_t cpu_blocks(const ps_act *act)
 {
-    return (size_t)act->shape.c / CPU_BLOCK;
+    return ((size_t)act->shape.c + CPU_BLOCK - 1) / CPU_BLOCK;
+}
+
+static inline bool cpu_is_ragged(const ps_act *act)
+{
+    return act->shape.c % act->block != 0;
+}
+
+/* Channels in plane p. */
+static inline int cpu_channels_in(const ps_act *act, size_t p)
+{
+    size_t blocks = act->planes / (size_t)act->shape.n;
+    int left = act->shape.c - (int)(p % blocks) * act->block;
+    return left < act->block ? left : act->block;
 }
 
 /* Does it skip other channels between its images? */
@@ -111,23 +128,33 @@ static inline ps_act cpu_dense(const ps_act *act, float *data)
     return dense;
 }
 
+/* A cap that a comparison can use. */
+static inline float cpu_cap(float cap)
+{
+    return cap > 0 ? cap : INFINITY;
+}
+
 static inline float *cpu_mat(struct ps_mat m)
 {
     return m.v->data + m.offset;
 }
+
+/* Zeros the lanes without a channel. */
+void cpu_clear_padding(const ps_act *act);
 
 /* Reorders between an activation and plain (N, C, H, W). */
 void cpu_act_from_plain(const ps_act *act, const float *nchw);
 void cpu_act_to_plain(const ps_act *act, float *nchw);
 
 /* Element-wise over n floats of activations with the same layout. */
-void cpu_mask(float *gradient, const float *out, size_t n); /* ReLU's mask: 0 where out <= 0 */
+/* ReLU's mask: 0 where out <= 0 or out >= cap. `cap` is a relu_cap here and below: 0 for none. */
+void cpu_mask(float *gradient, const float *out, size_t n, float cap);
 void cpu_copy(float *to, const float *from, size_t n);
 /* The same for activations that may be views. */
-void cpu_mask_act(const ps_act *gradient, const ps_act *out);
+void cpu_mask_act(const ps_act *gradient, const ps_act *out, float cap);
 void cpu_copy_act(const ps_act *to, const ps_act *from);
 /* y = [relu](x0 + x1) */
-void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu);
+void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu, float cap);
 /* Backward of a residual input: copies dout, unless din is dout. din may be NULL. */
 void cpu_pass_gradient(const ps_act *din, const ps_act *dout);
 /* to[i] = or += from[i]: how parameter gradients are stored. */

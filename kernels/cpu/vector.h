@@ -108,6 +108,13 @@ static inline cpu_vec cpu_relu_of(cpu_vec v)
     return cpu_keep(~(v < 0), v);
 }
 
+/* min(most, v); NaN passes. */
+static inline cpu_vec cpu_at_most(cpu_vec most, cpu_vec v)
+{
+    cpu_ivec above = v > most;
+    return (cpu_vec)((above & (cpu_ivec)most) | (~above & (cpu_ivec)v));
+}
+
 /* One channel block; where blocks have one channel, the first lane only. */
 static inline cpu_vec cpu_load_block(const float *from, int block)
 {

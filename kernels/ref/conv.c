@@ -1,7 +1,7 @@
 /*
  * Convolution by im2col: row p of the patch matrix P (positions, I k k) holds the inputs under the
  * kernel at output position p. Then y = P W^T, dW = dy^T P, dP = dy W, and dx sums dP (col2im). One
- * image at a time; each result is computed by one thread in a fixed order.
+ * group of channels of one image at a time; each result is computed by one thread in a fixed order.
  */
 #include "kernels/ref/ref.h"
 
@@ -12,7 +12,9 @@
 enum { LANES = 4 }; /* rows at a time, for speed only */
 
 struct geometry {
-    int channels, h, w, out_h, out_w, kernel, stride, pad, threads;
+    int groups;
+    int channels, out_channels; /* of one group */
+    int h, w, out_h, out_w, kernel, stride, pad, threads;
     size_t positions, rows; /* rows: positions rounded up to LANES; the extra ones are zero */
     size_t patch;           /* I k k */
 };
@@ -21,7 +23,10 @@ static struct geometry conv_geometry(const ps_backend *be, const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
     struct ps_shape in = node->in[0]->shape, out = node->out->shape;
-    struct geometry g = {.channels = in.c,
+    int groups = (int)ps_groups(d);
+    struct geometry g = {.groups = groups,
+                         .channels = in.c / groups,
+                         .out_channels = out.c / groups,
                          .h = in.h,
                          .w = in.w,
                          .out_h = out.h,
@@ -32,8 +37,25 @@ static struct geometry conv_geometry(const ps_backend *be, const ps_node *node)
                          .threads = ps_ref_threads(be)};
     g.positions = ps_ref_plane(out);
     g.rows = (g.positions + LANES - 1) / LANES * LANES;
-    g.patch = (size_t)in.c * (size_t)d->kernel * (size_t)d->kernel;
+    g.patch = (size_t)g.channels * (size_t)d->kernel * (size_t)d->kernel;
     return g;
+}
+
+/* The part that group `group` of image n has of the inputs, the outputs and the weights. */
+static size_t inputs_at(const struct geometry *g, size_t n, int group)
+{
+    return (n * (size_t)g->groups + (size_t)group) * (size_t)g->channels * (size_t)g->h *
+           (size_t)g->w;
+}
+
+static size_t outputs_at(const struct geometry *g, size_t n, int group)
+{
+    return (n * (size_t)g->groups + (size_t)group) * (size_t)g->out_channels * g->positions;
+}
+
+static size_t weights_at(const struct geometry *g, int group)
+{
+    return (size_t)group * (size_t)g->out_channels * g->patch;
 }
 
 /* The output before bn, for the gradient of gamma. */
@@ -42,7 +64,7 @@ static size_t conv_saved(const ps_node *node)
     return ps_ref_count(node->out->shape);
 }
 
-/* im2col of one image. */
+/* im2col of one group of an image. */
 static void im2col(const struct geometry *g, const double *x, double *patches)
 {
 #pragma omp parallel for num_threads(g->threads)
@@ -122,13 +144,13 @@ static void combine(double *restrict y, const double *a, size_t stride, const do
             y[i] += a[j * stride] * b[j * n + i];
 }
 
-/* y (O, positions) = W P^T of one image. */
-static void multiply(const struct geometry *g, const double *weight, int out_channels,
-                     const double *patches, double *y)
+/* y (O, positions) = W P^T of one group of an image. */
+static void multiply(const struct geometry *g, const double *weight, const double *patches,
+                     double *y)
 {
 #pragma omp parallel for num_threads(g->threads)
     for (size_t p = 0; p < g->rows; p += LANES)
-        for (int o = 0; o < out_channels; o++) {
+        for (int o = 0; o < g->out_channels; o++) {
             double sum[LANES];
             dots(weight + (size_t)o * g->patch, patches + p * g->patch, g->patch, sum);
             for (size_t j = 0; j < LANES && p + j < g->positions; j++)
@@ -162,17 +184,15 @@ static int conv_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_
 {
     const struct ps_op_desc *d = &node->desc;
     struct geometry g = conv_geometry(be, node);
-    int channels = d->out_channels;
     double *patches = calloc(g.rows * g.patch, sizeof *patches);
     if (!patches)
         return ps_ref_fail(be, "conv: out of memory");
-    size_t in_image = (size_t)g.channels * (size_t)g.h * (size_t)g.w;
-    size_t out_image = (size_t)channels * g.positions;
-    double *y = node->out->x;
-    for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
-        im2col(&g, node->in[0]->x + n * in_image, patches);
-        multiply(&g, params->x + d->weight, channels, patches, y + n * out_image);
-    }
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
+        for (int group = 0; group < g.groups; group++) {
+            im2col(&g, node->in[0]->x + inputs_at(&g, n, group), patches);
+            multiply(&g, params->x + d->weight + weights_at(&g, group), patches,
+                     node->out->x + outputs_at(&g, n, group));
+        }
     free(patches);
 
     add_bias_and_bn(node, params, state);
@@ -213,8 +233,7 @@ static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
 {
     const struct ps_op_desc *d = &node->desc;
     struct geometry g = conv_geometry(be, node);
-    size_t channels = (size_t)d->out_channels, out_image = channels * g.positions;
-    size_t in_image = (size_t)g.channels * (size_t)g.h * (size_t)g.w;
+    size_t channels = (size_t)g.out_channels;
     double *patches = calloc(g.rows * g.patch, sizeof *patches);
     double *dconv = malloc(ps_ref_count(node->out->shape) * sizeof *dconv);
     if (!patches || !dconv) {
@@ -224,25 +243,27 @@ static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
     }
     ps_ref_finish_grad(node);
     bn_backward(node, params, state, grads, accumulate, dconv);
-    const double *weight = params->x + d->weight;
-    double *dweight = ps_ref_gradient(grads, d->weight, channels * g.patch, accumulate);
-    for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
-        const double *dy = dconv + n * out_image;
-        if (dweight) {
-            im2col(&g, node->in[0]->x + n * in_image, patches);
+    double *dweight = ps_ref_gradient(grads, d->weight, weights_at(&g, g.groups), accumulate);
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
+        for (int group = 0; group < g.groups; group++) {
+            const double *dy = dconv + outputs_at(&g, n, group);
+            const double *weight = params->x + d->weight + weights_at(&g, group);
+            if (dweight) {
+                double *dw = dweight + weights_at(&g, group);
+                im2col(&g, node->in[0]->x + inputs_at(&g, n, group), patches);
 #pragma omp parallel for num_threads(g.threads)
-            for (size_t o = 0; o < channels; o++)
-                combine(dweight + o * g.patch, dy + o * g.positions, 1, patches, g.positions,
-                        g.patch);
-        }
-        if (node->din[0]) {
-            memset(patches, 0, g.rows * g.patch * sizeof *patches);
+                for (size_t o = 0; o < channels; o++)
+                    combine(dw + o * g.patch, dy + o * g.positions, 1, patches, g.positions,
+                            g.patch);
+            }
+            if (node->din[0]) {
+                memset(patches, 0, g.rows * g.patch * sizeof *patches);
 #pragma omp parallel for num_threads(g.threads)
-            for (size_t p = 0; p < g.positions; p++)
-                combine(patches + p * g.patch, dy + p, g.positions, weight, channels, g.patch);
-            col2im(&g, patches, node->din[0]->x + n * in_image);
+                for (size_t p = 0; p < g.positions; p++)
+                    combine(patches + p * g.patch, dy + p, g.positions, weight, channels, g.patch);
+                col2im(&g, patches, node->din[0]->x + inputs_at(&g, n, group));
+            }
         }
-    }
     free(patches);
     free(dconv);
     return 0;

@@ -108,8 +108,8 @@ void ps_ref_finish(const ps_node *node)
     for (size_t i = 0; i < n; i++) {
         if (r)
             y[i] += r[i];
-        if (node->desc.relu && y[i] < 0)
-            y[i] = 0;
+        if (node->desc.relu)
+            y[i] = ps_ref_rectify(&node->desc, y[i]);
     }
 }
 
@@ -120,7 +120,7 @@ void ps_ref_finish_grad(const ps_node *node)
     size_t n = ps_ref_count(node->out->shape);
     if (node->desc.relu)
         for (size_t i = 0; i < n; i++)
-            if (!(y[i] > 0))
+            if (!ps_ref_passes(&node->desc, y[i]))
                 dy[i] = 0;
     if (node->desc.residual) {
         ps_act *dr = node->din[node->inputs - 1];

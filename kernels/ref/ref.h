@@ -74,6 +74,19 @@ static inline double *ps_ref_at(const ps_vec *v, size_t offset)
 /* A parameter's n gradients, to be added to: zeroed unless `accumulate`; NULL: not wanted. */
 double *ps_ref_gradient(ps_vec *grads, size_t offset, size_t n, bool accumulate);
 
+/* max(x, 0), and at most the cap of the operator's ReLU, if it has one; NaN passes. Is the gradient
+ * passed on where the output is y? */
+static inline double ps_ref_rectify(const struct ps_op_desc *desc, double x)
+{
+    double cap = (double)desc->relu_cap;
+    return x < 0 ? 0 : cap > 0 && x > cap ? cap : x;
+}
+
+static inline bool ps_ref_passes(const struct ps_op_desc *desc, double y)
+{
+    return y > 0 && !(desc->relu_cap > 0 && y >= (double)desc->relu_cap);
+}
+
 /* out = [relu](out [+ residual]): the end of forward for operators with these flags. */
 void ps_ref_finish(const ps_node *node);
 /* The gradient of that: masks dout in place, and copies it to the residual's din. */

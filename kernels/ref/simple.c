@@ -8,7 +8,7 @@ static int relu_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_
     (void)be, (void)params, (void)state;
     size_t n = ps_ref_count(node->out->shape);
     for (size_t i = 0; i < n; i++)
-        node->out->x[i] = node->in[0]->x[i] < 0 ? 0 : node->in[0]->x[i];
+        node->out->x[i] = ps_ref_rectify(&node->desc, node->in[0]->x[i]);
     return 0;
 }
 
@@ -18,7 +18,7 @@ static int relu_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
     (void)be, (void)params, (void)state, (void)grads, (void)accumulate;
     size_t n = ps_ref_count(node->out->shape);
     for (size_t i = 0; node->din[0] && i < n; i++)
-        node->din[0]->x[i] = node->out->x[i] > 0 ? node->dout->x[i] : 0;
+        node->din[0]->x[i] = ps_ref_passes(&node->desc, node->out->x[i]) ? node->dout->x[i] : 0;
     return 0;
 }
 

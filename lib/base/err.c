@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/interrupt.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -31,6 +32,8 @@ int ps_fail_record(enum ps_err code, const char *format, ...)
 int ps_fail_record_errno(const char *format, ...)
 {
     int saved = errno;
+    if (saved == EINTR && ps_interrupted())
+        return ps_fail_interrupted();
     va_list args;
     va_start(args, format);
     record(PS_EIO, format, args);

@@ -24,16 +24,23 @@ enum ps_err {
  */
 #define ps_fail(code, ...) ps_fail_value(code, ps_fail_record(code, __VA_ARGS__))
 
-/* ps_fail(PS_EIO, ...) with ": " and strerror(errno) appended. */
-#define ps_fail_errno(...) ps_fail_value(PS_EIO, ps_fail_record_errno(__VA_ARGS__))
+/*
+ * ps_fail(PS_EIO, ...) with ": " and strerror(errno) appended; PS_EINTR where the call failed
+ * because SIGINT or SIGTERM arrived.
+ */
+#define ps_fail_errno(...) ps_fail_negative(ps_fail_record_errno(__VA_ARGS__))
 
-/* Implementation of the two macros; inline so that static analysers see the value returned. */
+/* Implementation of the macros; inline so that static analysers see a value below 0. */
 int ps_fail_record(enum ps_err code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int ps_fail_record_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static inline int ps_fail_value(int code, int recorded)
 {
     (void)recorded;
     return code;
+}
+static inline int ps_fail_negative(int recorded)
+{
+    return recorded < 0 ? recorded : PS_EIO;
 }
 
 /* The last message and code of this thread ("" and PS_OK if none). Valid until the next ps_fail. */

@@ -1,10 +1,13 @@
 #include "base/hash.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/interrupt.h"
 #include "base/mem.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 struct ps_hasher {
@@ -26,24 +29,24 @@ struct ps_hash ps_hash_bytes(const void *bytes, size_t length)
 
 int ps_hash_file(const char *path, struct ps_hash *out)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file)
+    int fd = ps_fd_open(path, O_RDONLY);
+    if (fd < 0)
         return ps_fail_errno("%s: cannot open", path);
     ps_hasher *hasher = ps_hasher_new();
     int rc = hasher ? PS_OK : PS_ENOMEM;
     unsigned char block[1 << 16];
-    size_t got;
-    while (!rc && (got = fread(block, 1, sizeof block, file)) > 0) {
-        ps_hasher_add(hasher, block, got);
+    ssize_t got = 0;
+    while (!rc && (got = ps_fd_read(fd, block, sizeof block)) > 0) {
+        ps_hasher_add(hasher, block, (size_t)got);
         if (ps_interrupted())
             rc = ps_fail_interrupted();
     }
-    if (!rc && ferror(file))
+    if (!rc && got < 0)
         rc = ps_fail_errno("%s: cannot read", path);
     if (!rc)
         *out = ps_hasher_result(hasher);
     ps_hasher_free(hasher);
-    fclose(file);
+    close(fd);
     return rc;
 }
 

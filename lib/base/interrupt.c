@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 static volatile sig_atomic_t caught;
+static bool keeps_writing;
 
 static void on_signal(int number)
 {
@@ -22,6 +23,16 @@ void ps_interrupt_install(void)
 bool ps_interrupted(void)
 {
     return caught != 0;
+}
+
+void ps_interrupt_keep_writing(void)
+{
+    keeps_writing = true;
+}
+
+bool ps_interrupt_stops_writing(void)
+{
+    return caught && !keeps_writing;
 }
 
 int ps_fail_interrupted(void)

@@ -10,6 +10,10 @@ void ps_interrupt_install(void);
 /* True once a signal has arrived. */
 bool ps_interrupted(void);
 
+/* For programs that save their state when interrupted: files are still written to their end. */
+void ps_interrupt_keep_writing(void);
+bool ps_interrupt_stops_writing(void);
+
 /* Records "interrupted" and returns PS_EINTR. */
 int ps_fail_interrupted(void);
 

@@ -1,5 +1,6 @@
 #include "base/opt.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -9,6 +10,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +82,12 @@ static int check_bounds(const char *where, const struct ps_opt *option, const ch
                    option->least, option->most);
 }
 
+static bool names_file(const struct ps_opt *option)
+{
+    return word_index("FILE|DIR|FOLDER|RUNDIR|SHARD|MANIFEST", '|', option->argument,
+                      strlen(option->argument)) >= 0;
+}
+
 static int set_value(const char *where, struct ps_opt *option, const char *text)
 {
     switch (option->kind) {
@@ -113,6 +121,8 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
         break;
     }
     case PS_OPT_TEXT:
+        if (!*text && names_file(option))
+            return bad_value(where, option, text, "the name of a file or folder");
         *(const char **)option->value = text;
         break;
     case PS_OPT_LIST: {
@@ -311,7 +321,9 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
         if (!word)
             break;
         int rc = PS_OK;
-        if (only_operands || word[0] != '-' || !word[1])
+        if (!*word)
+            rc = ps_fail(PS_EUSAGE, "an argument is empty (see --help)");
+        else if (only_operands || word[0] != '-' || !word[1])
             argv[(*operands)++] = word;
         else if (!strcmp(word, "--"))
             only_operands = true;
@@ -335,9 +347,17 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
     return print ? PS_OPT_DONE : PS_OPT_RUN;
 }
 
+static void prepare_process(const char *name)
+{
+    ps_fd_reserve_standard();
+    ps_log_program(name);
+    ps_interrupt_install();
+    signal(SIGXFSZ, SIG_IGN); /* write() then fails with EFBIG */
+}
+
 int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operands)
 {
-    ps_log_program(command->name);
+    prepare_process(command->name);
     if (has_word(argc, argv, "--help", "-h")) {
         ps_opt_print_help(command);
         return PS_OPT_DONE;

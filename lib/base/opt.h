@@ -81,7 +81,8 @@ enum { PS_OPT_RUN = 0, PS_OPT_DONE = 1 };
 /*
  * Parses argv, stores the values, and moves the operands to argv[0..*operands-1], without the
  * program name. Handles the options common to all tools: --help, --version, --config,
- * --print-config, --quiet and --verbose; sets program name and level of the log. Returns
+ * --print-config, --quiet and --verbose; sets program name and level of the log, the handlers of
+ * signals, and the standard descriptors. Returns
  * PS_OPT_RUN; PS_OPT_DONE if help, version or configuration was printed; or an error, PS_EUSAGE
  * unless a config file could not be read.
  */

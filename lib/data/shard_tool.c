@@ -57,13 +57,11 @@ static char *class_folder(const char *folder, const char *class_name)
 /* Not synced to disk one by one: that would take far longer than everything else. */
 static int write_plain(const char *path, const void *bytes, size_t length)
 {
-    FILE *file = fopen(path, "wb");
-    if (!file)
-        return ps_fail_errno("%s: cannot create", path);
-    bool written = fwrite(bytes, 1, length, file) == length;
-    if (fclose(file) || !written)
-        return ps_fail_errno("%s: cannot write", path);
-    return PS_OK;
+    ps_out *out = ps_out_open(path);
+    if (!out)
+        return ps_error_code();
+    fwrite(bytes, 1, length, ps_out_stream(out));
+    return ps_out_commit_unsynced(out);
 }
 
 static int extract_record(ps_shard *shard, size_t i, const char *folder)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DIM = 1 << 20, MAX_ROWS = INT_MAX - 1, MAX_NAME = 1 << 16 };
+enum { MAX_ROWS = INT_MAX - 1, MAX_NAME = 1 << 16 };
 
 void ps_embedding_free(struct ps_embedding *embedding)
 {
@@ -204,7 +204,7 @@ static int from_tensors(struct ps_embedding *embedding, const struct ps_safetens
         return ps_fail(PS_EFORMAT, "%s: no tensor 'embedding': not an embedding file",
                        embedding->file);
     if (x->ndim != 2 || x->shape[0] < 1 || x->shape[1] < 1 || x->shape[0] > MAX_ROWS ||
-        x->shape[1] > MAX_DIM)
+        x->shape[1] > PS_EMBEDDING_MAX_DIM)
         return ps_fail(PS_EFORMAT, "%s: tensor 'embedding' is not a matrix of supported size",
                        embedding->file);
     embedding->n = (size_t)x->shape[0];

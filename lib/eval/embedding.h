@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { PS_EMBEDDING_MAX_DIM = 1 << 20 };
+
 struct ps_embedding {
     size_t n, dim;
     float *x;        /* (N, D) network output, not normalised */

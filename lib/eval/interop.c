@@ -363,7 +363,7 @@ static bool all_named(const struct ps_embedding *e, size_t classes)
     return all;
 }
 
-static int write_rows(const struct ps_embedding *e, bool values, FILE *stream)
+static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
 {
     const char **class;
     size_t classes;
@@ -384,24 +384,53 @@ static int write_rows(const struct ps_embedding *e, bool values, FILE *stream)
     return rc;
 }
 
-static int write_tsv(const struct ps_embedding *e, const char *path, bool values)
+static int write_tsv(const struct ps_embedding *e, const char *path)
 {
     ps_out *out = ps_out_open(path);
     if (!out)
         return ps_error_code();
-    int rc = write_rows(e, values, ps_out_stream(out));
-    return rc ? ps_out_abort(out) : ps_out_commit(out);
+    return put_tsv(e, true, ps_out_stream(out)) ? ps_out_abort(out) : ps_out_commit(out);
+}
+
+static int fail_stdout(void)
+{
+    return ps_fail(PS_EUSAGE, "npy output consists of two files and cannot go to standard output");
 }
 
 static int write_npy(const struct ps_embedding *e, const char *path)
 {
     if (!strcmp(path, "-"))
-        return ps_fail(PS_EUSAGE,
-                       "npy output consists of two files and cannot go to standard output");
+        return fail_stdout();
     char *beside = labels_beside(path, "tsv");
-    int rc = beside ? write_tsv(e, beside, false) : PS_ENOMEM;
+    ps_out *labels = beside ? ps_out_open(beside) : NULL, *out = labels ? ps_out_open(path) : NULL;
     free(beside);
-    return rc ? rc : ps_npy_write_floats(path, e->x, e->n, e->dim);
+    int rc = out ? put_tsv(e, false, ps_out_stream(labels)) : (int)ps_error_code();
+    if (!rc)
+        rc = ps_npy_put_floats(ps_out_stream(out), e->x, e->n, e->dim);
+    if (!rc)
+        return ps_out_commit_both(labels, out);
+    if (labels)
+        rc = ps_out_abort(labels);
+    return out ? ps_out_abort(out) : rc;
+}
+
+int ps_embedding_check_output(const char *path, enum ps_embedding_format format, size_t rows,
+                              size_t dim, bool half)
+{
+    if (dim > PS_EMBEDDING_MAX_DIM)
+        return ps_fail(PS_EINVAL, "%s: %zu dimensions are too many (at most %d)", path, dim,
+                       PS_EMBEDDING_MAX_DIM);
+    if (format == PS_EMBEDDING_NPY && !strcmp(path, "-"))
+        return fail_stdout();
+    /* What zstd leaves of them is not known. */
+    uint64_t bytes = format == PS_EMBEDDING_ZST ? 0 : (uint64_t)rows * dim * (half ? 2 : 4);
+    int rc = ps_out_check(path, bytes);
+    if (rc || format != PS_EMBEDDING_NPY)
+        return rc;
+    char *beside = labels_beside(path, "tsv");
+    rc = beside ? ps_out_check(beside, 0) : PS_ENOMEM;
+    free(beside);
+    return rc;
 }
 
 int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
@@ -410,6 +439,6 @@ int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
     if (format == PS_EMBEDDING_NPY)
         return write_npy(embedding, path);
     if (format == PS_EMBEDDING_TSV)
-        return write_tsv(embedding, path, true);
+        return write_tsv(embedding, path);
     return ps_embedding_write(embedding, path, format == PS_EMBEDDING_ZST ? level : 0);
 }

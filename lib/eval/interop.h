@@ -27,6 +27,12 @@ extern const char ps_embedding_format_words[];
  * .npy file has none: by default X.npy uses X.labels.tsv or X.labels.npy.
  */
 int ps_embedding_load(struct ps_embedding *embedding, const char *path, const char *labels);
+/*
+ * Fails where ps_embedding_save of `rows` rows would: for before they are computed. `half`: of
+ * 16-bit numbers.
+ */
+int ps_embedding_check_output(const char *path, enum ps_embedding_format format, size_t rows,
+                              size_t dim, bool half);
 /* Writes atomically; `level` is the zstd level. .npy cannot go to stdout. */
 int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
                       enum ps_embedding_format format, int level);

@@ -127,7 +127,7 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
     return *values ? ps_tensor_ints(&array, *values) : PS_ENOMEM;
 }
 
-int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim)
+int ps_npy_put_floats(FILE *stream, const float *x, size_t n, size_t dim)
 {
     char header[256];
     memcpy(header, magic, sizeof magic);
@@ -141,14 +141,7 @@ int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim)
     header[7] = 0;
     header[8] = (char)((whole - PREFIX) & 0xff);
     header[9] = (char)((whole - PREFIX) >> 8);
-    ps_out *out = ps_out_open(path);
-    if (!out)
-        return ps_error_code();
-    FILE *stream = ps_out_stream(out);
-    if (fwrite(header, 1, whole, stream) != whole ||
-        fwrite(x, sizeof *x, n * dim, stream) != n * dim) {
-        ps_fail_errno("%s: cannot write", path);
-        return ps_out_abort(out);
-    }
-    return ps_out_commit(out);
+    bool written = fwrite(header, 1, whole, stream) == whole &&
+                   fwrite(x, sizeof *x, n * dim, stream) == n * dim;
+    return written ? PS_OK : ps_fail(PS_EIO, "cannot write the matrix");
 }

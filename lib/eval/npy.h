@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 bool ps_is_npy(const void *bytes, size_t length);
 
@@ -15,7 +16,7 @@ int ps_npy_floats(const char *name, const void *bytes, size_t length, float **x,
 /* Reads a one-dimensional integer array into *values (*n); free(*values). */
 int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **values, size_t *n);
 
-/* Writes atomically; "-" is stdout. */
-int ps_npy_write_floats(const char *path, const float *x, size_t n, size_t dim);
+/* Writes x (n, dim) as a .npy file. */
+int ps_npy_put_floats(FILE *stream, const float *x, size_t n, size_t dim);
 
 #endif

@@ -80,24 +80,26 @@ int ps_results_note(struct ps_results *results, const char *name, const char *va
     return rc;
 }
 
-static void put_escaped(const char *text, char end, FILE *stream)
+static int put_escaped(const char *text, char end, FILE *stream)
 {
     char *escaped = ps_tsv_escape(text);
-    if (escaped)
-        fputs(escaped, stream);
+    if (!escaped)
+        return PS_ENOMEM;
+    fprintf(stream, "%s%c", escaped, end);
     free(escaped);
-    fputc(end, stream);
+    return PS_OK;
 }
 
 int ps_results_write_tsv(const struct ps_results *results, FILE *stream)
 {
     if (results->notes.length)
         fputs(results->notes.data, stream);
-    for (size_t c = 0; c < results->columns; c++)
-        put_escaped(results->header[c], c + 1 < results->columns ? '\t' : '\n', stream);
-    for (size_t i = 0; results->columns && i < results->cells; i++)
-        put_escaped(results->cell[i], (i + 1) % results->columns ? '\t' : '\n', stream);
-    return ferror(stream) ? ps_fail_errno("cannot write the table") : PS_OK;
+    int rc = PS_OK;
+    for (size_t c = 0; c < results->columns && !rc; c++)
+        rc = put_escaped(results->header[c], c + 1 < results->columns ? '\t' : '\n', stream);
+    for (size_t i = 0; results->columns && i < results->cells && !rc; i++)
+        rc = put_escaped(results->cell[i], (i + 1) % results->columns ? '\t' : '\n', stream);
+    return !rc && ferror(stream) ? ps_fail(PS_EIO, "cannot write the table") : rc;
 }
 
 static int put_json_row(const struct ps_results *results, size_t row, FILE *stream)
@@ -116,7 +118,8 @@ static int put_json_row(const struct ps_results *results, size_t row, FILE *stre
         free(left);
         free(right);
         if (!left || !right)
-            return ps_fail(PS_EFORMAT, "column '%s': not UTF-8", results->header[c]);
+            return ps_fail(PS_EFORMAT, "column '%s': not UTF-8 (or memory ran out)",
+                           results->header[c]);
     }
     fputs("}\n", stream);
     return PS_OK;
@@ -127,5 +130,5 @@ int ps_results_write_json(const struct ps_results *results, FILE *stream)
     int rc = PS_OK;
     for (size_t row = 0; results->columns && row < results->cells / results->columns && !rc; row++)
         rc = put_json_row(results, row, stream);
-    return !rc && ferror(stream) ? ps_fail_errno("cannot write the results") : rc;
+    return !rc && ferror(stream) ? ps_fail(PS_EIO, "cannot write the results") : rc;
 }

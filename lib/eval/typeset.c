@@ -72,7 +72,7 @@ int ps_results_write_markdown(const struct ps_results *results, FILE *stream)
             put_rule(results, width, stream);
     }
     free(width);
-    return ferror(stream) ? ps_fail_errno("cannot write the table") : PS_OK;
+    return ferror(stream) ? ps_fail(PS_EIO, "cannot write the table") : PS_OK;
 }
 
 static void put_latex(const char *text, FILE *stream)
@@ -112,5 +112,5 @@ int ps_results_write_latex(const struct ps_results *results, FILE *stream)
             fputs("\\hline\n", stream);
     }
     fputs("\\hline\n\\end{tabular}\n", stream);
-    return ferror(stream) ? ps_fail_errno("cannot write the table") : PS_OK;
+    return ferror(stream) ? ps_fail(PS_EIO, "cannot write the table") : PS_OK;
 }

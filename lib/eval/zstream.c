@@ -85,7 +85,7 @@ static int pack(struct sink *sink, ZSTD_inBuffer *in, ZSTD_EndDirective end)
         if (ZSTD_isError(left))
             return ps_fail(PS_EIO, "zstd: %s", ZSTD_getErrorName(left));
         if (to.pos && fwrite(sink->block, 1, to.pos, sink->out) != to.pos)
-            return ps_fail_errno("cannot write");
+            return ps_fail(PS_EIO, "cannot write");
     } while (end == ZSTD_e_end ? left > 0 : in->pos < in->size);
     return PS_OK;
 }
@@ -109,7 +109,7 @@ static int write_through(struct sink *sink, int (*write)(void *context, FILE *st
         return ps_fail_errno("cannot open a stream");
     int rc = write(context, stream);
     if (fclose(stream) && !rc)
-        rc = ps_fail_errno("cannot write");
+        rc = ps_fail(PS_EIO, "cannot write");
     return rc;
 }
 

@@ -11,6 +11,7 @@ const char *const ps_net_backbones = &(PS_BACKBONES(WORD))[1];
 static const struct ps_input_norm caffe = {{2, 1, 0}, 1, {104, 117, 128}, {1, 1, 1}};
 static const struct ps_input_norm torchvision = {
     {0, 1, 2}, 255, {0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+static const struct ps_input_norm tensorflow = {{0, 1, 2}, 1, {127, 127, 127}, {128, 128, 128}};
 
 #define ROW(name, build, input) {name, build, &(input)},
 static const struct backbone {
@@ -58,17 +59,15 @@ int ps_net_default_resize(int size)
     return (size * 256 + 112) / 224;
 }
 
-static int check_spec(const struct ps_net_spec *spec, size_t proxies)
+static int check_spec(const struct ps_net_spec *spec)
 {
     if (!find(spec->backbone))
         return ps_fail(PS_EINVAL, "backbone '%s' is not one of %s", spec->backbone,
                        ps_net_backbones);
     if (spec->size < 32 || spec->size > 512)
         return ps_fail(PS_EINVAL, "input size %d is not in 32..512", spec->size);
-    if (spec->dim < 1 || spec->dim > 65536)
-        return ps_fail(PS_EINVAL, "embedding dimension %d is not in 1..65536", spec->dim);
-    if (proxies > INT32_MAX / (size_t)spec->dim)
-        return ps_fail(PS_EINVAL, "too many proxies: %zu of dimension %d", proxies, spec->dim);
+    if (spec->dim < 0 || spec->dim > 65536)
+        return ps_fail(PS_EINVAL, "embedding dimension %d is not in 0..65536", spec->dim);
     return PS_OK;
 }
 
@@ -76,7 +75,7 @@ int ps_backbone_network(struct ps_graph *graph, struct ps_params *params,
                         const struct ps_net_spec *spec, size_t proxies)
 {
     *graph = (struct ps_graph){0};
-    int rc = check_spec(spec, proxies);
+    int rc = check_spec(spec);
     if (rc)
         return rc;
     ps_graph_init(graph, params, 3, spec->size, spec->size);
@@ -84,11 +83,15 @@ int ps_backbone_network(struct ps_graph *graph, struct ps_params *params,
     ps_graph_scope(graph, "%s", "");
     graph->group = PS_GROUP_EMBEDDING;
     graph->pooled = ps_graph_global(graph, map, spec->pooling);
-    graph->output = ps_graph_linear(graph, graph->pooled, "embedding", spec->dim);
+    graph->output =
+        spec->dim ? ps_graph_linear(graph, graph->pooled, "embedding", spec->dim) : graph->pooled;
     if (graph->rc || !proxies)
         return graph->rc;
-    const struct ps_init init = {PS_INIT_UNIFORM, 1 / sqrt(spec->dim)};
+    int dim = graph->values[graph->output].c;
+    if (proxies > INT32_MAX / (size_t)dim)
+        return ps_fail(PS_EINVAL, "too many proxies: %zu of dimension %d", proxies, dim);
+    const struct ps_init init = {PS_INIT_UNIFORM, 1 / sqrt(dim)};
     size_t offset;
-    return ps_params_add(params, "proxy.weight", (int64_t[4]){(int64_t)proxies, spec->dim},
+    return ps_params_add(params, "proxy.weight", (int64_t[4]){(int64_t)proxies, dim},
                          PS_GROUP_PROXY, false, init, &offset);
 }

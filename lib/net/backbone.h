@@ -18,7 +18,10 @@
     ROW("resnet18", ps_resnet18, torchvision)                                                      \
     ROW("resnet34", ps_resnet34, torchvision)                                                      \
     ROW("resnet50", ps_resnet50, torchvision)                                                      \
-    ROW("resnet101", ps_resnet101, torchvision)
+    ROW("resnet101", ps_resnet101, torchvision)                                                    \
+    ROW("efficientnet-lite0", ps_efficientnet_lite0, tensorflow)                                   \
+    ROW("efficientnet-lite1", ps_efficientnet_lite1, tensorflow)                                   \
+    ROW("efficientnet-lite2", ps_efficientnet_lite2, tensorflow)
 
 #define PS_BACKBONE_PROTOTYPE(name, build, input) int build(struct ps_graph *graph);
 PS_BACKBONES(PS_BACKBONE_PROTOTYPE)

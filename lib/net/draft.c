@@ -83,7 +83,8 @@ static struct readers readers_of(const struct ps_graph *graph, int value)
 }
 
 /* Is the gradient irrelevant where the value is not positive? True for convolutions with ReLU and
- * max pools of such; for in-place concat all parts must agree. */
+ * max pools of such; for in-place concat all parts must agree. A cap is the convolutions' own: only
+ * the convolutions that read their output itself know it. */
 static bool is_clipped(const struct ps_graph *graph, int value)
 {
     bool made = false;
@@ -92,7 +93,8 @@ static bool is_clipped(const struct ps_graph *graph, int value)
         if (node->out != value)
             continue;
         made = true;
-        if (!(node->desc.op == PS_OP_CONV && node->desc.relu) &&
+        if (!(node->desc.op == PS_OP_CONV && node->desc.relu &&
+              (node->channels == graph->values[value].c || !(node->desc.relu_cap > 0))) &&
             !(node->desc.op == PS_OP_MAXPOOL && is_clipped(graph, node->in[0])))
             return false;
     }
@@ -116,11 +118,13 @@ static void draft_masks(ps_plan *plan, const struct ps_graph *graph)
         if (readers.first == PS_NONE)
             continue;
         enum ps_op op = graph->nodes[readers.first].desc.op;
-        bool alone = (op == PS_OP_MAXPOOL || op == PS_OP_CONCAT) && readers.count == 1;
+        bool alone = (op == PS_OP_MAXPOOL || op == PS_OP_CONCAT) && readers.count == 1 &&
+                     !(node->desc.relu_cap > 0);
         if (!alone && (op != PS_OP_CONV || readers.input != 0))
             continue;
         plan->steps[i].desc.dout_masked = true;
         plan->steps[readers.first].desc.din_masks |= 1U << readers.input;
+        plan->steps[readers.first].desc.din_cap = node->desc.relu_cap;
     }
 }
 

@@ -61,11 +61,12 @@ static int compare(struct ps_fit *fit, const struct ps_safetensors *file)
     return PS_OK;
 }
 
-int ps_fit_file(struct ps_fit *fit, const struct ps_safetensors *file, const char *backbone)
+int ps_fit_file(struct ps_fit *fit, const struct ps_safetensors *file, const char *backbone,
+                bool pooled)
 {
-    *fit = (struct ps_fit){.dim = (int)rows_of(file, "embedding.weight")};
+    *fit = (struct ps_fit){.dim = pooled ? 0 : (int)rows_of(file, "embedding.weight")};
     size_t proxies = fit->dim ? (size_t)rows_of(file, "proxy.weight") : 0;
-    int rc = make_table(&fit->params, backbone, fit->dim ? fit->dim : 1, proxies);
+    int rc = make_table(&fit->params, backbone, fit->dim || pooled ? fit->dim : 1, proxies);
     if (!rc) {
         fit->missing = ps_calloc(fit->params.count, sizeof(char *));
         fit->unused = ps_calloc(file->count, sizeof(char *));

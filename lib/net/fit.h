@@ -12,15 +12,16 @@ struct ps_fit {
     size_t matched, missing_count, unused_count;
     const char *inside; /* an unused tensor that belongs to another network (ps_load_is_inside), or
                            NULL */
-    int dim;            /* D of the embedding layer; 0: the file has none */
+    int dim;            /* D of the embedding layer; 0: none */
     bool complete;      /* backbone and embedding layer are complete */
 };
 
 /*
  * Compares names and shapes; `file` must outlive `fit`. A wrong shape is PS_EMISMATCH, naming the
- * tensor. Counters (num_batches_tracked) are ignored.
+ * tensor. Counters (num_batches_tracked) are ignored. `pooled`: the network has no embedding layer.
  */
-int ps_fit_file(struct ps_fit *fit, const struct ps_safetensors *file, const char *backbone);
+int ps_fit_file(struct ps_fit *fit, const struct ps_safetensors *file, const char *backbone,
+                bool pooled);
 void ps_fit_free(struct ps_fit *fit);
 
 /* The backbone whose tensors are all in the file and leave none over within it, or NULL. */

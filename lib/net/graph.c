@@ -24,7 +24,7 @@ static int add_value(struct ps_graph *graph, struct ps_shape shape)
 
 void ps_graph_init(struct ps_graph *graph, struct ps_params *params, int c, int h, int w)
 {
-    *graph = (struct ps_graph){.params = params};
+    *graph = (struct ps_graph){.params = params, .bn_eps = 1e-5F, .bn_momentum = 0.1F};
     add_value(graph, (struct ps_shape){1, c, h, w});
 }
 
@@ -102,14 +102,22 @@ static size_t add_tensor(struct ps_graph *graph, const char *name, const char *p
     return offset;
 }
 
-/* PyTorch's output size of pools; without ceil also of convolutions. */
+/* PyTorch's output size of pools; without ceil also of convolutions. `pad` is both sides'. */
 static int window_count(int size, int kernel, int stride, int pad, bool ceil)
 {
-    int span = size + 2 * pad - kernel + (ceil ? stride - 1 : 0);
+    int span = size + pad - kernel + (ceil ? stride - 1 : 0);
     if (span < 0)
         return 0;
     int count = span / stride + 1;
-    return ceil && (count - 1) * stride >= size + pad ? count - 1 : count;
+    return ceil && (count - 1) * stride >= size + pad / 2 ? count - 1 : count;
+}
+
+/* The padding of SAME. */
+static void pad_same(struct ps_op_desc *desc, int size)
+{
+    int total = ((size - 1) / desc->stride) * desc->stride + desc->kernel - size;
+    desc->pad = total > 0 ? total / 2 : 0;
+    desc->extra_pad = total > 0 ? total % 2 : 0;
 }
 
 int ps_graph_conv(struct ps_graph *graph, int x, const char *name, const struct ps_conv *conv)
@@ -120,16 +128,24 @@ int ps_graph_conv(struct ps_graph *graph, int x, const char *name, const struct 
     int k = conv->kernel;
     struct ps_op_desc desc = describe(PS_OP_CONV);
     desc.out_channels = conv->channels;
+    desc.groups = conv->groups;
     desc.kernel = k;
     desc.stride = conv->stride;
     desc.pad = conv->pad;
+    if (conv->same)
+        pad_same(&desc, in.h);
+    if (conv->same && in.h != in.w)
+        graph->rc = ps_fail(PS_ENOTSUP, "%s%s: a map of %d x %d is not square", graph->scope, name,
+                            in.h, in.w);
+    in.c /= (int)ps_groups(&desc);
     desc.weight = add_tensor(graph, name, "weight", (int64_t[4]){conv->channels, in.c, k, k}, false,
                              conv->init);
     if (conv->bias)
         desc.bias = add_tensor(graph, name, "bias", (int64_t[4]){conv->channels}, false,
                                (struct ps_init){PS_INIT_UNIFORM, 1 / sqrt((double)in.c * k * k)});
-    struct ps_shape out = {1, conv->channels, window_count(in.h, k, conv->stride, conv->pad, false),
-                           window_count(in.w, k, conv->stride, conv->pad, false)};
+    int pad = 2 * desc.pad + desc.extra_pad;
+    struct ps_shape out = {1, conv->channels, window_count(in.h, k, conv->stride, pad, false),
+                           window_count(in.w, k, conv->stride, pad, false)};
     return add_node(graph, &desc, &x, 1, out);
 }
 
@@ -141,8 +157,8 @@ int ps_graph_bn(struct ps_graph *graph, int x, const char *name)
     const struct ps_init zero = {PS_INIT_CONSTANT, 0}, one = {PS_INIT_CONSTANT, 1};
     struct ps_op_desc desc = describe(PS_OP_BN);
     desc.bn = PS_BN_BATCH;
-    desc.eps = 1e-5F;
-    desc.momentum = 0.1F;
+    desc.eps = graph->bn_eps;
+    desc.momentum = graph->bn_momentum;
     desc.gamma = add_tensor(graph, name, "weight", shape, false, one);
     desc.beta = add_tensor(graph, name, "bias", shape, false, zero);
     desc.mean = add_tensor(graph, name, "running_mean", shape, true, zero);
@@ -153,6 +169,13 @@ int ps_graph_bn(struct ps_graph *graph, int x, const char *name)
 int ps_graph_relu(struct ps_graph *graph, int x)
 {
     struct ps_op_desc desc = describe(PS_OP_RELU);
+    return graph->rc ? PS_GRAPH_IMAGE : add_node(graph, &desc, &x, 1, graph->values[x]);
+}
+
+int ps_graph_relu6(struct ps_graph *graph, int x)
+{
+    struct ps_op_desc desc = describe(PS_OP_RELU);
+    desc.relu_cap = 6;
     return graph->rc ? PS_GRAPH_IMAGE : add_node(graph, &desc, &x, 1, graph->values[x]);
 }
 
@@ -195,8 +218,8 @@ int ps_graph_pool(struct ps_graph *graph, enum ps_op op, int x, int kernel, int 
     desc.pad = pad;
     desc.ceil = ceil;
     struct ps_shape out = graph->values[x];
-    out.h = window_count(out.h, kernel, stride, pad, ceil);
-    out.w = window_count(out.w, kernel, stride, pad, ceil);
+    out.h = window_count(out.h, kernel, stride, 2 * pad, ceil);
+    out.w = window_count(out.w, kernel, stride, 2 * pad, ceil);
     return add_node(graph, &desc, &x, 1, out);
 }
 

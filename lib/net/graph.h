@@ -29,6 +29,7 @@ struct ps_graph {
     struct ps_params *params;
     enum ps_group group; /* of tensors to be added */
     char scope[64];
+    float bn_eps, bn_momentum; /* of batch normalisations to be added; 1e-5 and 0.1 */
     int rc;
 };
 
@@ -43,15 +44,21 @@ void ps_graph_scope(struct ps_graph *graph, const char *format, ...)
 
 struct ps_conv {
     int channels, kernel, stride, pad;
+    bool same;  /* TensorFlow's SAME instead of pad: ceil(size / stride) outputs, the odd row and
+                   column of padding at the bottom and right; the map must be square */
+    int groups; /* 0 is 1 */
     bool bias;
     struct ps_init init; /* of the weight */
 };
 
 /* "NAME.weight" and, with a bias, "NAME.bias" (uniform in +-1/sqrt(fan in)). */
 int ps_graph_conv(struct ps_graph *graph, int x, const char *name, const struct ps_conv *conv);
-/* "NAME.weight", "NAME.bias", "NAME.running_mean", "NAME.running_var"; eps 1e-5, momentum 0.1. */
+/* "NAME.weight", "NAME.bias", "NAME.running_mean", "NAME.running_var"; eps and momentum of the
+ * graph. */
 int ps_graph_bn(struct ps_graph *graph, int x, const char *name);
 int ps_graph_relu(struct ps_graph *graph, int x);
+/* min(max(x, 0), 6) */
+int ps_graph_relu6(struct ps_graph *graph, int x);
 int ps_graph_add(struct ps_graph *graph, int x, int y);
 int ps_graph_concat(struct ps_graph *graph, const int *x, int count);
 /* MAXPOOL or AVGPOOL. */

@@ -16,9 +16,8 @@ static int count_proxies(struct ps_model *model)
     model->proxies = 0;
     if (!proxy)
         return PS_OK;
-    if (proxy->ndim != 2 || proxy->shape[0] < 1 || proxy->shape[1] != model->spec.dim)
-        return ps_fail(PS_EFORMAT, "%s: proxy.weight is not a matrix with %d columns",
-                       model->file.name, model->spec.dim);
+    if (proxy->ndim != 2 || proxy->shape[0] < 1)
+        return ps_fail(PS_EFORMAT, "%s: proxy.weight is not a matrix", model->file.name);
     model->proxies = (size_t)proxy->shape[0];
     return PS_OK;
 }

@@ -183,7 +183,7 @@ int ps_model_meta_read(const struct ps_safetensors *file, struct ps_net_spec *sp
     if (!rc)
         rc = get_word(file, "pooling", ps_pooling_names, 3, &pooling);
     if (!rc)
-        rc = get_int(file, "dim", 1, 65536, &spec->dim);
+        rc = get_int(file, "dim", 0, 65536, &spec->dim);
     if (!rc)
         rc = get_int(file, "input-size", 32, 512, &spec->size);
     if (!rc)

@@ -19,6 +19,7 @@ static int build(ps_net *net)
     if (rc)
         return rc;
     net->pooled_channels = (size_t)net->graph.values[net->graph.pooled].c;
+    net->dim = (size_t)net->graph.values[net->graph.output].c;
     net->params = ps_net_vector(net, net->table.size);
     net->state = net->params ? ps_net_vector(net, net->table.state_size) : NULL;
     return net->state ? PS_OK : (int)ps_error_code();
@@ -59,6 +60,11 @@ void ps_net_free(ps_net *net)
 const struct ps_net_spec *ps_net_spec_of(const ps_net *net)
 {
     return &net->spec;
+}
+
+size_t ps_net_dim(const ps_net *net)
+{
+    return net->dim;
 }
 
 ps_backend *ps_net_backend(const ps_net *net)
@@ -157,7 +163,7 @@ void ps_net_group_range(const ps_net *net, enum ps_group group, size_t *offset, 
 
 static struct ps_mat proxies_in(const ps_net *net, ps_vec *v)
 {
-    struct ps_mat mat = {.v = v, .rows = net->proxies, .cols = (size_t)net->spec.dim};
+    struct ps_mat mat = {.v = v, .rows = net->proxies, .cols = net->dim};
     size_t count;
     ps_net_group_range(net, PS_GROUP_PROXY, &mat.offset, &count);
     return mat;

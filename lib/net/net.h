@@ -14,7 +14,7 @@
 struct ps_net_spec {
     char backbone[32]; /* one of ps_net_backbones */
     enum ps_pooling pooling;
-    int dim;        /* D of the embedding */
+    int dim;        /* D of the embedding layer; 0: none, the pooled features are the embedding */
     int size;       /* S: input is (B, 3, S, S) */
     bool freeze_bn; /* training uses the running statistics and leaves them unchanged */
     struct ps_input_norm input;
@@ -58,6 +58,8 @@ typedef struct ps_net ps_net;
 ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies);
 void ps_net_free(ps_net *net);
 const struct ps_net_spec *ps_net_spec_of(const ps_net *net);
+/* D of the embeddings. */
+size_t ps_net_dim(const ps_net *net);
 ps_backend *ps_net_backend(const ps_net *net);
 
 size_t ps_net_param_count(const ps_net *net);

@@ -35,7 +35,7 @@ struct ps_net {
     size_t image_bytes;         /* activation bytes per image; 0: not known yet */
     size_t sliced;              /* batch of the last forward if it was sliced, else 0 */
     ps_vec *embedding, *pooled; /* (sliced, dim), (sliced, pooled_channels) */
-    size_t pooled_channels;
+    size_t pooled_channels, dim;
     uint64_t generation, clock;
     struct ps_prepared plans[PS_NET_PLANS];
     struct ps_prepared *last; /* of the last forward */

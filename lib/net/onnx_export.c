@@ -110,10 +110,10 @@ static int add_constants(struct translation *t, const struct ps_op_desc *desc, c
 
 static void window(struct translation *t, const struct ps_op_desc *desc)
 {
-    int64_t k = desc->kernel, s = desc->stride, p = desc->pad;
+    int64_t k = desc->kernel, s = desc->stride, p = desc->pad, end = p + desc->extra_pad;
     ps_onnx_attributes(&t->onnx, "kernel_shape", 2, (int64_t[]){k, k});
     ps_onnx_attributes(&t->onnx, "strides", 2, (int64_t[]){s, s});
-    ps_onnx_attributes(&t->onnx, "pads", 4, (int64_t[]){p, p, p, p});
+    ps_onnx_attributes(&t->onnx, "pads", 4, (int64_t[]){p, p, end, end});
 }
 
 static int add_layer(struct translation *t, const struct ps_graph_node *node, const char *out)
@@ -129,6 +129,7 @@ static int add_layer(struct translation *t, const struct ps_graph_node *node, co
     if (desc->op == PS_OP_CONV) {
         ps_onnx_node(&t->onnx, "Conv", out, 3, (const char *[]){in, weight, bias});
         window(t, desc);
+        ps_onnx_attribute(&t->onnx, "group", (int64_t)ps_groups(desc));
         return PS_OK;
     }
     snprintf(flat, sizeof flat, "%s.flat", in);
@@ -164,6 +165,23 @@ static void add_global(struct translation *t, enum ps_pooling pooling, const cha
         ps_onnx_node(&t->onnx, "Add", out, 2, (const char *[]){mean, most});
 }
 
+static void add_relu(struct translation *t, const struct ps_op_desc *desc, const char *in,
+                     const char *out)
+{
+    if (!(desc->relu_cap > 0)) {
+        ps_onnx_node(&t->onnx, "Relu", out, 1, &in);
+        return;
+    }
+    char least[LONG_NAME], most[LONG_NAME];
+    snprintf(least, sizeof least, "%s.min", out);
+    snprintf(most, sizeof most, "%s.max", out);
+    float *zero = ps_onnx_constant(&t->onnx, least, 0, NULL);
+    float *cap = ps_onnx_constant(&t->onnx, most, 0, NULL);
+    if (zero && cap)
+        *cap = desc->relu_cap;
+    ps_onnx_node(&t->onnx, "Clip", out, 3, (const char *[]){in, least, most});
+}
+
 /* Adds the operator without its fused residual and ReLU. */
 static int add_operator(struct translation *t, const struct ps_graph_node *node, const char *out)
 {
@@ -178,7 +196,7 @@ static int add_operator(struct translation *t, const struct ps_graph_node *node,
     case PS_OP_LINEAR:
         return add_layer(t, node, out);
     case PS_OP_RELU:
-        ps_onnx_node(&t->onnx, "Relu", out, 1, in);
+        add_relu(t, &node->desc, in[0], out);
         return PS_OK;
     case PS_OP_ADD:
         ps_onnx_node(&t->onnx, "Add", out, 2, in);
@@ -203,8 +221,9 @@ static int add_node(struct translation *t, const struct ps_graph_node *node)
 {
     char out[NAME_SIZE], plain[LONG_NAME], sum[LONG_NAME], other[NAME_SIZE];
     bool relu = node->desc.relu && node->desc.op != PS_OP_RELU, residual = node->desc.residual;
+    bool flat = node->desc.op == PS_OP_GLOBAL && node->out == t->graph->output;
     name_value(t, node->out, out);
-    snprintf(plain, sizeof plain, relu || residual ? "%s.plain" : "%s", out);
+    snprintf(plain, sizeof plain, relu || residual || flat ? "%s.plain" : "%s", out);
     snprintf(sum, sizeof sum, relu ? "%s.sum" : "%s", out);
     int rc = add_operator(t, node, plain);
     if (rc)
@@ -214,7 +233,9 @@ static int add_node(struct translation *t, const struct ps_graph_node *node)
         ps_onnx_node(&t->onnx, "Add", sum, 2, (const char *[]){plain, other});
     }
     if (relu)
-        ps_onnx_node(&t->onnx, "Relu", out, 1, (const char *[]){residual ? sum : plain});
+        add_relu(t, &node->desc, residual ? sum : plain, out);
+    if (flat)
+        ps_onnx_node(&t->onnx, "Flatten", out, 1, (const char *[]){plain});
     return PS_OK;
 }
 
@@ -224,7 +245,7 @@ static int translate(struct translation *t, FILE *stream)
     ps_onnx_init(&t->onnx, spec->backbone, description, OPSET,
                  (const char *const *)t->model->file.metadata, t->model->file.pairs);
     ps_onnx_input(&t->onnx, "image", 3, (int64_t[]){3, spec->size, spec->size});
-    ps_onnx_output(&t->onnx, "embedding", 1, (int64_t[]){spec->dim});
+    ps_onnx_output(&t->onnx, "embedding", 1, (int64_t[]){t->graph->values[t->graph->output].c});
     int rc = PS_OK;
     for (size_t i = 0; i < t->graph->node_count && !rc; i++)
         rc = add_node(t, &t->graph->nodes[i]);

@@ -53,7 +53,7 @@ static int place(ps_net *net, struct ps_prepared *prepared, const struct ps_grap
     if (rc)
         return rc;
     prepared->placed = true;
-    prepared->embedding = ps_net_vector(net, prepared->batch * (size_t)net->spec.dim);
+    prepared->embedding = ps_net_vector(net, prepared->batch * net->dim);
     return prepared->embedding ? PS_OK : (int)ps_error_code();
 }
 
@@ -133,8 +133,7 @@ static int run(ps_net *net, struct ps_mat *embedding)
     int rc = ps_plan_forward(now->plan, net->params, net->state);
     if (rc)
         return rc;
-    *embedding =
-        (struct ps_mat){.v = now->embedding, .rows = now->batch, .cols = (size_t)net->spec.dim};
+    *embedding = (struct ps_mat){.v = now->embedding, .rows = now->batch, .cols = net->dim};
     if (now->mode == PS_TRAIN) {
         net->can_go_back = true;
         if (!net->spec
@@ -234,8 +233,7 @@ static int forward_in_slices(ps_net *net, const struct images *images, size_t ba
                              struct ps_mat *embedding)
 {
     size_t pixels = 3 * (size_t)net->spec.size * (size_t)net->spec.size;
-    size_t dim = (size_t)net->spec.dim;
-    if (net->sliced != batch && (!grow(net, &net->embedding, batch * dim) ||
+    if (net->sliced != batch && (!grow(net, &net->embedding, batch * net->dim) ||
                                  !grow(net, &net->pooled, batch * net->pooled_channels)))
         return PS_EBACKEND;
     int rc = PS_OK;
@@ -249,7 +247,7 @@ static int forward_in_slices(ps_net *net, const struct images *images, size_t ba
             rc = gather(net, part, from);
     }
     net->sliced = rc ? 0 : batch;
-    *embedding = (struct ps_mat){net->embedding, 0, batch, dim};
+    *embedding = (struct ps_mat){net->embedding, 0, batch, net->dim};
     return rc;
 }
 

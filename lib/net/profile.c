@@ -135,7 +135,8 @@ static int slower(const void *a, const void *b)
 }
 
 /* Forward FLOP of a convolution per image, parsed from its description ("conv 64x56x56 -> 128x28x28
- * k3: ...", with "64+32+32" if horizontally fused); 0 for other nodes. */
+ * k3: ...", with "64+32+32" if horizontally fused, and "g64" after the kernel if grouped); 0 for
+ * other nodes. */
 static double operations(const char *text)
 {
     enum { IC, IH, IW, OC, OH, OW, K, NUMBERS };
@@ -150,7 +151,8 @@ static double operations(const char *text)
         while (*text == '+' && ps_scan_whole(&text, &more)) /* "+32" is a number */
             number[i] += more;
     }
-    return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K]) *
+    long groups = strncmp(text, " g", 2) == 0 ? strtol(text + 2, NULL, 10) : 1;
+    return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K] / groups) *
            (double)(number[OH] * number[OW]);
 }
 

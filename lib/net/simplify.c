@@ -63,16 +63,19 @@ static void fuse_add(const struct use *uses, struct ps_graph_node *add)
 
 static void fuse_relu(const struct use *uses, struct ps_graph_node *relu)
 {
-    struct ps_graph_node *node = fusible(uses, relu->in[0], true, true, true);
-    if (!node)
+    float cap = relu->desc.relu_cap;
+    struct ps_graph_node *node = fusible(uses, relu->in[0], true, true, !(cap > 0));
+    if (!node || (cap > 0 && node->desc.average_first))
         return;
     absorb(node, relu);
     relu->desc.relu = true;
+    relu->desc.relu_cap = cap;
 }
 
 static bool is_window(const struct ps_op_desc *d, enum ps_op op, int kernel)
 {
-    return d->op == op && d->kernel == kernel && d->stride == 1 && d->pad == kernel / 2;
+    return d->op == op && d->kernel == kernel && d->stride == 1 && d->pad == kernel / 2 &&
+           ps_groups(d) == 1;
 }
 
 static void fuse_average(const struct use *uses, struct ps_graph_node *conv)

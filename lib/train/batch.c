@@ -51,7 +51,7 @@ int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumula
         mix_images(run, batch);
 
     struct ps_loss_batch args = {
-        .dx = {run->dx, 0, batch->count, (size_t)s->dim},
+        .dx = {run->dx, 0, batch->count, ps_net_dim(run->net)},
         .proxy = ps_net_proxy(run->net),
         .dproxy = ps_net_proxy_gradient(run->net),
         .accumulate = accumulate,

@@ -95,37 +95,62 @@ int ps_checkpoint_save(const char *path, const struct ps_checkpoint *c)
     return rc;
 }
 
-/* Finds the first line in which two texts differ. */
-static int differs(const char *path, const char *name, const char *was, const char *is)
+size_t ps_checkpoint_size(const struct ps_checkpoint *c)
 {
-    const char *old_line = was, *new_line = is;
+    struct extra extras[3];
+    size_t n = ps_net_params_size(c->net);
+    return (n + ps_net_state_size(c->net) + extras_of(c, extras) * n) * sizeof(float);
+}
+
+/* Is the name before " = " one of the words of `list`? */
+static bool is_listed(const char *line, const char *list)
+{
+    size_t length = strcspn(line, " \n");
+    for (; list; list = strchr(list, ' ')) {
+        list += *list == ' ';
+        if (strcspn(list, " ") == length && !memcmp(list, line, length))
+            return true;
+    }
+    return false;
+}
+
+/* Fails at the first line in which two texts differ; those of `allowed` names only set *differs. */
+static int compare(const char *path, const char *name, const char *was, const char *is,
+                   const char *allowed, bool *differs)
+{
     char what[64] = "other settings";
-    if (strcmp(name, "recipe") != 0)
+    bool recipe = !strcmp(name, "recipe");
+    if (!recipe)
         snprintf(what, sizeof what, "another %s", name);
-    for (;;) {
-        size_t n = strcspn(old_line, "\n"), m = strcspn(new_line, "\n");
-        if (n != m || memcmp(old_line, new_line, n) != 0)
+    while (*was || *is) {
+        size_t n = strcspn(was, "\n"), m = strcspn(is, "\n");
+        bool same = n == m && !memcmp(was, is, n);
+        if (!same && !is_listed(recipe ? was : name, allowed))
             return ps_fail(PS_EMISMATCH,
                            "%s was made with %s: '%.*s', now '%.*s' (use another --output, "
                            "or the original settings)",
-                           path, what, (int)n, old_line, (int)m, new_line);
-        old_line += n + (old_line[n] == '\n');
-        new_line += m + (new_line[m] == '\n');
+                           path, what, (int)n, was, (int)m, is);
+        if (!same)
+            *differs = true;
+        was += n + (was[n] == '\n');
+        is += m + (is[m] == '\n');
     }
+    return PS_OK;
 }
 
 static int compare_identity(const char *path, const struct ps_safetensors *file,
                             const struct ps_checkpoint *c)
 {
-    for (size_t i = 0; i < c->pairs; i++) {
+    const char *allowed = c->progress->finished ? c->evaluation : NULL;
+    int rc = PS_OK;
+    for (size_t i = 0; i < c->pairs && !rc; i++) {
         const char *name = c->identity[2 * i], *is = c->identity[2 * i + 1];
         const char *was = ps_safetensors_meta(file, name);
         if (!was)
             return ps_fail(PS_EFORMAT, "%s: not a ps-train checkpoint: no %s", path, name);
-        if (strcmp(was, is) != 0)
-            return differs(path, name, was, is);
+        rc = compare(path, name, was, is, allowed, c->differs);
     }
-    return PS_OK;
+    return rc;
 }
 
 static int read_tensor(const char *path, const struct ps_safetensors *file, const char *name,
@@ -169,9 +194,13 @@ int ps_checkpoint_load(const char *path, const struct ps_checkpoint *c)
     int rc = ps_safetensors_open(&file, path);
     if (rc)
         return rc;
-    rc = compare_identity(path, &file, c);
-    if (!rc && !parse_progress(ps_safetensors_meta(&file, "progress"), c))
+    const char *progress = ps_safetensors_meta(&file, "progress");
+    if (!progress)
+        rc = ps_fail(PS_EFORMAT, "%s: not a ps-train checkpoint: no progress", path);
+    else if (!parse_progress(progress, c))
         rc = ps_fail(PS_EFORMAT, "%s: invalid counters", path);
+    if (!rc)
+        rc = compare_identity(path, &file, c);
     if (!rc)
         rc = load_tensors(path, &file, c);
     ps_safetensors_close(&file);

@@ -44,9 +44,15 @@ struct ps_checkpoint {
      */
     const char *const *identity;
     size_t pairs;
+    /* Names, separated by spaces, that may differ once the run is finished; *differs says so. */
+    const char *evaluation;
+    bool *differs;
 };
 
 int ps_checkpoint_save(const char *path, const struct ps_checkpoint *checkpoint);
+
+/* Bytes of the file that ps_checkpoint_save writes, within a few kB. */
+size_t ps_checkpoint_size(const struct ps_checkpoint *checkpoint);
 
 /* Restores net, optimiser, EMA and progress; PS_EMISMATCH names what differs. On failure they may
  * be partly overwritten. */

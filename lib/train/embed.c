@@ -136,10 +136,18 @@ static int add_metadata(struct ps_embedding *e, ps_shard *const *shards, size_t 
 int ps_embed_shards(struct ps_embedding *e, ps_net *net, ps_shard *const *shards, size_t count,
                     const struct ps_embed_settings *settings, int raw_size)
 {
-    *e = (struct ps_embedding){.dim = net ? (size_t)ps_net_spec_of(net)->dim
-                                          : (size_t)(3 * raw_size * raw_size)};
-    for (size_t i = 0; i < count; i++)
-        e->n += ps_shard_count(shards[i]);
+    struct ps_embed_settings how = *settings;
+    size_t largest = 0;
+    *e = (struct ps_embedding){.dim = net ? ps_net_dim(net) : (size_t)(3 * raw_size * raw_size)};
+    for (size_t i = 0; i < count; i++) {
+        size_t n = ps_shard_count(shards[i]);
+        largest = n > largest ? n : largest;
+        e->n += n;
+    }
+    if (count > 1 && net) {
+        how.batch = ps_embed_batch(largest, settings->batch);
+        how.same_batch = true;
+    }
     struct classes classes = {0};
     bool roles = false;
     int rc = allocate(e);
@@ -147,8 +155,8 @@ int ps_embed_shards(struct ps_embedding *e, ps_net *net, ps_shard *const *shards
         float *x = e->x + from * e->dim;
         rc = take_labels(e, from, shards[i], &classes, i == 0);
         if (!rc)
-            rc = net ? ps_embed_shard(net, shards[i], settings, NULL, ps_shard_count(shards[i]), x)
-                     : embed_raw(shards[i], settings, raw_size, x);
+            rc = net ? ps_embed_shard(net, shards[i], &how, NULL, ps_shard_count(shards[i]), x)
+                     : embed_raw(shards[i], &how, raw_size, x);
         if (!rc)
             rc = take_records(e, from, shards[i], &roles);
     }

@@ -6,15 +6,22 @@
 #include "eval/classes.h"
 #include "eval/cluster.h"
 #include "net/device.h"
+#include "weights/safetensors.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Equal batches over the records; the last wraps around. */
-static int make_order(struct ps_order *order, const uint32_t *index, size_t n, size_t most)
+size_t ps_embed_batch(size_t n, size_t most)
 {
-    size_t batches = (n + most - 1) / most, batch = (n + batches - 1) / batches;
+    size_t batches = (n + most - 1) / most;
+    return (n + batches - 1) / batches;
+}
+
+/* Equal batches over the records; the last wraps around. */
+static int make_order(struct ps_order *order, const uint32_t *index, size_t n, size_t batch)
+{
+    size_t batches = (n + batch - 1) / batch;
     *order = (struct ps_order){.total = batches * batch, .batches = batches};
     order->index = ps_calloc(order->total, sizeof *order->index);
     order->start = ps_calloc(batches + 1, sizeof *order->start);
@@ -38,7 +45,7 @@ int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch)
 static int embed_batches(ps_net *net, ps_loader *loader, size_t n, float *x)
 {
     ps_backend *be = ps_net_backend(net);
-    size_t dim = (size_t)ps_net_spec_of(net)->dim, done = 0;
+    size_t dim = ps_net_dim(net), done = 0;
     struct ps_batch batch;
     struct ps_mat embedding;
     int more = ps_next_batch(net, loader, &batch);
@@ -70,7 +77,8 @@ int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings 
     };
     struct ps_order order;
     ps_loader *loader = NULL;
-    int rc = make_order(&order, index, n, settings->batch);
+    size_t batch = settings->same_batch ? settings->batch : ps_embed_batch(n, settings->batch);
+    int rc = make_order(&order, index, n, batch);
     if (!rc) {
         loader = ps_loader_new(shard, &loading, order.start[1]);
         rc = loader ? ps_loader_start(loader, &order, 0, 0) : (int)ps_error_code();
@@ -85,6 +93,18 @@ int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings 
     ps_loader_free(loader);
     ps_order_free(&order);
     return rc;
+}
+
+int ps_class_names_check(const ps_shard *shard)
+{
+    int rc = PS_OK;
+    for (size_t c = 0; c < ps_shard_classes(shard) && !rc; c++) {
+        const char *name = ps_shard_class_name(shard, c);
+        rc = strchr(name, '\n')
+                 ? ps_fail(PS_EINVAL, "class '%s' has a line break, and cannot be stored", name)
+                 : ps_safetensors_check_text("class", name);
+    }
+    return rc ? ps_fail(rc, "%s: %s (rename the class)", ps_shard_path(shard), ps_error()) : PS_OK;
 }
 
 int ps_shard_roles(ps_shard *shard, const uint32_t *index, size_t n, uint8_t **role)
@@ -195,7 +215,7 @@ int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
                 const struct ps_evaluate_settings *settings, struct ps_evaluation *out)
 {
     const struct ps_retrieval_settings *metrics = &settings->metrics;
-    size_t dim = (size_t)ps_net_spec_of(net)->dim;
+    size_t dim = ps_net_dim(net);
     float *x = ps_calloc(set->n * dim, sizeof *x);
     int64_t *label = ps_calloc(set->n, sizeof *label);
     *out = (struct ps_evaluation){.nmi = NAN};

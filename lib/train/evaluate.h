@@ -13,9 +13,13 @@ struct ps_embed_settings {
     int32_t resize; /* short side, as in struct ps_transform */
     bool orient;
     int threads;       /* decoder threads */
-    size_t batch;      /* images per forward pass */
+    size_t batch;      /* images per forward pass, at most */
+    bool same_batch;   /* exactly so many, as several shards for one network need */
     const char *label; /* of the progress bar; NULL: none */
 };
+
+/* Images per pass where n are divided equally into passes of at most `most`. */
+size_t ps_embed_batch(size_t n, size_t most);
 
 /*
  * x (n, D) = embeddings of records index[0..n), or 0..n-1 if index is NULL, in that order; n > 0.
@@ -23,6 +27,10 @@ struct ps_embed_settings {
  */
 int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings *settings,
                    const uint32_t *index, size_t n, float *x);
+
+/* Fails where a class name cannot be stored in model and embedding files, which list them in lines.
+ */
+int ps_class_names_check(const ps_shard *shard);
 
 /* The records to evaluate on. */
 struct ps_eval_set {

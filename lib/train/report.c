@@ -52,7 +52,7 @@ int ps_report_close(struct ps_run *run)
 
 static int scalar(struct ps_run *run, const char *tag, int64_t step, double value)
 {
-    return run->events.stream ? ps_tensorboard_scalar(&run->events, tag, step, value) : PS_OK;
+    return run->events.path ? ps_tensorboard_scalar(&run->events, tag, step, value) : PS_OK;
 }
 
 int ps_report_step(struct ps_run *run, const struct ps_step_report *report)
@@ -69,12 +69,12 @@ int ps_report_step(struct ps_run *run, const struct ps_step_report *report)
                              report->lr[PS_GROUP_EMBEDDING], "proxy_lr", report->lr[PS_GROUP_PROXY],
                              "synthetic", (json_int_t)report->loss.synthetic, "left_out",
                              (json_int_t)report->loss.left_out);
-    if (line && report->stepped)
-        json_object_set_new(line, "gradient_norm", json_real(report->gradient_norm));
-    if (line && run->settings->precision == PS_PRECISION_FP16)
-        json_object_set_new(line, "loss_scale", json_real(report->loss_scale));
-    if (line && report->skipped)
-        json_object_set_new(line, "skipped", json_true());
+    if (report->stepped)
+        ps_eventlog_set(&line, "gradient_norm", json_real(report->gradient_norm));
+    if (run->settings->precision == PS_PRECISION_FP16)
+        ps_eventlog_set(&line, "loss_scale", json_real(report->loss_scale));
+    if (report->skipped)
+        ps_eventlog_set(&line, "skipped", json_true());
     int rc = ps_eventlog_add(&run->log, line);
     if (!rc)
         rc = scalar(run, "train/loss", at->step, report->loss.value);
@@ -159,32 +159,36 @@ static int evaluation_scalars(struct ps_run *run, const struct ps_evaluation *re
     return rc;
 }
 
+/* The criteria by which the model is best; NULL if memory runs out. */
+static json_t *list_best(const bool *best)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < PS_BESTS; i++)
+        if (best[i] && json_array_append_new(list, json_string(best_names[i]))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
 int ps_report_evaluation(struct ps_run *run, const char *kind, const struct ps_evaluation *result,
                          const bool *best)
 {
     const struct ps_progress *at = &run->progress;
     json_t *line = json_pack("{s:s, s:I, s:I}", "kind", kind, "epoch", (json_int_t)at->epoch,
                              "step", (json_int_t)at->step);
-    for (size_t i = 0; i < run->k_count && line; i++) {
+    for (size_t i = 0; i < run->k_count; i++) {
         char name[32];
         snprintf(name, sizeof name, "recall@%ld", run->k[i]);
-        json_object_set_new(line, name, json_real(result->retrieval.recall[i]));
+        ps_eventlog_set(&line, name, json_real(result->retrieval.recall[i]));
     }
-    json_t *rest =
-        json_pack("{s:f, s:f, s:I, s:I}", "rp", result->retrieval.rp, "map@r",
-                  result->retrieval.map_at_r, "queries", (json_int_t)result->retrieval.queries,
-                  "lone", (json_int_t)result->retrieval.lone);
-    if (line && rest)
-        json_object_update(line, rest);
-    json_decref(rest);
-    if (line && !isnan(result->nmi))
-        json_object_set_new(line, "nmi", json_real(result->nmi));
-    json_t *best_in = line ? json_array() : NULL;
-    for (int i = 0; i < PS_BESTS && best_in; i++)
-        if (best[i])
-            json_array_append_new(best_in, json_string(best_names[i]));
-    if (best_in)
-        json_object_set_new(line, "best", best_in);
+    ps_eventlog_set(&line, "rp", json_real(result->retrieval.rp));
+    ps_eventlog_set(&line, "map@r", json_real(result->retrieval.map_at_r));
+    ps_eventlog_set(&line, "queries", json_integer((json_int_t)result->retrieval.queries));
+    ps_eventlog_set(&line, "lone", json_integer((json_int_t)result->retrieval.lone));
+    if (!isnan(result->nmi))
+        ps_eventlog_set(&line, "nmi", json_real(result->nmi));
+    ps_eventlog_set(&line, "best", list_best(best));
     int rc = ps_eventlog_add(&run->log, line);
     if (rc)
         return rc;

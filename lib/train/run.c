@@ -1,6 +1,8 @@
 #include "train/run.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "data/folder.h"
 #include "net/device.h"
@@ -16,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Opens the training shard and, if any, the test shard. */
@@ -68,7 +72,9 @@ static int open_data(struct ps_run *run)
     if (s->classes && (size_t)s->classes != classes)
         return ps_fail(PS_EMISMATCH, "%s has %zu classes, but -C is %ld", ps_shard_path(run->train),
                        classes, s->classes);
-    rc = ps_subset_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
+    rc = ps_class_names_check(run->train);
+    if (!rc)
+        rc = ps_subset_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
     if (!rc && run->fit.classes < 2)
         rc = ps_fail(PS_EINVAL, "%s: %zu classes are too few to train on",
                      ps_shard_path(run->train), run->fit.classes);
@@ -164,9 +170,9 @@ static int open_training(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
     ps_backend *be = run->backend;
-    size_t batch = (size_t)s->batch, n = ps_net_params_size(run->net);
-    run->loss = ps_loss_new(be, &s->loss, run->fit.classes, (size_t)s->dim, batch);
-    if (!run->loss || !(run->dx = new_vector(run, batch * (size_t)s->dim)))
+    size_t batch = (size_t)s->batch, n = ps_net_params_size(run->net), dim = ps_net_dim(run->net);
+    run->loss = ps_loss_new(be, &s->loss, run->fit.classes, dim, batch);
+    if (!run->loss || !(run->dx = new_vector(run, batch * dim)))
         return ps_error_code();
     if (s->ema > 0) {
         run->average = new_vector(run, n);
@@ -215,19 +221,36 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
         .progress = &run->progress,
         .identity = run->identity,
         .pairs = PS_IDENTITY,
+        .evaluation = run->settings->early_stop_epoch || run->settings->early_stop_epochs
+                          ? "classes log-steps max-to-keep do-nmi"
+                          : "classes log-steps max-to-keep do-nmi k-list check-epoch eval_shard",
+        .differs = &run->evaluates_otherwise,
     };
     return run->checkpoint_path ? PS_OK : PS_ENOMEM;
 }
 
-/* Removes temporary files of killed processes; the folder is locked. */
+/* A file that only ps-train writes, in a folder that it has locked. */
+static bool is_own_temporary(const char *entry)
+{
+    static const char *const names[] = {"checkpoint.safetensors", "last.safetensors", "settings"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (ps_is_temporary_of(entry, names[i]))
+            return true;
+    bool model = !strncmp(entry, ".best-", 6) || !strncmp(entry, ".epoch-", 7);
+    const char *middle = strstr(entry, ".safetensors.");
+    return model && middle && strspn(middle + 13, "0123456789") &&
+           !strcmp(middle + 13 + strspn(middle + 13, "0123456789"), ".tmp");
+}
+
+/* Removes what killed processes left. */
 static int sweep_folder(const char *path, int folder)
 {
     DIR *entries = opendir(path);
     if (!entries)
-        return ps_fail_errno("%s", path);
+        return ps_fail_errno("%s: cannot list", path);
     struct dirent *entry;
     while ((entry = readdir(entries)))
-        if (entry->d_name[0] == '.' && ps_has_suffix(entry->d_name, ".tmp"))
+        if (is_own_temporary(entry->d_name))
             unlinkat(folder, entry->d_name, 0);
     closedir(entries);
     return PS_OK;
@@ -237,22 +260,19 @@ static int sweep_folder(const char *path, int folder)
 static int lock_folder(struct ps_run *run)
 {
     const char *path = run->settings->output;
+    run->made_folder = access(path, F_OK) != 0;
     int rc = ps_make_folder(path);
     if (rc)
         return rc;
-    run->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    run->folder = ps_fd_open(path, O_RDONLY | O_DIRECTORY);
     if (run->folder < 0)
-        return ps_fail_errno("%s", path);
-    if (flock(run->folder, LOCK_EX | LOCK_NB) == 0)
+        return ps_fail_errno("%s: cannot open", path);
+    while ((rc = flock(run->folder, LOCK_EX | LOCK_NB)) && errno == EINTR && !ps_interrupted())
+        ;
+    if (!rc)
         return sweep_folder(path, run->folder);
     return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: in use by another process", path)
-                                : ps_fail_errno("%s", path);
-}
-
-static int open_tuning(struct ps_run *run)
-{
-    int rc = lock_folder(run);
-    return rc ? rc : ps_tuning_open(run->settings->tune, run->settings->output, &run->tuned);
+                                : ps_fail_errno("%s: cannot lock", path);
 }
 
 int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
@@ -267,9 +287,11 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
             .evaluated = -1,
             .best_epoch = {-1, -1, -1},
             .scale = {settings->precision == PS_PRECISION_FP16 ? settings->loss_scale : 1, 0}}};
-    int rc = open_data(run);
+    int rc = lock_folder(run);
+    if (!rc)
+        rc = open_data(run);
     if (!rc && settings->tune)
-        rc = open_tuning(run);
+        rc = ps_tuning_open(settings->tune, settings->output, &run->tuned);
     if (!rc)
         rc = open_device(run);
     if (!rc)
@@ -278,10 +300,12 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
         rc = open_training(run);
     if (!rc)
         rc = describe(run, options, count);
-    if (!rc && run->folder < 0)
-        rc = lock_folder(run);
-    if (rc)
+    if (rc) {
+        bool made = run->made_folder;
         ps_run_close(run);
+        if (made)
+            rmdir(settings->output); /* if empty */
+    }
     return rc;
 }
 
@@ -324,10 +348,29 @@ void ps_run_close(struct ps_run *run)
 
 int ps_run_resume(struct ps_run *run)
 {
-    if (!ps_is_file(run->checkpoint_path))
-        return 0;
+    struct stat status;
+    if (stat(run->checkpoint_path, &status))
+        return errno == ENOENT ? 0 : ps_fail_errno("%s: cannot stat", run->checkpoint_path);
     int rc = ps_checkpoint_load(run->checkpoint_path, &run->checkpoint);
     return rc ? rc : 1;
+}
+
+int ps_run_check_room(const struct ps_run *run, bool resumed)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct statvfs fs;
+    size_t model = (ps_net_params_size(run->net) + ps_net_state_size(run->net)) * sizeof(float);
+    size_t checkpoint = ps_checkpoint_size(&run->checkpoint);
+    size_t models = 1 + (run->choice.shard ? PS_BESTS : 0);
+    if (run->choice.shard && s->max_to_keep > 1)
+        models += (size_t)s->max_to_keep;
+    /* A new checkpoint lies beside the old one until it is complete. */
+    size_t all = resumed ? checkpoint : 2 * checkpoint + models * model;
+    int rc = ps_out_check(run->checkpoint_path, checkpoint);
+    if (rc || statvfs(s->output, &fs) || fs.f_bavail * fs.f_frsize >= all)
+        return rc;
+    return ps_fail(PS_EIO, "%s: the run needs %zu MB, and %llu MB are free", s->output,
+                   all / 1000000 + 1, (unsigned long long)(fs.f_bavail * fs.f_frsize) / 1000000);
 }
 
 int ps_run_save(struct ps_run *run)
@@ -419,14 +462,37 @@ int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps
     return rc ? rc : back;
 }
 
+/* The best model by recall: that of the first --k-list now, or of the k that the run had. */
+static int find_best(const struct ps_run *run, char **path)
+{
+    const char *folder = run->settings->output;
+    char name[64];
+    snprintf(name, sizeof name, "best-recall@%ld.safetensors", run->k[0]);
+    *path = ps_path_join(folder, name);
+    if (!*path || ps_is_file(*path))
+        return *path ? PS_OK : PS_ENOMEM;
+    DIR *entries = opendir(folder);
+    if (!entries)
+        return ps_fail_errno("%s: cannot list", folder);
+    struct dirent *entry;
+    while ((entry = readdir(entries)))
+        if (!strncmp(entry->d_name, "best-recall@", 12)) {
+            free(*path);
+            *path = ps_path_join(folder, entry->d_name);
+            break;
+        }
+    closedir(entries);
+    return *path ? PS_OK : PS_ENOMEM;
+}
+
 int ps_run_measure_best(struct ps_run *run, const struct ps_eval_set *set,
                         struct ps_evaluation *out)
 {
-    char name[64];
-    snprintf(name, sizeof name, "best-recall@%ld.safetensors", run->k[0]);
-    char *path = ps_path_join(run->settings->output, name);
+    char *path = NULL;
     struct ps_model model;
-    int rc = path ? ps_model_open(&model, path) : PS_ENOMEM;
+    int rc = find_best(run, &path);
+    if (!rc)
+        rc = ps_model_open(&model, path);
     free(path);
     if (rc)
         return rc;

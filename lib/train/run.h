@@ -40,9 +40,11 @@ struct ps_run {
     char *checkpoint_path;
     struct ps_checkpoint checkpoint;
     struct ps_growing log, timing, events;
-    int folder;    /* descriptor of RUNDIR, locked against other processes; -1: closed */
-    char *tuned;   /* RUNDIR's tuning cache, or NULL */
-    long profiled; /* steps profiled so far; -1: off */
+    int folder; /* descriptor of RUNDIR, locked against other processes; -1: closed */
+    bool made_folder;
+    bool evaluates_otherwise; /* finished, with other settings of the evaluation */
+    char *tuned;              /* RUNDIR's tuning cache, or NULL */
+    long profiled;            /* steps profiled so far; -1: off */
 };
 
 /*
@@ -55,6 +57,9 @@ void ps_run_close(struct ps_run *run);
 
 /* Continues from RUNDIR/checkpoint.safetensors: 1, or 0 if there is none. */
 int ps_run_resume(struct ps_run *run);
+
+/* Fails where RUNDIR could not take what the run will write. */
+int ps_run_check_room(const struct ps_run *run, bool resumed);
 
 /* Saves the checkpoint, after syncing the logs. */
 int ps_run_save(struct ps_run *run);

@@ -69,7 +69,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_SECTION("Network"),
         PS_CHOICE("backbone", &s->backbone, ps_net_backbones, "backbone"),
         PS_CHOICE("pooling-type", &s->pooling, PS_POOLING_WORDS, "global pooling"),
-        PS_INT("dim", &s->dim, 1, 65536, "embedding dimension"),
+        PS_INT("dim", &s->dim, 0, 65536,
+               "dimension of the embedding layer; 0: no layer, the pooled features"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "freeze the running statistics of batch normalisation"),
         PS_TEXT("init", &s->init, "FILE", "initial weights: model, .safetensors or .pth"),
 

@@ -75,14 +75,13 @@ static uint32_t masked(const void *bytes, size_t length)
 
 static int write_record(struct ps_growing *file, const struct message *event)
 {
-    struct message head = {.length = 0}, tail = {.length = 0};
-    put_little_endian(&head, event->length, 8);
-    put_little_endian(&head, masked(head.bytes, 8), 4);
-    put_little_endian(&tail, masked(event->bytes, event->length), 4);
-    int rc = ps_growing_add(file, head.bytes, head.length);
-    if (!rc)
-        rc = ps_growing_add(file, event->bytes, event->length);
-    return rc ? rc : ps_growing_add(file, tail.bytes, tail.length);
+    struct message record = {.length = 0};
+    put_little_endian(&record, event->length, 8);
+    put_little_endian(&record, masked(record.bytes, 8), 4);
+    memcpy(record.bytes + record.length, event->bytes, event->length);
+    record.length += event->length;
+    put_little_endian(&record, masked(event->bytes, event->length), 4);
+    return ps_growing_add(file, record.bytes, record.length);
 }
 
 static double wall_time(void)

@@ -335,7 +335,12 @@ static int restore_last(struct ps_run *run)
     char *path = ps_path_join(run->settings->output, "last.safetensors");
     if (!path)
         return PS_ENOMEM;
-    int rc = ps_is_file(path) ? PS_OK : ps_run_save_model(run, "last.safetensors");
+    int rc = PS_OK;
+    if (!ps_is_file(path))
+        rc = run->evaluates_otherwise
+                 ? ps_fail(PS_EMISMATCH, "%s is missing: repeat the original command to restore it",
+                           path)
+                 : ps_run_save_model(run, "last.safetensors");
     free(path);
     return rc;
 }
@@ -352,22 +357,33 @@ static void tell_of_random_weights(const struct ps_train_settings *s)
                 s->optimizer.eps);
 }
 
+static int finish_again(struct ps_run *run)
+{
+    ps_info("%s is finished; nothing to do", run->settings->output);
+    if (run->evaluates_otherwise)
+        ps_warn("%s was evaluated with other settings, such as --k-list or --eval; to evaluate its "
+                "models with the new ones, use ps-embed and ps-eval",
+                run->settings->output);
+    else
+        ps_report_summary(run);
+    return restore_last(run);
+}
+
 static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t count)
 {
     int resumed = ps_run_resume(run);
     if (resumed < 0)
         return resumed;
-    if (run->progress.finished) {
-        ps_info("%s is finished; nothing to do", run->settings->output);
-        ps_report_summary(run);
-        return restore_last(run);
-    }
+    if (run->progress.finished)
+        return finish_again(run);
     if (resumed)
         ps_info("resuming after epoch %lld, step %lld", (long long)run->progress.epoch,
                 (long long)run->progress.step);
     else if (!run->settings->init)
         tell_of_random_weights(run->settings);
-    int rc = resumed ? PS_OK : write_settings(run, options, count);
+    int rc = ps_run_check_room(run, resumed);
+    if (!rc && !resumed)
+        rc = write_settings(run, options, count);
     if (!rc)
         rc = ps_report_open(run);
     if (!rc)

@@ -29,25 +29,20 @@ int ps_picture_get(ps_shard *shard, int64_t id, int32_t side, uint8_t *out)
     return rc ? rc : ps_transform_apply(&square, &record, NULL, out);
 }
 
-/* libvips chooses the format by the name, so the temporary file ends like the target. */
 int ps_picture_save(VipsImage *image, const char *path)
 {
-    const char *suffix = strrchr(ps_path_base(path), '.');
-    if (!suffix)
+    bool jpeg = ps_has_suffix(path, ".jpg") || ps_has_suffix(path, ".jpeg");
+    if (!jpeg && !ps_has_suffix(path, ".png"))
         return ps_fail(PS_EUSAGE, "%s: the suffix must be .png or .jpg", path);
-    char *stem = ps_temporary_name(path);
-    char *temporary = stem ? ps_asprintf("%s%s", stem, suffix) : NULL;
-    free(stem);
-    if (!temporary)
-        return PS_ENOMEM;
-    int rc = PS_OK;
-    if (vips_image_write_to_file(image, temporary, NULL)) {
-        rc = ps_fail(PS_EIO, "%s: cannot write the image (is the suffix .png or .jpg?)", path);
+    void *bytes = NULL;
+    size_t length = 0;
+    int rc;
+    if (vips_image_write_to_buffer(image, jpeg ? ".jpg" : ".png", &bytes, &length, NULL)) {
+        rc = ps_fail(PS_EIO, "%s: cannot encode the image: %s", path, vips_error_buffer());
         vips_error_clear();
-        unlink(temporary);
     } else {
-        rc = ps_file_publish(temporary, path);
+        rc = ps_file_write(path, bytes, length);
     }
-    free(temporary);
+    g_free(bytes);
     return rc;
 }

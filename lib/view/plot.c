@@ -1,21 +1,20 @@
 #include "view/plot.h"
+#include "base/child.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* The colour-blind safe palette of Okabe and Ito, plus two. */
 static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                       "#E69F00", "#56B4E9", "#6A3D9A", "#7F7F7F"};
 
 enum { COLORS = sizeof palette / sizeof *palette, DOTS = 30 };
+enum { SECONDS = 120, MOST_BYTES = 256 << 20 }; /* of gnuplot */
 
 const char *ps_plot_color(int color)
 {
@@ -69,14 +68,12 @@ static void print_series(FILE *to, const struct ps_series *series, size_t number
 }
 
 static void print_script(FILE *to, const struct ps_plot *plot, const struct ps_series *series,
-                         size_t count, const char *path, bool svg)
+                         size_t count, bool svg)
 {
     fprintf(to,
             "set terminal %s size %d,%d font 'sans,11' background rgb 'white' noenhanced\n"
-            "set encoding utf8\nset output ",
+            "set encoding utf8\nset key outside below noenhanced\nset title ",
             svg ? "svg" : "pngcairo", plot->width, plot->height);
-    print_quoted(to, path);
-    fputs("\nset key outside below noenhanced\nset title ", to);
     print_quoted(to, plot->title);
     fputs("\nset xlabel ", to);
     print_quoted(to, plot->x_label);
@@ -93,30 +90,49 @@ static void print_script(FILE *to, const struct ps_plot *plot, const struct ps_s
     fputs("\n", to);
 }
 
+/* The script as text. */
+static int make_script(const struct ps_plot *plot, const struct ps_series *series, size_t count,
+                       bool svg, struct ps_text *script)
+{
+    FILE *to = open_memstream(&script->data, &script->length);
+    if (!to)
+        return ps_fail(PS_ENOMEM, "out of memory");
+    print_script(to, plot, series, count, svg);
+    bool failed = ferror(to);
+    return fclose(to) || failed ? ps_fail(PS_ENOMEM, "out of memory") : PS_OK;
+}
+
+/* gnuplot ends with status 0 also where it could not write all. */
+static bool is_whole(const struct ps_text *image, bool svg)
+{
+    static const char end_of_png[] = "IEND\xae\x42\x60\x82", end_of_svg[] = "</svg>";
+    size_t length = image->length;
+    while (svg && length && strchr(" \r\n", image->data[length - 1]))
+        length--;
+    const char *end = svg ? end_of_svg : end_of_png;
+    size_t size = svg ? sizeof end_of_svg - 1 : sizeof end_of_png - 1;
+    return length >= size && !memcmp(image->data + length - size, end, size);
+}
+
 int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, size_t count,
                   const char *path)
 {
+    static const char *const gnuplot[] = {"gnuplot", "-", NULL};
     bool svg = ps_has_suffix(path, ".svg");
     if (!svg && !ps_has_suffix(path, ".png"))
         return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
-    char *temporary = ps_temporary_name(path);
-    if (!temporary)
-        return PS_ENOMEM;
-    signal(SIGPIPE, SIG_IGN);
-    FILE *to = popen("exec gnuplot - 2>/dev/null", "w");
-    int rc = to ? PS_OK : ps_fail_errno("cannot start gnuplot");
-    if (to) {
-        print_script(to, plot, series, count, temporary, svg);
-        int status = pclose(to);
-        if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) == 127)
-            rc = ps_fail(PS_EIO, "gnuplot failed to start: install the package gnuplot-nox");
-        else if (WEXITSTATUS(status) || access(temporary, F_OK))
-            rc = ps_fail(PS_EIO, "%s: gnuplot failed", path);
+    struct ps_text script = {0}, image = {0};
+    int rc = make_script(plot, series, count, svg, &script);
+    if (!rc) {
+        rc = ps_child_filter(gnuplot, &script, SECONDS, MOST_BYTES, &image);
+        if (rc && rc != PS_EINTR)
+            ps_fail(rc, "%s: %s (is gnuplot-nox installed?)", path, ps_error());
     }
+    if (!rc && !is_whole(&image, svg))
+        rc = ps_fail(PS_EIO, "%s: gnuplot wrote no complete image", path);
     if (!rc)
-        rc = ps_file_publish(temporary, path);
-    else
-        unlink(temporary);
-    free(temporary);
+        rc = ps_file_write(path, image.data, image.length);
+    ps_text_free(&script);
+    ps_text_free(&image);
     return rc;
 }

@@ -27,7 +27,7 @@ struct ps_plot {
 /* "#rrggbb" of a colour index. */
 const char *ps_plot_color(int color);
 
-/* Runs gnuplot and publishes `path` atomically. Fails if gnuplot is not installed. */
+/* Has gnuplot draw, and writes `path` atomically. Fails if gnuplot is not installed. */
 int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, size_t count,
                   const char *path);
 

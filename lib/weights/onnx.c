@@ -252,5 +252,5 @@ int ps_onnx_write(struct ps_onnx *onnx, FILE *stream)
         return ps_fail(PS_ENOTSUP, "an ONNX file cannot hold more than 2 GiB");
     struct sink sink = {.base = {.append = to_stream}, .stream = stream};
     onnx__model_proto__pack_to_buffer(&onnx->model, &sink.base);
-    return ferror(stream) ? ps_fail_errno("cannot write the ONNX file") : PS_OK;
+    return ferror(stream) ? ps_fail(PS_EIO, "cannot write the ONNX file") : PS_OK;
 }

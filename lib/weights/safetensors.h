@@ -37,6 +37,9 @@ const struct ps_tensor *ps_safetensors_find(const struct ps_safetensors *file, c
 /* Value of a metadata entry, or NULL. */
 const char *ps_safetensors_meta(const struct ps_safetensors *file, const char *name);
 
+/* Fails, naming `what` it is, where a text cannot be a name or value of metadata. */
+int ps_safetensors_check_text(const char *what, const char *text);
+
 /*
  * Write to a stream, or atomically to a path ("-" is stdout). metadata [2 * pairs] as above; names
  * are unique UTF-8. Tensors are written in the given order without gaps, with the data aligned to

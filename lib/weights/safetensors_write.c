@@ -10,6 +10,19 @@ enum { LENGTH_SIZE = 8, ALIGNMENT = 64 };
 
 static const char metadata_key[] = "__metadata__";
 
+int ps_safetensors_check_text(const char *what, const char *text)
+{
+    json_t *strict = json_string(text), *any = json_string_nocheck(text);
+    int rc = PS_OK;
+    if (!any)
+        rc = ps_fail(PS_ENOMEM, "out of memory");
+    else if (!strict)
+        rc = ps_fail(PS_EINVAL, "%s '%s' is not UTF-8, and cannot be stored", what, text);
+    json_decref(strict);
+    json_decref(any);
+    return rc;
+}
+
 /* Adds a value, which is consumed, under a name that must be new. */
 static int put(json_t *object, const char *name, json_t *value)
 {
@@ -24,8 +37,8 @@ static int put(json_t *object, const char *name, json_t *value)
 
 static int put_metadata(json_t *root, const char *const *metadata, size_t pairs)
 {
-    json_t *object = json_object();
-    int rc = put(root, metadata_key, object);
+    int rc = put(root, metadata_key, json_object());
+    json_t *object = json_object_get(root, metadata_key);
     for (size_t i = 0; i < pairs && !rc; i++)
         rc = put(object, metadata[2 * i], json_string(metadata[2 * i + 1]));
     return rc;
@@ -42,7 +55,10 @@ static int put_tensor(json_t *root, const struct ps_tensor *tensor, size_t *offs
                        tensor->name);
     json_t *shape = json_array();
     for (int i = 0; i < tensor->ndim; i++)
-        json_array_append_new(shape, json_integer(tensor->shape[i]));
+        if (json_array_append_new(shape, json_integer(tensor->shape[i]))) {
+            json_decref(shape);
+            return ps_fail(PS_ENOMEM, "out of memory");
+        }
     size_t end = *offset + bytes;
     json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", ps_dtype_name(tensor->dtype),
                               "shape", shape, "data_offsets", (json_int_t)*offset, (json_int_t)end);
@@ -50,28 +66,35 @@ static int put_tensor(json_t *root, const struct ps_tensor *tensor, size_t *offs
     return put(root, tensor->name, entry);
 }
 
-/* The padded header as text, behind its length. free(*header). */
+/* The padded header behind its length. free(*header). */
+static int pack_header(const char *text, char **header, size_t *length)
+{
+    size_t used = strlen(text);
+    *length = (LENGTH_SIZE + used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *header = ps_calloc(*length, 1);
+    if (!*header)
+        return PS_ENOMEM;
+    memset(*header, ' ', *length);
+    memcpy(*header + LENGTH_SIZE, text, used);
+    for (int i = 0; i < LENGTH_SIZE; i++)
+        (*header)[i] = (char)((*length - LENGTH_SIZE) >> 8 * i);
+    return PS_OK;
+}
+
 static int make_header(const struct ps_tensor *tensors, size_t count, const char *const *metadata,
                        size_t pairs, char **header, size_t *length)
 {
     json_t *root = json_object();
     size_t offset = 0;
-    int rc = pairs ? put_metadata(root, metadata, pairs) : PS_OK;
+    int rc = root ? PS_OK : ps_fail(PS_ENOMEM, "out of memory");
+    if (!rc && pairs)
+        rc = put_metadata(root, metadata, pairs);
     for (size_t i = 0; i < count && !rc; i++)
         rc = put_tensor(root, &tensors[i], &offset);
-    size_t used = rc ? 0 : json_dumpb(root, NULL, 0, JSON_COMPACT);
-    if (!rc && !used)
-        rc = ps_fail(PS_ENOMEM, "out of memory");
-    *length = (LENGTH_SIZE + used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    *header = rc ? NULL : ps_calloc(*length, 1);
-    if (*header) {
-        memset(*header, ' ', *length);
-        json_dumpb(root, *header + LENGTH_SIZE, used, JSON_COMPACT);
-        for (int i = 0; i < LENGTH_SIZE; i++)
-            (*header)[i] = (char)((*length - LENGTH_SIZE) >> 8 * i);
-    } else if (!rc) {
-        rc = PS_ENOMEM;
-    }
+    char *text = rc ? NULL : json_dumps(root, JSON_COMPACT);
+    if (!rc)
+        rc = text ? pack_header(text, header, length) : ps_fail(PS_ENOMEM, "out of memory");
+    free(text);
     json_decref(root);
     return rc;
 }
@@ -91,7 +114,7 @@ int ps_safetensors_write(FILE *stream, const struct ps_tensor *tensors, size_t c
         written = !tensors[i].count ||
                   fwrite(tensors[i].data, size, tensors[i].count, stream) == tensors[i].count;
     }
-    return written ? PS_OK : ps_fail_errno("cannot write tensors");
+    return written ? PS_OK : ps_fail(PS_EIO, "cannot write tensors");
 }
 
 int ps_safetensors_save(const char *path, const struct ps_tensor *tensors, size_t count,

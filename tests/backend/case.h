@@ -87,7 +87,7 @@ static inline float *random_floats(struct ps_rng *rng, size_t n, double center, 
 
 static inline int window_out(int size, const struct ps_op_desc *d)
 {
-    int span = size + 2 * d->pad - d->kernel;
+    int span = size + 2 * d->pad + d->extra_pad - d->kernel;
     int out = span / d->stride + 1;
     bool more = d->ceil && span % d->stride != 0 && out * d->stride < size + d->pad;
     return out + more;
@@ -122,7 +122,8 @@ static inline void case_finish(struct op_case *c)
     if (conv || linear) {
         c->out.c = d->out_channels;
         size_t k = conv ? (size_t)d->kernel : 1;
-        d->weight = append(&c->params, (size_t)c->out.c * (size_t)c->in[0].c * k * k);
+        d->weight =
+            append(&c->params, (size_t)c->out.c * (size_t)c->in[0].c / ps_groups(d) * k * k);
         if (bias)
             d->bias = append(&c->params, (size_t)c->out.c);
     }
@@ -134,6 +135,22 @@ static inline void case_finish(struct op_case *c)
     }
     if ((conv || d->op == PS_OP_BN) && d->residual)
         c->in[c->inputs++] = c->out;
+}
+
+/* Half of the convolutions have groups, most of those groups of one channel. */
+static inline void make_groups(struct ps_rng *rng, struct op_case *c, int channels)
+{
+    struct ps_op_desc *d = &c->desc;
+    if (chance(rng))
+        return;
+    if (between(rng, 0, 3) > 0) {
+        d->groups = d->out_channels = c->in[0].c;
+        return;
+    }
+    d->groups = between(rng, 2, 4);
+    int most = channels < d->groups ? 1 : channels / d->groups;
+    c->in[0].c = d->groups * between(rng, 1, most);
+    d->out_channels = d->groups * between(rng, 1, most);
 }
 
 /* A random case; `size` bounds height and width, `channels` the channels. */
@@ -152,6 +169,8 @@ static inline struct op_case case_random(struct ps_rng *rng, enum ps_op op, int 
         d->out_channels = between(rng, 1, channels);
         d->bias = chance(rng) ? 0 : PS_ABSENT;
         d->bn = chance(rng) ? PS_BN_FROZEN : PS_BN_NONE;
+        d->extra_pad = between(rng, 0, 3) == 0;
+        make_groups(rng, &c, channels);
     }
     if (op == PS_OP_BN) {
         d->bn = PS_BN_BATCH;
@@ -164,6 +183,8 @@ static inline struct op_case case_random(struct ps_rng *rng, enum ps_op op, int 
     }
     if (op == PS_OP_CONV || op == PS_OP_BN || op == PS_OP_ADD)
         d->relu = chance(rng);
+    if ((d->relu && op != PS_OP_ADD) || op == PS_OP_RELU)
+        d->relu_cap = chance(rng) ? 0.5F : 0;
     if (op == PS_OP_MAXPOOL || op == PS_OP_AVGPOOL) {
         d->kernel = between(rng, 2, 3);
         d->stride = between(rng, 1, 3);
@@ -201,10 +222,12 @@ static inline const char *case_text(const struct op_case *c, char text[CASE_TEXT
 {
     static const char *const bn[] = {"", " frozen-bn", " batch-bn"};
     const struct ps_op_desc *d = &c->desc;
-    snprintf(text, CASE_TEXT, "%s %d inputs %dx%dx%dx%d -> %dx%dx%d k%d s%d p%d%s%s%s%s%s%s",
+    snprintf(text, CASE_TEXT,
+             "%s %d inputs %dx%dx%dx%d -> %dx%dx%d g%d k%d s%d p%d+%d%s%s%s%s%s%s%s",
              operator_names[d->op], c->inputs, c->in[0].n, c->in[0].c, c->in[0].h, c->in[0].w,
-             c->out.c, c->out.h, c->out.w, d->kernel, d->stride, d->pad, d->ceil ? " ceil" : "",
-             d->bias != PS_ABSENT ? " bias" : "", bn[d->bn], d->relu ? " relu" : "",
+             c->out.c, c->out.h, c->out.w, d->groups, d->kernel, d->stride, d->pad, d->extra_pad,
+             d->ceil ? " ceil" : "", d->bias != PS_ABSENT ? " bias" : "", bn[d->bn],
+             d->relu ? " relu" : "", d->relu_cap > 0 ? " capped" : "",
              d->residual ? " residual" : "", d->residual && c->alias_residual ? "=dout" : "");
     return text;
 }
@@ -225,7 +248,7 @@ static inline struct op_values case_values(struct ps_rng *rng, const struct op_c
     }
     if (d->weight != PS_ABSENT) {
         int k = d->op == PS_OP_CONV ? d->kernel : 1;
-        size_t fan = (size_t)c->in[0].c * (size_t)k * (size_t)k;
+        size_t fan = (size_t)c->in[0].c / ps_groups(d) * (size_t)k * (size_t)k;
         for (size_t i = 0; i < channels * fan; i++)
             v.params[d->weight + i] *= (float)sqrt(3.0 / (double)fan);
     }

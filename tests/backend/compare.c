@@ -9,11 +9,12 @@
 #include "tests/backend/stack.h"
 #include "tests/backend/vectors.h"
 
-/* Where rounding decides on which side of ReLU's kink an element lies, dout is zeroed. */
+/* Where rounding decides on which side of one of ReLU's kinks an element lies, dout is zeroed. */
 static void avoid_kinks(const struct op_case *c, const float *a, const float *b, float *dout)
 {
+    float cap = c->desc.relu_cap;
     for (size_t i = 0; c->desc.relu && i < shape_count(c->out); i++)
-        if ((a[i] > 0) != (b[i] > 0))
+        if ((a[i] > 0) != (b[i] > 0) || (cap > 0 && (a[i] >= cap) != (b[i] >= cap)))
             dout[i] = 0;
 }
 

@@ -20,6 +20,18 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Rounds the channels of the outputs and, if `inputs`, of the inputs up to whole blocks. */
+static void fill_blocks(struct op_case *c, bool inputs)
+{
+    struct ps_op_desc *d = &c->desc;
+    bool depthwise = d->groups > 1 && d->groups == c->in[0].c;
+    d->out_channels = (d->out_channels + 15) / 16 * 16;
+    for (int k = 0; k < c->inputs && inputs; k++)
+        c->in[k].c = (c->in[k].c + 15) / 16 * 16;
+    d->groups = !inputs || d->groups < 2 ? 0 : depthwise ? d->out_channels : 4;
+    case_finish(c);
+}
+
 /* In every other case channels fill whole blocks. */
 static struct op_case some_case(struct ps_rng *rng, enum ps_op op, int i)
 {
@@ -28,10 +40,7 @@ static struct op_case some_case(struct ps_rng *rng, enum ps_op op, int i)
         return c;
     c.inputs -= op == PS_OP_CONV && c.desc.residual;
     c.desc.bias = c.desc.bias == PS_ABSENT ? PS_ABSENT : 0;
-    c.desc.out_channels = (c.desc.out_channels + 15) / 16 * 16;
-    for (int k = 0; k < c.inputs; k++)
-        c.in[k].c = (c.in[k].c + 15) / 16 * 16;
-    case_finish(&c);
+    fill_blocks(&c, true);
     return c;
 }
 
@@ -55,10 +64,10 @@ static void assert_all_close(const struct op_case *c, float *const expected[3],
     }
 }
 
-static void mask(float *x, const float *sign, size_t n)
+static void mask(float *x, const float *sign, size_t n, float cap)
 {
     for (size_t i = 0; i < n; i++)
-        if (sign[i] <= 0)
+        if (sign[i] <= 0 || (cap > 0 && sign[i] >= cap))
             x[i] = 0;
 }
 
@@ -83,7 +92,7 @@ static void check_masks(struct op_case c, struct ps_rng *rng)
     for (int i = 0; i < c.inputs; i++) {
         float *expected = act_values(be, plain.din[i], c.in[i]);
         float *found = act_values(be, hinted.din[i], c.in[i]);
-        mask(expected, v.in[i], shape_count(c.in[i]));
+        mask(expected, v.in[i], shape_count(c.in[i]), 0);
         assert_close(case_text(&c, text), "gradient of an input", expected, found,
                      shape_count(c.in[i]), 0);
         free(expected);
@@ -114,6 +123,7 @@ static void check_conv(struct op_case c, bool adds, bool masks, struct ps_rng *r
     struct op_run plain = run_new(be, &c, PS_TRAIN, &v, wanted);
     c.desc.din_adds = adds;
     c.desc.din_masks = masks;
+    c.desc.din_cap = chance(rng) ? 0.5F : 0;
     c.desc.dout_masked = c.desc.relu;
     struct op_run hinted = run_new(be, &c, PS_TRAIN, &v, wanted);
     run_forward(&plain);
@@ -122,7 +132,7 @@ static void check_conv(struct op_case c, bool adds, bool masks, struct ps_rng *r
     put(hinted.din[0], before);
     if (c.desc.relu) {
         float *out = act_values(be, hinted.out, c.out);
-        mask(v.dout, out, outputs);
+        mask(v.dout, out, outputs, c.desc.relu_cap);
         memset(out, 0, outputs * sizeof *out);
         put(hinted.out, out);
         free(out);
@@ -133,7 +143,7 @@ static void check_conv(struct op_case c, bool adds, bool masks, struct ps_rng *r
     for (size_t i = 0; i < inputs && adds; i++)
         expected[i] += before[i];
     if (masks)
-        mask(expected, v.in[0], inputs);
+        mask(expected, v.in[0], inputs, c.desc.din_cap);
     case_text(&c, text);
     assert_close(text, "gradient of the input", expected, found, inputs, 1e-5);
     float *a = vec_values(be, plain.grads, c.params), *b = vec_values(be, hinted.grads, c.params);
@@ -217,7 +227,8 @@ static void test_average_first(void **state)
         struct ps_rng rng = ps_rng_stream(8, PS_RNG_TEST, 0, (uint64_t)i);
         struct op_case c = some_case(&rng, PS_OP_CONV, i);
         c.desc.kernel = c.desc.stride = c.inputs = 1;
-        c.desc.pad = 0;
+        c.desc.pad = c.desc.extra_pad = c.desc.groups = 0;
+        c.desc.relu_cap = 0;
         c.desc.residual = false;
         c.desc.bias = i % 3 ? 0 : PS_ABSENT;
         case_finish(&c);
@@ -300,10 +311,7 @@ static struct op_case view_case(struct ps_rng *rng, enum ps_op op, int i)
     c.inputs = 1;
     c.desc.residual = false;
     c.desc.bias = i % 3 ? 0 : PS_ABSENT;
-    c.desc.out_channels = (c.desc.out_channels + 15) / 16 * 16;
-    if (op != PS_OP_CONV || i % 2)
-        c.in[0].c = (c.in[0].c + 15) / 16 * 16;
-    case_finish(&c);
+    fill_blocks(&c, op != PS_OP_CONV || i % 2);
     return c;
 }
 

@@ -34,7 +34,7 @@ def exact(path):
     wanted, meta = golden.read(path)
     backbone, tag, names = meta["backbone"], meta["tag"], meta["grad_norm_names"].split()
     batch, dim = wanted["embedding"].shape
-    model = network(backbone, dim).double().train()
+    model = network(backbone, dim).double().train(meta["bn"] != "frozen")
     tensors = named_tensors(model, names)
     with torch.no_grad():
         for name, tensor in tensors.items():

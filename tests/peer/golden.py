@@ -56,7 +56,7 @@ def value(name, shape, tag="shared"):
     if part == "running_var":
         return 1 + np.float32(0.5) * u
     if part == "weight":
-        return np.float32(1 if "_bn." in name else 0.5) + np.float32(0.1) * u
+        return np.float32(1 if "_bn" in name else 0.5) + np.float32(0.1) * u
     return np.float32(0.1) * u
 
 

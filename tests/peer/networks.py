@@ -1,4 +1,6 @@
 """The networks in PyTorch, from their published tables: features, mean over the map, embedding."""
+import math
+
 import torch
 from torch import nn
 
@@ -87,6 +89,47 @@ def bninception():
     return nn.Sequential(*parts), inputs
 
 
+class Same(nn.Conv2d):
+    """A convolution with TensorFlow's SAME padding and batch normalisation; ReLU6 unless linear."""
+
+    def __init__(self, inputs, outputs, kernel, stride=1, groups=1, linear=False):
+        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
+        self.linear = linear
+
+    def forward(self, x):
+        need = max((-(-x.shape[2] // self.stride[0]) - 1) * self.stride[0]
+                   + self.kernel_size[0] - x.shape[2], 0)
+        x = nn.functional.pad(x, [need // 2, need - need // 2] * 2)
+        x = self.bn(super().forward(x))
+        return x if self.linear else nn.functional.relu6(x)
+
+
+class MBConv(nn.Sequential):
+    def __init__(self, inputs, outputs, kernel, stride, expansion):
+        wide = inputs * expansion
+        super().__init__(*([Same(inputs, wide, 1)] if expansion > 1 else []),
+                         Same(wide, wide, kernel, stride, groups=wide),
+                         Same(wide, outputs, 1, linear=True))
+        self.straight = stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        return super().forward(x) + x if self.straight else super().forward(x)
+
+
+def efficientnet_lite(width, depth):
+    table = [(1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
+             (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)]
+    parts, inputs = [Same(3, 32, 3, 2)], 32
+    for i, (repeats, kernel, stride, expansion, channels) in enumerate(table):
+        outputs = max(8, int(channels * width + 4) // 8 * 8)
+        outputs += 8 if outputs < 0.9 * channels * width else 0
+        for k in range(repeats if i in (0, len(table) - 1) else math.ceil(repeats * depth)):
+            parts.append(MBConv(inputs, outputs, kernel, 1 if k else stride, expansion))
+            inputs = outputs
+    return nn.Sequential(*parts, Same(inputs, 1280, 1)), 1280
+
+
 def network(name, dim):
     features, outputs = {
         "resnet18": lambda: resnet((2, 2, 2, 2), False),
@@ -94,5 +137,8 @@ def network(name, dim):
         "resnet50": lambda: resnet((3, 4, 6, 3), True),
         "resnet101": lambda: resnet((3, 4, 23, 3), True),
         "bninception": bninception,
+        "efficientnet-lite0": lambda: efficientnet_lite(1, 1),
+        "efficientnet-lite1": lambda: efficientnet_lite(1, 1.1),
+        "efficientnet-lite2": lambda: efficientnet_lite(1.1, 1.2),
     }[name]()
     return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(outputs, dim))

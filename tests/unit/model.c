@@ -151,11 +151,11 @@ static void test_metadata(void **state)
                     "not a ps model: no metadata 'format'; import weights with ps-weights");
     refuse_metadata("format", "pt", "not a ps model but 'pt'; import weights with ps-weights");
     refuse_metadata("version", "2", "format version 2 is newer than this program");
-    refuse_metadata(
-        "backbone", "vgg",
-        "backbone 'vgg' is not one of bninception|resnet18|resnet34|resnet50|resnet101");
+    refuse_metadata("backbone", "vgg",
+                    "backbone 'vgg' is not one of bninception|resnet18|resnet34|resnet50|resnet101|"
+                    "efficientnet-lite0|efficientnet-lite1|efficientnet-lite2");
     static const char *const wrong[][2] = {
-        {"pooling", "gap"},     {"dim", "0"},       {"dim", "6x"},        {"dim", ""},
+        {"pooling", "gap"},     {"dim", "-1"},      {"dim", "6x"},        {"dim", ""},
         {"input-size", "1000"}, {"resize", "31"},   {"channels", "rgba"}, {"channels", "rg"},
         {"range", "0"},         {"range", "nan"},   {"mean", "1,2"},      {"mean", "1,2,3,4"},
         {"std", "1,0,1"},       {"std", "1,inf,1"}, {"freeze-bn", "yes"}, {"version", "0"},

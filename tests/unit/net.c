@@ -75,6 +75,9 @@ static void test_shapes(void **state)
     check_shape("resnet50", 224, 2048, 7, 53 + 3, 106 + 3, 23508032, 0);
     check_shape("resnet101", 512, 2048, 16, 104 + 3, 208 + 3, 42500160, 0);
     check_shape("bninception", 224, 1024, 7, 69 + 24, 138 + 24, 10270240, 7 + 10);
+    check_shape("efficientnet-lite0", 224, 1280, 7, 49 + 2, 98 + 2, 3371008, 0);
+    check_shape("efficientnet-lite1", 240, 1280, 8, 64 + 2, 128 + 2, 4135680, 0);
+    check_shape("efficientnet-lite2", 260, 1280, 9, 64 + 2, 128 + 2, 4811072, 0);
 }
 
 /* Any size in between gives maps that fit together; the halving blocks round up. */
@@ -82,8 +85,9 @@ static void test_every_size(void **state)
 {
     (void)state;
     for (int size = 32; size <= 512; size++) {
-        for (int i = 0; i < 2; i++) {
-            struct ps_net_spec spec = spec_of(i ? "bninception" : "resnet18", size, true);
+        static const char *const backbones[] = {"resnet18", "bninception", "efficientnet-lite0"};
+        for (int i = 0; i < 3; i++) {
+            struct ps_net_spec spec = spec_of(backbones[i], size, true);
             struct ps_params params = {0};
             struct ps_graph graph;
             assert_int_equal(ps_backbone_network(&graph, &params, &spec, 0), PS_OK);
@@ -99,11 +103,12 @@ static void test_spec_errors(void **state)
     struct ps_net_spec spec = spec_of("resnet19", 64, true);
     assert_null(ps_net_new(NULL, &spec, 0));
     assert_string_equal(ps_error(), "backbone 'resnet19' is not one of "
-                                    "bninception|resnet18|resnet34|resnet50|resnet101");
+                                    "bninception|resnet18|resnet34|resnet50|resnet101|"
+                                    "efficientnet-lite0|efficientnet-lite1|efficientnet-lite2");
     spec = spec_of("resnet18", 31, true);
     assert_null(ps_net_new(NULL, &spec, 0));
     spec = spec_of("resnet18", 64, true);
-    spec.dim = 0;
+    spec.dim = -1;
     assert_null(ps_net_new(NULL, &spec, 0));
     assert_true(ps_net_has_backbone("resnet101"));
     assert_false(ps_net_has_backbone("resnet"));
@@ -207,6 +212,43 @@ static void test_batch_sizes(void **state)
     assert_true(training > 2 * busiest);
     struct ps_mat embedding;
     assert_int_equal(ps_net_forward(net, PS_INFER, images, 0, &embedding), PS_EINVAL);
+    drop(net);
+}
+
+/* Without an embedding layer the embedding is the pooled features, which train with proxies. */
+static void test_no_embedding_layer(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 512, BATCH = 2 };
+    struct ps_net_spec spec = spec_of("resnet18", SIZE, true);
+    spec.dim = 0;
+    ps_backend *be =
+        ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
+    ps_net *net = ps_net_new(be, &spec, 3);
+    assert_non_null(net);
+    assert_int_equal(ps_net_dim(net), CHANNELS);
+    assert_null(ps_net_find(net, "embedding.weight"));
+    assert_int_equal(ps_net_proxy(net).cols, CHANNELS);
+    assert_int_equal(ps_net_init(net, 1), PS_OK);
+    uint8_t images[BATCH * PIXELS];
+    random_bytes(images, sizeof images);
+    float embedding[BATCH * CHANNELS], pooled[BATCH * CHANNELS];
+    for (enum ps_mode mode = PS_INFER; mode <= PS_TRAIN; mode++) {
+        struct ps_mat x;
+        assert_int_equal(ps_net_forward(net, mode, images, BATCH, &x), PS_OK);
+        assert_int_equal(x.cols, CHANNELS);
+        assert_false(be->ops->vec_get(be, x.v, x.offset, embedding, BATCH * CHANNELS));
+        assert_int_equal(ps_net_pooled(net, pooled), PS_OK);
+        assert_memory_equal(embedding, pooled, sizeof pooled);
+    }
+    ps_vec *gradient = be->ops->vec_new(be, sizeof pooled / sizeof *pooled);
+    assert_false(be->ops->vec_put(be, gradient, 0, pooled, sizeof pooled / sizeof *pooled));
+    struct ps_mat dx = {.v = gradient, .rows = BATCH, .cols = CHANNELS};
+    double squares = 0;
+    assert_int_equal(ps_net_backward(net, dx, false, false), PS_OK);
+    assert_false(be->ops->vec_sum_squares(be, ps_net_gradients(net), 0, 64, &squares));
+    assert_true(squares > 0);
+    be->ops->vec_free(be, gradient);
     drop(net);
 }
 
@@ -414,12 +456,19 @@ int main(void)
 {
     ps_log_level(PS_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_every_size),
-        cmocka_unit_test(test_spec_errors),    cmocka_unit_test(test_device_errors),
-        cmocka_unit_test(test_batch_sizes),    cmocka_unit_test(test_slices),
-        cmocka_unit_test(test_only_infer),     cmocka_unit_test(test_input),
-        cmocka_unit_test(test_backward),       cmocka_unit_test(test_running_statistics),
-        cmocka_unit_test(test_initial_values), cmocka_unit_test(test_sizes_run),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_spec_errors),
+        cmocka_unit_test(test_device_errors),
+        cmocka_unit_test(test_batch_sizes),
+        cmocka_unit_test(test_no_embedding_layer),
+        cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_only_infer),
+        cmocka_unit_test(test_input),
+        cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_initial_values),
+        cmocka_unit_test(test_sizes_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

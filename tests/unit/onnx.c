@@ -63,7 +63,7 @@ static void test_fit(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         make_file(&file, names[i], NULL);
         assert_string_equal(ps_fit_backbone(&file), names[i]);
-        assert_int_equal(ps_fit_file(&fit, &file, names[i]), 0);
+        assert_int_equal(ps_fit_file(&fit, &file, names[i], false), 0);
         assert_true(fit.complete);
         assert_int_equal(fit.dim, DIM);
         assert_int_equal(fit.matched, file.count);
@@ -75,7 +75,7 @@ static void test_fit(void **state)
     named(&file, "embedding.weight")->name[0] = 'E';
     named(&file, "embedding.bias")->name[0] = 'E';
     assert_string_equal(ps_fit_backbone(&file), "resnet18");
-    assert_int_equal(ps_fit_file(&fit, &file, "resnet18"), 0);
+    assert_int_equal(ps_fit_file(&fit, &file, "resnet18", false), 0);
     assert_false(fit.complete);
     assert_int_equal(fit.matched, RESNET18_TENSORS);
     assert_int_equal(fit.missing_count, 2);
@@ -85,7 +85,7 @@ static void test_fit(void **state)
     ps_fit_free(&fit);
     named(&file, "layer2.0.bn1.bias")->shape[0]++;
     assert_null(ps_fit_backbone(&file));
-    assert_int_equal(ps_fit_file(&fit, &file, "resnet18"), PS_EMISMATCH);
+    assert_int_equal(ps_fit_file(&fit, &file, "resnet18", false), PS_EMISMATCH);
     assert_non_null(strstr(ps_error(), "layer2.0.bn1.bias"));
     ps_safetensors_close(&file);
 }

@@ -26,6 +26,13 @@ enum cpu_conv_fused {
     CPU_FUSES_VIEWS = 8,   /* y and dy may be views */
 };
 
+/* Special convolutions that an algorithm may take. */
+enum cpu_conv_takes {
+    CPU_TAKES_GROUPS = 1,    /* groups */
+    CPU_TAKES_EXTRA_PAD = 2, /* more padding at the bottom and right */
+    CPU_TAKES_RAGGED = 4,    /* ragged activations */
+};
+
 /* An algorithm's own struct begins with this one. */
 struct cpu_conv_plan {
     const struct cpu_conv_algorithm *algorithm;
@@ -57,6 +64,7 @@ struct cpu_conv_algorithm {
     const char *name;
     unsigned passes; /* bit 1 << pass */
     bool fuses;      /* takes tasks of several convolutions */
+    unsigned takes;  /* of enum cpu_conv_takes; `supported` need not check for the others */
     int families;    /* of variants, numbered from 0 in each; 0: there is one variant */
 
     /* Can it compute a pass of a node? */
@@ -80,6 +88,10 @@ struct cpu_conv_algorithm {
 extern const struct cpu_conv_algorithm *const cpu_conv_algorithms[];
 extern const int cpu_conv_algorithm_count;
 
+/* Can it compute a pass of a node? */
+bool cpu_conv_supports(const struct cpu_conv_algorithm *algorithm, const ps_node *node,
+                       enum cpu_pass pass);
+
 /* NULL where there is no such variant, or no memory. */
 struct cpu_conv_plan *cpu_conv_plan_new(const struct cpu_conv_algorithm *algorithm,
                                         const struct cpu_conv_task *task, int family, int variant);
@@ -100,7 +112,8 @@ int cpu_conv_run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *a
 static inline size_t cpu_conv_weights(const ps_node *node)
 {
     size_t kernel = (size_t)node->desc.kernel;
-    return (size_t)node->in[0]->shape.c * (size_t)node->out->shape.c * kernel * kernel;
+    return (size_t)node->in[0]->shape.c / ps_groups(&node->desc) * (size_t)node->out->shape.c *
+           kernel * kernel;
 }
 
 /* Rounded up to whole cache lines, so that what follows is aligned. */

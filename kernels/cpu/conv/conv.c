@@ -108,8 +108,11 @@ void cpu_conv_describe(struct conv_node *conv)
     for (int i = 0; i < conv->count; i++)
         used += snprintf(node->text + used, size - (size_t)used, "%s%d", i ? "+" : "",
                          conv->group[i]->node.out->shape.c);
-    used += snprintf(node->text + used, size - (size_t)used, "x%dx%d k%d:", y.h, y.w,
-                     node->desc.kernel);
+    used +=
+        snprintf(node->text + used, size - (size_t)used, "x%dx%d k%d", y.h, y.w, node->desc.kernel);
+    if (node->desc.groups > 1)
+        used += snprintf(node->text + used, size - (size_t)used, " g%d", node->desc.groups);
+    used += snprintf(node->text + used, size - (size_t)used, ":");
     for (int i = 0; i < 3 && used < (int)size; i++)
         if (conv->plan[i])
             used += snprintf(node->text + used, size - (size_t)used, " %s%s", conv->plan[i]->name,
@@ -124,7 +127,7 @@ static int conv_prepare(struct cpu *cpu, ps_node *node)
 {
     struct conv_node *conv = (struct conv_node *)node;
     const struct ps_op_desc *d = &node->desc;
-    size_t outputs = (size_t)node->out->shape.c;
+    size_t outputs = cpu_whole_lines((size_t)node->out->shape.c);
     conv->group[0] = conv;
     conv->count = 1;
     conv->factors = cpu_alloc(cpu, sizeof(float) * outputs);
@@ -245,6 +248,7 @@ static int forward(struct cpu *cpu, struct conv_node *conv, const float *params)
         if (!d->average_first) {
             epilogue.bias = of->bias;
             epilogue.relu = d->relu;
+            epilogue.relu_cap = d->relu_cap;
         }
         epilogue.stream = cpu_epilogue_streams(&epilogue, &of->node, &target[i]);
         args.epilogue[i] = epilogue;
@@ -272,15 +276,22 @@ static int conv_forward(struct cpu *cpu, ps_node *node, const float *params, flo
     return rc;
 }
 
+/* Is dout left to be masked by the algorithm of backward-weights? */
+static bool masks_later(const struct conv_node *conv)
+{
+    const struct ps_op_desc *d = &conv->node.desc;
+    return d->relu && !d->dout_masked && !d->average_first && !(d->relu_cap > 0) &&
+           conv->plan[CPU_WEIGHTS]->fused & CPU_FUSES_DY_MASK;
+}
+
 static int parameter_gradients(struct cpu *cpu, const struct conv_node *conv, const ps_act *dy,
                                const float *params, const float *state, float *grads,
                                bool accumulate, float *workspace)
 {
     const struct cpu_conv_plan *plan = conv->plan[CPU_WEIGHTS];
     const float *dbias[PS_MOST_FUSED];
-    const struct ps_op_desc *d = &conv->node.desc;
-    bool masks = d->relu && !d->dout_masked && !d->average_first;
-    struct cpu_conv_args args = {.x = conv->node.in[0], .out = masks ? conv->node.out : NULL};
+    struct cpu_conv_args args = {.x = conv->node.in[0],
+                                 .out = masks_later(conv) ? conv->node.out : NULL};
     for (int i = 0; i < plan->task.count; i++) {
         const struct conv_node *of = conv->group[i];
         size_t outputs = (size_t)of->node.out->shape.c;
@@ -322,7 +333,8 @@ static int data_gradient(struct cpu *cpu, const struct conv_node *conv, const ps
     *epilogue =
         (struct cpu_epilogue){.result = dx->data,
                               .added = adds ? dx->data : NULL,
-                              .sign = conv->node.desc.din_masks ? conv->node.in[0]->data : NULL};
+                              .sign = conv->node.desc.din_masks ? conv->node.in[0]->data : NULL,
+                              .sign_cap = conv->node.desc.din_cap};
     epilogue->stream = cpu_epilogue_streams(epilogue, &conv->node, dx);
     if (cpu_conv_run(plan, &args))
         return cpu_fail(cpu, "%s: backward-data failed", conv->node.text);
@@ -334,7 +346,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
 {
     struct conv_node *first = (struct conv_node *)node;
     struct cpu_conv_plan *weights = first->plan[CPU_WEIGHTS], *data = first->plan[CPU_DATA];
-    bool masked_later = grads && weights->fused & CPU_FUSES_DY_MASK && !node->desc.average_first;
+    bool masked_later = grads && masks_later(first);
     float *workspace = cpu->work;
     ps_act dy[PS_MOST_FUSED];
     for (int i = 0; i < first->count; i++) {
@@ -343,7 +355,7 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
         bool temporary = needs_temporary(of, weights) || needs_temporary(of, data);
         dy[i] = temporary ? cpu_dense(dout, cpu_take(&workspace, dout->count)) : *dout;
         if (of->node.desc.relu && !of->node.desc.dout_masked && !masked_later)
-            cpu_mask_act(dout, of->node.out);
+            cpu_mask_act(dout, of->node.out, of->node.desc.relu_cap);
         if (of->node.desc.average_first)
             cpu_average(dout, &dy[i], NULL, false);
         else if (temporary)

@@ -11,8 +11,9 @@ struct conv_node {
     struct cpu_conv_plan *plan[3];
     /* Of FORWARD and DATA, in their plans' layouts; NULL: not kept. The two may be the same. */
     float *weights[2];
-    float *factors;                         /* (O), from cpu_fold_factors */
-    float *bias;                            /* (O), NULL if there is none */
+    /* (O), whole blocks */
+    float *factors;                         /* from cpu_fold_factors */
+    float *bias;                            /* NULL if there is none */
     struct conv_node *group[PS_MOST_FUSED]; /* the fused nodes, this one first */
     int count;                              /* of group; 1: not fused */
 };

@@ -5,12 +5,13 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
 
-/* result = sign > 0 ? [relu](accumulator + bias + added) : 0 */
+/* result = 0 < sign < sign_cap ? [relu](accumulator + bias + added) : 0 */
 struct cpu_epilogue {
     const float *bias;  /* (channels), or NULL */
     const float *added; /* in the result's layout, may be the result; or NULL */
     const float *sign;  /* in the result's layout, or NULL: no mask */
     float *result;
+    float sign_cap, relu_cap; /* 0: none */
     bool relu;
     bool stream; /* non-temporal stores; the algorithm ends with cpu_stream_end */
 };
@@ -41,6 +42,15 @@ cpu_epilogue_put(const struct cpu_epilogue *epilogue, cpu_vec *v, const size_t *
 #pragma GCC unroll 16
         for (size_t i = 0; i < n; i++)
             v[i] = cpu_relu_of(v[i]);
+    if (epilogue->relu && epilogue->relu_cap > 0)
+#pragma GCC unroll 16
+        for (size_t i = 0; i < n; i++)
+            v[i] = cpu_at_most(cpu_broadcast(epilogue->relu_cap), v[i]);
+    if (epilogue->sign && epilogue->sign_cap > 0)
+#pragma GCC unroll 16
+        for (size_t i = 0; i < n; i++)
+            v[i] = cpu_keep(
+                ~(cpu_load(epilogue->sign + at[i]) >= cpu_broadcast(epilogue->sign_cap)), v[i]);
     if (epilogue->sign)
 #pragma GCC unroll 16
         for (size_t i = 0; i < n; i++)

@@ -12,7 +12,7 @@ static bool can_fuse(const ps_node *first, const ps_node *node)
 {
     const struct ps_op_desc *d = &node->desc;
     return node->kind == &cpu_conv && node->in[0] == first->in[0] && node->mode == first->mode &&
-           d->kernel == 1 && d->stride == 1 && d->pad == 0 && !d->residual &&
+           d->kernel == 1 && d->stride == 1 && d->pad == 0 && ps_groups(d) == 1 && !d->residual &&
            (node->mode == PS_INFER ||
             (node->din[0] == first->din[0] && (node == first || !d->din_masks)));
 }
@@ -22,9 +22,9 @@ static const struct cpu_conv_algorithm *find(const struct cpu_conv_task *task)
 {
     for (int i = 0; i < cpu_conv_algorithm_count; i++) {
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
-        bool supported = algorithm->fuses && algorithm->passes >> task->pass & 1;
+        bool supported = algorithm->fuses;
         for (int k = 0; k < task->count && supported; k++)
-            supported = algorithm->supported(task->node[k], task->pass);
+            supported = cpu_conv_supports(algorithm, task->node[k], task->pass);
         if (supported)
             return algorithm;
     }

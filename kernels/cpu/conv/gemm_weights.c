@@ -37,9 +37,10 @@ static void gather(const ps_act *act, float *to)
     for (size_t p = 0; p < act->planes; p++) {
         const float *from = act->data + cpu_plane_at(act, p);
         size_t blocks = act->planes / images, image = p / blocks, first = p % blocks * block;
+        size_t here = (size_t)cpu_channels_in(act, p);
         for (size_t i = 0; i < pixels; i++)
             memcpy(to + (i * images + image) * channels + first, from + i * block,
-                   block * sizeof *to);
+                   here * sizeof *to);
     }
 }
 
@@ -102,6 +103,7 @@ static int run(const struct cpu_conv_plan *plan, const struct cpu_conv_args *arg
 const struct cpu_conv_algorithm cpu_conv_gemm_weights = {
     .name = "gemm weights",
     .passes = 1 << CPU_WEIGHTS,
+    .takes = CPU_TAKES_RAGGED,
     .supported = supported,
     .rank = 10,
     .plan = plan,

@@ -110,15 +110,19 @@ static bool geometry_init(struct geometry *g, const struct dn_conv_desc *d)
     g->far[1] = (d->ow - 1) * d->stride + k - d->iw - d->pad;
     const dnnl_dims_t x = {d->n, d->ic, d->ih, d->iw}, w = {d->oc, d->ic, k, k}, b = {d->oc},
                       y = {d->n, d->oc, d->oh, d->ow};
+    const dnnl_dims_t grouped = {d->groups, d->oc / d->groups, d->ic / d->groups, k, k};
 #if CPU_BLOCK > 1
     for (int i = 0; i < TILE_LAYOUTS; i++)
-        if (!desc_init(&g->tiles[i], 4, w, tile_tags[i]))
+        if (d->groups == 1 && !desc_init(&g->tiles[i], 4, w, tile_tags[i]))
             return false;
 #endif
-    return desc_init(&g->x, 4, x, d->plain || d->ic % CPU_BLOCK ? dnnl_nchw : BLOCKED) &&
-           desc_init(&g->w, 4, w, dnnl_format_tag_any) && desc_init(&g->b, 1, b, dnnl_x) &&
-           desc_init(&g->y, 4, y, d->plain || d->oc % CPU_BLOCK ? dnnl_nchw : BLOCKED) &&
-           desc_init(&g->plain, 4, w, dnnl_oihw);
+    return desc_init(&g->x, 4, x, d->x_blocked ? BLOCKED : dnnl_nchw) &&
+           (d->groups > 1 ? desc_init(&g->w, 5, grouped, dnnl_format_tag_any) &&
+                                desc_init(&g->plain, 5, grouped, dnnl_goihw)
+                          : desc_init(&g->w, 4, w, dnnl_format_tag_any) &&
+                                desc_init(&g->plain, 4, w, dnnl_oihw)) &&
+           desc_init(&g->b, 1, b, dnnl_x) &&
+           desc_init(&g->y, 4, y, d->y_blocked ? BLOCKED : dnnl_nchw);
 }
 
 static void geometry_free(struct geometry *g)
@@ -152,11 +156,12 @@ static dnnl_primitive_attr_t attributes(const struct dn_conv_desc *desc, const s
 #else
         good = ok(dnnl_post_ops_append_sum(ops, 1));
 #endif
+    dnnl_alg_kind_t relu = desc->relu_cap > 0 ? dnnl_eltwise_clip : dnnl_eltwise_relu;
     if (good && desc->relu)
 #if DN_HANDLES
-        good = ok(dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0, 0));
+        good = ok(dnnl_post_ops_append_eltwise(ops, relu, 0, desc->relu_cap));
 #else
-        good = ok(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0));
+        good = ok(dnnl_post_ops_append_eltwise(ops, 1, relu, 0, desc->relu_cap));
 #endif
     good = good && ok(dnnl_primitive_attr_set_post_ops(attr, ops));
     if (ops)
@@ -272,7 +277,8 @@ static bool prepare(struct dn_conv *conv, const struct dn_conv_desc *desc, const
     conv->weight_bytes = dnnl_memory_desc_get_size(w);
     conv->scratch_bytes = dnnl_memory_desc_get_size(scratch);
     conv->layout = dnnl_memory_desc_equal(w, VIEW(g->plain)) ? CPU_OIHW : CPU_PACKED_OF_OIHW;
-    for (int i = 0; i < TILE_LAYOUTS && desc->ic % CPU_BLOCK == 0 && desc->oc % CPU_BLOCK == 0; i++)
+    bool tiled = desc->groups == 1 && desc->ic % CPU_BLOCK == 0 && desc->oc % CPU_BLOCK == 0;
+    for (int i = 0; i < TILE_LAYOUTS && tiled; i++)
         if (dnnl_memory_desc_equal(w, VIEW(g->tiles[i])))
             conv->layout = (enum cpu_weight_layout)(CPU_TILES_OI_IO + i);
 
@@ -308,6 +314,9 @@ static struct dn_conv_desc transpose(const struct dn_conv_desc *d)
                                  .oc = d->ic,
                                  .oh = d->ih,
                                  .ow = d->iw,
+                                 .groups = 1,
+                                 .x_blocked = d->y_blocked,
+                                 .y_blocked = d->x_blocked,
                                  .kernel = d->kernel,
                                  .stride = 1,
                                  .pad = d->kernel - 1 - d->pad,
@@ -317,7 +326,7 @@ static struct dn_conv_desc transpose(const struct dn_conv_desc *d)
 static struct dn_conv *transposed_new(struct dn *dn, const struct dn_conv_desc *desc, bool winograd,
                                       int index)
 {
-    if (desc->stride != 1 || desc->pad >= desc->kernel)
+    if (desc->stride != 1 || desc->groups > 1 || desc->pad >= desc->kernel)
         return NULL;
     struct dn_conv_desc forward = transpose(desc);
     struct dn_conv *conv = dn_conv_new(dn, &forward, winograd, index);

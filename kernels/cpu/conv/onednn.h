@@ -21,11 +21,13 @@ struct dn_conv_desc {
     enum cpu_pass pass;
     bool inference; /* FORWARD: the weights may have a layout that training cannot use */
     int n, ic, ih, iw, oc, oh, ow;
-    int kernel, stride, pad; /* square; bottom and right padding follow from oh and ow */
-    bool plain;              /* activations are nchw even where channels fill blocks */
+    int groups;
+    int kernel, stride, pad;   /* square; bottom and right padding follow from oh and ow */
+    bool x_blocked, y_blocked; /* nChw16c or nChw8c; otherwise nchw */
     bool bias;
     bool add, relu; /* FORWARD: y = [relu](conv [+ added]) */
-    bool sum;       /* DATA, stride 1: x += ... */
+    float relu_cap; /* y is at most that; 0: no cap */
+    bool sum;       /* DATA, stride 1, one group: x += ... */
 };
 
 struct dn_conv;

@@ -44,9 +44,13 @@ static struct dn_conv_desc describe(const struct cpu_conv_task *task)
                                  .kernel = d->kernel,
                                  .stride = d->stride,
                                  .pad = d->pad,
+                                 .groups = (int)ps_groups(d),
+                                 .x_blocked = node->in[0]->block > 1,
+                                 .y_blocked = node->out->block > 1,
                                  .bias = has_bias && task->pass != CPU_DATA && !d->average_first,
                                  .add = forward && d->residual,
                                  .relu = forward && d->relu && !d->average_first,
+                                 .relu_cap = d->relu_cap,
                                  .sum = task->pass == CPU_DATA && d->din_adds};
 }
 
@@ -56,7 +60,7 @@ static struct dn_conv_desc describe(const struct cpu_conv_task *task)
  */
 static bool prefers_winograd(const struct dn_conv_desc *d)
 {
-    if (d->kernel != 3 || d->stride != 1 || d->ic % CPU_BLOCK || d->oc % CPU_BLOCK)
+    if (d->kernel != 3 || d->stride != 1 || d->groups > 1 || d->ic % CPU_BLOCK || d->oc % CPU_BLOCK)
         return false;
     double tiles = (double)d->n * d->oh * d->ow / 16;
     bool cheap = d->inference || d->pass == CPU_WEIGHTS;
@@ -82,7 +86,8 @@ static struct dn_conv *implementation(struct dn *dn, const struct dn_conv_desc *
     struct dn_conv_desc desc = *fused;
     if (winograd && !winograd_is_exact_enough(fused))
         return NULL;
-    desc.plain = family == PLAIN;
+    if (family == PLAIN)
+        desc.x_blocked = desc.y_blocked = false;
     if ((family == DIRECT_UNFUSED || family == WINOGRAD_UNFUSED) && !fused->add && !fused->sum)
         return NULL;
     if (family != DIRECT && family != WINOGRAD) {
@@ -204,6 +209,7 @@ static int onednn_run(const struct cpu_conv_plan *base, const struct cpu_conv_ar
 const struct cpu_conv_algorithm cpu_conv_onednn = {
     .name = "oneDNN",
     .passes = 1 << CPU_FORWARD | 1 << CPU_DATA | 1 << CPU_WEIGHTS,
+    .takes = CPU_TAKES_GROUPS | CPU_TAKES_EXTRA_PAD | CPU_TAKES_RAGGED,
     .families = FAMILIES,
     .supported = onednn_supported,
     .rank = 0,

@@ -27,7 +27,8 @@ static int run_forward(const struct cpu_conv_plan *plan, const struct cpu_conv_a
     if (plan->algorithm->run(plan, &bare))
         return -1;
     if (unfused)
-        cpu_sum(wanted->result, wanted->result, wanted->added, args->y[0]->count, wanted->relu);
+        cpu_sum(wanted->result, wanted->result, wanted->added, args->y[0]->count, wanted->relu,
+                wanted->relu_cap);
     return 0;
 }
 
@@ -48,9 +49,9 @@ static int run_data(const struct cpu_conv_plan *plan, const struct cpu_conv_args
     if (plan->algorithm->run(plan, &bare))
         return -1;
     if (adds)
-        cpu_sum(wanted->result, wanted->result, dx.data, dx.count, false);
+        cpu_sum(wanted->result, wanted->result, dx.data, dx.count, false, 0);
     if (masks_after)
-        cpu_mask(wanted->result, wanted->sign, dx.count);
+        cpu_mask(wanted->result, wanted->sign, dx.count, wanted->sign_cap);
     return 0;
 }
 

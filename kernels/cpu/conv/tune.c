@@ -19,12 +19,6 @@
 /* CACHE: floats that a thread writes to flush its L2. */
 enum { RUNS = 5, CACHE = 1 << 20 };
 
-static bool is_supported(const struct cpu_conv_algorithm *algorithm,
-                         const struct cpu_conv_task *task)
-{
-    return algorithm->passes >> task->pass & 1 && algorithm->supported(task->node[0], task->pass);
-}
-
 /* The supported algorithm of the highest rank below `below`, or NULL. */
 static const struct cpu_conv_algorithm *best_below(const struct cpu_conv_task *task, int below,
                                                    int *rank)
@@ -32,7 +26,7 @@ static const struct cpu_conv_algorithm *best_below(const struct cpu_conv_task *t
     const struct cpu_conv_algorithm *best = NULL;
     for (int i = 0; i < cpu_conv_algorithm_count; i++) {
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
-        if (!is_supported(algorithm, task))
+        if (!cpu_conv_supports(algorithm, task->node[0], task->pass))
             continue;
         int of =
             algorithm->rank_of ? algorithm->rank_of(task->node[0], task->pass) : algorithm->rank;
@@ -67,6 +61,11 @@ static void make_key(const struct cpu_conv_task *task, char key[PS_CHOICE_TEXT])
              forward && d->residual ? " add" : "",
              forward && d->relu && !d->average_first ? " relu" : "",
              data && d->din_adds ? " sum" : "", data && d->din_masks ? " mask" : "");
+    if (ps_groups(d) > 1 || d->extra_pad || d->relu_cap > 0) {
+        size_t length = strlen(key);
+        snprintf(key + length, PS_CHOICE_TEXT - length, " g%d e%d c%g", d->groups, d->extra_pad,
+                 (double)d->relu_cap);
+    }
 }
 
 static double seconds(void)
@@ -102,7 +101,7 @@ static int trial_new(struct cpu *cpu, const struct cpu_conv_task *task, struct t
     *trial = (struct trial){.task = *task};
     trial->x = random_floats(cpu, node->in[0]->count);
     trial->y = random_floats(cpu, node->out->count);
-    trial->bias = random_floats(cpu, (size_t)node->out->shape.c);
+    trial->bias = random_floats(cpu, cpu_whole_lines((size_t)node->out->shape.c));
     trial->weights = random_floats(cpu, cpu_conv_weights(node));
     trial->gradient = random_floats(cpu, cpu_conv_weights(node));
     trial->added = random_floats(cpu, result->count);
@@ -142,11 +141,13 @@ static int run_once(struct cpu *cpu, const struct trial *trial, const struct cpu
         *epilogue = (struct cpu_epilogue){.result = y.data,
                                           .bias = trial->bias,
                                           .added = d->residual ? trial->added : NULL,
-                                          .relu = d->relu};
+                                          .relu = d->relu,
+                                          .relu_cap = d->relu_cap};
     else
         *epilogue = (struct cpu_epilogue){.result = x.data,
                                           .added = d->din_adds ? x.data : NULL,
-                                          .sign = d->din_masks ? trial->added : NULL};
+                                          .sign = d->din_masks ? trial->added : NULL,
+                                          .sign_cap = d->din_cap};
     epilogue->stream =
         cpu_epilogue_streams(epilogue, node, plan->task.pass == CPU_FORWARD ? &y : &x);
     return cpu_conv_run(plan, &args);
@@ -244,7 +245,7 @@ static struct cpu_conv_plan *recall(const struct cpu_conv_task *task, const char
     for (int i = 0; i < cpu_conv_algorithm_count; i++) {
         const struct cpu_conv_algorithm *algorithm = cpu_conv_algorithms[i];
         if (strcmp(algorithm->name, name) != 0 || family < 0 || family > algorithm->families ||
-            variant < 0 || !is_supported(algorithm, task))
+            variant < 0 || !cpu_conv_supports(algorithm, task->node[0], task->pass))
             continue;
         struct cpu_conv_plan *plan = cpu_conv_plan_new(algorithm, task, family, variant);
         if (plan && strcmp(plan->name, implementation) == 0)

@@ -34,13 +34,14 @@ enum cpu_weight_layout {
 
 struct cpu_fold {
     const struct ps_op_desc *desc;
-    int outputs, inputs; /* channels */
+    int outputs, inputs; /* channels; the inputs of one group */
     int area;            /* k k */
 };
 
 static inline struct cpu_fold cpu_fold_of(const struct ps_op_desc *desc, int inputs, int outputs)
 {
-    return (struct cpu_fold){desc, outputs, inputs, desc->kernel * desc->kernel};
+    return (struct cpu_fold){desc, outputs, inputs / (int)ps_groups(desc),
+                             desc->kernel * desc->kernel};
 }
 
 /* g (O). */

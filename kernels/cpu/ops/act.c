@@ -11,10 +11,10 @@ static bool layout(struct ps_shape s, ps_act *act)
 {
     if (s.n < 1 || s.c < 1 || s.h < 1 || s.w < 1)
         return false;
-    int block = s.c % CPU_BLOCK ? 1 : CPU_BLOCK;
+    int block = s.c < CPU_BLOCK ? 1 : CPU_BLOCK;
     size_t plane, planes, count;
     if (__builtin_mul_overflow((size_t)s.h * s.w, (size_t)block, &plane) ||
-        __builtin_mul_overflow((size_t)s.n, (size_t)(s.c / block), &planes) ||
+        __builtin_mul_overflow((size_t)s.n, ((size_t)s.c + block - 1) / block, &planes) ||
         __builtin_mul_overflow(plane, planes, &count) || count > SIZE_MAX / 16)
         return false;
     *act = (ps_act){.shape = s,
@@ -86,35 +86,55 @@ void cpu_act_free(ps_backend *be, ps_act *act)
     free(act);
 }
 
-/* Reorders of one plane between (block, hw) and (hw, block). */
-static void interleave(float *to, const float *from, size_t hw, int block)
+/* Reorders of one plane between (channels, hw) and (hw, block). */
+static void interleave(float *to, const float *from, size_t hw, int block, int channels)
 {
     for (size_t i = 0; i < hw; i++)
         for (int c = 0; c < block; c++)
-            to[i * block + c] = from[c * hw + i];
+            to[i * block + c] = c < channels ? from[c * hw + i] : 0;
 }
 
-static void deinterleave(float *to, const float *from, size_t hw, int block)
+static void deinterleave(float *to, const float *from, size_t hw, int block, int channels)
 {
-    for (int c = 0; c < block; c++)
+    for (int c = 0; c < channels; c++)
         for (size_t i = 0; i < hw; i++)
             to[c * hw + i] = from[i * block + c];
+}
+
+/* The plane of channels in (N, C, H, W) that plane p holds. */
+static size_t plain_at(const ps_act *act, size_t p)
+{
+    size_t blocks = act->planes / (size_t)act->shape.n, hw = act->plane / (size_t)act->block;
+    return (p / blocks * (size_t)act->shape.c + p % blocks * (size_t)act->block) * hw;
+}
+
+void cpu_clear_padding(const ps_act *act)
+{
+    if (!cpu_is_ragged(act))
+        return;
+#pragma omp parallel for
+    for (size_t p = 0; p < act->planes; p++) {
+        int channels = cpu_channels_in(act, p);
+        float *to = act->data + cpu_plane_at(act, p);
+        for (size_t i = 0; i < act->plane && channels < act->block; i += (size_t)act->block)
+            memset(to + i + channels, 0, (size_t)(act->block - channels) * sizeof *to);
+    }
 }
 
 void cpu_act_from_plain(const ps_act *act, const float *nchw)
 {
 #pragma omp parallel for
     for (size_t p = 0; p < act->planes; p++)
-        interleave(act->data + cpu_plane_at(act, p), nchw + p * act->plane, act->plane / act->block,
-                   act->block);
+        interleave(act->data + cpu_plane_at(act, p), nchw + plain_at(act, p),
+                   act->plane / act->block, act->block, cpu_channels_in(act, p));
 }
 
 void cpu_act_to_plain(const ps_act *act, float *nchw)
 {
 #pragma omp parallel for
     for (size_t p = 0; p < act->planes; p++)
-        deinterleave(nchw + p * act->plane, act->data + cpu_plane_at(act, p),
-                     act->plane / act->block, act->block);
+        deinterleave(nchw + plain_at(act, p), act->data + cpu_plane_at(act, p),
+                     act->plane / act->block, act->block, cpu_channels_in(act, p));
 }
 
 int cpu_act_put(ps_backend *be, ps_act *act, const float *nchw)
@@ -155,31 +175,41 @@ int cpu_act_add(ps_backend *be, ps_act *dst, const ps_act *src)
 {
     if (dst->count != src->count || dst->block != src->block)
         return cpu_fail(cpu_of(be), "activations of different shapes cannot be added");
-    cpu_sum(dst->data, dst->data, src->data, dst->count, false);
+    cpu_sum(dst->data, dst->data, src->data, dst->count, false, 0);
     return 0;
+}
+
+static bool is_matrix(const ps_act *act, struct ps_mat m)
+{
+    struct ps_shape s = act->shape;
+    return m.rows == (size_t)s.n && m.cols == (size_t)s.c && s.h == 1 && s.w == 1;
 }
 
 int cpu_act_to_mat(ps_backend *be, const ps_act *act, struct ps_mat out)
 {
-    if (out.rows * out.cols != act->count || act->shape.h != 1 || act->shape.w != 1)
+    if (!is_matrix(act, out))
         return cpu_fail(cpu_of(be), "activation and matrix differ in size");
-    cpu_copy(cpu_mat(out), act->data, act->count);
+    for (size_t i = 0; i < out.rows; i++)
+        memcpy(cpu_mat(out) + i * out.cols, act->data + i * act->image, out.cols * sizeof(float));
     return 0;
 }
 
 int cpu_act_from_mat(ps_backend *be, ps_act *act, struct ps_mat in)
 {
-    if (in.rows * in.cols != act->count || act->shape.h != 1 || act->shape.w != 1)
+    if (!is_matrix(act, in))
         return cpu_fail(cpu_of(be), "matrix and activation differ in size");
-    cpu_copy(act->data, cpu_mat(in), act->count);
+    for (size_t i = 0; i < in.rows; i++)
+        memcpy(act->data + i * act->image, cpu_mat(in) + i * in.cols, in.cols * sizeof(float));
+    cpu_clear_padding(act);
     return 0;
 }
 
-void cpu_mask(float *gradient, const float *out, size_t n)
+void cpu_mask(float *gradient, const float *out, size_t n, float cap)
 {
+    const float most = cpu_cap(cap);
 #pragma omp parallel for simd
     for (size_t i = 0; i < n; i++)
-        gradient[i] = out[i] <= 0 ? 0 : gradient[i];
+        gradient[i] = out[i] <= 0 || out[i] >= most ? 0 : gradient[i];
 }
 
 void cpu_copy(float *to, const float *from, size_t n)
@@ -189,15 +219,16 @@ void cpu_copy(float *to, const float *from, size_t n)
         to[i] = from[i];
 }
 
-void cpu_mask_act(const ps_act *gradient, const ps_act *out)
+void cpu_mask_act(const ps_act *gradient, const ps_act *out, float cap)
 {
+    const float most = cpu_cap(cap);
 #pragma omp parallel for
     for (size_t p = 0; p < out->planes; p++) {
         float *to = gradient->data + cpu_plane_at(gradient, p);
         const float *sign = out->data + cpu_plane_at(out, p);
 #pragma omp simd
         for (size_t i = 0; i < out->plane; i++)
-            to[i] = sign[i] <= 0 ? 0 : to[i];
+            to[i] = sign[i] <= 0 || sign[i] >= most ? 0 : to[i];
     }
 }
 
@@ -209,8 +240,9 @@ void cpu_copy_act(const ps_act *to, const ps_act *from)
                to->plane * sizeof(float));
 }
 
-void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu)
+void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu, float cap)
 {
+    const float most = cpu_cap(cap);
     if (!relu) {
 #pragma omp parallel for simd
         for (size_t i = 0; i < n; i++)
@@ -220,7 +252,7 @@ void cpu_sum(float *y, const float *x0, const float *x1, size_t n, bool relu)
 #pragma omp parallel for simd
     for (size_t i = 0; i < n; i++) {
         float sum = x0[i] + x1[i];
-        y[i] = sum < 0 ? 0 : sum;
+        y[i] = sum < 0 ? 0 : sum > most ? most : sum;
     }
 }
 

@@ -9,17 +9,17 @@ struct bn_node {
     ps_node node;
     size_t blocks, points; /* channel blocks; values of one channel in the batch, N H W */
     double *sum, *square;  /* (planes, block): partial sums, for a fixed order of summation */
-    float *mean, *inverse; /* (C): of the last forward; inverse = 1 / sqrt(var + eps) */
-    float *a, *b, *c;      /* (C): coefficients of the current pass */
+    float *mean, *inverse; /* (blocks, block): of the last forward; inverse = 1 / sqrt(var + eps) */
+    float *a, *b, *c;      /* (blocks, block): coefficients of the current pass */
 };
 
 static int bn_prepare(struct cpu *cpu, ps_node *node)
 {
     struct bn_node *bn = (struct bn_node *)node;
     const ps_act *y = node->out;
-    size_t channels = (size_t)y->shape.c;
-    bn->blocks = channels / (size_t)y->block;
-    bn->points = y->count / channels;
+    bn->blocks = y->planes / (size_t)y->shape.n;
+    bn->points = (size_t)y->shape.n * (size_t)y->shape.h * (size_t)y->shape.w;
+    size_t channels = bn->blocks * (size_t)y->block;
     bn->sum = cpu_alloc(cpu, y->planes * (size_t)y->block * 2 * sizeof(double));
     bn->mean = cpu_alloc(cpu, channels * 5 * sizeof(float));
     if (!bn->sum || !bn->mean)
@@ -90,7 +90,7 @@ static void bn_statistics(struct bn_node *bn, const ps_act *x, float *state)
 
 /* y = [relu](a x + b [+ r]) over a plane. */
 static inline void plane_affine(float *y, const float *x, const float *r, size_t hw, int block,
-                                const float *a, const float *b, bool relu)
+                                const float *a, const float *b, bool relu, float most)
 {
     for (size_t i = 0; i < hw; i++)
 #pragma omp simd
@@ -98,7 +98,7 @@ static inline void plane_affine(float *y, const float *x, const float *r, size_t
             float v = a[c] * x[i * block + c] + b[c];
             if (r)
                 v += r[i * block + c];
-            y[i * block + c] = relu && v < 0 ? 0 : v;
+            y[i * block + c] = relu && v < 0 ? 0 : relu && v > most ? most : v;
         }
 }
 
@@ -116,28 +116,30 @@ static int bn_forward(struct cpu *cpu, ps_node *node, const float *params, float
         bn->b[c] = beta - bn->mean[c] * bn->a[c];
     }
     size_t hw = x->plane / (size_t)x->block;
+    const float most = cpu_cap(d->relu_cap);
 #pragma omp parallel for
     for (size_t p = 0; p < y->planes; p++) {
         size_t at = p * x->plane, c = p % bn->blocks * (size_t)y->block;
         float *to = y->data + cpu_plane_at(y, p);
         const float *r = d->residual ? node->in[1]->data + at : NULL;
         if (y->block == CPU_BLOCK)
-            plane_affine(to, x->data + at, r, hw, CPU_BLOCK, bn->a + c, bn->b + c, d->relu);
+            plane_affine(to, x->data + at, r, hw, CPU_BLOCK, bn->a + c, bn->b + c, d->relu, most);
         else
-            plane_affine(to, x->data + at, r, hw, 1, bn->a + c, bn->b + c, d->relu);
+            plane_affine(to, x->data + at, r, hw, 1, bn->a + c, bn->b + c, d->relu, most);
     }
     return 0;
 }
 
-/* Sums of dy and of dy (x - mean) over a plane; dy is first masked by y > 0 unless y is NULL. */
-static inline void plane_sums(float *dy, const float *y, const float *x, size_t hw, int block,
-                              const float *mean, double *sum, double *product)
+/* Sums of dy and of dy (x - mean) over a plane; dy is first masked by 0 < y < most unless y is
+ * NULL. */
+static inline void plane_sums(float *dy, const float *y, float most, const float *x, size_t hw,
+                              int block, const float *mean, double *sum, double *product)
 {
     double s[CPU_BLOCK] = {0}, p[CPU_BLOCK] = {0};
     if (y)
 #pragma omp simd
         for (size_t i = 0; i < hw * (size_t)block; i++)
-            dy[i] = y[i] <= 0 ? 0 : dy[i];
+            dy[i] = y[i] <= 0 || y[i] >= most ? 0 : dy[i];
     for (size_t i = 0; i < hw; i++)
 #pragma omp simd
         for (int c = 0; c < block; c++) {
@@ -195,16 +197,17 @@ static int bn_backward(struct cpu *cpu, ps_node *node, const float *params, cons
     struct bn_node *bn = (struct bn_node *)node;
     const ps_act *x = node->in[0], *dout = node->dout;
     size_t block = (size_t)x->block, hw = x->plane / block;
+    const float most = cpu_cap(node->desc.relu_cap);
 #pragma omp parallel for
     for (size_t p = 0; p < x->planes; p++) {
         size_t at = p * x->plane, c = p % bn->blocks * block;
         float *dy = dout->data + cpu_plane_at(dout, p);
         const float *y = node->desc.relu ? node->out->data + cpu_plane_at(node->out, p) : NULL;
         if (block == CPU_BLOCK)
-            plane_sums(dy, y, x->data + at, hw, CPU_BLOCK, bn->mean + c, bn->sum + p * block,
+            plane_sums(dy, y, most, x->data + at, hw, CPU_BLOCK, bn->mean + c, bn->sum + p * block,
                        bn->square + p * block);
         else
-            plane_sums(dy, y, x->data + at, hw, 1, bn->mean + c, bn->sum + p, bn->square + p);
+            plane_sums(dy, y, most, x->data + at, hw, 1, bn->mean + c, bn->sum + p, bn->square + p);
     }
     bn_coefficients(bn, x, params, grads, accumulate);
     if (node->desc.residual)

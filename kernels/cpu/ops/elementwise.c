@@ -23,9 +23,10 @@ static int relu_forward(struct cpu *cpu, ps_node *node, const float *params, flo
     (void)cpu, (void)params, (void)state;
     const float *x = node->in[0]->data;
     float *y = node->out->data;
+    const float most = cpu_cap(node->desc.relu_cap);
 #pragma omp parallel for simd
     for (size_t i = 0; i < node->out->count; i++)
-        y[i] = x[i] < 0 ? 0 : x[i];
+        y[i] = x[i] < 0 ? 0 : x[i] > most ? most : x[i];
     return 0;
 }
 
@@ -37,9 +38,10 @@ static int relu_backward(struct cpu *cpu, ps_node *node, const float *params, co
         return 0;
     const float *y = node->out->data, *dy = node->dout->data;
     float *dx = node->din[0]->data;
+    const float most = cpu_cap(node->desc.relu_cap);
 #pragma omp parallel for simd
     for (size_t i = 0; i < node->out->count; i++)
-        dx[i] = y[i] <= 0 ? 0 : dy[i];
+        dx[i] = y[i] <= 0 || y[i] >= most ? 0 : dy[i];
     return 0;
 }
 
@@ -58,7 +60,7 @@ static int add_forward(struct cpu *cpu, ps_node *node, const float *params, floa
 {
     (void)cpu, (void)params, (void)state;
     cpu_sum(node->out->data, node->in[0]->data, node->in[1]->data, node->out->count,
-            node->desc.relu);
+            node->desc.relu, 0);
     return 0;
 }
 
@@ -67,7 +69,7 @@ static int add_backward(struct cpu *cpu, ps_node *node, const float *params, con
 {
     (void)cpu, (void)params, (void)state, (void)grads, (void)accumulate;
     if (node->desc.relu)
-        cpu_mask(node->dout->data, node->out->data, node->dout->count);
+        cpu_mask(node->dout->data, node->out->data, node->dout->count, 0);
     cpu_pass_gradient(node->din[0], node->dout);
     cpu_pass_gradient(node->din[1], node->dout);
     return 0;
@@ -87,15 +89,14 @@ static int concat_prepare(struct cpu *cpu, ps_node *node)
 /* The first element of channel c of image n; its elements are `block` floats apart. */
 static float *channel(const ps_act *act, size_t n, int c)
 {
-    size_t hw = act->plane / act->block;
-    return act->data + (n * act->shape.c + c / act->block * act->block) * hw + c % act->block;
+    return act->data + cpu_plane(act, n, (size_t)(c / act->block)) + c % act->block;
 }
 
 /* Does the narrow one fill whole channel blocks of the wide one, from channel `first` on? */
 static bool is_aligned(const ps_act *wide, const ps_act *narrow, int first)
 {
     return CPU_BLOCK > 1 && wide->block == CPU_BLOCK && narrow->block == CPU_BLOCK &&
-           first % CPU_BLOCK == 0;
+           first % CPU_BLOCK == 0 && !cpu_is_ragged(narrow);
 }
 
 /* Copies image n of the narrow one to the wide one, from channel `first` on. In training with
@@ -155,6 +156,7 @@ static int concat_forward(struct cpu *cpu, ps_node *node, const float *params, f
     for (size_t n = 0; n < (size_t)node->out->shape.n; n++)
         for (int i = 0, first = 0; i < node->inputs; first += node->in[i++]->shape.c)
             copy_in(node->out, node->in[i], first, n, node->mode == PS_TRAIN);
+    cpu_clear_padding(node->out);
     return 0;
 }
 
@@ -168,6 +170,9 @@ static int concat_backward(struct cpu *cpu, ps_node *node, const float *params, 
             if (node->din[i])
                 copy_out(node->dout, node->desc.din_masks >> i & 1 ? node->out : NULL, node->din[i],
                          first, n);
+    for (int i = 0; i < node->inputs; i++)
+        if (node->din[i])
+            cpu_clear_padding(node->din[i]);
     return 0;
 }
 

@@ -43,12 +43,13 @@ static int linear_forward(struct cpu *cpu, ps_node *node, const float *params, f
     const float *weight = train ? params + node->desc.weight : linear->weight;
     const float *bias = train && has_bias ? params + node->desc.bias : linear->bias;
     size_t n = node->out->shape.n, c = node->in[0]->shape.c, d = node->out->shape.c;
-    float *y = node->out->data;
+    const ps_act *x = node->in[0], *y = node->out;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
-            y[i * d + j] = has_bias ? bias[j] : 0;
-    if (dn_gemm(false, true, n, d, c, 1, node->in[0]->data, c, weight, c, 1, y, d))
+            y->data[i * y->image + j] = has_bias ? bias[j] : 0;
+    if (dn_gemm(false, true, n, d, c, 1, x->data, x->image, weight, c, 1, y->data, y->image))
         return cpu_fail(cpu, "linear: oneDNN's sgemm failed");
+    cpu_clear_padding(y);
     return 0;
 }
 
@@ -57,13 +58,17 @@ static int linear_backward(struct cpu *cpu, ps_node *node, const float *params, 
 {
     (void)state;
     size_t n = node->out->shape.n, c = node->in[0]->shape.c, d = node->out->shape.c;
+    const ps_act *x = node->in[0], *dx = node->din[0];
     const float *dy = node->dout->data;
-    if (node->din[0] && dn_gemm(false, false, n, c, d, 1, dy, d, params + node->desc.weight, c, 0,
-                                node->din[0]->data, c))
+    size_t step = node->dout->image;
+    if (dx && dn_gemm(false, false, n, c, d, 1, dy, step, params + node->desc.weight, c, 0,
+                      dx->data, dx->image))
         return cpu_fail(cpu, "linear: oneDNN's sgemm failed");
+    if (dx)
+        cpu_clear_padding(dx);
     if (!grads)
         return 0;
-    if (dn_gemm(true, false, d, c, n, 1, dy, d, node->in[0]->data, c, accumulate ? 1 : 0,
+    if (dn_gemm(true, false, d, c, n, 1, dy, step, x->data, x->image, accumulate ? 1 : 0,
                 grads + node->desc.weight, c))
         return cpu_fail(cpu, "linear: oneDNN's sgemm failed");
     if (node->desc.bias == PS_ABSENT)
@@ -72,7 +77,7 @@ static int linear_backward(struct cpu *cpu, ps_node *node, const float *params, 
     for (size_t j = 0; j < d; j++) {
         double sum = accumulate ? db[j] : 0;
         for (size_t i = 0; i < n; i++)
-            sum += dy[i * d + j];
+            sum += dy[i * step + j];
         db[j] = (float)sum;
     }
     return 0;

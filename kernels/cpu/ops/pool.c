@@ -266,17 +266,24 @@ const struct cpu_kind cpu_window = {.size = sizeof(struct window_node),
 
 struct global_node {
     ps_node node;
-    int32_t *index; /* (N, C): each maximum's position in its plane */
+    int32_t *index; /* (planes, block): each maximum's position in its plane */
 };
 
 static int global_prepare(struct cpu *cpu, ps_node *node)
 {
     struct global_node *pool = (struct global_node *)node;
-    const ps_act *x = node->in[0], *y = node->out;
+    const ps_act *x = node->in[0];
     snprintf(node->text, sizeof node->text, "global pool %dx%dx%d", x->shape.c, x->shape.h,
              x->shape.w);
-    pool->index = cpu_alloc(cpu, y->count * sizeof *pool->index);
+    pool->index = cpu_alloc(cpu, x->planes * (size_t)x->block * sizeof *pool->index);
     return pool->index ? 0 : -1;
+}
+
+/* Where `pooled` has the first channel of plane p of a map. */
+static size_t first_channel(const ps_act *pooled, const ps_act *map, size_t p)
+{
+    size_t blocks = map->planes / (size_t)map->shape.n;
+    return p / blocks * pooled->image + p % blocks * (size_t)map->block;
 }
 
 static int global_forward(struct cpu *cpu, ps_node *node, const float *params, float *state)
@@ -289,7 +296,8 @@ static int global_forward(struct cpu *cpu, ps_node *node, const float *params, f
 #pragma omp parallel for
     for (size_t p = 0; p < x->planes; p++) {
         const float *v = x->data + p * x->plane;
-        for (size_t c = 0; c < block; c++) {
+        float *y = node->out->data + first_channel(node->out, x, p);
+        for (size_t c = 0; c < (size_t)cpu_channels_in(x, p); c++) {
             double sum = 0;
             size_t best = 0;
             for (size_t i = 0; i < hw; i++) {
@@ -299,11 +307,10 @@ static int global_forward(struct cpu *cpu, ps_node *node, const float *params, f
             }
             float average = (float)(sum / (double)hw), max = v[best * block + c];
             pool->index[p * block + c] = (int32_t)best;
-            node->out->data[p * block + c] = kind == PS_POOL_AVG   ? average
-                                             : kind == PS_POOL_MAX ? max
-                                                                   : average + max;
+            y[c] = kind == PS_POOL_AVG ? average : kind == PS_POOL_MAX ? max : average + max;
         }
     }
+    cpu_clear_padding(node->out);
     return 0;
 }
 
@@ -321,12 +328,13 @@ static int global_backward(struct cpu *cpu, ps_node *node, const float *params, 
 #pragma omp parallel for
     for (size_t p = 0; p < dx->planes; p++) {
         float *to = dx->data + p * dx->plane;
-        const float *g = node->dout->data + p * block;
+        const float *g = node->dout->data + first_channel(node->dout, dx, p);
+        size_t channels = (size_t)cpu_channels_in(dx, p);
         for (size_t i = 0; i < hw; i++)
             for (size_t c = 0; c < block; c++)
-                to[i * block + c] = kind == PS_POOL_MAX ? 0 : g[c] * scale;
+                to[i * block + c] = kind == PS_POOL_MAX || c >= channels ? 0 : g[c] * scale;
         if (kind != PS_POOL_AVG)
-            for (size_t c = 0; c < block; c++)
+            for (size_t c = 0; c < channels; c++)
                 to[(size_t)pool->index[p * block + c] * block + c] += g[c];
     }
     return 0;
