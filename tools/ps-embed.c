@@ -141,11 +141,12 @@ int main(int argc, char **argv)
                "instead of a model: embed the raw pixels, resized and cropped to SIZE x SIZE",
                .argument = "SIZE"),
         PS_INT("batch-size", &settings.batch, 1, 65536, "images per forward pass", .letter = 'b'),
-        PS_INT("workers", &settings.workers, 1, 1024, "decoder threads", .letter = 'j'),
+        PS_INT("workers", &settings.workers, 0, 1024, "threads that read images; 0: all processors",
+               .letter = 'j'),
         PS_TEXT("device", &settings.device, "NAME", "auto, cpu, cuda, cuda:N or ref"),
         PS_INT("threads", &settings.threads, 0, 4096, "compute threads; 0: all processors"),
         PS_CHOICE("precision", &settings.precision, PS_PRECISION_NAMES,
-                  "precision of the network; see the manual for what each device supports"),
+                  "precision of the network; tf32 and bf16 need AMX or a GPU, fp16 a GPU"),
         PS_CHOICE("type", &settings.type, "f32|f16", "element type"),
         PS_CHOICE("format", &settings.format, ps_embedding_format_words, "file format"),
         PS_INT("level", &settings.level, 1, 19, "zstd compression level"),
@@ -155,7 +156,7 @@ int main(int argc, char **argv)
         .synopsis =
             "[options] -m MODEL -o FILE SHARD...\n[options] --raw-pixels SIZE -o FILE SHARD...",
         .summary = "Computes the embeddings of all images in the shards. The input transform is "
-                   "stored in the\nmodel file.",
+                   "stored in the model file.",
         .examples = "  ps-embed -m run/last.safetensors -o test.emb.zst test.mdb\n  ps-embed -m "
                     "run/last.safetensors -o - test.mdb | ps-eval -\n",
         .options = options,

@@ -45,10 +45,10 @@ static int parse_tags(struct tool *tool)
 static int parse_lists(struct tool *tool)
 {
     struct ps_measures *how = &tool->how;
-    int rc = ps_parse_longs("--recall", tool->recall, 1, &tool->k, &how->k_count);
+    int rc = ps_parse_longs("--k-list", tool->recall, 1, &tool->k, &how->k_count);
     for (size_t i = 1; i < how->k_count && !rc; i++)
         if (tool->k[i] <= tool->k[i - 1])
-            rc = ps_fail(PS_EUSAGE, "--recall: '%s' is not ascending", tool->recall);
+            rc = ps_fail(PS_EUSAGE, "--k-list: '%s' is not ascending", tool->recall);
     if (!rc && tool->dims)
         rc = ps_parse_longs("--dims", tool->dims, 1, &tool->dim, &how->dim_count);
     if (!rc)
@@ -164,7 +164,8 @@ int main(int argc, char **argv)
                      .seed = 1};
     struct ps_opt options[] = {
         PS_SECTION("Metrics"),
-        PS_TEXT("recall", &t.recall, "LIST", "values of K for recall@K and precision@K"),
+        PS_TEXT("k-list", &t.recall, "LIST", "values of K for recall@K and precision@K",
+                .aliases = "recall"),
         PS_TEXT("metrics", &t.metrics, "LIST",
                 "any of recall, rp, map@r, precision, map, nmi, ami; or all (the last three are "
                 "slower)"),
@@ -192,14 +193,14 @@ int main(int argc, char **argv)
                 "add a leading column, such as setting=PS; repeat, or separate by commas"),
         PS_SECTION("Running"),
         PS_INT("seed", &t.seed, 0, 1e15, "random seed of bootstrap and k-means"),
-        PS_INT("threads", &t.threads, 0, 4096, "threads; 0: all processors", .letter = 'j'),
+        PS_INT("threads", &t.threads, 0, 4096, "compute threads; 0: all processors"),
         PS_TEXT("device", &t.device, "NAME", "device that searches: cpu, auto, cuda or cuda:N"),
     };
     struct ps_command command = {
         .name = "ps-eval",
         .synopsis = "[options] FILE...",
         .summary = "Retrieval metrics of embedding files: .emb.zst, .safetensors, .npy "
-                   "with\n--labels, .tsv; - is standard input. Prints one table, one row per file.",
+                   "with --labels, .tsv; - is standard input. Prints one table, one row per file.",
         .examples = "  ps-eval test.emb.zst\n  ps-eval --metrics all --bootstrap 1000 --resample "
                     "classes test.emb.zst\n  ps-eval --gallery gallery.emb.zst query.emb.zst\n",
         .options = options,

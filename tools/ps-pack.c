@@ -130,7 +130,8 @@ int main(int argc, char **argv)
         PS_CHOICE("split", &settings.split, "train|test",
                   "split to pack; test includes query and gallery", .letter = 's'),
         PS_TEXT("output", &settings.output, "SHARD", "output shard", .letter = 'o'),
-        PS_INT("threads", &settings.threads, 0, 1024, "threads; 0: all processors", .letter = 'j'),
+        PS_INT("workers", &settings.threads, 0, 1024, "threads that read images; 0: all processors",
+               .letter = 'j', .aliases = "threads"),
         PS_INT("short-side", &settings.short_side, 0, 65535,
                "limit the shorter side to N pixels; 0: no limit"),
         PS_INT("max-side", &settings.max_side, 0, 65535,
@@ -155,8 +156,8 @@ int main(int argc, char **argv)
         .synopsis = "[options] MANIFEST -o SHARD\n--verify | --list | --extract FOLDER SHARD...",
         .summary =
             "Packs the images of one split of a manifest into a shard, decoding each once "
-            "to\nverify it. Images keep their encoded bytes unless they are shrunk or cropped. "
-            "An\nexisting shard is updated: records for the same image and settings are reused.",
+            "to verify it. Images keep their encoded bytes unless they are shrunk or cropped. "
+            "An existing shard is updated: records for the same image and settings are reused.",
         .examples = "  ps-pack -s train m.tsv -o train.mdb\n  ps-pack -s test --short-side 256 "
                     "m.tsv -o test.mdb\n  ps-pack --list train.mdb\n",
         .options = options,

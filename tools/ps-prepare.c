@@ -161,8 +161,8 @@ int main(int argc, char **argv)
         PS_FLAG(
             "boxes", &settings.boxes,
             "keep object boxes (cars196, cub200); --no-boxes if the images are already cropped"),
-        PS_INT("threads", &settings.threads, 0, 1024, "hashing threads; 0: all processors",
-               .letter = 'j'),
+        PS_INT("workers", &settings.threads, 0, 1024, "threads that read images; 0: all processors",
+               .letter = 'j', .aliases = "threads"),
         PS_SECTION("Data sets 'folder' and 'list'"),
         PS_TEXT("match", &settings.match, "PATTERN",
                 "only files whose name matches, such as 'portrait_*.jpg'; default: all images"),

@@ -67,7 +67,7 @@ int main(int argc, char **argv)
         .name = "ps-table",
         .synopsis = "[options] TABLE...",
         .summary = "Statistics over the runs of each setting, from tables written by ps-eval "
-                   "with\n--tag setting=NAME,seed=N.",
+                   "with --tag setting=NAME,seed=N.",
         .examples =
             "  ps-table runs/*/*/test.tsv\n  ps-table --compare plain --metrics recall@1,map@r "
             "runs/*/*/test.tsv\n  ps-table --layout summary --format latex runs/*/*/test.tsv\n",

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/opthelp.h"
 #include "eval/results.h"
 #include "train/trainer.h"
 
@@ -17,12 +18,15 @@ static bool wants_losses(int argc, char **argv)
 
 static void print_losses(void)
 {
-    printf(
-        "x: embedding, p: proxy of a class, CE: softmax cross-entropy over the classes, averaged "
-        "over\nthe batch. s is --scale, m is --margin; by default those of the loss.\n");
+    ps_print_wrapped("x: embedding, p: proxy of a class, CE: softmax cross-entropy over the "
+                     "classes, averaged over the batch. s is --scale, m is --margin; by default "
+                     "those of the loss.",
+                     0, 0);
     for (size_t i = 0; i < ps_loss_kind_count; i++) {
         const struct ps_loss_kind *kind = &ps_loss_kinds[i];
-        printf("\n%s\n    %s\n    defaults: s = %g", kind->name, kind->formula, kind->scale);
+        printf("\n%s\n    ", kind->name);
+        ps_print_wrapped(kind->formula, 4, 4);
+        printf("    defaults: s = %g", kind->scale);
         if (kind->m > 0)
             printf(", m = %g", kind->m);
         if (kind->centers > 1)
@@ -31,11 +35,13 @@ static void print_losses(void)
         putchar('\n');
     }
     printf("\nRegularisers (--regularizer)\n"
-           "    ps              Proxy Synthesis: --ps-mu synthetic classes per sample, each with\n"
-           "                    embedding and proxy interpolated between neighbours in the batch\n"
+           "    ps              Proxy Synthesis: --ps-mu synthetic classes per sample, each\n"
+           "                    with embedding and proxy interpolated between neighbours\n"
+           "                    in the batch\n"
            "    mixup           mixes embeddings and labels of neighbours\n"
            "    manifold-mixup  mixes images or raw embeddings, chosen per batch, and labels\n"
-           "    virtual         virtual softmax: an extra class at cosine 1 to every embedding\n"
+           "    virtual         virtual softmax: an extra class at cosine 1 to every\n"
+           "                    embedding\n"
            "    none            no regulariser\n"
            "Interpolation coefficients are drawn from Beta(--ps-alpha, --ps-alpha).\n");
 }
@@ -96,11 +102,11 @@ int main(int argc, char **argv)
         .synopsis = "[options] --data SHARD --output RUNDIR",
         .summary =
             "Trains an embedding network with proxy-based losses and Proxy Synthesis. Run "
-            "the\nsame command again to resume an interrupted run; a finished run is left alone.",
+            "the same command again to resume an interrupted run; a finished run is left alone.",
         .examples =
-            "  ps-train --data train.mdb --eval test.mdb -o run --backbone resnet18 "
-            "--input-size 64 \\\n    --dim 128 --ps-mu 1 --modellr 1e-3 --eps 1e-4 --epochs "
-            "12\n  ps-train --help loss\n",
+            "  ps-train --data train.mdb --eval test.mdb -o run --backbone resnet18 \\\n"
+            "    --input-size 64 --dim 128 --ps-mu 1 --modellr 1e-3 --eps 1e-4 --epochs 12\n"
+            "  ps-train --help loss\n",
     };
     command.options = ps_train_options(&settings, &command.option_count);
     int operands = 0;

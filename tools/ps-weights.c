@@ -235,7 +235,8 @@ int main(int argc, char **argv)
         PS_CHOICE("dim", &settings.pooled, "auto|0",
                   "embedding layer; auto: the file's; 0: none, the embeddings are the pooled "
                   "features"),
-        PS_INT("input-size", &settings.size, 32, 512, "input size in pixels", .argument = "S"),
+        PS_INT("input-size", &settings.size, 32, 512, "input size in pixels, 32 to 512",
+               .argument = "S"),
         PS_INT("resize", &settings.resize, 0, 4096,
                "short side before the centre crop; 0: 256/224 of the input size", .argument = "S"),
         PS_CHOICE("channels", &settings.channels, PS_CHANNELS_WORDS,
@@ -246,7 +247,7 @@ int main(int argc, char **argv)
         .synopsis = "import [options] FILE -o WEIGHTS\nshow FILE\ndiff [--tolerance X] FILE "
                     "FILE\nexport [--format onnx|pth-names] -m MODEL -o FILE",
         .summary = "Imports, shows, compares and exports weight files: safetensors, and PyTorch's "
-                   ".pth and .pt,\nwithout executing anything in them.",
+                   ".pth and .pt, without executing anything in them.",
         .examples = "  ps-weights import resnet50-0676ba61.pth -o resnet50.safetensors\n  "
                     "ps-weights show resnet50.safetensors | column -t\n  ps-weights export -m "
                     "best.safetensors -o best.onnx\n",

@@ -67,8 +67,9 @@ ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size
     }
     char version[32];
     dn_version(version, sizeof version);
-    snprintf(cpu->text, sizeof cpu->text, "%s, oneDNN %s, %d threads, algorithms %s", CPU_LEVEL,
-             version, cpu->threads, cpu->choices ? "by measurement" : "by rule");
+    snprintf(cpu->text, sizeof cpu->text, "%s, oneDNN %s, %d thread%s, algorithms %s", CPU_LEVEL,
+             version, cpu->threads, cpu->threads == 1 ? "" : "s",
+             cpu->choices ? "by measurement" : "by rule");
     return &cpu->base;
 }
 

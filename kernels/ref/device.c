@@ -46,8 +46,8 @@ ps_backend *ps_ref_open(const struct ps_backend_config *config, char *message, s
     }
     ref->base.ops = &ps_backend_ref;
     ref->threads = config->threads > 0 ? config->threads : omp_get_num_procs();
-    snprintf(ref->description, sizeof ref->description, "plain loops in float64, %d threads",
-             ref->threads);
+    snprintf(ref->description, sizeof ref->description, "plain loops in float64, %d thread%s",
+             ref->threads, ref->threads == 1 ? "" : "s");
     return &ref->base;
 }
 

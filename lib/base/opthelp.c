@@ -6,24 +6,49 @@
 
 enum { INDENT = 30, WIDTH = 80, LONGEST_NAME = 40 };
 
-static void print_wrapped(const char *text, int column)
+/* Length of the next piece of text that is not broken: a word, or a word of a choice with its "|".
+ */
+static size_t next_piece(const char *text)
 {
-    while (*text) {
-        size_t length = strcspn(text, " ");
-        if (column + (int)length + 1 > WIDTH && column > INDENT) {
-            printf("\n%*s", INDENT, "");
-            column = INDENT;
+    size_t length = strcspn(text, " |\n");
+    return length + (text[length] == '|');
+}
+
+void ps_print_wrapped(const char *text, int column, int indent)
+{
+    while (*text && *text != '\n') {
+        int length = (int)next_piece(text);
+        if (column + length > WIDTH && column > indent) {
+            printf("\n%*s", indent, "");
+            column = indent;
         }
-        printf("%.*s", (int)length, text);
-        column += (int)length;
+        printf("%.*s", length, text);
+        column += length;
         text += length;
-        if (*text == ' ') {
-            putchar(' ');
-            column++;
-            text++;
-        }
+        size_t blanks = strspn(text, " ");
+        if (blanks && column + (int)blanks + (int)next_piece(text + blanks) <= WIDTH)
+            column += printf("%*s", (int)blanks, "");
+        else if (blanks)
+            column = WIDTH;
+        text += blanks;
     }
     putchar('\n');
+}
+
+/* Lines as "  NAME   text" hang at the text. */
+static void print_summary(const char *text)
+{
+    while (*text) {
+        int indent = 0;
+        if (*text == ' ') {
+            size_t name = strspn(text, " ");
+            name += strcspn(text + name, " \n");
+            indent = (int)(name + strspn(text + name, " "));
+        }
+        ps_print_wrapped(text, 0, indent);
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
 }
 
 /* What stands for the value in "--name VALUE"; NULL for a flag. */
@@ -65,9 +90,17 @@ static void print_option(const struct ps_opt *option)
         ps_text_printf(&help, ": %s", option->argument);
     ps_opt_value(option, &value);
     bool off = option->kind == PS_OPT_FLAG && !*(bool *)option->value;
+    const char *alias = option->aliases;
+    for (const char *lead = " (or"; alias && *alias; lead = ",") {
+        size_t name = strcspn(alias, " ");
+        ps_text_printf(&help, "%s --%.*s", lead, (int)name, alias);
+        alias += name + strspn(alias + name, " ");
+        if (!*alias)
+            ps_text_printf(&help, ")");
+    }
     if (value.length && !off)
         ps_text_printf(&help, " [%s]", value.data);
-    print_wrapped(help.data ? help.data : option->help, INDENT);
+    ps_print_wrapped(help.data ? help.data : option->help, INDENT, INDENT);
     ps_text_free(&value);
     ps_text_free(&help);
 }
@@ -80,7 +113,8 @@ void ps_opt_print_help(const struct ps_command *command)
         printf("%s %s %.*s\n", lead, command->name, (int)length, line);
         line = line[length] ? line + length + 1 : NULL;
     }
-    printf("\n%s\n", command->summary);
+    putchar('\n');
+    print_summary(command->summary);
     if (command->option_count && command->options[0].kind != PS_OPT_SECTION)
         printf("\nOptions:\n");
     for (size_t i = 0; i < command->option_count; i++) {

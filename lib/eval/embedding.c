@@ -230,8 +230,9 @@ static int from_tensors(struct ps_embedding *embedding, const struct ps_safetens
 static int fail_kind(const char *name, const void *bytes, size_t length)
 {
     const char *kind = ps_file_kind(bytes, length);
-    return ps_fail(PS_EFORMAT, "%s: %s%s%s, not embeddings (.emb.zst, .safetensors, .npy or .tsv)",
-                   name, kind ? "this is " : "", kind ? kind : "unknown format",
+    return ps_fail(PS_EFORMAT,
+                   "%s: %s%s%s, not embeddings (.emb.zst, .safetensors, .npy, .tsv or .csv)", name,
+                   kind ? "this is " : "", kind ? kind : "unknown format",
                    kind && strstr(kind, "picture") ? " (see ps-embed)" : "");
 }
 

@@ -296,11 +296,11 @@ static int replace_labels(struct ps_embedding *e, const char *path)
 
 static bool is_table(const char *path, const void *bytes, size_t length)
 {
-    const char *kind = ps_file_kind(bytes, length);
-    if (!kind || !ps_is_text(bytes, length))
-        return false;
-    bool commas = strcmp(kind, "comma-separated text") == 0;
-    return strcmp(kind, "text") == 0 || (commas && ps_has_suffix(path, ".csv"));
+    size_t named = strlen(path);
+    if (named > 4 &&
+        (!strcasecmp(path + named - 4, ".tsv") || !strcasecmp(path + named - 4, ".csv")))
+        return true;
+    return ps_is_text(bytes, length) && strcmp(ps_file_kind(bytes, length), "text") == 0;
 }
 
 int ps_embedding_load(struct ps_embedding *embedding, const char *path, const char *labels)

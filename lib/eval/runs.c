@@ -114,14 +114,11 @@ static char *setting_of(const struct ps_tsv *table, size_t row, const char *by, 
 /* Percentages are read as decimals two places to the left, so that they equal the fractions. */
 static bool parse(const char *text, bool percent, double *value)
 {
-    char *shifted = NULL;
-    bool number = ps_parse_real(text, value);
-    if (!number || !percent)
-        return number;
-    if (strpbrk(text, "eExX") || !(shifted = ps_asprintf("%se-2", text)))
+    if (!percent || !ps_parse_real(text, value))
+        return ps_parse_real(text, value);
+    char *shifted = strpbrk(text, "eExX") ? NULL : ps_asprintf("%se-2", text);
+    if (!shifted || !ps_parse_real(shifted, value))
         *value /= 100;
-    else
-        ps_parse_real(shifted, value);
     free(shifted);
     return true;
 }

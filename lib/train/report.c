@@ -141,7 +141,7 @@ static int evaluation_scalars(struct ps_run *run, const struct ps_evaluation *re
                               const bool *best)
 {
     static const char *const tags[PS_BESTS] = {"eval/Recall_1_best", "eval/RP_best",
-                                               "eval/MAP_best"};
+                                               "eval/MAP@R_best"};
     const struct ps_progress *at = &run->progress;
     int rc = PS_OK;
     for (size_t i = 0; i < run->k_count && !rc; i++) {
@@ -152,6 +152,8 @@ static int evaluation_scalars(struct ps_run *run, const struct ps_evaluation *re
     if (!rc)
         rc = scalar(run, "eval/RP", at->epoch, result->retrieval.rp);
     if (!rc)
+        rc = scalar(run, "eval/MAP@R", at->epoch, result->retrieval.map_at_r);
+    if (!rc) /* its former name */
         rc = scalar(run, "eval/MAP", at->epoch, result->retrieval.map_at_r);
     for (int i = 0; i < PS_BESTS && !rc; i++)
         if (best[i])

@@ -1,5 +1,6 @@
 #include "train/settings.h"
 #include "base/err.h"
+#include "base/parallel.h"
 #include "net/modelmeta.h"
 
 #include <math.h>
@@ -63,7 +64,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                .letter = 'C'),
         PS_REAL("val-classes", &s->val_classes, 0, 0.9,
                 "fraction of the training classes held out to select the best model"),
-        PS_INT("input-size", &s->input_size, 16, 4096, "input size S of the network, S x S pixels"),
+        PS_INT("input-size", &s->input_size, 32, 512,
+               "input size S of the network, S x S pixels; 32 to 512"),
         PS_INT("resize", &s->resize, 0, 8192,
                "short side of test images before the centre crop; 0: 256/224 of the input size"),
         PS_CHOICE("channels", &s->channels, PS_CHANNELS_WORDS,
@@ -141,7 +143,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_TEXT("device", &s->device, "NAME", "auto, cpu, cuda, cuda:N or ref"),
         PS_INT("gpu", &s->gpu, -1, 1023, "GPU index for --device auto", .hidden = true),
         PS_INT("threads", &s->threads, 0, 4096, "compute threads; 0: all processors"),
-        PS_INT("workers", &s->workers, 0, 1024, "decoder threads", .letter = 'j'),
+        PS_INT("workers", &s->workers, 0, 1024, "threads that read images; 0: all processors",
+               .letter = 'j'),
         PS_TEXT("tune", &s->tune, "DIR",
                 "choose convolution algorithms by timing them, cached in DIR"),
         PS_FLAG("profile", &s->profile, "profile the operators of the first steps"),
@@ -149,7 +152,7 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                 "recompute activations in backward: less memory, identical results, about a "
                 "quarter slower"),
         PS_CHOICE("precision", &s->precision, PS_PRECISION_NAMES,
-                  "precision of the network; see the manual for what each device supports"),
+                  "precision of the network; tf32 and bf16 need AMX or a GPU, fp16 a GPU"),
         PS_REAL("loss-scale", &s->loss_scale, 1, 0x1p24, "fp16: initial loss scale"),
         PS_CHOICE("use-amp", &s->amp, BOOLEANS, "same as --precision bf16", .hidden = true),
         PS_CHOICE("deterministic", &s->deterministic, BOOLEANS,
@@ -217,7 +220,7 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         return ps_fail(PS_EUSAGE, "--resize: %ld is smaller than --input-size %ld", s->resize,
                        s->input_size);
     if (!s->workers)
-        s->workers = 1;
+        s->workers = ps_cpu_count();
     return ps_loss_settings_complete(&s->loss);
 }
 

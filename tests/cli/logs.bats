@@ -51,8 +51,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 events = EventAccumulator(sys.argv[1])
 events.Reload()
 tags = set(events.Tags()["scalars"])
-wanted = {"train/loss", "train/learning_rate", "eval/Recall_1", "eval/RP", "eval/MAP",
-          "eval/Recall_1_best", "eval/RP_best", "eval/MAP_best"}
+wanted = {"train/loss", "train/learning_rate", "eval/Recall_1", "eval/RP", "eval/MAP", "eval/MAP@R",
+          "eval/Recall_1_best", "eval/RP_best", "eval/MAP@R_best"}
 assert wanted <= tags, (wanted - tags, tags)
 assert len(events.Scalars("eval/Recall_1")) == 2
 PY
