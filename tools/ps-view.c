@@ -119,7 +119,8 @@ int main(int argc, char **argv)
                         .perplexity = 30};
     struct ps_opt options[] = {
         PS_TEXT("output", &o.output, "FILE",
-                "output image (.svg, .png; neighbours: .png, .jpg) or .html", .letter = 'o'),
+                "output: .svg, .png; also .pdf of plots, .jpg of pictures; report: .html",
+                .letter = 'o'),
         PS_TEXT("metric", &o.metric, "NAME", "curves: a value in log.jsonl, such as loss or map@r"),
         PS_TEXT("shard", &o.shard, "FILE", "neighbours, map: the embedded shard"),
         PS_INT("rows", &o.rows, 1, 1000, "neighbours: number of queries"),

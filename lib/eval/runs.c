@@ -38,8 +38,7 @@ static int intern(char ***names, size_t *count, size_t *room, const char *name, 
     return PS_OK;
 }
 
-/* "recall@10", "rp", "map@r" and so on, but not their intervals. */
-static bool is_metric(const char *name)
+bool ps_runs_is_metric(const char *name)
 {
     static const char *const whole[] = {"rp", "map@r", "map", "nmi", "ami"};
     static const char *const at_k[] = {"recall@", "precision@"};
@@ -156,7 +155,7 @@ static int add_row(struct reader *reader, const struct ps_tsv *table, size_t row
                     &cell.seed);
     for (int c = 0; c < (int)table->columns && !rc; c++) {
         const char *name = table->header[c];
-        if (reader->metrics ? !listed(reader->metrics, name) : !is_metric(name))
+        if (reader->metrics ? !listed(reader->metrics, name) : !ps_runs_is_metric(name))
             continue;
         rc = intern(&runs->metric, &runs->metrics, &reader->metric_room, name, &cell.metric);
         if (!rc)

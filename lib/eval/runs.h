@@ -4,6 +4,7 @@
 
 #include "eval/results.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct ps_runs {
@@ -21,6 +22,9 @@ struct ps_runs {
 int ps_runs_read(struct ps_runs *runs, char *const *paths, size_t count, const char *by,
                  const char *metrics);
 void ps_runs_free(struct ps_runs *runs);
+
+/* Is it the name of a metric that ps-eval writes: "recall@10", "rp" and so on? */
+bool ps_runs_is_metric(const char *name);
 
 enum ps_runs_layout {
     PS_RUNS_EACH,   /* one row per setting and metric, with runs and statistics as columns */

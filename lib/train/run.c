@@ -42,26 +42,6 @@ static int open_shards(struct ps_run *run)
     return ok ? PS_OK : (int)ps_error_code();
 }
 
-/* Says if the network is evaluated on what it is trained on. Class names are sorted. */
-static void warn_of_overlap(const struct ps_run *run)
-{
-    size_t train = ps_shard_classes(run->train), test = ps_shard_classes(run->test), common = 0;
-    if (!strcmp(ps_shard_id(run->train), ps_shard_id(run->test))) {
-        ps_warn("%s and %s hold the same images: the evaluation says nothing about others",
-                ps_shard_path(run->train), ps_shard_path(run->test));
-        return;
-    }
-    for (size_t i = 0, j = 0; i < train && j < test;) {
-        int order = strcmp(ps_shard_class_name(run->train, i), ps_shard_class_name(run->test, j));
-        common += !order;
-        i += order <= 0;
-        j += order >= 0;
-    }
-    if (common)
-        ps_info("%s: %zu of the %zu classes are also trained on", ps_shard_path(run->test), common,
-                test);
-}
-
 static int open_data(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
@@ -81,7 +61,7 @@ static int open_data(struct ps_run *run)
     if (!rc && run->held.n)
         rc = ps_eval_set_new(&run->choice, run->train, run->held.index, run->held.n);
     if (!rc && run->test)
-        warn_of_overlap(run);
+        ps_subset_tell_overlap(run->train, run->test);
     if (!rc && run->test)
         rc = ps_eval_set_new(run->held.n ? &run->final : &run->choice, run->test, NULL, 0);
     if (!rc)

@@ -1,10 +1,12 @@
 #include "train/subset.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void ps_subset_free(struct ps_subset *subset)
 {
@@ -103,4 +105,23 @@ void ps_subset_labels(const struct ps_subset *subset, const uint32_t *index, siz
         }
         label[i] = subset->label[low];
     }
+}
+
+void ps_subset_tell_overlap(const ps_shard *fit, const ps_shard *test)
+{
+    size_t trained = ps_shard_classes(fit), tested = ps_shard_classes(test), common = 0;
+    if (!strcmp(ps_shard_id(fit), ps_shard_id(test))) {
+        ps_warn("%s and %s hold the same images: the evaluation says nothing about others",
+                ps_shard_path(fit), ps_shard_path(test));
+        return;
+    }
+    for (size_t i = 0, j = 0; i < trained && j < tested;) {
+        int order = strcmp(ps_shard_class_name(fit, i), ps_shard_class_name(test, j));
+        common += !order;
+        i += order <= 0;
+        j += order >= 0;
+    }
+    if (common)
+        ps_info("%s: %zu of the %zu classes are also trained on", ps_shard_path(test), common,
+                tested);
 }

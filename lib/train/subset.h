@@ -28,4 +28,7 @@ int ps_subset_order(struct ps_order *order, const struct ps_order_settings *sett
 void ps_subset_labels(const struct ps_subset *subset, const uint32_t *index, size_t count,
                       int32_t *label);
 
+/* Warns if two shards hold the same images, and says how many classes they share. */
+void ps_subset_tell_overlap(const ps_shard *fit, const ps_shard *test);
+
 #endif

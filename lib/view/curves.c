@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "eval/runs.h"
 #include "view/plot.h"
 
 #include <ctype.h>
@@ -70,7 +71,8 @@ static int read_line(struct curve *curve, const char *metric, const char *where,
     bool within = kind && !strcmp(kind, "step"); /* an epoch has many of these */
     int rc = PS_OK;
     if (!within && json_is_number(epoch) && json_is_number(value))
-        rc = add_point(curve, json_number_value(epoch), json_number_value(value));
+        rc = add_point(curve, json_number_value(epoch),
+                       json_number_value(value) * (ps_runs_is_metric(metric) ? 100 : 1));
     json_decref(object);
     return rc;
 }
@@ -159,14 +161,17 @@ static int draw(const char *metric, const struct curve *curves, size_t count, co
         series[settings].color = (int)settings;
         settings += !rc;
     }
+    char *label = ps_asprintf("%s%s", metric, ps_runs_is_metric(metric) ? " (%)" : "");
     const struct ps_plot plot = {.title = metric,
                                  .x_label = "epoch",
-                                 .y_label = metric,
+                                 .y_label = label,
+                                 .whole = true,
                                  .width = 800,
                                  .height = 480,
                                  .axes = true};
     if (!rc)
-        rc = ps_plot_write(&plot, series, settings, path);
+        rc = label ? ps_plot_write(&plot, series, settings, path) : PS_ENOMEM;
+    free(label);
     for (size_t i = 0; i < settings; i++)
         free((double *)(uintptr_t)series[i].x);
     free(series);

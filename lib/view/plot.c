@@ -16,6 +16,14 @@ static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7"
 enum { COLORS = sizeof palette / sizeof *palette, DOTS = 30 };
 enum { SECONDS = 120, MOST_BYTES = 256 << 20 }; /* of gnuplot */
 
+enum format { SVG, PNG, PDF, FORMATS };
+
+static const struct {
+    const char *suffix, *end; /* of a complete file */
+} formats[FORMATS] = {[SVG] = {".svg", "</svg>"},
+                      [PNG] = {".png", "IEND\xae\x42\x60\x82"},
+                      [PDF] = {".pdf", "%%EOF"}};
+
 const char *ps_plot_color(int color)
 {
     return palette[(size_t)color % COLORS];
@@ -47,18 +55,23 @@ static void print_data(FILE *to, const struct ps_series *series, size_t number)
 
 static void print_series(FILE *to, const struct ps_series *series, size_t number, bool first)
 {
-    static const char *const style[] = {"lines lw 2", "fillsteps fs solid 0.35 noborder",
-                                        "points pt 7 ps 0.35"};
+    static const char *const style[] = {"lines lw 2", "steps lw 2", "points pt 7 ps 0.35"};
     /* Draw points too on short lines: a single point would be invisible. */
     bool dotted = series->style == PS_PLOT_LINES && series->count <= DOTS;
+    if (series->style == PS_PLOT_STEPS)
+        fprintf(to,
+                "%s$d%zu using 1:2 with fillsteps fs transparent solid 0.3 noborder lc rgb '%s' "
+                "notitle",
+                first ? "" : ", ", number, ps_plot_color(series->color));
     bool dashed = series->style == PS_PLOT_LINES && (size_t)series->color / COLORS % 2;
     if (series->low)
         fprintf(to,
                 "%s$d%zu using 1:3:4 with filledcurves fs solid 0.2 noborder lc rgb '%s' notitle",
                 first ? "" : ", ", number, ps_plot_color(series->color));
-    fprintf(to, "%s$d%zu using 1:2 with %s%s lc rgb '%s' ", first && !series->low ? "" : ", ",
-            number, dotted ? "linespoints lw 2 pt 7 ps 0.5" : style[series->style],
-            dashed ? " dt 2" : "", ps_plot_color(series->color));
+    fprintf(to, "%s$d%zu using 1:2 with %s%s lc rgb '%s' ",
+            first && !series->low && series->style != PS_PLOT_STEPS ? "" : ", ", number,
+            dotted ? "linespoints lw 2 pt 7 ps 0.5" : style[series->style], dashed ? " dt 2" : "",
+            ps_plot_color(series->color));
     if (series->title) {
         fputs("title ", to);
         print_quoted(to, series->title);
@@ -67,17 +80,47 @@ static void print_series(FILE *to, const struct ps_series *series, size_t number
     }
 }
 
-static void print_script(FILE *to, const struct ps_plot *plot, const struct ps_series *series,
-                         size_t count, bool svg)
+/* Tics at whole numbers, about ten of them, and room beside a single one. */
+static void print_whole_tics(FILE *to, const struct ps_series *series, size_t count)
 {
-    fprintf(to,
-            "set terminal %s size %d,%d font 'sans,11' background rgb 'white' noenhanced\n"
-            "set encoding utf8\nset key outside below noenhanced\nset title ",
-            svg ? "svg" : "pngcairo", plot->width, plot->height);
+    double least = INFINITY, most = -INFINITY, step = 1;
+    for (size_t s = 0; s < count; s++)
+        for (size_t i = 0; i < series[s].count; i++) {
+            least = fmin(least, series[s].x[i]);
+            most = fmax(most, series[s].x[i]);
+        }
+    for (int i = 0; (most - least) / step > 10; i++)
+        step *= i % 3 == 1 ? 2.5 : 2;
+    fprintf(to, "set xtics %g\nset format x '%%.0f'\n", step);
+    if (least == most)
+        fprintf(to, "set xrange [%g:%g]\n", least - 1, most + 1);
+}
+
+static void print_terminal(FILE *to, const struct ps_plot *plot, enum format format)
+{
+    enum { PER_INCH = 96 };
+    if (format == PDF)
+        fprintf(to, "set terminal pdfcairo size %gin,%gin", (double)plot->width / PER_INCH,
+                (double)plot->height / PER_INCH);
+    else
+        fprintf(to, "set terminal %s size %d,%d", format == SVG ? "svg" : "pngcairo", plot->width,
+                plot->height);
+    fputs(" font 'sans,11' background rgb 'white' noenhanced\n", to);
+}
+
+static void print_script(FILE *to, const struct ps_plot *plot, const struct ps_series *series,
+                         size_t count, enum format format)
+{
+    print_terminal(to, plot, format);
+    fprintf(to, "set encoding utf8\nset key outside %s noenhanced\n",
+            plot->axes ? "right top" : "below");
+    if (plot->whole)
+        print_whole_tics(to, series, count);
+    fputs("set title ", to);
     print_quoted(to, plot->title);
     fputs("\nset xlabel ", to);
     print_quoted(to, plot->x_label);
-    fputs(" offset 0,0.4\nset ylabel ", to);
+    fputs("\nset ylabel ", to);
     print_quoted(to, plot->y_label);
     fputs(plot->axes ? "\nset grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\n"
                      : "\nunset border\nunset tics\nset size ratio -1\n",
@@ -92,25 +135,23 @@ static void print_script(FILE *to, const struct ps_plot *plot, const struct ps_s
 
 /* The script as text. */
 static int make_script(const struct ps_plot *plot, const struct ps_series *series, size_t count,
-                       bool svg, struct ps_text *script)
+                       enum format format, struct ps_text *script)
 {
     FILE *to = open_memstream(&script->data, &script->length);
     if (!to)
         return ps_fail(PS_ENOMEM, "out of memory");
-    print_script(to, plot, series, count, svg);
+    print_script(to, plot, series, count, format);
     bool failed = ferror(to);
     return fclose(to) || failed ? ps_fail(PS_ENOMEM, "out of memory") : PS_OK;
 }
 
 /* gnuplot ends with status 0 also where it could not write all. */
-static bool is_whole(const struct ps_text *image, bool svg)
+static bool is_whole(const struct ps_text *image, enum format format)
 {
-    static const char end_of_png[] = "IEND\xae\x42\x60\x82", end_of_svg[] = "</svg>";
-    size_t length = image->length;
-    while (svg && length && strchr(" \r\n", image->data[length - 1]))
+    const char *end = formats[format].end;
+    size_t length = image->length, size = strlen(end);
+    while (format != PNG && length && strchr(" \r\n", image->data[length - 1]))
         length--;
-    const char *end = svg ? end_of_svg : end_of_png;
-    size_t size = svg ? sizeof end_of_svg - 1 : sizeof end_of_png - 1;
     return length >= size && !memcmp(image->data + length - size, end, size);
 }
 
@@ -118,17 +159,19 @@ int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, si
                   const char *path)
 {
     static const char *const gnuplot[] = {"gnuplot", "-", NULL};
-    bool svg = ps_has_suffix(path, ".svg");
-    if (!svg && !ps_has_suffix(path, ".png"))
-        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
+    enum format format = SVG;
+    while (format < FORMATS && !ps_has_suffix(path, formats[format].suffix))
+        format++;
+    if (format == FORMATS)
+        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg, .png or .pdf", path);
     struct ps_text script = {0}, image = {0};
-    int rc = make_script(plot, series, count, svg, &script);
+    int rc = make_script(plot, series, count, format, &script);
     if (!rc) {
         rc = ps_child_filter(gnuplot, &script, SECONDS, MOST_BYTES, &image);
         if (rc && rc != PS_EINTR)
             ps_fail(rc, "%s: %s (is gnuplot-nox installed?)", path, ps_error());
     }
-    if (!rc && !is_whole(&image, svg))
+    if (!rc && !is_whole(&image, format))
         rc = ps_fail(PS_EIO, "%s: gnuplot wrote no complete image", path);
     if (!rc)
         rc = ps_file_write(path, image.data, image.length);

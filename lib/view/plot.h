@@ -1,5 +1,5 @@
 /*
- * Line, band, step and point plots with gnuplot, as SVG or PNG by the suffix.
+ * Line, band, step and point plots with gnuplot, as SVG, PNG or PDF by the suffix.
  */
 #ifndef PS_VIEW_PLOT_H
 #define PS_VIEW_PLOT_H
@@ -22,6 +22,7 @@ struct ps_plot {
     const char *title, *x_label, *y_label;
     int width, height; /* pixels */
     bool axes;         /* false: no axes or scales */
+    bool whole;        /* x are whole numbers, such as epochs */
 };
 
 /* "#rrggbb" of a colour index. */

@@ -14,7 +14,7 @@ static const char style[] =
     "body{font:16px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;"
     "color:#222}h1,h2{line-height:1.2}table{border-collapse:collapse;margin:1em 0}"
     "td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}img{max-width:100%;height:auto}"
+    "td:first-child,th:first-child{text-align:left}img,svg{max-width:100%;height:auto}"
     "pre{overflow-x:auto;background:#f6f6f6;padding:1em}";
 
 static void print_escaped(FILE *to, const char *text, size_t length)
@@ -40,16 +40,14 @@ static void print_escaped(FILE *to, const char *text, size_t length)
 }
 
 /* "recall-at-1.svg" -> "recall at 1" */
-static void print_heading(FILE *to, const char *path)
+static void print_words(FILE *to, const char *path)
 {
     const char *base = ps_path_base(path);
     size_t length = strcspn(base, ".");
-    fputs("<h2>", to);
     for (size_t i = 0; i < length; i++) {
         char letter = base[i] == '-' || base[i] == '_' ? ' ' : base[i];
         print_escaped(to, &letter, 1);
     }
-    fputs("</h2>\n", to);
 }
 
 static void print_row(FILE *to, const char *line, const char *cell)
@@ -99,7 +97,28 @@ static const char *image_type(const char *path)
     return NULL;
 }
 
-static int print_file(FILE *to, const char *path)
+/* Copies an SVG as part of the document: its names get a prefix, as two pictures may have the same.
+ */
+static void print_svg(FILE *to, const char *svg, const char *path, size_t number)
+{
+    static const char *const before_name[] = {" id=\"", " id='", "href=\"#", "href='#", "url(#"};
+    fprintf(to, "<svg role=\"img\" aria-label=\"");
+    print_words(to, path);
+    fputc('"', to);
+    for (const char *at = svg + strlen("<svg"); *at;) {
+        size_t token = 0;
+        for (size_t i = 0; i < sizeof before_name / sizeof *before_name && !token; i++)
+            if (!strncmp(at, before_name[i], strlen(before_name[i])))
+                token = strlen(before_name[i]);
+        fwrite(at, 1, token ? token : 1, to);
+        if (token)
+            fprintf(to, "p%zu-", number);
+        at += token ? token : 1;
+    }
+    fputc('\n', to);
+}
+
+static int print_file(FILE *to, const char *path, size_t number)
 {
     void *bytes;
     size_t length;
@@ -107,10 +126,17 @@ static int print_file(FILE *to, const char *path)
     if (rc)
         return rc;
     const char *type = image_type(path);
-    print_heading(to, path);
-    if (type) {
+    const char *svg = ps_has_suffix(path, ".svg") ? strstr(bytes, "<svg") : NULL;
+    fputs("<h2>", to);
+    print_words(to, path);
+    fputs("</h2>\n", to);
+    if (svg && !strcasestr(svg, "<script")) {
+        print_svg(to, svg, path, number);
+    } else if (type) {
         gchar *encoded = g_base64_encode(bytes, length);
-        fprintf(to, "<img alt=\"\" src=\"data:%s;base64,%s\">\n", type, encoded);
+        fputs("<img alt=\"", to);
+        print_words(to, path);
+        fprintf(to, "\" src=\"data:%s;base64,%s\">\n", type, encoded);
         g_free(encoded);
     } else if (ps_has_suffix(path, ".md")) {
         print_markdown(to, bytes);
@@ -135,7 +161,7 @@ int ps_report_write(const char *title, char *const *files, size_t count, const c
     print_escaped(to, title, strlen(title));
     fputs("</h1>\n", to);
     for (size_t i = 0; i < count; i++)
-        if (print_file(to, files[i]))
+        if (print_file(to, files[i], i))
             return ps_out_abort(out);
     fputs("</body></html>\n", to);
     return ps_out_commit(out);

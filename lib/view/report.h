@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /*
- * Includes the files in order: .md (pipe tables and paragraphs) as HTML, .svg, .png and .jpg
- * embedded, any other file as text. File names become headings.
+ * Includes the files in order: .md (pipe tables and paragraphs) as HTML, .svg as
+ * part of the document, .png and .jpg embedded, any other file as text. File names become headings.
  */
 int ps_report_write(const char *title, char *const *files, size_t count, const char *path);
 

@@ -1,6 +1,7 @@
 /*
- * A contact sheet of queries and their nearest neighbours: one row per query, the query on the
- * left, its neighbours in order, framed green if the label matches and red if not.
+ * A contact sheet of queries and their nearest neighbours in the gallery (eval/protocol.h): one row
+ * per query, at most two of a class, the query on the left, its neighbours in order, framed green
+ * if the label matches and red if not, with classes, names and similarities.
  */
 #ifndef PS_VIEW_SHEET_H
 #define PS_VIEW_SHEET_H
@@ -19,8 +20,8 @@ struct ps_sheet {
     uint64_t seed;           /* for RANDOM */
 };
 
-/* Images come from `shard`, which must be the embedded one. Writes a PNG or JPEG, by the suffix,
- * atomically. */
+/* Images come from `shard`, which must be the embedded one. Writes an SVG, PNG or JPEG, by the
+ * suffix, atomically. */
 int ps_sheet_write(const struct ps_sheet *sheet, const struct ps_embedding *embedding,
                    ps_shard *shard, const char *path);
 

@@ -4,56 +4,13 @@
 #include "base/mem.h"
 #include "view/pictures.h"
 #include "view/plot.h"
+#include "view/svg.h"
 
-#include <glib.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { SIDE = 900, TOP = 40, LINE = 24, FRAME = 2, CHANNELS = 3, QUALITY = 85, NOBODY = -1 };
-
-static int add_escaped(struct ps_text *svg, const char *text)
-{
-    gchar *valid = g_utf8_make_valid(text, -1);
-    for (gchar *c = valid; *c; c++)
-        if ((unsigned char)*c < 0x20)
-            *c = ' ';
-    gchar *escaped = g_markup_escape_text(valid, -1);
-    int rc = ps_text_printf(svg, "%s", escaped);
-    g_free(escaped);
-    g_free(valid);
-    return rc;
-}
-
-/* Twice as fine as the cell, so that it stays sharp when enlarged. */
-static int add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t cell)
-{
-    int32_t side = 2 * cell;
-    size_t bytes = (size_t)side * (size_t)side * CHANNELS, length = 0;
-    uint8_t *pixels = ps_calloc(bytes, 1);
-    if (!pixels)
-        return PS_ENOMEM;
-    int rc = ps_picture_get(shard, id, side, pixels);
-    void *jpeg = NULL;
-    if (!rc) {
-        VipsImage *image =
-            vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
-        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, NULL)) {
-            rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
-            vips_error_clear();
-        }
-        if (image)
-            g_object_unref(image);
-    }
-    if (!rc) {
-        gchar *base64 = g_base64_encode(jpeg, length);
-        rc = ps_text_printf(svg, "data:image/jpeg;base64,%s", base64);
-        g_free(base64);
-    }
-    g_free(jpeg);
-    free(pixels);
-    return rc;
-}
+enum { SIDE = 900, TOP = 40, LINE = 24, FRAME = 2, NOBODY = -1 };
 
 static int add_tile(struct ps_text *svg, const struct ps_tile *tile, int32_t cell, int32_t x,
                     int32_t y, ps_shard *shard)
@@ -61,7 +18,7 @@ static int add_tile(struct ps_text *svg, const struct ps_tile *tile, int32_t cel
     int32_t inner = cell - 2 * FRAME;
     int rc = ps_text_printf(svg, "<g><title>");
     if (!rc)
-        rc = add_escaped(svg, tile->title ? tile->title : "");
+        rc = ps_svg_add_text(svg, tile->title ? tile->title : "");
     if (!rc)
         rc = ps_text_printf(svg, "</title>");
     if (!rc && tile->color >= 0)
@@ -72,7 +29,7 @@ static int add_tile(struct ps_text *svg, const struct ps_tile *tile, int32_t cel
             ps_text_printf(svg, "<image x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" xlink:href=\"",
                            x + FRAME, y + FRAME, inner, inner);
     if (!rc)
-        rc = add_picture(svg, shard, tile->id, cell);
+        rc = ps_svg_add_picture(svg, shard, tile->id, 2 * cell);
     return rc ? rc : ps_text_printf(svg, "\"/></g>\n");
 }
 
@@ -134,7 +91,7 @@ static int add_legend(struct ps_text *svg, const struct ps_tiles *tiles)
                             "<text x=\"30\" y=\"%d\">",
                             y + 6, ps_plot_color((int)i), y + 18);
         if (!rc)
-            rc = add_escaped(svg, tiles->legend[i]);
+            rc = ps_svg_add_text(svg, tiles->legend[i]);
         if (!rc)
             rc = ps_text_printf(svg, "</text>\n");
     }
@@ -157,7 +114,7 @@ static int draw(struct ps_text *svg, const struct ps_tiles *tiles, ps_shard *sha
                             "<text x=\"%d\" y=\"26\" text-anchor=\"middle\">",
                             SIDE, height, SIDE, height, SIDE / 2);
     if (!rc)
-        rc = add_escaped(svg, tiles->title);
+        rc = ps_svg_add_text(svg, tiles->title);
     if (!rc)
         rc = ps_text_printf(svg, "</text>\n");
     for (size_t i = 0; i < cells * cells && !rc; i++)
@@ -170,30 +127,14 @@ static int draw(struct ps_text *svg, const struct ps_tiles *tiles, ps_shard *sha
     return rc ? rc : ps_text_printf(svg, "</svg>\n");
 }
 
-static int save_png(const struct ps_text *svg, const char *path)
-{
-    VipsImage *image = NULL;
-    int rc = PS_OK;
-    if (vips_svgload_buffer(svg->data, svg->length, &image, NULL)) {
-        rc = ps_fail(PS_EIO, "%s: libvips cannot render the SVG: %s (write .svg instead)", path,
-                     vips_error_buffer());
-        vips_error_clear();
-    } else {
-        rc = ps_picture_save(image, path);
-    }
-    g_clear_object(&image);
-    return rc;
-}
-
 int ps_tiles_write(const struct ps_tiles *tiles, ps_shard *shard, const char *path)
 {
-    bool png = ps_has_suffix(path, ".png");
-    if (!png && !ps_has_suffix(path, ".svg"))
-        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
     struct ps_text svg = {0};
-    int rc = draw(&svg, tiles, shard);
+    int rc = ps_svg_check(path);
     if (!rc)
-        rc = png ? save_png(&svg, path) : ps_file_write(path, svg.data, svg.length);
+        rc = draw(&svg, tiles, shard);
+    if (!rc)
+        rc = ps_svg_save(&svg, path);
     ps_text_free(&svg);
     return rc;
 }

@@ -60,8 +60,38 @@ setup() {
 
 @test "neighbours: a sheet of the asked size" {
     ps-view neighbours raw.emb.zst --shard test.mdb --rows 2 --columns 3 --cell 16 -o n.png
-    # 4 + 4 cells x (16 + 2 x 4 + 4) wide, 4 + 2 rows high
-    [ "$(od -An -tu1 -j16 -N8 n.png | tr -s ' ')" = " 0 0 0 116 0 0 0 60" ]
+    # as wide as the legend; 28 + 2 rows of (16 + 2 x 4 + 6 + 2 x 8 + 4) high
+    [ "$(od -An -tu1 -j16 -N8 n.png | tr -s ' ')" = " 0 0 1 84 0 0 0 128" ]
+}
+
+@test "neighbours: names, similarities, a legend, two rows of a class at most" {
+    ps-view neighbours raw.emb.zst --shard test.mdb --rows 12 --columns 3 -o n.svg
+    [ "$(grep -c '#285ac8' n.svg)" -eq 7 ] # the legend, and two queries of three classes
+    for text in query 'same class' 'other class' aa 1.ppm; do
+        grep -q ">$text</text>" n.svg
+    done
+    grep -Eq '>0\.[0-9]{3} [1-4]\.ppm</text>' n.svg
+}
+
+@test "neighbours: queries are searched in the gallery" {
+    ps-embed -q --raw-pixels 4 --format tsv -o raw.tsv test.mdb
+    awk -F'\t' -v OFS='\t' '{ $2 = $2 OFS (NR == 1 ? "role" : NR % 4 == 2 ? "query" : "gallery") } 1' \
+        raw.tsv >roles.tsv
+    ps-view neighbours roles.tsv --shard test.mdb --rows 9 --columns 11 -o n.svg
+    [ "$(grep -c '#285ac8' n.svg)" -eq 4 ]                   # three queries
+    [ "$(grep -Ec '#009e3c|#d5281e' n.svg)" -eq 29 ]         # with the 9 of the gallery each
+    [ "$(grep -c '>1.000 1.ppm</text>' n.svg)" -eq 0 ]
+}
+
+@test "curves: percent as in tables, epochs as whole numbers, PDF" {
+    ps-view curves runs/plain/seed1 runs/plain/seed2 -o c.svg
+    grep -q 'recall@1 (%)' c.svg
+    grep -q '> 1</text>\|>1</text>' c.svg
+    ! grep -q '>1\.5</text>' c.svg || false
+    ps-view curves runs/plain/seed1 --metric loss -o l.svg
+    ! grep -q '(%)' l.svg || false
+    ps-view curves runs/plain/seed1 -o c.pdf
+    [ "$(head -c 4 c.pdf)" = %PDF ]
 }
 
 @test "another shard is refused" {
@@ -119,7 +149,12 @@ setup() {
     grep -q '<td> ps </td>' r.html
     grep -q 'a&lt;b' r.html
     grep -q 'A &amp; B' r.html
-    grep -q 'data:image/svg+xml;base64,' r.html
+    grep -q '<svg role="img" aria-label="c"' r.html
+    ps-view neighbours raw.emb.zst --shard test.mdb -o n-b.png
+    ps-view report c.svg c.svg n-b.png -o r.html
+    grep -q '<img alt="n b" src="data:image/png;base64,' r.html
+    # the same picture twice has no name twice
+    [ -z "$(grep -o " id=['\"][^'\"]*" r.html | sort | uniq -d)" ]
 }
 
 @test "wrong usage exits 2, nothing written" {

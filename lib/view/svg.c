@@ -1,0 +1,84 @@
+#include "view/svg.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "view/pictures.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <vips/vips.h>
+
+enum { CHANNELS = 3, QUALITY = 85 };
+
+int ps_svg_add_text(struct ps_text *svg, const char *text)
+{
+    gchar *valid = g_utf8_make_valid(text, -1);
+    for (gchar *c = valid; *c; c++)
+        if ((unsigned char)*c < 0x20)
+            *c = ' ';
+    gchar *escaped = g_markup_escape_text(valid, -1);
+    int rc = ps_text_printf(svg, "%s", escaped);
+    g_free(escaped);
+    g_free(valid);
+    return rc;
+}
+
+int ps_svg_add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t side)
+{
+    size_t bytes = (size_t)side * (size_t)side * CHANNELS, length = 0;
+    uint8_t *pixels = ps_calloc(bytes, 1);
+    if (!pixels)
+        return PS_ENOMEM;
+    int rc = ps_picture_get(shard, id, side, pixels);
+    void *jpeg = NULL;
+    if (!rc) {
+        VipsImage *image =
+            vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
+        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, NULL)) {
+            rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
+            vips_error_clear();
+        }
+        if (image)
+            g_object_unref(image);
+    }
+    if (!rc) {
+        gchar *base64 = g_base64_encode(jpeg, length);
+        rc = ps_text_printf(svg, "data:image/jpeg;base64,%s", base64);
+        g_free(base64);
+    }
+    g_free(jpeg);
+    free(pixels);
+    return rc;
+}
+
+int ps_svg_check(const char *path)
+{
+    static const char *const suffixes[] = {".svg", ".png", ".jpg", ".jpeg"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+        if (ps_has_suffix(path, suffixes[i]))
+            return PS_OK;
+    return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg, .png or .jpg", path);
+}
+
+/* White behind what is transparent. */
+static int rasterise(const struct ps_text *svg, const char *path)
+{
+    VipsImage *image = NULL, *flat = NULL;
+    int rc;
+    if (vips_svgload_buffer(svg->data, svg->length, &image, "unlimited", TRUE, NULL) ||
+        vips_flatten(image, &flat, NULL)) {
+        rc = ps_fail(PS_EIO, "%s: libvips cannot render the SVG: %s (write .svg instead)", path,
+                     vips_error_buffer());
+        vips_error_clear();
+    } else {
+        rc = ps_picture_save(flat, path);
+    }
+    g_clear_object(&image);
+    g_clear_object(&flat);
+    return rc;
+}
+
+int ps_svg_save(const struct ps_text *svg, const char *path)
+{
+    return ps_has_suffix(path, ".svg") ? ps_file_write(path, svg->data, svg->length)
+                                       : rasterise(svg, path);
+}
