@@ -2,13 +2,13 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/mem.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,8 +32,9 @@ char *ps_temporary_name(const char *path)
     size_t length = strlen(base);
     if (length <= LONGEST_BASE)
         return ps_asprintf("%.*s.%s.%ld.tmp", folder, path, base, (long)getpid());
-    return ps_asprintf("%.*s.%.*s~%s.%ld.tmp", folder, path, LONGEST_BASE - PS_HASH_LENGTH, base,
-                       ps_hash_bytes(base, length).hex, (long)getpid());
+    static atomic_uint number;
+    return ps_asprintf("%.*s.%.*s~%u.%ld.tmp", folder, path, LONGEST_BASE - 12, base,
+                       atomic_fetch_add(&number, 1U), (long)getpid());
 }
 
 bool ps_is_temporary_of(const char *entry, const char *base)

@@ -32,7 +32,8 @@ TUNED_PEER = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296",
 if " avx512f " in Path("/proc/cpuinfo").read_text():
     TUNED_PEER["OPENBLAS_CORETYPE"] = "SkylakeX"
 STEPS = [  # backbone, size, steps of a process
-    ("resnet18", 64, 10), ("resnet18", 224, 4), ("bninception", 224, 3), ("resnet50", 224, 3)]
+    ("resnet18", 64, 10), ("resnet18", 224, 4), ("bninception", 224, 3), ("resnet50", 224, 3),
+    ("efficientnet-lite0", 224, 4)]
 PRECISIONS = ["fp32", "bf16"]
 OURS, OURS_TUNED, DEFAULT, BEST = "ours", "ours --tune", "peer", "peer tuned"
 

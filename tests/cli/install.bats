@@ -70,7 +70,7 @@ END
     build "$BATS_TEST_DIRNAME/../example/embed.c" static --static
     for program in shared static; do
         "./$program" run/last.safetensors images/class4/3.ppm >$program.txt
-        paste $program.txt <(awk '$3 == "images/class4/3.ppm"' all.tsv | cut -f 4- | tr '\t' '\n') |
+        paste $program.txt <(grep -F images/class4/3.ppm all.tsv | tr '\t' '\n' | tail -n 8) |
             awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5) exit 1 } END { exit NR != 8 }'
     done
 }

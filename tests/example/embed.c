@@ -27,15 +27,16 @@ static int embed(const struct ps_model *model, ps_net *net, const char *path)
 
     struct ps_transform transform = {.size = model->spec.size, .resize = model->resize};
     uint8_t *pixels = malloc((size_t)3 * transform.size * transform.size);
-    float *x = malloc(sizeof *x * model->spec.dim);
+    size_t dim = ps_net_dim(net);
+    float *x = malloc(sizeof *x * dim);
     ps_backend *be = ps_net_backend(net);
     struct ps_mat embedding;
     int rc = ps_transform_apply(&transform, &record, NULL, pixels);
     if (!rc)
         rc = ps_net_forward(net, PS_INFER, pixels, 1, &embedding);
-    if (!rc && be->ops->vec_get(be, embedding.v, embedding.offset, x, model->spec.dim))
+    if (!rc && be->ops->vec_get(be, embedding.v, embedding.offset, x, dim))
         rc = ps_device_fail(be);
-    for (int i = 0; i < model->spec.dim && !rc; i++)
+    for (size_t i = 0; i < dim && !rc; i++)
         printf("%.9g\n", x[i]);
     free(x);
     free(pixels);
