@@ -76,11 +76,12 @@ strips strips_of(int maps, int height, int width, int channels)
     return s;
 }
 
-struct position {
+/* The first row and column of a strip. */
+struct place {
     int n, y, x;
 };
 
-__device__ position position_of(size_t strip, const strips &s)
+__device__ place place_of(size_t strip, const strips &s)
 {
     size_t across = static_cast<size_t>(s.across), down = static_cast<size_t>(s.down);
     return {static_cast<int>(strip / across / down),
@@ -122,21 +123,22 @@ __device__ bool inside(int at, int size)
     return at >= 0 && at < size;
 }
 
-/* The offset of an element. */
-__device__ size_t offset_of(ps_shape s, int n, int y, int x, size_t c)
+/* The offset of an element, which may lie outside the map. */
+__device__ ptrdiff_t offset_of(ps_shape s, int n, int y, int x, size_t c)
 {
-    size_t row = static_cast<size_t>(n) * static_cast<size_t>(s.h) + static_cast<size_t>(y);
-    return (row * static_cast<size_t>(s.w) + static_cast<size_t>(x)) * static_cast<size_t>(s.c) + c;
+    ptrdiff_t row = static_cast<ptrdiff_t>(n) * s.h + y;
+    return (row * s.w + x) * s.c + static_cast<ptrdiff_t>(c);
 }
 
 /* N neighbours of a row from column x on; zero outside the map. */
 template <int N, typename T>
 __device__ void load_row(lanes<V> (&to)[N], const T *map, ps_shape s, int n, int y, int x, size_t c)
 {
+    const T *from = map + offset_of(s, n, y, x, c);
 #pragma unroll
     for (int i = 0; i < N; i++)
         to[i] = inside(y, s.h) && inside(x + i, s.w)
-                    ? ps::load<V>(map + offset_of(s, n, y, x + i, c))
+                    ? ps::load<V>(from + i * static_cast<ptrdiff_t>(s.c))
                     : lanes<V>{};
 }
 
@@ -164,11 +166,28 @@ template <typename T> struct ending {
     const float *bias;
     const T *residual;
     ps_cuda_relu relu;
+};
 
-    __device__ float apply(float sum, size_t at, size_t c) const
+/* The same for N channels from c on. */
+template <typename T, int N> struct finisher {
+    lanes<N> bias;
+    const T *residual;
+    ps::rectifier<T> rectifier;
+
+    __device__ finisher(const ending<T> &end, size_t c)
+        : bias{}, residual(end.residual), rectifier(end.relu)
     {
-        sum += (bias ? bias[c] : 0) + (residual ? ps::widen(residual[at]) : 0);
-        return ps::rectifier<T>(relu).apply(sum);
+        if (end.bias)
+            bias = ps::load<N>(end.bias + c);
+    }
+
+    __device__ void store(T *y, ptrdiff_t at, lanes<N> sum) const
+    {
+        lanes<N> more = residual ? ps::load<N>(residual + at) : lanes<N>{};
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            sum.x[i] = rectifier.apply(sum.x[i] + bias.x[i] + more.x[i]);
+        ps::store(y + at, sum);
     }
 };
 
@@ -183,14 +202,15 @@ __global__ void __launch_bounds__(ps::BLOCK, 2)
         return;
     lanes<V> taps[F::TAPS];
     load_taps(taps, w, channels, c);
+    const finisher<T, V> finish(end, c);
     for (size_t strip = first_strip(); strip < s.count(); strip += strip_step()) {
-        position p = position_of(strip, s);
+        place p = place_of(strip, s);
         lanes<V> sum[KEPT][X] = {};
 #pragma unroll 1
         for (int step = 0; step < s.rows + KEPT - 1; step++) {
             int oldest = step - (KEPT - 1); /* output row of the strip */
 #pragma unroll
-            for (int e = 0; e < S; e++) {
+            for (int e = 0; e < S && step * S + e < s.rows * S - S + K; e++) {
                 lanes<V> under[F::UNDER];
                 load_row(under, x, d.in, p.n, (p.y + step) * S + e - d.window.pad,
                          p.x * S - d.window.pad, c);
@@ -205,13 +225,10 @@ __global__ void __launch_bounds__(ps::BLOCK, 2)
                                          taps[ky * K + t % K]);
                 }
             }
+#pragma unroll
             for (int t = 0; t < X; t++)
-                if (oldest >= 0 && p.y + oldest < d.out.h && p.x + t < d.out.w) {
-                    size_t at = offset_of(d.out, p.n, p.y + oldest, p.x + t, c);
-                    for (size_t i = 0; i < V; i++)
-                        sum[0][t].x[i] = end.apply(sum[0][t].x[i], at + i, c + i);
-                    ps::store(y + at, sum[0][t]);
-                }
+                if (oldest >= 0 && p.y + oldest < d.out.h && p.x + t < d.out.w)
+                    finish.store(y, offset_of(d.out, p.n, p.y + oldest, p.x + t, c), sum[0][t]);
             shift<1>(sum);
         }
     }
@@ -230,7 +247,7 @@ __global__ void __launch_bounds__(ps::BLOCK, 2)
     lanes<V> taps[F::TAPS];
     load_taps(taps, w, channels, c);
     for (size_t strip = first_strip(); strip < s.count(); strip += strip_step()) {
-        position p = position_of(strip, s);
+        place p = place_of(strip, s);
         lanes<V> sum[K][X] = {};
 #pragma unroll 1
         for (int step = 1 - KEPT; step < s.rows; step++) {
@@ -248,6 +265,7 @@ __global__ void __launch_bounds__(ps::BLOCK, 2)
                                          taps[ky * K + kx]);
                 }
             }
+#pragma unroll
             for (int t = 0; t < S * X; t++) {
                 int row = (p.y + step) * S + t / X - d.window.pad, col = p.x + t % X - d.window.pad;
                 if (step >= 0 && inside(row, d.in.h) && inside(col, d.in.w))
@@ -269,14 +287,14 @@ __global__ void __launch_bounds__(ps::BLOCK, 2)
     size_t c = first_channel(), channels = static_cast<size_t>(d.in.c);
     lanes<V> sum[F::TAPS] = {};
     for (size_t strip = first_strip(); c < channels && strip < s.count(); strip += strip_step()) {
-        position p = position_of(strip, s);
+        place p = place_of(strip, s);
         lanes<V> slope[KEPT][X] = {};
 #pragma unroll 1
         for (int step = 0; step < s.rows + KEPT - 1; step++) {
             if (step < s.rows)
                 load_row(slope[KEPT - 1], dy, d.out, p.n, p.y + step, p.x, c);
 #pragma unroll
-            for (int e = 0; e < S; e++) {
+            for (int e = 0; e < S && step * S + e < s.rows * S - S + K; e++) {
                 lanes<V> under[F::UNDER];
                 load_row(under, x, d.in, p.n, (p.y + step) * S + e - d.window.pad,
                          p.x * S - d.window.pad, c);
@@ -300,6 +318,7 @@ __global__ void __launch_bounds__(ps::BLOCK, 2)
         __syncthreads();
         if (threadIdx.y == 0 && c < channels) {
             lanes<V> total = {};
+#pragma unroll 1
             for (unsigned row = 0; row < blockDim.y; row++)
                 for (int i = 0; i < V; i++)
                     total.x[i] += shared[row * blockDim.x + threadIdx.x].x[i];
@@ -323,60 +342,37 @@ __global__ void sum_kernel(const float *partial, size_t splits, size_t taps, siz
     }
 }
 
-__host__ __device__ inline size_t count_of(ps_shape s)
-{
-    return static_cast<size_t>(s.n) * static_cast<size_t>(s.h) * static_cast<size_t>(s.w) *
-           static_cast<size_t>(s.c);
-}
-
-/* An element of a map by its number. */
-struct element {
-    int n, y, x;
-    size_t c;
-
-    __device__ element(size_t i, ps_shape s)
-    {
-        size_t width = static_cast<size_t>(s.w), height = static_cast<size_t>(s.h);
-        c = i % static_cast<size_t>(s.c);
-        i /= static_cast<size_t>(s.c);
-        n = static_cast<int>(i / width / height);
-        y = static_cast<int>(i / width % height);
-        x = static_cast<int>(i % width);
-    }
-};
-
 template <typename T>
 __global__ void any_forward_kernel(conv d, const T *x, const float *w, ending<T> end, T *y)
 {
     ps_cuda_window v = d.window;
-    size_t channels = static_cast<size_t>(d.in.c);
-    for (size_t i = ps::global_thread(); i < count_of(d.out); i += ps::all_threads()) {
-        element o(i, d.out);
+    for (size_t i = ps::global_thread(); i < ps::count_of(d.out); i += ps::all_threads()) {
+        ps::position o = ps::position_of(i, d.out);
         float sum = 0;
         for (int tap = 0; tap < v.kernel * v.kernel; tap++) {
             int row = o.y * v.stride - v.pad + tap / v.kernel;
             int col = o.x * v.stride - v.pad + tap % v.kernel;
             if (inside(row, d.in.h) && inside(col, d.in.w))
-                sum += ps::widen(x[offset_of(d.in, o.n, row, col, o.c)]) *
-                       w[static_cast<size_t>(tap) * channels + o.c];
+                sum +=
+                    ps::widen(x[ps::index_of({o.n, row, col, o.c}, d.in)]) * w[tap * d.in.c + o.c];
         }
-        ps::store(y + i, end.apply(sum, i, o.c));
+        finisher<T, 1>(end, static_cast<size_t>(o.c)).store(y, static_cast<ptrdiff_t>(i), {sum});
     }
 }
 
 template <typename T> __global__ void any_data_kernel(conv d, const T *dy, const float *w, T *dx)
 {
     ps_cuda_window v = d.window;
-    size_t channels = static_cast<size_t>(d.in.c);
-    for (size_t i = ps::global_thread(); i < count_of(d.in); i += ps::all_threads()) {
-        element in(i, d.in);
+    for (size_t i = ps::global_thread(); i < ps::count_of(d.in); i += ps::all_threads()) {
+        ps::position in = ps::position_of(i, d.in);
         float sum = 0;
         for (int tap = 0; tap < v.kernel * v.kernel; tap++) {
             int row = in.y + v.pad - tap / v.kernel, col = in.x + v.pad - tap % v.kernel;
             if (row % v.stride == 0 && col % v.stride == 0 && inside(row / v.stride, d.out.h) &&
                 inside(col / v.stride, d.out.w))
-                sum += ps::widen(dy[offset_of(d.out, in.n, row / v.stride, col / v.stride, in.c)]) *
-                       w[static_cast<size_t>(tap) * channels + in.c];
+                sum += ps::widen(
+                           dy[ps::index_of({in.n, row / v.stride, col / v.stride, in.c}, d.out)]) *
+                       w[tap * d.in.c + in.c];
         }
         ps::store(dx + i, sum);
     }
@@ -387,15 +383,15 @@ template <typename T> __global__ void any_filter_kernel(conv d, const T *x, cons
 {
     ps_cuda_window v = d.window;
     int tap = static_cast<int>(blockIdx.y);
-    size_t channels = static_cast<size_t>(d.in.c), pixels = count_of(d.out) / channels;
+    size_t channels = static_cast<size_t>(d.in.c), pixels = ps::count_of(d.out) / channels;
     float sum = 0;
     for (size_t i = threadIdx.x; i < pixels; i += ps::BLOCK) {
-        element o(i * channels + blockIdx.x, d.out);
+        ps::position o = ps::position_of(i * channels + blockIdx.x, d.out);
         int row = o.y * v.stride - v.pad + tap / v.kernel;
         int col = o.x * v.stride - v.pad + tap % v.kernel;
         if (inside(row, d.in.h) && inside(col, d.in.w))
-            sum += ps::widen(x[offset_of(d.in, o.n, row, col, o.c)]) *
-                   ps::widen(dy[i * channels + o.c]);
+            sum += ps::widen(x[ps::index_of({o.n, row, col, o.c}, d.in)]) *
+                   ps::widen(dy[i * channels + blockIdx.x]);
     }
     sum = ps::block_reduce<ps::sum>(sum);
     if (threadIdx.x == 0)
@@ -430,8 +426,8 @@ int forward(const conv &d, const T *x, const float *w, const ending<T> &end, T *
     launch l = launch_for(s, d.in.c, MOST_BLOCKS);
     BY_FORM(d, PS_LAUNCH((forward_kernel<F, T>), l.grid, l.block, stream, d, s, x, w, end, y);
             return cudaGetLastError());
-    PS_LAUNCH(any_forward_kernel<T>, ps::loop_blocks(count_of(d.out)), ps::BLOCK, stream, d, x, w,
-              end, y);
+    PS_LAUNCH(any_forward_kernel<T>, ps::loop_blocks(ps::count_of(d.out)), ps::BLOCK, stream, d, x,
+              w, end, y);
     return cudaGetLastError();
 }
 
@@ -441,7 +437,8 @@ int data(const conv &d, const T *dy, const float *w, T *dx, ps_cuda_stream strea
     BY_FORM(d, strips s = input_strips<F>(d); launch l = launch_for(s, d.in.c, MOST_BLOCKS);
             PS_LAUNCH((data_kernel<F, T>), l.grid, l.block, stream, d, s, dy, w, dx);
             return cudaGetLastError());
-    PS_LAUNCH(any_data_kernel<T>, ps::loop_blocks(count_of(d.in)), ps::BLOCK, stream, d, dy, w, dx);
+    PS_LAUNCH(any_data_kernel<T>, ps::loop_blocks(ps::count_of(d.in)), ps::BLOCK, stream, d, dy, w,
+              dx);
     return cudaGetLastError();
 }
 

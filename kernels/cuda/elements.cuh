@@ -41,6 +41,31 @@ __device__ inline void store(__half *to, float x)
     *to = __float2half_rn(x);
 }
 
+/* The coordinates of an element of an activation. */
+struct position {
+    int n, y, x, c;
+};
+
+__device__ inline position position_of(size_t i, ps_shape s)
+{
+    size_t c = static_cast<size_t>(s.c), w = static_cast<size_t>(s.w), h = static_cast<size_t>(s.h);
+    return {static_cast<int>(i / c / w / h), static_cast<int>(i / c / w % h),
+            static_cast<int>(i / c % w), static_cast<int>(i % c)};
+}
+
+__device__ inline size_t index_of(position p, ps_shape s)
+{
+    size_t row = static_cast<size_t>(p.n) * static_cast<size_t>(s.h) + static_cast<size_t>(p.y);
+    row = row * static_cast<size_t>(s.w) + static_cast<size_t>(p.x);
+    return row * static_cast<size_t>(s.c) + static_cast<size_t>(p.c);
+}
+
+__host__ __device__ inline size_t count_of(ps_shape s)
+{
+    return static_cast<size_t>(s.n) * static_cast<size_t>(s.h) * static_cast<size_t>(s.w) *
+           static_cast<size_t>(s.c);
+}
+
 /* V neighbouring elements, loaded and stored at once; the first is aligned to all of them. */
 template <int V> struct lanes {
     float x[V];
@@ -82,27 +107,26 @@ template <int V> __device__ lanes<V> plus(lanes<V> a, lanes<V> b)
 
 /* ReLU on elements of type T. */
 template <typename T> struct rectifier {
-    bool on;
-    float cap; /* rounded, as y is; 0: none */
+    bool on, capped;
+    float least, most; /* of y; infinite: no bound */
 
-    __device__ explicit rectifier(ps_cuda_relu relu) : on(relu.on)
+    __device__ explicit rectifier(ps_cuda_relu relu)
+        : on(relu.on), capped(relu.on && relu.cap > 0), least(on ? 0 : -INFINITY)
     {
-        T rounded;
+        T rounded; /* as y is */
         store(&rounded, relu.cap);
-        cap = widen(rounded);
+        most = capped ? widen(rounded) : INFINITY;
     }
 
     __device__ float apply(float x) const
     {
-        if (!on)
-            return x;
-        return x < 0 ? 0 : cap > 0 && x > cap ? cap : x;
+        return x < least ? least : x > most ? most : x;
     }
 
     /* Is the gradient passed on where the output is y? */
     __device__ bool passes(float y) const
     {
-        return !on || (y > 0 && !(cap > 0 && y >= cap));
+        return !on || (y > 0 && !(capped && y >= most));
     }
 };
 

@@ -49,8 +49,8 @@ struct ps_cuda_window {
 
 /*
  * depthwise.cu: convolution with a filter for each channel, y = [relu](conv(x, w) + bias +
- * residual). w (k, k, C) and bias (C), or NULL, are float32; w is aligned to two of them, residual
- * may be NULL. What lies outside the input is zero, so that the output's shape tells how much
+ * residual). w (k, k, C) and bias (C) are float32, aligned to two of them; bias and residual may be
+ * NULL. What lies outside the input is zero, so that the output's shape tells how much
  * padding there is at the end.
  */
 struct ps_cuda_depthwise {

@@ -4,30 +4,10 @@
 namespace
 {
 
-/* The coordinates of an element. */
-struct position {
-    int n, y, x, c;
-};
-
-__device__ position position_of(size_t i, ps_shape s)
-{
-    size_t c = static_cast<size_t>(s.c), w = static_cast<size_t>(s.w), h = static_cast<size_t>(s.h);
-    return {static_cast<int>(i / c / w / h), static_cast<int>(i / c / w % h),
-            static_cast<int>(i / c % w), static_cast<int>(i % c)};
-}
-
-__device__ size_t index_of(position p, ps_shape s)
-{
-    size_t row = static_cast<size_t>(p.n) * static_cast<size_t>(s.h) + static_cast<size_t>(p.y);
-    row = row * static_cast<size_t>(s.w) + static_cast<size_t>(p.x);
-    return row * static_cast<size_t>(s.c) + static_cast<size_t>(p.c);
-}
-
-__host__ __device__ inline size_t count_of(ps_shape s)
-{
-    return static_cast<size_t>(s.n) * static_cast<size_t>(s.h) * static_cast<size_t>(s.w) *
-           static_cast<size_t>(s.c);
-}
+using ps::count_of;
+using ps::index_of;
+using ps::position;
+using ps::position_of;
 
 __device__ int most(int a, int b)
 {

@@ -248,12 +248,14 @@ static void test_depthwise(struct outcome *o, struct ps_rng *rng, ps_backend *co
     const struct ps_op_desc *d = &t.c.desc;
     struct ps_cuda_depthwise conv = {t.c.in[0], t.c.out, {d->kernel, d->stride, d->pad}};
     struct ps_shape taps = {1, t.c.out.c, d->kernel, d->kernel};
-    const float *bias = d->bias == PS_ABSENT ? NULL : t.v.params + d->bias;
+    float *bias = d->bias == PS_ABSENT ? NULL : need_memory((size_t)taps.c, sizeof *bias);
     size_t weights = shape_count(taps), rows = rows_of(t.c.out), last = (size_t)t.c.inputs - 1;
     float *w = channels_last(t.v.params + d->weight, PS_CUDA_F32, taps);
     float *dw = need_memory(weights, sizeof *dw), *dbias = t.grads + d->bias;
     float *scratch = need_memory(ps_cuda_depthwise_scratch(&conv), sizeof *scratch);
     double *partial = need_memory(2 * PS_CUDA_SPLITS * (size_t)taps.c, sizeof *partial);
+    if (bias)
+        memcpy(bias, t.v.params + d->bias, (size_t)taps.c * sizeof *bias);
     need(!ps_cuda_depthwise_forward(&conv, t.type, t.x[0], w, bias, d->residual ? t.x[last] : NULL,
                                     relu_of(d), t.y, NULL),
          NULL, "depthwise");
@@ -267,6 +269,7 @@ static void test_depthwise(struct outcome *o, struct ps_rng *rng, ps_backend *co
               !ps_cuda_column_sums(t.dy, t.type, dbias, t.accumulate, rows, taps.c, partial, NULL)),
          NULL, "depthwise");
     free(w);
+    free(bias);
     free(dw);
     free(scratch);
     free(partial);
