@@ -186,7 +186,7 @@ refused() {
 @test "stand-in: out of device memory names the batch size to try, once" {
     need_standin
     for mib in 20 90 140 160 200; do # for parameters, optimiser, activations, weights of nodes
-        refused "$mib" emulated/ps-train -q --device cuda "${tiny[@]}" -o "x$mib"
+        refused "$mib" emulated/ps-train -q --device cuda "${tiny[@]}" --eps 1e-4 -o "x$mib"
     done
     bare/ps-train -q --device cpu "${tiny[@]}" --epochs 1 -o model
     refused 20 emulated/ps-embed -q --device cuda -m model/last.safetensors --batch-size 8 -o x.emb.zst test.mdb
