@@ -53,6 +53,7 @@ make_alone() {
     run -0 "$BATS_TEST_DIRNAME/../cuda/check.sh" "$BUILD/check-cuda-emu/bin" quick
     [[ $output == *"conv: cuda against ref"* ]]
     [[ $output == *"resnet18_s64_b3_gap_batch.safetensors on cuda"* ]]
+    [[ $output == *"efficientnet-lite0_s64_b2_gap_frozen.safetensors on cuda"* ]]
     [[ $output == *"ok 2 - a resumed run, the same losses"* ]]
     [[ $(tail -n 1 <<<"$output") == *" passed, 0 failed" ]]
     PS_CUDA_EMU_DEVICES=0 run -1 "$BATS_TEST_DIRNAME/../cuda/check.sh" "$BUILD/check-cuda-emu/bin" quick
@@ -62,7 +63,8 @@ make_alone() {
 @test "stand-in: make bench-cuda" {
     need_standin
     run -0 "$BUILD/check-cuda-emu/bin/bench" 2 32 1
-    for part in "resnet18     fp32 training" "resnet18     fp32 inference" "when the next batch is staged" \
+    for part in "resnet18           fp32 training" "resnet18           fp32 inference" \
+        "depthwise 1152 x  7x7   k5 s1 bf16  forward" "when the next batch is staged" \
         "33 nearest of 500 x 512" "Norm-SoftMax with Proxy Synthesis"; do
         [[ $output == *"$part"* ]]
     done

@@ -26,21 +26,26 @@ struct warp {
     uint64_t slot[2][WARP]; /* values of this shuffle and of the one before it */
 };
 
-} // namespace
-
-/* A fibre runs one thread after another. It is entered through its context the first time, and
+/* A stack runs one thread after another. It is entered through its context the first time, and
  * after that by longjmp, which unlike swapcontext makes no system call; with the address sanitizer
  * always by swapcontext. */
-struct ps_emu_fiber {
+struct stack {
     ucontext_t context;
     jmp_buf resume;
     bool started;
-    void *stack, *fake_stack;
+    void *memory, *fake;
+};
+
+} // namespace
+
+/* A thread. Its stack is its own from its begin to its end. */
+struct ps_emu_fiber {
+    struct stack *stack;
     uint3 index;
     unsigned linear, shuffles;
     const barrier *waits_at; /* until the barrier's generation differs from `generation` */
     unsigned generation;
-    bool done;
+    bool begun, done;
 };
 
 uint3 ps_emu_block_index;
@@ -49,8 +54,10 @@ dim3 ps_emu_block_size, ps_emu_grid_size;
 namespace
 {
 
+stack stacks[MAX_THREADS];
 ps_emu_fiber fibers[MAX_THREADS];
 ps_emu_fiber *current;
+bool descending; /* the order of threads */
 #ifdef __SANITIZE_ADDRESS__
 ucontext_t scheduler;
 void *scheduler_fake_stack;
@@ -76,16 +83,17 @@ void *thread_context;
 
 void leave(ps_emu_fiber *fiber)
 {
-    __sanitizer_start_switch_fiber(&fiber->fake_stack, scheduler_stack, scheduler_stack_size);
-    swapcontext(&fiber->context, &scheduler);
-    __sanitizer_finish_switch_fiber(fiber->fake_stack, &scheduler_stack, &scheduler_stack_size);
+    stack *from = fiber->stack;
+    __sanitizer_start_switch_fiber(&from->fake, scheduler_stack, scheduler_stack_size);
+    swapcontext(&from->context, &scheduler);
+    __sanitizer_finish_switch_fiber(from->fake, &scheduler_stack, &scheduler_stack_size);
 }
 
 void enter(ps_emu_fiber *fiber)
 {
     current = fiber;
-    __sanitizer_start_switch_fiber(&scheduler_fake_stack, fiber->stack, STACK);
-    swapcontext(&scheduler, &fiber->context);
+    __sanitizer_start_switch_fiber(&scheduler_fake_stack, fiber->stack->memory, STACK);
+    swapcontext(&scheduler, &fiber->stack->context);
     __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
 }
 
@@ -99,7 +107,7 @@ void begin_fiber()
 /* Back to the scheduler. */
 void leave(ps_emu_fiber *fiber)
 {
-    if (_setjmp(fiber->resume) == 0)
+    if (_setjmp(fiber->stack->resume) == 0)
         _longjmp(scheduler_resume, 1);
 }
 
@@ -108,10 +116,10 @@ void enter(ps_emu_fiber *fiber)
     current = fiber;
     if (_setjmp(scheduler_resume) != 0)
         return;
-    if (fiber->started)
-        _longjmp(fiber->resume, 1);
-    fiber->started = true;
-    setcontext(&fiber->context);
+    if (fiber->stack->started)
+        _longjmp(fiber->stack->resume, 1);
+    fiber->stack->started = true;
+    setcontext(&fiber->stack->context);
 }
 
 void begin_fiber()
@@ -120,12 +128,31 @@ void begin_fiber()
 
 #endif
 
+/* After the end of a thread, its stack goes to the next one of its warp, if that has not begun. */
+bool pass_on()
+{
+    unsigned lane = current->linear % WARP;
+    if (descending ? lane == 0 : lane == WARP - 1 || current->linear + 1 == thread_count)
+        return false;
+    ps_emu_fiber *next = descending ? current - 1 : current + 1;
+    if (next->begun)
+        return false;
+    stack *free = next->stack;
+    next->stack = current->stack;
+    current->stack = free;
+    current = next;
+    current->begun = true;
+    return true;
+}
+
 void trampoline()
 {
     begin_fiber();
     for (;;) {
-        thread_body(thread_context);
-        current->done = true;
+        do {
+            thread_body(thread_context);
+            current->done = true;
+        } while (pass_on());
         leave(current);
     }
 }
@@ -145,25 +172,23 @@ void arrive(barrier *b, unsigned expected)
 
 void prepare(ps_emu_fiber *fiber, unsigned linear)
 {
-    if (!fiber->stack) {
-        fiber->stack =
-            mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (fiber->stack == MAP_FAILED)
-            die("no memory for a stack");
-    }
     const dim3 &size = ps_emu_block_size;
     fiber->index = {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
     fiber->linear = linear;
     fiber->shuffles = 0;
     fiber->waits_at = nullptr;
-    fiber->done = false;
-    if (fiber->context.uc_stack.ss_sp)
+    fiber->begun = fiber->done = false;
+    if (fiber->stack)
         return;
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = fiber->stack;
-    fiber->context.uc_stack.ss_size = STACK;
-    fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, trampoline, 0);
+    stack *own = fiber->stack = &stacks[linear];
+    own->memory = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (own->memory == MAP_FAILED)
+        die("no memory for a stack");
+    getcontext(&own->context);
+    own->context.uc_stack.ss_sp = own->memory;
+    own->context.uc_stack.ss_size = STACK;
+    own->context.uc_link = nullptr;
+    makecontext(&own->context, trampoline, 0);
 }
 
 /* Runs a thread to its next wait. False if it still waits or is done. */
@@ -172,12 +197,13 @@ bool advance(ps_emu_fiber *fiber)
     if (fiber->done || (fiber->waits_at && fiber->waits_at->generation == fiber->generation))
         return false;
     fiber->waits_at = nullptr;
+    fiber->begun = true;
     enter(fiber);
     return true;
 }
 
 /* Runs a warp as far as it can. */
-bool advance_warp(unsigned number, bool descending)
+bool advance_warp(unsigned number)
 {
     unsigned begin = number * WARP;
     unsigned count = thread_count - begin < WARP ? thread_count - begin : WARP;
@@ -192,7 +218,7 @@ bool advance_warp(unsigned number, bool descending)
 
 void run_block()
 {
-    bool descending = ps_emu_block_index.x % 2 == 1;
+    descending = ps_emu_block_index.x % 2 == 1;
     unsigned warp_count = (thread_count + WARP - 1) / WARP, left = thread_count;
     memset(warps, 0, sizeof warps);
     block_barrier = {0, 0};
@@ -201,7 +227,7 @@ void run_block()
     while (left > 0) {
         bool moved = false;
         for (unsigned w = 0; w < warp_count; w++)
-            moved |= advance_warp(descending ? warp_count - 1 - w : w, descending);
+            moved |= advance_warp(descending ? warp_count - 1 - w : w);
         if (!moved)
             die("threads wait at a barrier or shuffle that others never reach");
         left = 0;

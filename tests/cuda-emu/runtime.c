@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { PAGE = 4096, BLOCKS = 1 << 16, ALIGNMENT = 256 };
+enum { PAGE = 4096, HUGE_PAGE = 2 << 20, BLOCKS = 1 << 16, ALIGNMENT = 256 };
 static const size_t reserved = (size_t)1 << 36;
 
 struct block {
@@ -218,9 +218,11 @@ static void reserve(void)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, &former_action);
-    arena = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    arena = mmap(NULL, reserved + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
     if (arena == MAP_FAILED)
         standin_die("no addresses for the device");
+    arena += HUGE_PAGE - (uintptr_t)arena % HUGE_PAGE;
 }
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
@@ -233,6 +235,9 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
         reserve();
     size_t used = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     size_t page_bytes = (used + PAGE - 1) / PAGE * PAGE;
+    bool huge = page_bytes >= HUGE_PAGE; /* pages that are protected many times faster */
+    if (huge)
+        arena_used = (arena_used + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     if (page_bytes + PAGE > reserved - arena_used || device_count == BLOCKS)
         standin_die("too many allocations for this test double");
     char *pages = arena + arena_used;
@@ -244,6 +249,8 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
         .bytes = bytes,
     };
     device_bytes += bytes;
+    if (huge)
+        madvise(pages, page_bytes, MADV_HUGEPAGE);
     mprotect(pages, page_bytes, PROT_READ | PROT_WRITE);
     memset(pages, 0xff, page_bytes);
     mprotect(pages, page_bytes, PROT_NONE);

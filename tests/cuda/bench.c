@@ -1,12 +1,13 @@
 /*
  * bench [BATCH] [SIZE] [STEPS] (128 224 20; below a size of 64 a short run of everything): images
- * per second of training and inference by network and precision, the gain of staging the next
- * batch, nearest neighbours, and the loss. The peak is float32's without tensor cores: clock x
- * multiprocessors x cores of each x 2.
+ * per second of training and inference by network and precision, depthwise convolutions, the gain
+ * of staging the next batch, nearest neighbours, and the loss. The peak is float32's without tensor
+ * cores: clock x multiprocessors x cores of each x 2.
  */
 #include "net/backbone.h"
 #include "net/graph.h"
 #include "net/params.h"
+#include "tests/cuda/bench_depthwise.h"
 #include "tests/cuda/trainee.h"
 
 #include <cuda_runtime_api.h>
@@ -74,7 +75,7 @@ static double work_of(const struct ps_net_spec *spec)
                         out = graph.values[graph.nodes[i].out];
         double k = d->op == PS_OP_CONV ? d->kernel : 1;
         if (d->op == PS_OP_CONV || d->op == PS_OP_LINEAR)
-            work += 2.0 * out.c * out.h * out.w * in.c * k * k;
+            work += 2.0 * out.c * out.h * out.w * in.c / (double)ps_groups(d) * k * k;
     }
     ps_graph_free(&graph);
     ps_params_free(&params);
@@ -127,17 +128,33 @@ static bool has_precision(enum ps_precision precision, const char *name)
     return be != NULL;
 }
 
+/* Bytes per second, at two transfers a clock. */
+static double memory_speed(void)
+{
+    return 2e3 * attribute(cudaDevAttrMemoryClockRate) *
+           attribute(cudaDevAttrGlobalMemoryBusWidth) / 8;
+}
+
+static void bench_depthwise_layers(enum ps_precision precision, const char *name)
+{
+    ps_backend *be = ps_device_open("cuda", &(struct ps_backend_config){.precision = precision});
+    must(be ? PS_OK : PS_EBACKEND);
+    double element = precision == PS_PRECISION_BF16 || precision == PS_PRECISION_FP16 ? 2 : 4;
+    bench_depthwise(be, (int)batch, element, name, memory_speed(), steps, size < SMALL);
+    ps_device_close(be);
+}
+
 static void bench_network(const char *backbone, enum ps_precision precision, const char *name)
 {
     struct trainee t;
     trainee_open(&t, "cuda", backbone, size, batch, CLASSES, precision);
     double work = work_of(&t.spec) * (double)batch;
     double seconds = time_training(&t, true);
-    printf("%-12s %s training  %9.1f images/s %9.2f ms", backbone, name, (double)batch / seconds,
+    printf("%-18s %s training  %9.1f images/s %9.2f ms", backbone, name, (double)batch / seconds,
            seconds * 1e3);
     print_rate(seconds, 3 * work);
     seconds = time_inference(&t);
-    printf("%-12s %s inference %9.1f images/s %9.2f ms", backbone, name, (double)batch / seconds,
+    printf("%-18s %s inference %9.1f images/s %9.2f ms", backbone, name, (double)batch / seconds,
            seconds * 1e3);
     print_rate(seconds, work);
     trainee_close(&t);
@@ -229,7 +246,8 @@ static void bench_loss(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const real[] = {"bninception", "resnet50"}, *const quick[] = {"resnet18"};
+    static const char *const real[] = {"efficientnet-lite0", "bninception", "resnet50"},
+                             *const quick[] = {"resnet18"};
     static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16"};
     ps_log_level(PS_LOG_WARN);
     if (argc > 1)
@@ -250,9 +268,13 @@ int main(int argc, char **argv)
     bool small = size < SMALL;
     const char *const *networks = small ? quick : real;
     for (int p = PS_PRECISION_FP32; p <= PS_PRECISION_FP16; p += small ? 2 : 1)
-        for (int i = 0; i < 2 - small && has_precision((enum ps_precision)p, precisions[p]); i++)
+        for (int i = 0; i < (small ? 1 : 3) && has_precision((enum ps_precision)p, precisions[p]);
+             i++)
             bench_network(networks[i], (enum ps_precision)p, precisions[p]);
-    bench_overlap(networks[1 - small]);
+    for (int p = PS_PRECISION_FP32; p <= PS_PRECISION_BF16; p += 2)
+        if (has_precision((enum ps_precision)p, precisions[p]))
+            bench_depthwise_layers((enum ps_precision)p, precisions[p]);
+    bench_overlap(networks[small ? 0 : 2]);
     bench_neighbours();
     bench_loss();
     return 0;

@@ -7,7 +7,8 @@ folder=$1 cases=40 gradient_cases=40 steps=60
 golden=(tests/golden/loss/*.safetensors tests/golden/net/*.safetensors)
 if [ "${2-}" = quick ]; then
     cases=8 gradient_cases=2 steps=5
-    golden=(tests/golden/loss/*_b6_*.safetensors tests/golden/net/resnet18_s64_b3_gap_batch.safetensors)
+    golden=(tests/golden/loss/*_b6_*.safetensors tests/golden/net/resnet18_s64_b3_gap_batch.safetensors
+        tests/golden/net/efficientnet-lite0_s64_b2_gap_frozen.safetensors)
 fi
 passed=0 failed=0
 
