@@ -1,0 +1,16 @@
+# make faults   every system call and every allocation of every tool fails once; ps-train is killed
+# make tsan     the loader's threads under ThreadSanitizer
+FAULTS := $(BUILD)/tests/inject $(BUILD)/tests/failmalloc.so
+tests: $(FAULTS)
+
+$(BUILD)/tests/inject: tests/faults/inject.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN_C) -O2 $< -o $@
+
+$(BUILD)/tests/failmalloc.so: tests/faults/failmalloc.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN_C) -O2 -fPIC -shared $< -o $@
+
+.PHONY: faults tsan
+faults: all tests
+	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/faults/run.sh all
