@@ -9,13 +9,15 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 16, LONGEST_BASE = 180 }; /* of the 255 bytes of a file's name */
+enum { BUFFER = 1 << 16, LONGEST_BASE = 180, RECENT = 64 }; /* of the 255 bytes of a file's name */
 
 struct ps_out {
     FILE *stream; /* NULL: closed */
@@ -25,15 +27,30 @@ struct ps_out {
     int error; /* errno of the first failed write, or 0 */
 };
 
+/* The latest temporary names, of which some are no longer there. */
+static char recent[RECENT][PATH_MAX];
+static atomic_uint recent_count;
+
+void ps_temporaries_remove(void)
+{
+    for (int i = 0; i < RECENT; i++)
+        if (*recent[i])
+            unlink(recent[i]);
+}
+
 char *ps_temporary_name(const char *path)
 {
     const char *base = ps_path_base(path);
     int folder = (int)(base - path);
     size_t length = strlen(base);
-    if (length <= LONGEST_BASE)
-        return ps_asprintf("%.*s.%s.%ld.tmp", folder, path, base, (long)getpid());
-    return ps_asprintf("%.*s.%.*s~%s.%ld.tmp", folder, path, LONGEST_BASE - PS_HASH_LENGTH, base,
-                       ps_hash_bytes(base, length).hex, (long)getpid());
+    char *name =
+        length <= LONGEST_BASE
+            ? ps_asprintf("%.*s.%s.%ld.tmp", folder, path, base, (long)getpid())
+            : ps_asprintf("%.*s.%.*s~%s.%ld.tmp", folder, path, LONGEST_BASE - PS_HASH_LENGTH, base,
+                          ps_hash_bytes(base, length).hex, (long)getpid());
+    if (name && strlen(name) < PATH_MAX)
+        strcpy(recent[atomic_fetch_add(&recent_count, 1) % RECENT], name);
+    return name;
 }
 
 bool ps_is_temporary_of(const char *entry, const char *base)

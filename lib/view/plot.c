@@ -114,15 +114,21 @@ static bool is_whole(const struct ps_text *image, bool svg)
     return length >= size && !memcmp(image->data + length - size, end, size);
 }
 
+int ps_plot_check(const char *path)
+{
+    bool known = ps_has_suffix(path, ".svg") || ps_has_suffix(path, ".png");
+    return known ? PS_OK : ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
+}
+
 int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, size_t count,
                   const char *path)
 {
     static const char *const gnuplot[] = {"gnuplot", "-", NULL};
     bool svg = ps_has_suffix(path, ".svg");
-    if (!svg && !ps_has_suffix(path, ".png"))
-        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
     struct ps_text script = {0}, image = {0};
-    int rc = make_script(plot, series, count, svg, &script);
+    int rc = ps_plot_check(path);
+    if (!rc)
+        rc = make_script(plot, series, count, svg, &script);
     if (!rc) {
         rc = ps_child_filter(gnuplot, &script, SECONDS, MOST_BYTES, &image);
         if (rc && rc != PS_EINTR)

@@ -38,7 +38,7 @@ static int add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t
     if (!rc) {
         VipsImage *image =
             vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
-        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, NULL)) {
+        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, "strip", TRUE, NULL)) {
             rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
             vips_error_clear();
         }
@@ -188,8 +188,6 @@ static int save_png(const struct ps_text *svg, const char *path)
 int ps_tiles_write(const struct ps_tiles *tiles, ps_shard *shard, const char *path)
 {
     bool png = ps_has_suffix(path, ".png");
-    if (!png && !ps_has_suffix(path, ".svg"))
-        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg or .png", path);
     struct ps_text svg = {0};
     int rc = draw(&svg, tiles, shard);
     if (!rc)

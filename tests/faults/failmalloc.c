@@ -1,7 +1,8 @@
 /*
- * For LD_PRELOAD: the FAIL_MALLOC-th allocation of a process fails (0: none). The number of
- * allocations goes to the file FAIL_MALLOC_COUNT.
+ * For LD_PRELOAD: the FAIL_MALLOC-th allocation after the start of main() fails (0: none). The
+ * number of allocations goes to the file FAIL_MALLOC_COUNT.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -19,11 +20,26 @@ static long wanted;
 static atomic_long count;
 static atomic_bool counting;
 
-__attribute__((constructor)) static void begin(void)
+typedef int main_function(int argc, char **argv, char **environment);
+typedef int start_function(main_function *run, int argc, char **argv, void (*init)(void),
+                           void (*end)(void), void (*loader_end)(void), void *stack);
+static main_function *program;
+
+static int counted_main(int argc, char **argv, char **environment)
 {
     const char *text = getenv("FAIL_MALLOC");
     wanted = text ? atol(text) : 0;
     counting = true;
+    return program(argc, argv, environment);
+}
+
+start_function __libc_start_main;
+int __libc_start_main(main_function *run, int argc, char **argv, void (*init)(void),
+                      void (*end)(void), void (*loader_end)(void), void *stack)
+{
+    start_function *start = (start_function *)dlsym(RTLD_NEXT, "__libc_start_main");
+    program = run;
+    return start(counted_main, argc, argv, init, end, loader_end, stack);
 }
 
 __attribute__((destructor)) static void end(void)

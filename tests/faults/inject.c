@@ -1,11 +1,12 @@
 /*
  * inject -n N [-e ERROR] -r REPORT FOLDER COMMAND...
  *
- * Runs a command and makes one of its system calls on files below FOLDER fail: the N-th, counting from
- * 1 those of all its threads and children. -e: with ERROR, and only calls that may report it count.
- * REPORT gets a line "COUNT CALL NAME": the number of such calls, and the one that failed. Names that
- * are not absolute count as being below FOLDER, and so do pipes. Ends with the status of the command,
- * 128 + number after a signal, and with 77 where the kernel does not allow this (seccomp_unotify(2)).
+ * Runs a command and makes one of its system calls on files below FOLDER fail: the N-th, counting
+ * from 1 those of all its threads, but not those of other programs that it runs. -e: with ERROR,
+ * and only calls that may report it count. REPORT gets a line "COUNT CALL NAME": the number of such
+ * calls, and the one that failed. Names that are not absolute count as being below FOLDER, and so
+ * do pipes. Ends with the status of the command, 128 + number after a signal, and with 77 where the
+ * kernel does not allow this (seccomp_unotify(2)).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,8 +81,8 @@ static int install_filter(void)
 {
     struct sock_filter filter[2 * CALLS + 2];
     unsigned short n = 0;
-    filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                               offsetof(struct seccomp_data, nr));
+    filter[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < CALLS; i++) {
         filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
                                                    (unsigned)calls[i].number, 0, 1);
@@ -150,12 +151,20 @@ static bool name_of(const struct call *call, const struct seccomp_notif *request
     return length > 0 && *name;
 }
 
+static bool is_thread_of(pid_t process, unsigned thread)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%u", (int)process, thread);
+    return access(path, F_OK) == 0;
+}
+
 static bool concerns(const char *name, const char *folder)
 {
     return *name != '/' ? strncmp(name, "socket:", 7) != 0 : !strncmp(name, folder, strlen(folder));
 }
 
 struct fault {
+    pid_t process;
     long wanted, count;
     int error; /* 0: that of the call */
     const char *folder;
@@ -175,7 +184,8 @@ static void answer(int listener, struct fault *fault)
         if (calls[i].number == request.data.nr)
             call = &calls[i];
     bool counts = call && (!fault->error || fault->error != EINTR || call->may_wait) &&
-                  name_of(call, &request, name) && concerns(name, fault->folder);
+                  name_of(call, &request, name) && concerns(name, fault->folder) &&
+                  is_thread_of(fault->process, request.pid);
     if (counts && ++fault->count == fault->wanted) {
         response.flags = 0;
         response.error = -(fault->error ? fault->error : call->error);
@@ -239,6 +249,7 @@ int main(int argc, char **argv)
     int listener = receive_descriptor(sockets[0]);
     if (listener < 0)
         return SKIP;
+    fault.process = child;
     int status = attend(child, listener, &fault);
     FILE *out = fopen(report, "w");
     if (!out || fprintf(out, "%ld %s\n", fault.count, fault.failed) < 0 || fclose(out))
