@@ -1,4 +1,4 @@
-# make faults   every system call and every allocation of every tool fails once; ps-train is killed
+# make faults   every system call and allocation of every program fails once; 100 kills (hours)
 # make tsan     the loader's threads under ThreadSanitizer
 FAULTS := $(BUILD)/tests/inject $(BUILD)/tests/failmalloc.so
 tests: $(FAULTS)
@@ -12,5 +12,9 @@ $(BUILD)/tests/failmalloc.so: tests/faults/failmalloc.c $(FLAGS)
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN_C) -O2 -fPIC -shared $< -o $@
 
 .PHONY: faults tsan
+tsan:
+	$(MAKE) BUILD=build/tsan VARIANT="-fsanitize=thread -O1" build/tsan/tests/loader
+	TSAN_OPTIONS=halt_on_error=1 build/tsan/tests/loader
+
 faults: all tests
 	@PATH="$(abspath $(BUILD))/bin:$$PATH" BUILD="$(abspath $(BUILD))" tests/faults/run.sh all

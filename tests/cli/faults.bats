@@ -28,6 +28,7 @@ refused() {
     local wanted=$1 text=$2
     shift 2
     run --separate-stderr "$@"
+    # shellcheck disable=SC2154 # run sets it
     echo "$stderr"
     [ "$status" -eq "$wanted" ]
     [ "$(grep -c 'error:' <<<"$stderr")" -eq 1 ]
@@ -156,10 +157,8 @@ sample() {
 @test "class names that cannot be stored are refused before training" {
     bad=$(printf 'bad\377name')
     cp -r images latin && mv latin/class0 "latin/$bad"
-    ps-prepare -q folder latin -o latin.tsv && ps-pack -q latin.tsv -o latin.mdb || skip "refused earlier"
-    refused 1 "is not UTF-8" ps-train --data latin.mdb --backbone resnet18 --input-size 32 --dim 4 -o latinrun
-    [ ! -e latinrun ]
-    refused 1 "is not UTF-8" ps-embed --raw-pixels 4 latin.mdb -o latin.emb.zst
+    refused 1 "not UTF-8" ps-prepare folder latin -o latin.tsv
+    refused 1 "not UTF-8" ps-eval --json t.emb.zst --tag "a=$bad"
 }
 
 @test "outputs that cannot be written are refused before the work" {

@@ -9,6 +9,7 @@
 # Expected of a run: status 0 and the right output, or status 1, one line that says what failed and an
 # output that is whole, old or absent; no temporary file; no hang. Where memory runs out in a library
 # that ends the process for it (GLib, C++), that is accepted, with the same demands on the output.
+# shellcheck disable=SC2086 # commands are split into words
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 : "${BUILD:=$here/../../build}"
@@ -20,6 +21,7 @@ trap 'exit 130' INT TERM
 mkdir "$work/data" "$work/run"
 cd "$work/data" || exit 1
 
+# shellcheck source-path=SCRIPTDIR source=../cli/images.bash
 . "$here/../cli/images.bash"
 net=(--backbone resnet18 --input-size 32 --dim 4 --batch-size 4 --threads 1 -j 1 --device cpu)
 {
@@ -110,7 +112,7 @@ judge() {
     for output; do
         if [ "$status" -eq 0 ]; then
             [ "$(digest "$output" 2>&1)" = "${reference[$output]}" ] || echo "$output is wrong"
-        elif [ -f "$output" ] && [[ $output != *log.jsonl ]] && [ "$(cat "$output" | tr -d '\0')" != old ]; then
+        elif [ -f "$output" ] && [[ $output != *log.jsonl ]] && [ "$(tr -d '\0' <"$output")" != old ]; then
             [ "$(digest "$output")" = "${reference[$output]}" ] || echo "$output is damaged"
         fi
     done
