@@ -4,6 +4,7 @@
 # make bench    our speed beside that of PyTorch, FAISS and Pillow
 # make check    all tests, or those that TESTS="unit cli/pack" names; `make asan check`: sanitized
 # make setup-peers  PyTorch, onnxruntime and others, which some tests and `make bench` compare with
+# make faults   every system call and allocation of every program fails once (hours)
 # make fuzz     fuzz targets into build/fuzz/bin (clang), which tests/fuzz/run.sh build/fuzz/bin runs
 # make lint     warnings, clang-tidy, format, scripts, man pages (tools: make setup-lint)
 # make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
@@ -96,6 +97,7 @@ asan: all
 
 include tools/setup.mk
 include tools/peers.mk
+include tools/faults.mk
 include tools/install.mk
 include tools/release.mk
 include kernels/cuda/cuda.mk

@@ -5,6 +5,7 @@
 #include "eval/inputs.h"
 #include "eval/measure.h"
 #include "net/device.h"
+#include "weights/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,17 @@ static int write_results(struct tool *tool)
     return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
+/* What would fail only once all is measured. */
+static int check_output(const struct tool *tool, char **files, int count)
+{
+    int rc = ps_out_check(tool->output, 0);
+    for (int i = 0; tool->json && i < count && !rc; i++)
+        rc = ps_safetensors_check_text("the name", files[i]);
+    for (size_t i = 0; tool->json && i < 2 * tool->how.tag_count && !rc; i++)
+        rc = ps_safetensors_check_text("--tag:", tool->tag[i]);
+    return rc;
+}
+
 /* "cpu" is what the library computes on anyway. */
 static int open_device(struct tool *tool)
 {
@@ -125,6 +137,8 @@ static int open_device(struct tool *tool)
 static int run(struct tool *tool, char **files, int count)
 {
     int rc = parse_lists(tool);
+    if (!rc)
+        rc = check_output(tool, files, count);
     if (!rc)
         rc = open_device(tool);
     if (!rc && tool->pca)

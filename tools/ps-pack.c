@@ -31,7 +31,12 @@ static int pack(const char *manifest, const struct settings *settings)
         .quarantine = settings->quarantine,
     };
     struct ps_pack_result result;
-    int rc = ps_pack(manifest, settings->output, &how, &result);
+    int rc = ps_out_check(settings->output, 0);
+    if (!rc && settings->quarantine)
+        rc = ps_out_check(settings->quarantine, 0);
+    if (rc)
+        return rc;
+    rc = ps_pack(manifest, settings->output, &how, &result);
     if (rc)
         return rc;
     ps_info("%s: %zu images of %zu classes, %.1f MB", settings->output, result.images,

@@ -99,14 +99,17 @@ static int prepare(const struct settings *settings, bool seeded, char **operands
         .threads = (int)settings->threads,
     };
     struct ps_manifest manifest;
-    int rc = ps_dataset_prepare(&manifest, dataset, operands + 1, (size_t)count - 1,
-                                settings->output, &options);
+    int rc = ps_out_check(settings->output, 0);
+    if (rc)
+        return rc;
+    rc = ps_dataset_prepare(&manifest, dataset, operands + 1, (size_t)count - 1, settings->output,
+                            &options);
     if (rc)
         return rc;
     struct ps_text text = {0};
     rc = describe(settings, &options, &text);
-    if (!rc && text.length)
-        manifest.settings = ps_strdup(text.data + 1);
+    if (!rc && text.length && !(manifest.settings = ps_strdup(text.data + 1)))
+        rc = PS_ENOMEM;
     ps_text_free(&text);
     if (!rc)
         rc = ps_manifest_write(&manifest, settings->output);

@@ -91,8 +91,8 @@ static int run(struct ps_train_settings *settings, const struct ps_command *comm
 
 int main(int argc, char **argv)
 {
+    ps_log_program("ps-train");
     if (wants_losses(argc, argv)) {
-        ps_log_program("ps-train");
         print_losses();
         return ps_opt_finish(&(struct ps_command){0}, PS_OK);
     }

@@ -83,6 +83,8 @@ static int run(const struct options *o, char **operand, int count)
     int rc = need(count, 1, "expected curves, neighbours, map, histogram or report");
     if (!rc && !o->output)
         rc = ps_fail(PS_EUSAGE, "-o FILE is missing");
+    if (!rc)
+        rc = ps_out_check(o->output, 0);
     if (rc)
         return rc;
     switch (ps_choice_index("curves|neighbours|map|histogram|report", operand[0])) {

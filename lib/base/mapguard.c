@@ -1,5 +1,6 @@
 #include "base/mapguard.h"
 #include "base/log.h"
+#include "base/out.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -26,6 +27,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
         uintptr_t begin = maps[i].begin;
         if (!begin || at < begin || at >= maps[i].end)
             continue;
+        ps_temporaries_remove();
         (void)!write(STDERR_FILENO, maps[i].line, strlen(maps[i].line));
         _exit(1);
     }

@@ -1,16 +1,15 @@
 #include "base/opt.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "base/opthelp.h"
+#include "base/process.h"
 #include "base/tsv.h"
 
 #include <ctype.h>
 #include <math.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,17 +346,9 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
     return print ? PS_OPT_DONE : PS_OPT_RUN;
 }
 
-static void prepare_process(const char *name)
-{
-    ps_fd_reserve_standard();
-    ps_log_program(name);
-    ps_interrupt_install();
-    signal(SIGXFSZ, SIG_IGN); /* write() then fails with EFBIG */
-}
-
 int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operands)
 {
-    prepare_process(command->name);
+    ps_process_begin(command->name);
     if (has_word(argc, argv, "--help", "-h")) {
         ps_opt_print_help(command);
         return PS_OPT_DONE;

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 16, LONGEST_BASE = 180 }; /* of the 255 bytes of a file's name */
+enum { BUFFER = 1 << 16, LONGEST_BASE = 180, RECENT = 64 }; /* of the 255 bytes of a file's name */
 
 struct ps_out {
     FILE *stream; /* NULL: closed */
@@ -25,16 +26,30 @@ struct ps_out {
     int error; /* errno of the first failed write, or 0 */
 };
 
+/* The latest temporary names, of which some are no longer there. */
+static char recent[RECENT][PATH_MAX];
+static atomic_uint recent_count;
+
+void ps_temporaries_remove(void)
+{
+    for (int i = 0; i < RECENT; i++)
+        if (*recent[i])
+            unlink(recent[i]);
+}
+
 char *ps_temporary_name(const char *path)
 {
     const char *base = ps_path_base(path);
     int folder = (int)(base - path);
     size_t length = strlen(base);
-    if (length <= LONGEST_BASE)
-        return ps_asprintf("%.*s.%s.%ld.tmp", folder, path, base, (long)getpid());
     static atomic_uint number;
-    return ps_asprintf("%.*s.%.*s~%u.%ld.tmp", folder, path, LONGEST_BASE - 12, base,
-                       atomic_fetch_add(&number, 1U), (long)getpid());
+    char *name = length <= LONGEST_BASE
+                     ? ps_asprintf("%.*s.%s.%ld.tmp", folder, path, base, (long)getpid())
+                     : ps_asprintf("%.*s.%.*s~%u.%ld.tmp", folder, path, LONGEST_BASE - 12, base,
+                                   atomic_fetch_add(&number, 1U), (long)getpid());
+    if (name && strlen(name) < PATH_MAX)
+        strcpy(recent[atomic_fetch_add(&recent_count, 1) % RECENT], name);
+    return name;
 }
 
 bool ps_is_temporary_of(const char *entry, const char *base)

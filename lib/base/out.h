@@ -49,6 +49,9 @@ int ps_stdout_close(void);
  * libraries that open the path themselves. free() it.
  */
 char *ps_temporary_name(const char *path);
+/* Removes the temporary files of this process, which is about to end; callable by signal handlers.
+ */
+void ps_temporaries_remove(void);
 /* Is `entry` the temporary name of a file `base` in the same folder, of some process? */
 bool ps_is_temporary_of(const char *entry, const char *base);
 /* Syncs `temporary`, renames it to `path`, syncs the folder. Removes `temporary` on failure. */

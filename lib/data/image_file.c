@@ -68,8 +68,10 @@ int ps_image_file_read(const char *path, size_t limit, void **bytes, size_t *len
         rc = ps_fail(PS_EFORMAT, "%s: longer than the limit of %zu bytes", path, limit);
     else if (!(*bytes = ps_calloc(size + 1, 1)))
         rc = PS_ENOMEM;
-    else if ((rc = fill(fd, path, *bytes, size, length)))
+    else if ((rc = fill(fd, path, *bytes, size, length))) {
         free(*bytes);
+        *bytes = NULL;
+    }
     close(fd);
     return rc;
 }

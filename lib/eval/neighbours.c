@@ -3,7 +3,9 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/parallel.h"
+#include "eval/guard.h"
 #include "eval/nearest.h"
 #include "eval/shortlist.h"
 #include "eval/similarity.h"
@@ -27,6 +29,7 @@ enum {
 
 struct ps_neighbours {
     FaissIndex *approximate; /* or NULL */
+    char *complaint;         /* if FAISS crashes on it */
     ps_nearest *nearest;     /* on a device; or NULL */
     const float *x;          /* (n, dim) the caller's */
     double *length;          /* (n) */
@@ -71,6 +74,7 @@ void ps_neighbours_free(ps_neighbours *gallery)
     ps_nearest_free(gallery->nearest);
     if (gallery->approximate)
         faiss_Index_free(gallery->approximate);
+    free(gallery->complaint);
     free(gallery->length);
     free(gallery->rows);
     free(gallery);
@@ -86,18 +90,41 @@ static int set_parameters(FaissIndex *index, const char *parameters)
     return failed;
 }
 
+/* FAISS allocates without end for graphs of less than two edges a node. */
+static bool is_thin_graph(const char *factory)
+{
+    for (const char *at = factory; (at = strstr(at, "HNSW"));) {
+        at += strlen("HNSW");
+        int64_t edges;
+        const char *number = at;
+        if (ps_scan_whole(&number, &edges) && edges < 2)
+            return true;
+    }
+    return false;
+}
+
 int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory)
 {
+    if (is_thin_graph(factory))
+        return ps_fail(PS_EINVAL, "index '%s': HNSW needs at least 2 edges", factory);
     const char *colon = strchr(factory, ':');
     char *kind = ps_asprintf("%.*s", (int)strcspn(factory, ":"), factory);
-    if (!kind)
+    free(gallery->complaint);
+    gallery->complaint =
+        ps_asprintf("index '%s': FAISS crashes on it, for %zu rows of %zu dimensions", factory,
+                    gallery->n, gallery->dim);
+    if (!kind || !gallery->complaint) {
+        free(kind);
         return PS_ENOMEM;
+    }
     FaissIndex **index = &gallery->approximate;
     idx_t n = (idx_t)gallery->n;
+    ps_guard_begin(gallery->complaint);
     int failed = faiss_index_factory(index, (int)gallery->dim, kind, METRIC_INNER_PRODUCT) ||
                  faiss_Index_train(*index, n, gallery->rows) ||
                  faiss_Index_add(*index, n, gallery->rows) ||
                  (colon && set_parameters(*index, colon + 1));
+    ps_guard_end();
     free(kind);
     return failed ? ps_fail(PS_EINVAL, "index '%s': %s", factory, faiss_get_last_error()) : PS_OK;
 }
@@ -280,6 +307,17 @@ static int finish(const struct search *search, const struct source *source)
     return rc ? ps_fail(PS_ENOMEM, "out of memory") : PS_OK;
 }
 
+static int search_approximately(const struct search *search, size_t searched, float *product,
+                                int64_t *label)
+{
+    const ps_neighbours *gallery = search->gallery;
+    ps_guard_begin(gallery->complaint);
+    int failed = faiss_Index_search(gallery->approximate, (idx_t)search->queries, search->unit,
+                                    (idx_t)searched, product, label);
+    ps_guard_end();
+    return failed ? fail_faiss() : PS_OK;
+}
+
 /* Through a FAISS index, or on the device. */
 static int search_elsewhere(const struct search *search, size_t searched)
 {
@@ -293,9 +331,8 @@ static int search_elsewhere(const struct search *search, size_t searched)
     if (!rc && !approximate)
         rc = ps_nearest_search(gallery->nearest, search->unit, search->queries, searched, label,
                                product);
-    else if (!rc && faiss_Index_search(gallery->approximate, (idx_t)search->queries, search->unit,
-                                       (idx_t)searched, product, label))
-        rc = fail_faiss();
+    else if (!rc)
+        rc = search_approximately(search, searched, product, label);
     source.label = label;
     source.product = product;
     if (!rc)

@@ -1,5 +1,6 @@
 #include "eval/results.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/tsv.h"
 
 #include <jansson.h>
@@ -107,7 +108,8 @@ static int put_json_row(const struct ps_results *results, size_t row, FILE *stre
     for (size_t c = 0; c < results->columns; c++) {
         const char *cell = results->cell[row * results->columns + c];
         json_t *name = json_string(results->header[c]), *text = json_string(cell);
-        char *left = json_dumps(name, JSON_ENCODE_ANY), *right = json_dumps(text, JSON_ENCODE_ANY);
+        char *left = name ? ps_json_dump(name, JSON_ENCODE_ANY) : NULL;
+        char *right = text ? ps_json_dump(text, JSON_ENCODE_ANY) : NULL;
         if (left && right)
             fprintf(stream, "%s%s:%s", c ? "," : "{", left,
                     !results->number[c] ? right

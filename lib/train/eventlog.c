@@ -1,6 +1,7 @@
 #include "train/eventlog.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 
@@ -98,14 +99,14 @@ void ps_eventlog_set(json_t **object, const char *name, json_t *value)
 
 int ps_eventlog_add(struct ps_growing *file, json_t *object)
 {
-    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = object ? ps_json_dump(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     struct ps_text line = {0};
     int rc = PS_OK;
     if (!object)
         rc = ps_fail(PS_ENUMERIC, "%s: a value is not a finite number, or memory ran out",
                      file->path ? file->path : "log");
     else
-        rc = text ? ps_text_printf(&line, "%s\n", text) : ps_fail(PS_ENOMEM, "out of memory");
+        rc = text ? ps_text_printf(&line, "%s\n", text) : PS_ENOMEM;
     if (!rc)
         rc = ps_growing_add(file, line.data, line.length);
     json_decref(object);

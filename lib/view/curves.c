@@ -1,5 +1,6 @@
 #include "view/curves.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "eval/runs.h"
@@ -62,10 +63,11 @@ static int add_point(struct curve *curve, double epoch, double value)
 
 static int read_line(struct curve *curve, const char *metric, const char *where, const char *line)
 {
-    json_error_t error;
-    json_t *object = json_loads(line, 0, &error);
+    char *what = ps_asprintf("%s: not a JSON object", where);
+    json_t *object = what ? ps_json_load(line, strlen(line), 0, what) : NULL;
+    free(what);
     if (!object)
-        return ps_fail(PS_EFORMAT, "%s: not a JSON object: %s", where, error.text);
+        return ps_error_code();
     json_t *epoch = json_object_get(object, "epoch"), *value = json_object_get(object, metric);
     const char *kind = json_string_value(json_object_get(object, "kind"));
     bool within = kind && !strcmp(kind, "step"); /* an epoch has many of these */

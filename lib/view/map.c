@@ -190,7 +190,9 @@ int ps_map_write(const struct ps_embedding *embedding, ps_shard *shard,
     struct group *groups = NULL;
     size_t count = 0, dim = embedding->dim;
     const char *title = settings->method == PS_MAP_PCA ? "Principal components" : "t-SNE";
-    int rc = shard ? ps_pictures_check(embedding, shard) : PS_OK;
+    int rc = ps_plot_check(path);
+    if (!rc && shard)
+        rc = ps_pictures_check(embedding, shard);
     if (!rc)
         rc = draw_sample(embedding, settings->points, settings->seed, &sample);
     if (!rc && settings->method == PS_MAP_PCA)

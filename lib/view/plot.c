@@ -155,17 +155,31 @@ static bool is_whole(const struct ps_text *image, enum format format)
     return length >= size && !memcmp(image->data + length - size, end, size);
 }
 
+/* By the suffix; FORMATS: none of them. */
+static enum format format_of(const char *path)
+{
+    enum format format = SVG;
+    while (format < FORMATS && !ps_has_suffix(path, formats[format].suffix))
+        format++;
+    return format;
+}
+
+int ps_plot_check(const char *path)
+{
+    return format_of(path) < FORMATS
+               ? PS_OK
+               : ps_fail(PS_EUSAGE, "%s: the suffix must be .svg, .png or .pdf", path);
+}
+
 int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, size_t count,
                   const char *path)
 {
     static const char *const gnuplot[] = {"gnuplot", "-", NULL};
-    enum format format = SVG;
-    while (format < FORMATS && !ps_has_suffix(path, formats[format].suffix))
-        format++;
-    if (format == FORMATS)
-        return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg, .png or .pdf", path);
+    enum format format = format_of(path);
     struct ps_text script = {0}, image = {0};
-    int rc = make_script(plot, series, count, format, &script);
+    int rc = ps_plot_check(path);
+    if (!rc)
+        rc = make_script(plot, series, count, format, &script);
     if (!rc) {
         rc = ps_child_filter(gnuplot, &script, SECONDS, MOST_BYTES, &image);
         if (rc && rc != PS_EINTR)

@@ -28,6 +28,9 @@ struct ps_plot {
 /* "#rrggbb" of a colour index. */
 const char *ps_plot_color(int color);
 
+/* Fails for a suffix that ps_plot_write does not write. */
+int ps_plot_check(const char *path);
+
 /* Has gnuplot draw, and writes `path` atomically. Fails if gnuplot is not installed. */
 int ps_plot_write(const struct ps_plot *plot, const struct ps_series *series, size_t count,
                   const char *path);

@@ -1,5 +1,6 @@
 #include "weights/safetensors.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 #include <jansson.h>
@@ -167,10 +168,11 @@ int ps_safetensors_parse(struct ps_safetensors *file, const char *name, const vo
     const char *text = (const char *)bytes + LENGTH_SIZE;
     if (!header || *text != '{')
         return ps_fail(PS_EFORMAT, "%s: not a safetensors file", name);
-    json_error_t error;
-    json_t *root = json_loadb(text, header, JSON_REJECT_DUPLICATES, &error);
+    char *what = ps_asprintf("%s: safetensors header", name);
+    json_t *root = what ? ps_json_load(text, header, JSON_REJECT_DUPLICATES, what) : NULL;
+    free(what);
     if (!root)
-        return ps_fail(PS_EFORMAT, "%s: safetensors header: %s", name, error.text);
+        return ps_error_code();
     struct source source = {
         .name = name,
         .data = (const unsigned char *)bytes + LENGTH_SIZE + header,

@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "weights/safetensors.h"
 
@@ -91,9 +92,9 @@ static int make_header(const struct ps_tensor *tensors, size_t count, const char
         rc = put_metadata(root, metadata, pairs);
     for (size_t i = 0; i < count && !rc; i++)
         rc = put_tensor(root, &tensors[i], &offset);
-    char *text = rc ? NULL : json_dumps(root, JSON_COMPACT);
+    char *text = rc ? NULL : ps_json_dump(root, JSON_COMPACT);
     if (!rc)
-        rc = text ? pack_header(text, header, length) : ps_fail(PS_ENOMEM, "out of memory");
+        rc = text ? pack_header(text, header, length) : PS_ENOMEM;
     free(text);
     json_decref(root);
     return rc;

@@ -238,7 +238,7 @@ rows() {
     refused 2 "--seed requires" ps-prepare folder d --seed 1 -o m.tsv
     refused 2 "did you mean --test-classes" ps-prepare folder d --test-clases 0.5 -o m.tsv
     refused 1 "absent: no such file or folder" ps-prepare folder absent -o m.tsv
-    refused 1 "no/where: no such folder" ps-prepare folder d -o no/where/m.tsv
+    refused 1 "no/where/m.tsv: cannot create: No such file or directory" ps-prepare folder d -o no/where/m.tsv
 }
 
 @test "bad manifests are refused with column and line" {

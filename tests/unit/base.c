@@ -1,4 +1,5 @@
 /* lib/base: text, tables, random numbers, files, options. */
+#include "base/child.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -175,6 +176,64 @@ static void test_rng_below_and_shuffle(void **state)
     assert_true(fixed < 10);
 }
 
+static void test_outputs(void **state)
+{
+    (void)state;
+    char long_name[256] = "x/";
+    memset(long_name + 2, 'n', 251);
+    char *temporary = ps_temporary_name(long_name);
+    assert_true(strlen(ps_path_base(temporary)) <= 255);
+    free(temporary);
+    assert_true(ps_is_temporary_of(".a.b.17.tmp", "a.b"));
+    assert_false(ps_is_temporary_of(".a.b.c.17.tmp", "a.b"));
+    assert_false(ps_is_temporary_of(".a.b.tmp", "a.b"));
+
+    /* What cannot be written leaves the old pair. */
+    char folder[] = "/tmp/ps-base-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(ps_file_write("part", "1", 1), 0);
+    assert_int_equal(ps_file_write("whole", "1", 1), 0);
+    ps_out *part = ps_out_open("part"), *whole = ps_out_open("/dev/full");
+    fputs("2", ps_out_stream(part));
+    fputs("2", ps_out_stream(whole));
+    assert_int_equal(ps_out_commit_both(part, whole), PS_EIO);
+    assert_non_null(strstr(ps_error(), "/dev/full: cannot write: No space left"));
+    void *bytes;
+    size_t length;
+    assert_int_equal(ps_file_read("part", 9, &bytes, &length), 0);
+    assert_string_equal(bytes, "1");
+    free(bytes);
+    part = ps_out_open("part"), whole = ps_out_open("whole");
+    fputs("2", ps_out_stream(part));
+    assert_int_equal(ps_out_commit_both(part, whole), 0);
+    assert_int_equal(ps_out_check("none/x", 0), PS_EIO);
+    assert_int_equal(ps_out_check(folder, 0), PS_EIO);
+    assert_int_equal(ps_out_check("whole", UINT64_C(1) << 60), PS_EIO);
+    assert_int_equal(ps_out_check("whole", 10), 0);
+    assert_int_equal(unlink("part") | unlink("whole") | rmdir(folder), 0);
+}
+
+static void test_child(void **state)
+{
+    (void)state;
+    static const char *const cat[] = {"cat", NULL}, *const sleep[] = {"sleep", "9", NULL},
+                             *const none[] = {"ps-no-such-program", NULL};
+    struct ps_text in = {0}, out = {0};
+    for (int i = 0; i < 100000; i++) /* more than a pipe holds */
+        assert_int_equal(ps_text_printf(&in, "%d\n", i), 0);
+    assert_int_equal(ps_child_filter(cat, &in, 60, 1 << 20, &out), 0);
+    assert_int_equal(out.length, in.length);
+    assert_memory_equal(out.data, in.data, in.length);
+    assert_int_equal(ps_child_filter(cat, &in, 60, 1000, &out), PS_EIO);
+    assert_int_equal(ps_child_filter(sleep, &in, 0.2, 1000, &out), PS_EIO);
+    assert_string_equal(ps_error(), "sleep takes too long");
+    assert_int_equal(ps_child_filter(none, &in, 60, 1000, &out), PS_EIO);
+    assert_non_null(strstr(ps_error(), "cannot run ps-no-such-program: No such file"));
+    ps_text_free(&in);
+    ps_text_free(&out);
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -312,6 +371,8 @@ int main(void)
         cmocka_unit_test(test_rng_streams),
         cmocka_unit_test(test_rng_beta),
         cmocka_unit_test(test_rng_below_and_shuffle),
+        cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_child),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_atomic_file),
         cmocka_unit_test(test_parallel_error),
