@@ -38,7 +38,8 @@ static int add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t
     if (!rc) {
         VipsImage *image =
             vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
-        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, "strip", TRUE, NULL)) {
+        if (!image ||
+            vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, "strip", TRUE, NULL)) {
             rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
             vips_error_clear();
         }
