@@ -1,23 +1,20 @@
 #include "train/run.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "data/folder.h"
 #include "net/device.h"
 #include "net/fit.h"
 #include "net/model.h"
 #include "net/profile.h"
+#include "train/rundir.h"
 #include "train/tuning.h"
 #include "weights/weightfile.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -229,50 +226,11 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
     return run->checkpoint_path ? PS_OK : PS_ENOMEM;
 }
 
-/* A file that only ps-train writes, in a folder that it has locked. */
-static bool is_own_temporary(const char *entry)
-{
-    static const char *const names[] = {"checkpoint.safetensors", "last.safetensors", "settings"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (ps_is_temporary_of(entry, names[i]))
-            return true;
-    bool model = !strncmp(entry, ".best-", 6) || !strncmp(entry, ".epoch-", 7);
-    const char *middle = strstr(entry, ".safetensors.");
-    return model && middle && strspn(middle + 13, "0123456789") &&
-           !strcmp(middle + 13 + strspn(middle + 13, "0123456789"), ".tmp");
-}
-
-/* Removes what killed processes left. */
-static int sweep_folder(const char *path, int folder)
-{
-    DIR *entries = opendir(path);
-    if (!entries)
-        return ps_fail_errno("%s: cannot list", path);
-    struct dirent *entry;
-    while ((entry = readdir(entries)))
-        if (is_own_temporary(entry->d_name))
-            unlinkat(folder, entry->d_name, 0);
-    closedir(entries);
-    return PS_OK;
-}
-
-/* Locks the folder for this process; released on exit. */
 static int lock_folder(struct ps_run *run)
 {
-    const char *path = run->settings->output;
-    run->made_folder = access(path, F_OK) != 0;
-    int rc = ps_make_folder(path);
-    if (rc)
-        return rc;
-    run->folder = ps_fd_open(path, O_RDONLY | O_DIRECTORY);
-    if (run->folder < 0)
-        return ps_fail_errno("%s: cannot open", path);
-    while ((rc = flock(run->folder, LOCK_EX | LOCK_NB)) && errno == EINTR && !ps_interrupted())
-        ;
-    if (!rc)
-        return sweep_folder(path, run->folder);
-    return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: in use by another process", path)
-                                : ps_fail_errno("%s: cannot lock", path);
+    run->made_folder = access(run->settings->output, F_OK) != 0;
+    run->folder = ps_rundir_lock(run->settings->output);
+    return run->folder < 0 ? run->folder : PS_OK;
 }
 
 int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
