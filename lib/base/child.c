@@ -78,7 +78,7 @@ static int collect(struct child *child, size_t limit, struct ps_text *output)
                    : ps_fail_errno("cannot read from %s", child->name);
     if (!got)
         close_end(&child->from);
-    if ((size_t)got > limit - output->length)
+    if (output->length + (size_t)got > limit)
         return ps_fail(PS_EIO, "%s wrote more than %zu MB", child->name, limit / 1000000);
     return ps_text_add(output, block, (size_t)got);
 }

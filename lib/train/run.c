@@ -1,23 +1,20 @@
 #include "train/run.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "data/folder.h"
 #include "net/device.h"
 #include "net/fit.h"
 #include "net/model.h"
 #include "net/profile.h"
+#include "train/rundir.h"
 #include "train/tuning.h"
 #include "weights/weightfile.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -209,6 +206,13 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
     return run->checkpoint_path ? PS_OK : PS_ENOMEM;
 }
 
+static int lock_folder(struct ps_run *run)
+{
+    run->made_folder = access(run->settings->output, F_OK) != 0;
+    run->folder = ps_rundir_lock(run->settings->output);
+    return run->folder < 0 ? run->folder : PS_OK;
+}
+
 int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
                 const struct ps_opt *options, size_t count)
 {
@@ -221,7 +225,7 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
             .evaluated = -1,
             .best_epoch = {-1, -1, -1},
             .scale = {settings->precision == PS_PRECISION_FP16 ? settings->loss_scale : 1, 0}}};
-    int rc = ps_run_lock_folder(run);
+    int rc = lock_folder(run);
     if (!rc)
         rc = open_data(run);
     if (!rc && settings->tune)

@@ -57,10 +57,6 @@ void ps_run_close(struct ps_run *run);
 
 /* Continues from RUNDIR/checkpoint.safetensors: 1, or 0 if there is none. */
 int ps_run_resume(struct ps_run *run);
-/* Makes the run folder and locks it for this process; released on exit (runfolder.c). */
-int ps_run_lock_folder(struct ps_run *run);
-/* Moves all files of the run folder into its new subfolder previous-N. */
-int ps_run_set_aside(struct ps_run *run);
 
 /* Fails where RUNDIR could not take what the run will write. */
 int ps_run_check_room(const struct ps_run *run, bool resumed);

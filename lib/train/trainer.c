@@ -6,6 +6,7 @@
 #include "net/device.h"
 #include "train/report.h"
 #include "train/run.h"
+#include "train/rundir.h"
 #include "train/tuning.h"
 
 #include <errno.h>
@@ -386,7 +387,7 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
 {
     int resumed = ps_run_resume(run);
     if (resumed == PS_EMISMATCH && run->settings->restart)
-        resumed = ps_run_set_aside(run);
+        resumed = ps_rundir_set_aside(run->settings->output);
     if (resumed < 0)
         return resumed;
     if (run->progress.finished)

@@ -1,14 +1,14 @@
-/* The folder of a run: its lock, what killed processes left in it, and runs set aside. */
+#include "train/rundir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "train/run.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,22 +43,24 @@ static int sweep_folder(const char *path, int folder)
     return PS_OK;
 }
 
-int ps_run_lock_folder(struct ps_run *run)
+int ps_rundir_lock(const char *path)
 {
-    const char *path = run->settings->output;
-    run->made_folder = access(path, F_OK) != 0;
     int rc = ps_make_folder(path);
     if (rc)
         return rc;
-    run->folder = ps_fd_open(path, O_RDONLY | O_DIRECTORY);
-    if (run->folder < 0)
+    int folder = ps_fd_open(path, O_RDONLY | O_DIRECTORY);
+    if (folder < 0)
         return ps_fail_errno("%s: cannot open", path);
-    while ((rc = flock(run->folder, LOCK_EX | LOCK_NB)) && errno == EINTR && !ps_interrupted())
+    while ((rc = flock(folder, LOCK_EX | LOCK_NB)) && errno == EINTR && !ps_interrupted())
         ;
     if (!rc)
-        return sweep_folder(path, run->folder);
-    return errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: in use by another process", path)
-                                : ps_fail_errno("%s: cannot lock", path);
+        rc = sweep_folder(path, folder);
+    else
+        rc = errno == EWOULDBLOCK ? ps_fail(PS_EIO, "%s: in use by another process", path)
+                                  : ps_fail_errno("%s: cannot lock", path);
+    if (rc)
+        close(folder);
+    return rc ? rc : folder;
 }
 
 static int move_files(const char *from, const char *to)
@@ -82,9 +84,8 @@ static int move_files(const char *from, const char *to)
     return rc;
 }
 
-int ps_run_set_aside(struct ps_run *run)
+int ps_rundir_set_aside(const char *path)
 {
-    const char *path = run->settings->output;
     char *aside = NULL;
     for (int n = 1;; n++) {
         free(aside);
