@@ -79,7 +79,8 @@ bool ps_is_text(const void *bytes, size_t length)
 {
     const unsigned char *text = bytes;
     for (size_t i = 0; i < length && i < LOOKED_AT; i++)
-        if (text[i] < ' ' && !memchr("\t\n\r\f", text[i], 4))
+        if (text[i] < ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r' &&
+            text[i] != '\f')
             return false;
     return length > 0;
 }

@@ -48,7 +48,7 @@ char *ps_temporary_name(const char *path)
                      : ps_asprintf("%.*s.%.*s~%u.%ld.tmp", folder, path, LONGEST_BASE - 12, base,
                                    atomic_fetch_add(&number, 1U), (long)getpid());
     if (name && strlen(name) < PATH_MAX)
-        strcpy(recent[atomic_fetch_add(&recent_count, 1) % RECENT], name);
+        snprintf(recent[atomic_fetch_add(&recent_count, 1) % RECENT], PATH_MAX, "%s", name);
     return name;
 }
 

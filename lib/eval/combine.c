@@ -158,7 +158,7 @@ static int merge(struct ps_embedding *out, const struct ps_embedding *parts, siz
 /* Names that only some of the parts have say nothing about items that are matched by id. */
 static int relabel(struct ps_embedding *parts, size_t count, enum ps_combine how)
 {
-    struct ps_embedding **files = ps_calloc(count, sizeof *files);
+    struct ps_embedding **files = ps_calloc(count, sizeof(void *));
     bool all = true;
     for (size_t p = 0; files && p < count; p++) {
         files[p] = &parts[p];

@@ -152,7 +152,7 @@ static int find_prefix(struct prefix *best, const struct ps_safetensors *file, c
         size_t matched = count_with_prefix(file, &params, name, length);
         if (matched > best->matched)
             *best = (struct prefix){.text = name, .length = length, .matched = matched};
-        else if (matched == best->matched &&
+        else if (best->text && matched == best->matched &&
                  (length != best->length || strncmp(name, best->text, length) != 0)) {
             best->rival = name;
             best->rival_length = length;

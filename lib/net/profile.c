@@ -152,8 +152,8 @@ static double operations(const char *text)
             number[i] += more;
     }
     long groups = strncmp(text, " g", 2) == 0 ? strtol(text + 2, NULL, 10) : 1;
-    return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K] / groups) *
-           (double)(number[OH] * number[OW]);
+    return 2.0 * (double)(number[IC] * number[OC] * number[K] * number[K]) *
+           (double)(number[OH] * number[OW]) / (double)groups;
 }
 
 static double rate(double operations, double seconds)

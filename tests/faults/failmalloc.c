@@ -28,7 +28,7 @@ static main_function *program;
 static int counted_main(int argc, char **argv, char **environment)
 {
     const char *text = getenv("FAIL_MALLOC");
-    wanted = text ? atol(text) : 0;
+    wanted = text ? strtol(text, NULL, 10) : 0;
     counting = true;
     return program(argc, argv, environment);
 }

@@ -224,7 +224,7 @@ int main(int argc, char **argv)
     int option, sockets[2];
     while ((option = getopt(argc, argv, "+n:e:r:")) != -1) {
         if (option == 'n')
-            fault.wanted = atol(optarg);
+            fault.wanted = strtol(optarg, NULL, 10);
         else if (option == 'e')
             fault.error = !strcmp(optarg, "EINTR") ? EINTR : EIO;
         else if (option == 'r')

@@ -344,8 +344,8 @@ static void test_extras(void **state)
         "\x8f(K\1K\2\x90",
         "(K\1K\2\x91",
         "cmy\nThing\n)}\x92",
-        "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_sparse_tensor\ncmy\nT\n)"
-        "NtR",
+        ("ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_sparse_tensor\ncmy\nT\n)"
+         "NtR"),
     };
     for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
         const struct test_tensor t = {
