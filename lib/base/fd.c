@@ -1,9 +1,11 @@
 #include "base/fd.h"
+#include "base/err.h"
 #include "base/interrupt.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool again(void)
@@ -42,6 +44,17 @@ int ps_fd_write(int fd, const void *bytes, size_t length)
         }
     }
     return 0;
+}
+
+int ps_fd_regular(int fd, const char *path, size_t *size)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return ps_fail_errno("%s: cannot stat", path);
+    if (!S_ISREG(st.st_mode))
+        return ps_fail(PS_EFORMAT, "%s: not a regular file", path);
+    *size = (size_t)st.st_size;
+    return PS_OK;
 }
 
 int ps_fd_sync(int fd)

@@ -19,6 +19,9 @@ int ps_fd_write(int fd, const void *bytes, size_t length);
 
 int ps_fd_sync(int fd);
 
+/* The size of an open file; an error, recorded for `path`, if it is not a regular one. */
+int ps_fd_regular(int fd, const char *path, size_t *size);
+
 /*
  * Takes the numbers 0 to 2 where the caller of this program closed them, so that no file gets one
  * and messages land in it. Reading or writing them fails, but for messages, which are lost.

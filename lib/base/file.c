@@ -53,18 +53,14 @@ int ps_map_open(struct ps_map *map, const char *path)
     int fd = ps_fd_open(path, O_RDONLY | O_NONBLOCK); /* a FIFO is not waited for */
     if (fd < 0)
         return ps_fail_errno("%s: cannot open", path);
-    struct stat st;
-    int rc = PS_OK;
-    if (fstat(fd, &st))
-        rc = ps_fail_errno("%s: cannot stat", path);
-    else if (!S_ISREG(st.st_mode))
-        rc = ps_fail(PS_EFORMAT, "%s: not a regular file", path);
-    if (!rc && st.st_size > 0) {
-        void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    size_t size = 0;
+    int rc = ps_fd_regular(fd, path, &size);
+    if (!rc && size > 0) {
+        void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED)
             rc = ps_fail_errno("%s: cannot map", path);
         else
-            *map = (struct ps_map){.bytes = bytes, .length = (size_t)st.st_size};
+            *map = (struct ps_map){.bytes = bytes, .length = size};
         if (map->bytes)
             ps_map_guard(map->bytes, map->length, path);
     }

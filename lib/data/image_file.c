@@ -1,5 +1,6 @@
 #include "data/image_file.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/interrupt.h"
 #include "base/mem.h"
 
@@ -19,24 +20,17 @@ static bool is_of_this_file(int number)
 /* The descriptor of a regular file, or an error. Without waiting: for FIFOs, that is for ever. */
 static int open_regular(const char *path, size_t *size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = ps_fd_open(path, O_RDONLY | O_NONBLOCK);
     if (fd < 0) {
         bool its_fault = is_of_this_file(errno);
         int rc = ps_fail_errno("%s: cannot open", path);
         return its_fault ? PS_EINVAL : rc;
     }
-    struct stat st;
-    int rc = PS_OK;
-    if (fstat(fd, &st))
-        rc = ps_fail_errno("%s: cannot stat", path);
-    else if (!S_ISREG(st.st_mode))
-        rc = ps_fail(PS_EFORMAT, "%s: not a regular file", path);
-    if (rc) {
-        close(fd);
-        return rc;
-    }
-    *size = (size_t)st.st_size;
-    return fd;
+    int rc = ps_fd_regular(fd, path, size);
+    if (!rc)
+        return fd;
+    close(fd);
+    return rc;
 }
 
 /* Reads until `size` bytes or the end; *length is how many. */
@@ -44,15 +38,12 @@ static int fill(int fd, const char *path, char *bytes, size_t size, size_t *leng
 {
     *length = 0;
     while (*length < size) {
-        ssize_t got = read(fd, bytes + *length, size - *length);
+        ssize_t got = ps_fd_read(fd, bytes + *length, size - *length);
+        if (got < 0)
+            return ps_fail_errno("%s: cannot read", path);
         if (got == 0)
             break;
-        if (got > 0)
-            *length += (size_t)got;
-        else if (ps_interrupted())
-            return ps_fail_interrupted();
-        else if (errno != EINTR)
-            return ps_fail_errno("%s: cannot read", path);
+        *length += (size_t)got;
     }
     return PS_OK;
 }
