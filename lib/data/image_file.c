@@ -1,14 +1,12 @@
 #include "data/image_file.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/interrupt.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static bool is_of_this_file(int number)
