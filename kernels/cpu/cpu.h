@@ -96,7 +96,7 @@ static inline bool cpu_is_ragged(const ps_act *act)
 /* Channels in plane p. */
 static inline int cpu_channels_in(const ps_act *act, size_t p)
 {
-    size_t blocks = act->planes / (size_t)act->shape.n;
+    size_t blocks = (size_t)(act->shape.c + act->block - 1) / (size_t)act->block;
     int left = act->shape.c - (int)(p % blocks) * act->block;
     return left < act->block ? left : act->block;
 }
@@ -115,7 +115,7 @@ static inline size_t cpu_plane(const ps_act *act, size_t image, size_t block)
 
 static inline size_t cpu_plane_at(const ps_act *act, size_t p)
 {
-    size_t blocks = act->planes / (size_t)act->shape.n;
+    size_t blocks = (size_t)(act->shape.c + act->block - 1) / (size_t)act->block;
     return cpu_plane(act, p / blocks, p % blocks);
 }
 

@@ -235,7 +235,7 @@ static int conv_backward(ps_backend *be, ps_node *node, const ps_vec *params, co
     struct geometry g = conv_geometry(be, node);
     size_t channels = (size_t)g.out_channels;
     double *patches = calloc(g.rows * g.patch, sizeof *patches);
-    double *dconv = malloc(ps_ref_count(node->out->shape) * sizeof *dconv);
+    double *dconv = calloc(ps_ref_count(node->out->shape), sizeof *dconv);
     if (!patches || !dconv) {
         free(patches);
         free(dconv);

@@ -237,10 +237,8 @@ static int decode_with_vips(struct ps_image *image, enum ps_format format, const
         rc = fail_vips(name);
     if (!rc)
         rc = read_pixels(from, image, name);
-    if (!rc && strstr(vips_error_buffer(), "out of memory")) { /* which libvips may not return */
-        ps_image_free(image);
+    if (!rc && strstr(vips_error_buffer(), "out of memory")) /* which libvips may not return */
         rc = fail_vips(name);
-    }
     g_object_unref(from);
     return rc;
 }

@@ -109,8 +109,13 @@ int ps_npy_floats(const char *name, const void *bytes, size_t length, float **x,
         return ps_fail(PS_EFORMAT, "%s: not a matrix of floats (rows, dimensions)", name);
     *n = (size_t)array.shape[0];
     *dim = (size_t)array.shape[1];
-    *x = ps_calloc(array.count, sizeof **x);
-    return *x ? ps_tensor_floats(&array, *x) : PS_ENOMEM;
+    float *floats = ps_calloc(array.count, sizeof *floats);
+    rc = floats ? ps_tensor_floats(&array, floats) : PS_ENOMEM;
+    if (rc)
+        free(floats);
+    else
+        *x = floats;
+    return rc;
 }
 
 int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **values, size_t *n)
@@ -123,8 +128,13 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
         return ps_fail(PS_EFORMAT, "%s: not an integer vector", name);
     *n = array.count;
     array.name = (char *)name;
-    *values = ps_calloc(array.count + 1, sizeof **values);
-    return *values ? ps_tensor_ints(&array, *values) : PS_ENOMEM;
+    int64_t *ints = ps_calloc(array.count + 1, sizeof *ints);
+    rc = ints ? ps_tensor_ints(&array, ints) : PS_ENOMEM;
+    if (rc)
+        free(ints);
+    else
+        *values = ints;
+    return rc;
 }
 
 int ps_npy_put_floats(FILE *stream, const float *x, size_t n, size_t dim)

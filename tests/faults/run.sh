@@ -21,7 +21,6 @@ trap 'exit 130' INT TERM
 mkdir "$work/data" "$work/run"
 cd "$work/data" || exit 1
 
-# shellcheck source-path=SCRIPTDIR source=../cli/images.bash
 # shellcheck source=/dev/null
 . "$here/../cli/images.bash"
 net=(--backbone resnet18 --input-size 32 --dim 4 --batch-size 4 --threads 1 -j 1 --device cpu)

@@ -198,6 +198,21 @@ static void test_numpy(void **state)
     assert_int_equal(ps_npy_floats("f", file, sizeof file, &got, &n, &dim), PS_ENOTSUP);
 }
 
+static void test_npy_labels_too_large(void **state)
+{
+    (void)state;
+    char file[128 + 8] = "\x93NUMPY\x01\x00\x76\x00{'descr': '<u8', 'fortran_order': False, "
+                         "'shape': (1,), }";
+    memset(file + strlen(file + 10) + 10, ' ', 128 - strlen(file + 10) - 10);
+    file[127] = '\n';
+    const uint64_t largest = UINT64_MAX;
+    memcpy(file + 128, &largest, sizeof largest);
+    int64_t *got = NULL;
+    size_t n;
+    assert_int_equal(ps_npy_ints("f", file, sizeof file, &got, &n), PS_EFORMAT);
+    assert_null(got);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -227,10 +242,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_labels_as_names), cmocka_unit_test(test_class_names),
-        cmocka_unit_test(test_unsigned_labels), cmocka_unit_test(test_numpy),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_round_trip),           cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_labels_as_names),      cmocka_unit_test(test_class_names),
+        cmocka_unit_test(test_unsigned_labels),      cmocka_unit_test(test_numpy),
+        cmocka_unit_test(test_npy_labels_too_large), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
