@@ -3,8 +3,8 @@
 #define PS_EVAL_GUARD_H
 
 /*
- * From here to ps_guard_end a crash (SIGFPE, SIGSEGV, SIGABRT) of any thread ends the process with
- * status 1 and "PROGRAM: error: WHAT".
+ * From here to ps_guard_end a crash (SIGFPE, SIGSEGV, SIGBUS, SIGABRT) of any thread ends the
+ * process with status 1 and "PROGRAM: error: WHAT".
  */
 void ps_guard_begin(const char *what);
 void ps_guard_end(void);
