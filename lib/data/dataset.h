@@ -35,6 +35,13 @@ extern const struct ps_dataset ps_dataset_cars196, ps_dataset_cub200, ps_dataset
  */
 int ps_folder_split(const char *name, bool *validation);
 
+/*
+ * An archive often holds one folder that holds all: the length of "thatfolder/", 0 if there is
+ * none. The folder of a class, and one named as a split, are not such a folder. Only files i with
+ * listed[i] count.
+ */
+size_t ps_folder_prefix(const struct ps_source *source, const bool *listed);
+
 /* Finds a data set by name; NULL with an error that lists the known names. */
 const struct ps_dataset *ps_dataset_find(const char *name);
 

@@ -11,7 +11,7 @@ static bool chosen(enum ps_pack_split split, enum ps_split row)
     return (split == PS_PACK_TRAIN) == (row == PS_SPLIT_TRAIN);
 }
 
-static enum ps_role role_of(enum ps_split split)
+enum ps_role ps_role_of(enum ps_split split)
 {
     return split == PS_SPLIT_QUERY     ? PS_ROLE_QUERY
            : split == PS_SPLIT_GALLERY ? PS_ROLE_GALLERY
@@ -55,7 +55,7 @@ int ps_pack_list_make(struct ps_pack_list *list, const struct ps_manifest *manif
             continue;
         struct ps_pack_item *item = &list->items[list->count++];
         item->entry = entry;
-        item->role = role_of(entry->split);
+        item->role = ps_role_of(entry->split);
         ps_pack_source(&options->pixels, entry, item->source);
     }
     return label_items(list);

@@ -27,6 +27,9 @@ struct ps_pack_list {
     size_t old_count;
 };
 
+/* The role of the images of a split. */
+enum ps_role ps_role_of(enum ps_split split);
+
 /* Selects and labels the rows of the split. Call ps_pack_list_free() also after a failure. */
 int ps_pack_list_make(struct ps_pack_list *list, const struct ps_manifest *manifest,
                       const struct ps_pack_options *options);

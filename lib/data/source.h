@@ -47,6 +47,8 @@ struct ps_source {
  * archive's megabytes to the current progress.
  */
 int ps_source_open(struct ps_source *source, const char *path);
+/* The same for a folder, or an archive of any name, without hashing and without the texts. */
+int ps_source_list(struct ps_source *source, const char *path);
 void ps_source_close(struct ps_source *source);
 
 /* Starts an empty source of files in `folder`, to be filled with ps_source_add. */
@@ -61,6 +63,9 @@ int ps_source_add(struct ps_source *source, const char *name);
  */
 int ps_source_find(const struct ps_source *source, const char *key, ptrdiff_t *index);
 
+/* The index of the file of exactly that name, or -1. */
+ptrdiff_t ps_source_index(const struct ps_source *source, const char *name);
+
 /* Reads a small file, NUL-terminated. free(*text). */
 int ps_source_text(const struct ps_source *source, size_t index, char **text, size_t *length);
 
@@ -72,6 +77,9 @@ int ps_source_hash(struct ps_source *source, size_t index);
  * 0, or an error that is not of this file alone.
  */
 int ps_source_is_image(struct ps_source *source, size_t index);
+
+/* Logs what was left out, and how many files are no images. */
+void ps_source_report(const struct ps_source *source, size_t others, const char *first_other);
 
 /* True for a file name with an image suffix (jpg, png, ...), in any case. */
 bool ps_is_image_name(const char *name);

@@ -14,6 +14,17 @@
 
 enum { MAX_ROWS = INT_MAX - 1, MAX_NAME = 1 << 16 };
 
+int ps_embedding_new(struct ps_embedding *e, size_t n, size_t dim)
+{
+    *e = (struct ps_embedding){.n = n, .dim = dim};
+    e->x = ps_calloc(n * dim, sizeof *e->x);
+    e->label = ps_calloc(n, sizeof *e->label);
+    e->id = ps_calloc(n, sizeof *e->id);
+    e->role = ps_calloc(n, sizeof *e->role);
+    e->name = ps_calloc(n, sizeof *e->name);
+    return e->x && e->label && e->id && e->role && e->name ? PS_OK : PS_ENOMEM;
+}
+
 void ps_embedding_free(struct ps_embedding *embedding)
 {
     free(embedding->x);

@@ -17,7 +17,7 @@ enum { PS_EMBEDDING_MAX_DIM = 1 << 20 };
 struct ps_embedding {
     size_t n, dim;
     float *x;        /* (N, D) network output, not normalised */
-    int64_t *label;  /* (N) */
+    int64_t *label;  /* (N) -1: no class is known */
     int64_t *id;     /* (N) */
     uint8_t *role;   /* (N) of enum ps_role, or NULL */
     char **name;     /* (N) image path in the manifest, or NULL */
@@ -27,6 +27,9 @@ struct ps_embedding {
     char *file; /* file it was read from, for messages */
 };
 /* The structure owns all arrays and strings; free with ps_embedding_free. */
+
+/* All arrays, filled with zeros. Free it, also after a failure. */
+int ps_embedding_new(struct ps_embedding *embedding, size_t n, size_t dim);
 
 /*
  * Reads .emb.zst or plain .safetensors, recognised by content; "-" is stdin. Rejects NaN, infinity
