@@ -47,19 +47,20 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Numbers the names in column `label` in sorted order. */
+/* Numbers the names in a column in sorted order; an empty cell is no class, -1. */
 static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
 {
     const char **names = ps_calloc(e->n, sizeof *names);
     if (!names)
         return PS_ENOMEM;
-    size_t count = 0;
+    size_t count = 0, named = 0;
     for (size_t i = 0; i < e->n; i++)
-        names[i] = ps_tsv_cell(table, i, column);
-    qsort(names, e->n, sizeof *names, compare_texts);
+        if (*ps_tsv_cell(table, i, column))
+            names[named++] = ps_tsv_cell(table, i, column);
+    qsort(names, named, sizeof *names, compare_texts);
     struct ps_text lines = {0};
     int rc = PS_OK;
-    for (size_t i = 0; i < e->n && !rc; i++)
+    for (size_t i = 0; i < named && !rc; i++)
         if (!count || strcmp(names[count - 1], names[i]) != 0) {
             names[count++] = names[i];
             rc = ps_text_printf(&lines, "%s%s", count > 1 ? "\n" : "", names[i]);
@@ -67,7 +68,7 @@ static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int 
     for (size_t i = 0; i < e->n && !rc; i++) {
         const char *cell = ps_tsv_cell(table, i, column);
         const char **at = bsearch(&cell, names, count, sizeof *names, compare_texts);
-        e->label[i] = at - names;
+        e->label[i] = at ? at - names : -1;
     }
     if (!rc)
         rc = ps_embedding_set_meta(e, "class_names", lines.data ? lines.data : "");
@@ -141,6 +142,19 @@ static int take_names(struct ps_embedding *e, const struct ps_tsv *table, int co
     return PS_OK;
 }
 
+/* The ids of shard and model, where the table has them and the embedding has not. */
+static int take_attributes(struct ps_embedding *e, const struct ps_tsv *table)
+{
+    static const char *const names[] = {"shard_id", "model_id"};
+    int rc = PS_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !rc; i++) {
+        const char *value = ps_tsv_attribute(table, names[i]);
+        if (value && !ps_embedding_meta(e, names[i]))
+            rc = ps_embedding_add_meta(e, names[i], value);
+    }
+    return rc;
+}
+
 /* Labels and what else the table says about the rows, of which there are e->n. */
 static int take_columns(struct ps_embedding *e, const struct ps_tsv *table, const char *path)
 {
@@ -157,7 +171,7 @@ static int take_columns(struct ps_embedding *e, const struct ps_tsv *table, cons
         rc = take_roles(e, table, c.role, path);
     if (!rc && c.name >= 0 && !e->name)
         rc = take_names(e, table, c.name);
-    return rc;
+    return rc ? rc : take_attributes(e, table);
 }
 
 static int read_labels(struct ps_embedding *e, const char *path)
@@ -355,11 +369,12 @@ static int put_row(const struct ps_embedding *e, size_t i, const char *class, FI
     return rc;
 }
 
+/* Has every row a class with a name, or none? */
 static bool all_named(const struct ps_embedding *e, size_t classes)
 {
-    bool all = true;
+    bool all = classes;
     for (size_t i = 0; i < e->n && all; i++)
-        all = e->label[i] >= 0 && (uint64_t)e->label[i] < classes;
+        all = e->label[i] >= -1 && e->label[i] < (int64_t)classes;
     return all;
 }
 
@@ -375,12 +390,38 @@ static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
         fprintf(stream, "\tx%zu", d);
     fputc('\n', stream);
     for (size_t i = 0; i < e->n && !rc; i++) {
-        rc = put_row(e, i, named ? class[e->label[i]] : NULL, stream);
+        rc = put_row(e, i, !named ? NULL : e->label[i] < 0 ? "" : class[e->label[i]], stream);
         for (size_t d = 0; values && d < e->dim; d++)
             fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
         fputc('\n', stream);
     }
     free(class);
+    return rc;
+}
+
+int ps_labels_write(const struct ps_embedding *embedding, FILE *stream)
+{
+    static const char *const names[] = {"shard_id", "model_id"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = ps_embedding_meta(embedding, names[i]);
+        char *escaped = value ? ps_tsv_escape(value) : NULL;
+        if (value && !escaped)
+            return PS_ENOMEM;
+        if (value)
+            fprintf(stream, "# %s: %s\n", names[i], escaped);
+        free(escaped);
+    }
+    return put_tsv(embedding, false, stream);
+}
+
+int ps_labels_read(struct ps_embedding *embedding, const char *path, size_t n, size_t dim)
+{
+    *embedding = (struct ps_embedding){.n = n, .dim = dim, .file = ps_strdup(path)};
+    int rc = embedding->file ? read_labels(embedding, path) : PS_ENOMEM;
+    if (!rc)
+        rc = ps_embedding_check(embedding);
+    if (rc)
+        ps_embedding_free(embedding);
     return rc;
 }
 

@@ -1,6 +1,7 @@
 #include "view/svg.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "data/transform.h"
 #include "view/pictures.h"
 
 #include <glib.h>
@@ -24,11 +25,19 @@ int ps_svg_add_text(struct ps_text *svg, const char *text)
 
 int ps_svg_add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t side)
 {
+    struct ps_record record;
+    int rc = ps_shard_get(shard, (size_t)id, &record);
+    return rc ? rc : ps_svg_add_record(svg, &record, side);
+}
+
+int ps_svg_add_record(struct ps_text *svg, const struct ps_record *record, int32_t side)
+{
+    const struct ps_transform square = {.size = side, .resize = side};
     size_t bytes = (size_t)side * (size_t)side * CHANNELS, length = 0;
     uint8_t *pixels = ps_calloc(bytes, 1);
     if (!pixels)
         return PS_ENOMEM;
-    int rc = ps_picture_get(shard, id, side, pixels);
+    int rc = ps_transform_apply(&square, record, NULL, pixels);
     void *jpeg = NULL;
     if (!rc) {
         VipsImage *image =
