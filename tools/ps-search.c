@@ -164,13 +164,8 @@ static int search_on(const struct tool *tool, char **operands, int count)
 
 static int search(const struct tool *tool, char **operands, int count)
 {
-    if (!tool->model) {
-        struct ps_backend_config config = {.threads = (int)tool->threads};
-        ps_backend *backend = ps_device_open(tool->device, &config);
-        int rc = backend ? search_with(tool, backend, NULL, operands, count) : (int)ps_error_code();
-        ps_device_close(backend);
-        return rc;
-    }
+    if (!tool->model)
+        return search_on(tool, operands, count);
     const struct ps_embedder_settings settings = {.model = tool->model,
                                                   .device = tool->device ? tool->device : "auto",
                                                   .threads = (int)tool->threads,
