@@ -205,6 +205,9 @@ ps_index *ps_index_read(const char *path)
 
 int ps_index_write(const ps_index *index, FILE *stream)
 {
+    const char *fault = ps_index_fault(index->faiss);
+    if (fault)
+        return ps_fail(PS_EINVAL, "%s: %s, so it is not written", index->name, fault);
     return faiss_write_index(index->faiss, stream) ? fail_faiss(index, PS_EBACKEND) : PS_OK;
 }
 

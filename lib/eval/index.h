@@ -25,7 +25,7 @@ ps_index *ps_index_build(const char *factory, const float *rows, size_t n, size_
 ps_index *ps_index_read(const char *path);
 void ps_index_free(ps_index *index);
 
-/* Errors of the stream are not reported: they are those of base/out.h. */
+/* Fails for a kind that ps_index_read refuses. Errors of the stream are those of base/out.h. */
 int ps_index_write(const ps_index *index, FILE *stream);
 
 size_t ps_index_rows(const ps_index *index);
