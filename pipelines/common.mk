@@ -107,6 +107,8 @@ $(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hard
 	$(BIN)/ps-view report $^ --title "$(NAME)" -o $@
 	@echo "table: $<, pictures: $@"
 
+include sweep.mk
+
 $(BIN)/%:
 	$(error $@ is missing: run make in the top folder first)
 

@@ -10,6 +10,8 @@
 
 #define BOOLEANS "false|true|f|t|no|yes|0|1"
 
+enum { NO_END = 1000000000 }; /* epochs */
+
 struct ps_train_settings ps_train_settings_default(void)
 {
     return (struct ps_train_settings){
@@ -40,7 +42,8 @@ struct ps_train_settings ps_train_settings_default(void)
 
 /* Options that may change when a run is resumed. */
 static const char not_recipe[] =
-    " data eval output restart data-name init eval-best device gpu threads workers deterministic "
+    " data eval output restart extend freeze data-name init eval-best device gpu threads workers "
+    "deterministic "
     "checkpoint-steps checkpoint-minutes tensorboard tune profile checkpoint-activations ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
@@ -59,6 +62,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
             "restart", &s->restart,
             "where RUNDIR holds a run with other settings or data, keep it in RUNDIR/previous-N "
             "and start anew"),
+        PS_FLAG("extend", &s->extend,
+                "go on with a run to more --epochs though its schedule depends on them"),
         PS_TEXT("data-name", &s->data_name, "NAME", "name of the data set, for the log"),
         PS_INT("classes", &s->classes, 0, inf, "required number of classes; 0: any", .aliases = "c",
                .letter = 'C'),
@@ -78,7 +83,10 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_INT("dim", &s->dim, 0, 65536,
                "dimension of the embedding layer; 0: no layer, the pooled features"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "freeze the running statistics of batch normalisation"),
-        PS_TEXT("init", &s->init, "FILE", "initial weights: model, .safetensors or .pth"),
+        PS_TEXT("init", &s->init, "FILE",
+                "initial weights: model, .safetensors, .pth, or a RUNDIR for its best model"),
+        PS_CHOICE("freeze", &s->freeze, "none|backbone",
+                  "what is not trained at all; backbone: --freeze-bn, and --warmup without end"),
 
         PS_SECTION("Loss (see --help loss)"),
         PS_CHOICE("loss", &s->loss.kind, ps_loss_names, "loss"),
@@ -120,7 +128,7 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_INT("decay-step", &s->schedule.decay_step, 0, 1e9, "step: epochs between decays"),
         PS_INT("decay-stop", &s->schedule.decay_stop, 0, 1e9, "step: last epoch with a decay"),
         PS_INT("lr-warmup", &s->schedule.ramp, 0, 1e9, "epochs of linear learning rate warm-up"),
-        PS_INT("warmup", &s->warmup, 0, 1e9, "epochs with a frozen backbone"),
+        PS_INT("warmup", &s->warmup, 0, NO_END, "epochs with a frozen backbone"),
         PS_INT("clip-grad", &s->clip_grad, 0, 1, "1: clip gradients element-wise to 10"),
         PS_REAL("clip-norm", &s->optimizer.clip_norm, 0, inf, "clip the gradient norm; 0: off"),
         PS_REAL("ema", &s->ema, 0, 0.999999,
@@ -173,18 +181,21 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
     return copy;
 }
 
-static bool in_recipe(const char *name)
+static bool in_recipe(const struct ps_train_settings *s, const char *name)
 {
     char word[64];
     snprintf(word, sizeof word, " %s ", name);
+    if (!strcmp(name, "epochs"))
+        return s->schedule.kind != PS_SCHEDULE_STEP;
     return !strstr(not_recipe, word);
 }
 
-int ps_train_recipe(const struct ps_opt *options, size_t count, struct ps_text *out)
+int ps_train_recipe(const struct ps_train_settings *settings, const struct ps_opt *options,
+                    size_t count, struct ps_text *out)
 {
     int rc = PS_OK;
     for (size_t i = 0; i < count && !rc; i++) {
-        if (options[i].kind == PS_OPT_SECTION || !in_recipe(options[i].name))
+        if (options[i].kind == PS_OPT_SECTION || !in_recipe(settings, options[i].name))
             continue;
         rc = ps_text_printf(out, "%s = ", options[i].name);
         if (!rc)
@@ -212,6 +223,10 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         s->embedding_lr = s->model_lr;
     if (s->clip_grad)
         s->optimizer.clip_value = 10;
+    if (s->freeze) {
+        s->freeze_bn = true;
+        s->warmup = NO_END;
+    }
     if (s->amp % 2)
         s->precision = PS_PRECISION_BF16;
     if (!s->resize)
