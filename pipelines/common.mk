@@ -108,6 +108,7 @@ $(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hard
 	@echo "table: $<, pictures: $@"
 
 include sweep.mk
+include folds.mk
 
 $(BIN)/%:
 	$(error $@ is missing: run make in the top folder first)

@@ -4,10 +4,9 @@
 set -eu
 space=$1 metric=$2
 shift 2
-options=$(grep -v '^#' "$space" | tail -n +2 | cut -f 1)
+options=$(grep -v '^#' "$space" | tail -n +2 | cut -f 1 | tr '\n' ' ')
 {
-    echo trial "$options" 'recall@1' rp 'map@r' | tr '\n' ' '
-    echo
+    echo "trial ${options}recall@1 rp map@r"
     for run; do
         evaluation=$(grep '"kind":"eval"' "$run/log.jsonl" | tail -n 1)
         printf '%s' "${run##*/trial}"

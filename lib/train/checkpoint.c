@@ -134,14 +134,16 @@ static int fail_line(const char *path, const char *what, const char *was, const 
                        : "use the original settings");
 }
 
-/* Compares the settings that a run has now with those it had. One that had no influence on it, and
- * is no longer in the recipe, may be missing. */
+/* Compares the settings that a run has now with those it had. An option that the run's version did
+ * not know had its default, and one that is no longer in the recipe does not matter. */
 static int compare_recipe(const char *path, const char *was, const char *is,
                           const struct ps_checkpoint *c)
 {
     for (; *is; is += strcspn(is, "\n"), is += *is == '\n') {
         size_t name = strcspn(is, " "), length = strcspn(is, "\n");
         const char *old = find_line(was, is, name);
+        if (!old && c->defaults)
+            old = find_line(c->defaults, is, name);
         if (old && strcspn(old, "\n") == length && !memcmp(old, is, length))
             continue;
         if (!is_listed(is, name, c->may_differ))

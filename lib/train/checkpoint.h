@@ -44,6 +44,7 @@ struct ps_checkpoint {
      */
     const char *const *identity;
     size_t pairs;
+    const char *defaults;   /* recipe of the default settings, for what an older recipe lacks */
     const char *may_differ; /* names, separated by spaces; NULL: none. *differs: one does */
     bool *differs;
 };

@@ -48,7 +48,11 @@ static int open_data(struct ps_run *run)
                        classes, s->classes);
     rc = ps_class_names_check(run->train);
     if (!rc)
-        rc = ps_subset_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
+        rc = ps_subset_split(&run->fit, &run->held, run->train,
+                             &(struct ps_split){.share = s->val_classes,
+                                                .folds = s->folds,
+                                                .fold = s->fold,
+                                                .seed = (uint64_t)s->seed});
     if (!rc && run->fit.classes < 2)
         rc = ps_fail(PS_EINVAL, "%s: %zu classes are too few to train on",
                      ps_shard_path(run->train), run->fit.classes);
@@ -197,9 +201,21 @@ static int open_training(struct ps_run *run)
     return run->loader ? PS_OK : (int)ps_error_code();
 }
 
+static int default_recipe(struct ps_text *out)
+{
+    struct ps_train_settings settings = ps_train_settings_default();
+    size_t count;
+    struct ps_opt *options = ps_train_options(&settings, &count);
+    int rc = options ? ps_train_recipe(&settings, options, count, out) : PS_ENOMEM;
+    free(options);
+    return rc;
+}
+
 static int describe(struct ps_run *run, const struct ps_opt *options, size_t count)
 {
     int rc = ps_train_recipe(run->settings, options, count, &run->recipe);
+    if (!rc)
+        rc = default_recipe(&run->defaults);
     if (rc)
         return rc;
     const char *const identity[2 * PS_IDENTITY] = {
@@ -219,6 +235,7 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
         .progress = &run->progress,
         .identity = run->identity,
         .pairs = PS_IDENTITY,
+        .defaults = run->defaults.data,
         .differs = &run->differs,
     };
     return run->checkpoint_path ? PS_OK : PS_ENOMEM;
@@ -287,6 +304,7 @@ void ps_run_close(struct ps_run *run)
     ps_shard_close(run->train);
     ps_shard_close(run->test);
     ps_text_free(&run->recipe);
+    ps_text_free(&run->defaults);
     ps_text_free(&run->classes);
     free(run->k);
     free(run->labels);

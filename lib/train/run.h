@@ -34,7 +34,7 @@ struct ps_run {
     struct ps_optimizer_state optimizer;
 
     struct ps_progress progress;
-    struct ps_text recipe, classes;
+    struct ps_text recipe, defaults, classes;
     char init_id[PS_HASH_LENGTH + 1];
     const char *identity[2 * PS_IDENTITY];
     char *checkpoint_path;

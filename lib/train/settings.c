@@ -69,6 +69,9 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                .letter = 'C'),
         PS_REAL("val-classes", &s->val_classes, 0, 0.9,
                 "fraction of the training classes held out to select the best model"),
+        PS_INT("folds", &s->folds, 0, 1000,
+               "parts of the training classes for cross-validation; 0: none"),
+        PS_INT("fold", &s->fold, 0, 1000, "the part that is held out, from 1"),
         PS_INT("input-size", &s->input_size, 32, 512,
                "input size S of the network, S x S pixels; 32 to 512"),
         PS_INT("resize", &s->resize, 0, 8192,
@@ -212,6 +215,11 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         return ps_fail(PS_EUSAGE, "--data is missing: give a training shard (man ps-pack)");
     if (!s->output)
         return ps_fail(PS_EUSAGE, "--output is missing: give a folder for the run");
+    if (s->folds == 1 || s->fold > s->folds || (s->folds && !s->fold))
+        return ps_fail(PS_EUSAGE, "--folds %ld --fold %ld: give two folds or more, and one of them",
+                       s->folds, s->fold);
+    if (s->folds && s->val_classes > 0)
+        return ps_fail(PS_EUSAGE, "--folds: --val-classes also holds out classes; give one");
     if (ps_loss_uses_lambda(&s->loss) && s->alpha <= 0)
         return ps_fail(PS_EUSAGE, "--ps-alpha: %g is not positive", s->alpha);
     if (s->schedule.ramp && s->schedule.kind == PS_SCHEDULE_ONE_CYCLE)

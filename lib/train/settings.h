@@ -17,6 +17,7 @@ struct ps_train_settings {
     const char *init;   /* initial weights, or NULL */
     long classes;       /* expected number; 0: any */
     double val_classes; /* fraction of the training classes held out for validation */
+    long folds, fold;   /* instead: part `fold`, from 1, of `folds`; 0: none */
 
     /* Network and input. */
     int backbone; /* index into ps_net_backbones */
