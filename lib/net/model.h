@@ -31,8 +31,8 @@ int ps_model_save(const char *path, ps_net *net, int resize, const char *const *
 /*
  * Copies tensors of `file` to parameters of the same name. Missing and unused tensors are counted
  * and listed in the log. Proxies are loaded only if `with_proxies`. A wrong shape is an error that
- * names the tensor, but an embedding layer of another width is left as it is, with a warning. A
- * file of a deeper network (ps_load_is_inside) is PS_EMISMATCH.
+ * names the tensor, but an embedding layer or proxies of another shape are left as they are, with a
+ * warning. A file of a deeper network (ps_load_is_inside) is PS_EMISMATCH.
  */
 struct ps_load_report {
     size_t loaded, missing, unused;

@@ -5,10 +5,12 @@
 #include "net/device.h"
 #include "net/model.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Counters as text, reals in hexadecimal to round-trip exactly. */
 static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
@@ -27,9 +29,8 @@ static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
     return rc ? rc : ps_text_printf(out, " %a %" PRId64, p->scale.factor, p->scale.good_steps);
 }
 
-static bool parse_progress(const char *text, const struct ps_checkpoint *c)
+static bool parse_progress(const char *text, struct ps_progress *p, int64_t steps[PS_GROUPS])
 {
-    struct ps_progress *p = c->progress;
     int64_t version, *const counters[] = {&p->step,      &p->epoch,     &p->batch,
                                           &p->evaluated, &p->stale,     &p->finished,
                                           &p->left_out,  &p->log_bytes, &p->event_bytes};
@@ -40,7 +41,7 @@ static bool parse_progress(const char *text, const struct ps_checkpoint *c)
     for (int i = 0; ok && i < PS_BESTS; i++)
         ok = ps_scan_real(&text, &p->best[i]) && ps_scan_whole(&text, &p->best_epoch[i]);
     for (int i = 0; ok && i < PS_GROUPS; i++)
-        ok = ps_scan_whole(&text, &c->optimizer->steps[i]);
+        ok = ps_scan_whole(&text, &steps[i]);
     if (ok && version == 2) /* older checkpoints have no scale */
         ok = ps_scan_real(&text, &p->scale.factor) && ps_scan_whole(&text, &p->scale.good_steps) &&
              p->scale.factor > 0 && p->scale.factor <= 0x1p24;
@@ -102,53 +103,86 @@ size_t ps_checkpoint_size(const struct ps_checkpoint *c)
     return (n + ps_net_state_size(c->net) + extras_of(c, extras) * n) * sizeof(float);
 }
 
-/* Is the name before " = " one of the words of `list`? */
-static bool is_listed(const char *line, const char *list)
+/* The line of `text` that says "name = ...", from its beginning; NULL if none does. */
+static const char *find_line(const char *text, const char *name, size_t length)
 {
-    size_t length = strcspn(line, " \n");
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
+        if (!strncmp(text, name, length) && text[length] == ' ')
+            return text;
+    return NULL;
+}
+
+/* Is the name one of the words of `list`? */
+static bool is_listed(const char *name, size_t length, const char *list)
+{
     for (; list; list = strchr(list, ' ')) {
         list += *list == ' ';
-        if (strcspn(list, " ") == length && !memcmp(list, line, length))
+        if (strcspn(list, " ") == length && !memcmp(list, name, length))
             return true;
     }
     return false;
 }
 
-/* Fails at the first line in which two texts differ; those of `allowed` names only set *differs. */
-static int compare(const char *path, const char *name, const char *was, const char *is,
-                   const char *allowed, bool *differs)
+static int fail_line(const char *path, const char *what, const char *was, const char *is)
 {
-    char what[64] = "other settings";
-    bool recipe = !strcmp(name, "recipe");
-    if (!recipe)
-        snprintf(what, sizeof what, "another %s", name);
-    while (*was || *is) {
-        size_t n = strcspn(was, "\n"), m = strcspn(is, "\n");
-        bool same = n == m && !memcmp(was, is, n);
-        if (!same && !is_listed(recipe ? was : name, allowed))
-            return ps_fail(PS_EMISMATCH,
-                           "%s was made with %s: '%.*s', now '%.*s' (use the original settings, "
-                           "another --output, or --restart)",
-                           path, what, (int)n, was, (int)m, is);
-        if (!same)
-            *differs = true;
-        was += n + (was[n] == '\n');
-        is += m + (is[m] == '\n');
+    bool end = !strncmp(is, "epochs ", 7);
+    return ps_fail(PS_EMISMATCH,
+                   "%s was made with %s: '%.*s', now '%.*s' (%s, another --output, or "
+                   "--restart)",
+                   path, what, (int)strcspn(was, "\n"), was, (int)strcspn(is, "\n"), is,
+                   end ? "its learning rates depend on that: --extend goes on all the same"
+                       : "use the original settings");
+}
+
+/* Compares the settings that a run has now with those it had. An option that the run's version did
+ * not know had its default, and one that is no longer in the recipe does not matter. */
+static int compare_recipe(const char *path, const char *was, const char *is,
+                          const struct ps_checkpoint *c)
+{
+    for (; *is; is += strcspn(is, "\n"), is += *is == '\n') {
+        size_t name = strcspn(is, " "), length = strcspn(is, "\n");
+        const char *old = find_line(was, is, name);
+        if (!old && c->defaults)
+            old = find_line(c->defaults, is, name);
+        if (old && strcspn(old, "\n") == length && !memcmp(old, is, length))
+            continue;
+        if (!is_listed(is, name, c->may_differ))
+            return fail_line(path, "other settings", old ? old : "", is);
+        *c->differs = true;
     }
     return PS_OK;
+}
+
+/* Shards, initial weights, names of classes: the first line that differs is shown. */
+static int compare_value(const char *path, const char *name, const char *was, const char *is,
+                         const struct ps_checkpoint *c)
+{
+    if (!strcmp(was, is))
+        return PS_OK;
+    if (is_listed(name, strlen(name), c->may_differ)) {
+        *c->differs = true;
+        return PS_OK;
+    }
+    size_t line = 0, i = 0;
+    for (; was[i] == is[i]; i++)
+        if (is[i] == '\n')
+            line = i + 1;
+    char what[64];
+    snprintf(what, sizeof what, "another %s", name);
+    return fail_line(path, what, was + line, is + line);
 }
 
 static int compare_identity(const char *path, const struct ps_safetensors *file,
                             const struct ps_checkpoint *c)
 {
-    const char *allowed = c->progress->finished ? c->evaluation : NULL;
     int rc = PS_OK;
     for (size_t i = 0; i < c->pairs && !rc; i++) {
         const char *name = c->identity[2 * i], *is = c->identity[2 * i + 1];
         const char *was = ps_safetensors_meta(file, name);
         if (!was)
             return ps_fail(PS_EFORMAT, "%s: not a ps-train checkpoint: no %s", path, name);
-        rc = compare(path, name, was, is, allowed, c->differs);
+        rc = strcmp(name, "recipe") ? compare_value(path, name, was, is, c)
+                                    : compare_recipe(path, was, is, c);
     }
     return rc;
 }
@@ -188,28 +222,43 @@ static int load_tensors(const char *path, const struct ps_safetensors *file,
     return rc;
 }
 
+static int read_progress(const char *path, const struct ps_safetensors *file,
+                         struct ps_progress *progress, int64_t steps[PS_GROUPS])
+{
+    const char *text = ps_safetensors_meta(file, "progress");
+    if (!text)
+        return ps_fail(PS_EFORMAT, "%s: not a ps-train checkpoint: no progress", path);
+    return parse_progress(text, progress, steps)
+               ? PS_OK
+               : ps_fail(PS_EFORMAT, "%s: invalid counters", path);
+}
+
+int ps_checkpoint_progress(const char *path, struct ps_progress *progress)
+{
+    int64_t steps[PS_GROUPS];
+    struct stat status;
+    if (stat(path, &status))
+        return errno == ENOENT ? 0 : ps_fail_errno("%s: cannot stat", path);
+    struct ps_safetensors file;
+    int rc = ps_safetensors_open(&file, path);
+    if (rc)
+        return rc;
+    rc = read_progress(path, &file, progress, steps);
+    ps_safetensors_close(&file);
+    return rc ? rc : 1;
+}
+
 int ps_checkpoint_load(const char *path, const struct ps_checkpoint *c)
 {
     struct ps_safetensors file;
     int rc = ps_safetensors_open(&file, path);
     if (rc)
         return rc;
-    const struct ps_progress before = *c->progress;
-    int64_t steps[PS_GROUPS];
-    memcpy(steps, c->optimizer->steps, sizeof steps);
-    const char *progress = ps_safetensors_meta(&file, "progress");
-    if (!progress)
-        rc = ps_fail(PS_EFORMAT, "%s: not a ps-train checkpoint: no progress", path);
-    else if (!parse_progress(progress, c))
-        rc = ps_fail(PS_EFORMAT, "%s: invalid counters", path);
+    rc = compare_identity(path, &file, c);
     if (!rc)
-        rc = compare_identity(path, &file, c);
+        rc = read_progress(path, &file, c->progress, c->optimizer->steps);
     if (!rc)
         rc = load_tensors(path, &file, c);
-    if (rc) {
-        *c->progress = before;
-        memcpy(c->optimizer->steps, steps, sizeof steps);
-    }
     ps_safetensors_close(&file);
     return rc;
 }

@@ -44,8 +44,8 @@ struct ps_checkpoint {
      */
     const char *const *identity;
     size_t pairs;
-    /* Names, separated by spaces, that may differ once the run is finished; *differs says so. */
-    const char *evaluation;
+    const char *defaults;   /* recipe of the default settings, for what an older recipe lacks */
+    const char *may_differ; /* names, separated by spaces; NULL: none. *differs: one does */
     bool *differs;
 };
 
@@ -53,6 +53,9 @@ int ps_checkpoint_save(const char *path, const struct ps_checkpoint *checkpoint)
 
 /* Bytes of the file that ps_checkpoint_save writes, within a few kB. */
 size_t ps_checkpoint_size(const struct ps_checkpoint *checkpoint);
+
+/* Reads the progress alone: 1, or 0 if there is no such file. */
+int ps_checkpoint_progress(const char *path, struct ps_progress *progress);
 
 /* Restores net, optimiser, EMA and progress; PS_EMISMATCH names what differs, and changes nothing.
  * On another failure they may be partly overwritten. */

@@ -21,6 +21,10 @@ int ps_report_open(struct ps_run *run)
         rc = ps_growing_open(&run->events, s->output, "events.out.tfevents.0.ps", at->event_bytes);
     if (!rc && s->tensorboard && !at->event_bytes)
         rc = ps_tensorboard_begin(&run->events);
+    if (!rc && at->log_bytes && run->differs)
+        rc = ps_eventlog_add(&run->log, json_pack("{s:s, s:I, s:I}", "kind", "extend", "epoch",
+                                                  (json_int_t)at->epoch, "epochs",
+                                                  (json_int_t)s->schedule.epochs));
     if (rc || at->log_bytes)
         return rc;
     json_t *line =

@@ -11,11 +11,8 @@
 #include "train/tuning.h"
 #include "weights/weightfile.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -51,7 +48,11 @@ static int open_data(struct ps_run *run)
                        classes, s->classes);
     rc = ps_class_names_check(run->train);
     if (!rc)
-        rc = ps_subset_split(&run->fit, &run->held, run->train, s->val_classes, (uint64_t)s->seed);
+        rc = ps_subset_split(&run->fit, &run->held, run->train,
+                             &(struct ps_split){.share = s->val_classes,
+                                                .folds = s->folds,
+                                                .fold = s->fold,
+                                                .seed = (uint64_t)s->seed});
     if (!rc && run->fit.classes < 2)
         rc = ps_fail(PS_EINVAL, "%s: %zu classes are too few to train on",
                      ps_shard_path(run->train), run->fit.classes);
@@ -96,7 +97,17 @@ static int open_device(struct ps_run *run)
     return rc;
 }
 
-static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 1])
+/* Proxies are of use where the file was trained on the same classes. */
+static bool has_proxies(const struct ps_run *run, const struct ps_safetensors *file)
+{
+    const char *classes = ps_safetensors_meta(file, "class_names");
+    bool same = classes && !strcmp(classes, run->classes.data);
+    if (classes && !same)
+        ps_info("%s was trained on other classes: the proxies are new", file->name);
+    return same;
+}
+
+static int load_weights(struct ps_run *run, const char *path)
 {
     struct ps_safetensors file;
     struct ps_load_report report;
@@ -104,19 +115,34 @@ static int load_weights(ps_net *net, const char *path, char id[PS_HASH_LENGTH + 
     int rc = ps_weightfile_open(&file, path);
     if (rc)
         return rc;
-    rc = ps_fit_strip(&file, ps_net_spec_of(net)->backbone, NULL);
+    rc = ps_fit_strip(&file, ps_net_spec_of(run->net)->backbone, NULL);
     if (!rc)
-        rc = ps_net_load(net, &file, false, &report);
+        rc = ps_net_load(run->net, &file, has_proxies(run, &file), &report);
     const char *other = rc == PS_EMISMATCH ? ps_fit_backbone(&file) : NULL;
     if (other)
         rc = ps_fail(PS_EMISMATCH, "%s (the file is of %s)", ps_error(), other);
     if (!rc)
         rc = ps_hash_file(path, &hash);
     if (!rc) {
-        memcpy(id, hash.hex, PS_HASH_LENGTH + 1);
+        memcpy(run->init_id, hash.hex, PS_HASH_LENGTH + 1);
         ps_info("%s: %zu tensors loaded, %zu missing", path, report.loaded, report.missing);
     }
     ps_safetensors_close(&file);
+    return rc;
+}
+
+/* --init: a file of weights, or the folder of a run, for its best model. */
+static int initialise(struct ps_run *run)
+{
+    const char *init = run->settings->init;
+    char *best = NULL;
+    strcpy(run->init_id, "random");
+    if (!init)
+        return PS_OK;
+    int rc = ps_is_folder(init) ? ps_rundir_best(init, 0, &best) : PS_OK;
+    if (!rc)
+        rc = load_weights(run, best ? best : init);
+    free(best);
     return rc;
 }
 
@@ -128,11 +154,10 @@ static int open_network(struct ps_run *run)
     int rc = run->net ? ps_net_init(run->net, (uint64_t)s->seed) : (int)ps_error_code();
     if (!rc)
         rc = ps_optimizer_new(&run->optimizer, &s->optimizer, run->net);
-    strcpy(run->init_id, "random");
     if (rc)
         return rc;
     ps_net_checkpoint_activations(run->net, s->checkpoint_activations);
-    return s->init ? load_weights(run->net, s->init, run->init_id) : PS_OK;
+    return initialise(run);
 }
 
 static ps_vec *new_vector(struct ps_run *run, size_t n)
@@ -176,9 +201,21 @@ static int open_training(struct ps_run *run)
     return run->loader ? PS_OK : (int)ps_error_code();
 }
 
+static int default_recipe(struct ps_text *out)
+{
+    struct ps_train_settings settings = ps_train_settings_default();
+    size_t count;
+    struct ps_opt *options = ps_train_options(&settings, &count);
+    int rc = options ? ps_train_recipe(&settings, options, count, out) : PS_ENOMEM;
+    free(options);
+    return rc;
+}
+
 static int describe(struct ps_run *run, const struct ps_opt *options, size_t count)
 {
-    int rc = ps_train_recipe(options, count, &run->recipe);
+    int rc = ps_train_recipe(run->settings, options, count, &run->recipe);
+    if (!rc)
+        rc = default_recipe(&run->defaults);
     if (rc)
         return rc;
     const char *const identity[2 * PS_IDENTITY] = {
@@ -198,10 +235,8 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
         .progress = &run->progress,
         .identity = run->identity,
         .pairs = PS_IDENTITY,
-        .evaluation = run->settings->early_stop_epoch || run->settings->early_stop_epochs
-                          ? "classes log-steps max-to-keep do-nmi"
-                          : "classes log-steps max-to-keep do-nmi k-list check-epoch eval_shard",
-        .differs = &run->evaluates_otherwise,
+        .defaults = run->defaults.data,
+        .differs = &run->differs,
     };
     return run->checkpoint_path ? PS_OK : PS_ENOMEM;
 }
@@ -269,6 +304,7 @@ void ps_run_close(struct ps_run *run)
     ps_shard_close(run->train);
     ps_shard_close(run->test);
     ps_text_free(&run->recipe);
+    ps_text_free(&run->defaults);
     ps_text_free(&run->classes);
     free(run->k);
     free(run->labels);
@@ -284,12 +320,50 @@ void ps_run_close(struct ps_run *run)
     *run = (struct ps_run){0};
 }
 
+bool ps_run_stops_early(const struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    const struct ps_progress *at = &run->progress;
+    int64_t last = 0;
+    for (int i = 0; i < PS_BESTS; i++)
+        if (at->best_epoch[i] > last)
+            last = at->best_epoch[i];
+    return (s->early_stop_epoch && at->stale >= s->early_stop_epoch) ||
+           (s->early_stop_epochs && at->epoch - last >= s->early_stop_epochs);
+}
+
+/* The settings that may differ from those that the run had. */
+static const char *may_differ(const struct ps_run *run, bool finished)
+{
+    const struct ps_train_settings *s = run->settings;
+    if (!finished)
+        return s->extend ? "epochs" : NULL;
+    return s->early_stop_epoch || s->early_stop_epochs
+               ? "classes log-steps max-to-keep do-nmi"
+               : "classes log-steps max-to-keep do-nmi k-list check-epoch eval_shard";
+}
+
 int ps_run_resume(struct ps_run *run)
 {
-    struct stat status;
-    if (stat(run->checkpoint_path, &status))
-        return errno == ENOENT ? 0 : ps_fail_errno("%s: cannot stat", run->checkpoint_path);
-    int rc = ps_checkpoint_load(run->checkpoint_path, &run->checkpoint);
+    const char *path = run->checkpoint_path;
+    const struct ps_progress start = run->progress;
+    struct ps_progress *at = &run->progress;
+    long epochs = run->settings->schedule.epochs;
+    int found = ps_checkpoint_progress(path, at);
+    if (found <= 0)
+        return found;
+    bool goes_on = at->finished && at->epoch < epochs && !ps_run_stops_early(run);
+    run->checkpoint.may_differ = may_differ(run, at->finished && !goes_on);
+    int rc = at->epoch + (at->batch > 0) <= epochs
+                 ? ps_checkpoint_load(path, &run->checkpoint)
+                 : ps_fail(PS_EMISMATCH,
+                           "%s has trained for %lld epochs, more than --epochs %ld (another "
+                           "--output, or --restart)",
+                           run->settings->output, (long long)at->epoch, epochs);
+    if (goes_on)
+        at->finished = 0;
+    if (rc == PS_EMISMATCH)
+        *at = start;
     return rc ? rc : 1;
 }
 
@@ -400,35 +474,12 @@ int ps_run_evaluate(struct ps_run *run, const struct ps_eval_set *set, struct ps
     return rc ? rc : back;
 }
 
-/* The best model by recall: that of the first --k-list now, or of the k that the run had. */
-static int find_best(const struct ps_run *run, char **path)
-{
-    const char *folder = run->settings->output;
-    char name[64];
-    snprintf(name, sizeof name, "best-recall@%ld.safetensors", run->k[0]);
-    *path = ps_path_join(folder, name);
-    if (!*path || ps_is_file(*path))
-        return *path ? PS_OK : PS_ENOMEM;
-    DIR *entries = opendir(folder);
-    if (!entries)
-        return ps_fail_errno("%s: cannot list", folder);
-    struct dirent *entry;
-    while ((entry = readdir(entries)))
-        if (!strncmp(entry->d_name, "best-recall@", 12)) {
-            free(*path);
-            *path = ps_path_join(folder, entry->d_name);
-            break;
-        }
-    closedir(entries);
-    return *path ? PS_OK : PS_ENOMEM;
-}
-
 int ps_run_measure_best(struct ps_run *run, const struct ps_eval_set *set,
                         struct ps_evaluation *out)
 {
     char *path = NULL;
     struct ps_model model;
-    int rc = find_best(run, &path);
+    int rc = ps_rundir_best(run->settings->output, run->k[0], &path);
     if (!rc)
         rc = ps_model_open(&model, path);
     free(path);

@@ -34,7 +34,7 @@ struct ps_run {
     struct ps_optimizer_state optimizer;
 
     struct ps_progress progress;
-    struct ps_text recipe, classes;
+    struct ps_text recipe, defaults, classes;
     char init_id[PS_HASH_LENGTH + 1];
     const char *identity[2 * PS_IDENTITY];
     char *checkpoint_path;
@@ -42,9 +42,9 @@ struct ps_run {
     struct ps_growing log, timing, events;
     int folder; /* descriptor of RUNDIR, locked against other processes; -1: closed */
     bool made_folder;
-    bool evaluates_otherwise; /* finished, with other settings of the evaluation */
-    char *tuned;              /* RUNDIR's tuning cache, or NULL */
-    long profiled;            /* steps profiled so far; -1: off */
+    bool differs;  /* from the run in the folder, in settings that may */
+    char *tuned;   /* RUNDIR's tuning cache, or NULL */
+    long profiled; /* steps profiled so far; -1: off */
 };
 
 /*
@@ -55,8 +55,14 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
                 const struct ps_opt *options, size_t count);
 void ps_run_close(struct ps_run *run);
 
-/* Continues from RUNDIR/checkpoint.safetensors: 1, or 0 if there is none. */
+/*
+ * Continues from RUNDIR/checkpoint.safetensors: 1, or 0 if there is none. A finished run with fewer
+ * epochs than the settings ask for is no longer finished. PS_EMISMATCH changes nothing.
+ */
 int ps_run_resume(struct ps_run *run);
+
+/* Has there been no new best for too long? */
+bool ps_run_stops_early(const struct ps_run *run);
 
 /* Fails where RUNDIR could not take what the run will write. */
 int ps_run_check_room(const struct ps_run *run, bool resumed);

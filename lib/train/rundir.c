@@ -104,3 +104,42 @@ int ps_rundir_set_aside(const char *path)
     free(aside);
     return rc;
 }
+
+/* Any best-recall@K.safetensors; *name remains NULL where there is none. */
+static int find_best(const char *folder, char **name)
+{
+    DIR *entries = opendir(folder);
+    if (!entries)
+        return ps_fail_errno("%s: cannot list", folder);
+    struct dirent *entry;
+    int rc = PS_OK;
+    while (!*name && !rc && (entry = readdir(entries)))
+        if (!strncmp(entry->d_name, "best-recall@", 12) && !(*name = ps_strdup(entry->d_name)))
+            rc = PS_ENOMEM;
+    closedir(entries);
+    return rc;
+}
+
+int ps_rundir_best(const char *folder, long k, char **path)
+{
+    char wanted[64], *found = NULL;
+    snprintf(wanted, sizeof wanted, "best-recall@%ld.safetensors", k);
+    *path = ps_path_join(folder, wanted);
+    if (!*path || ps_is_file(*path))
+        return *path ? PS_OK : PS_ENOMEM;
+    free(*path);
+    *path = NULL;
+    int rc = find_best(folder, &found);
+    if (!rc && !(*path = ps_path_join(folder, found ? found : "last.safetensors")))
+        rc = PS_ENOMEM;
+    if (!rc && !found && !ps_is_file(*path)) {
+        rc = ps_fail(PS_EINVAL,
+                     "%s: no model in it: not the folder of a run, or one that has not "
+                     "been evaluated or finished yet",
+                     folder);
+        free(*path);
+        *path = NULL;
+    }
+    free(found);
+    return rc;
+}

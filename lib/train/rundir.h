@@ -12,4 +12,10 @@ int ps_rundir_lock(const char *path);
  * recorded last. */
 int ps_rundir_set_aside(const char *path);
 
+/*
+ * *path is the best model of the run in `folder` by recall@k or, without a file of that name, by
+ * the recall that the run had; last.safetensors where none was chosen. free(*path).
+ */
+int ps_rundir_best(const char *folder, long k, char **path);
+
 #endif

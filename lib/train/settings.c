@@ -10,6 +10,8 @@
 
 #define BOOLEANS "false|true|f|t|no|yes|0|1"
 
+enum { NO_END = 1000000000 }; /* epochs */
+
 struct ps_train_settings ps_train_settings_default(void)
 {
     return (struct ps_train_settings){
@@ -40,7 +42,8 @@ struct ps_train_settings ps_train_settings_default(void)
 
 /* Options that may change when a run is resumed. */
 static const char not_recipe[] =
-    " data eval output restart data-name init eval-best device gpu threads workers deterministic "
+    " data eval output restart extend freeze data-name init eval-best device gpu threads workers "
+    "deterministic "
     "checkpoint-steps checkpoint-minutes tensorboard tune profile checkpoint-activations ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
@@ -59,11 +62,16 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
             "restart", &s->restart,
             "where RUNDIR holds a run with other settings or data, keep it in RUNDIR/previous-N "
             "and start anew"),
+        PS_FLAG("extend", &s->extend,
+                "go on with a run to more --epochs though its schedule depends on them"),
         PS_TEXT("data-name", &s->data_name, "NAME", "name of the data set, for the log"),
         PS_INT("classes", &s->classes, 0, inf, "required number of classes; 0: any", .aliases = "c",
                .letter = 'C'),
         PS_REAL("val-classes", &s->val_classes, 0, 0.9,
                 "fraction of the training classes held out to select the best model"),
+        PS_INT("folds", &s->folds, 0, 1000,
+               "parts of the training classes for cross-validation; 0: none"),
+        PS_INT("fold", &s->fold, 0, 1000, "the part that is held out, from 1"),
         PS_INT("input-size", &s->input_size, 32, 512,
                "input size S of the network, S x S pixels; 32 to 512"),
         PS_INT("resize", &s->resize, 0, 8192,
@@ -78,7 +86,10 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_INT("dim", &s->dim, 0, 65536,
                "dimension of the embedding layer; 0: no layer, the pooled features"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "freeze the running statistics of batch normalisation"),
-        PS_TEXT("init", &s->init, "FILE", "initial weights: model, .safetensors or .pth"),
+        PS_TEXT("init", &s->init, "FILE",
+                "initial weights: model, .safetensors, .pth, or a RUNDIR for its best model"),
+        PS_CHOICE("freeze", &s->freeze, "none|backbone",
+                  "what is not trained at all; backbone: --freeze-bn, and --warmup without end"),
 
         PS_SECTION("Loss (see --help loss)"),
         PS_CHOICE("loss", &s->loss.kind, ps_loss_names, "loss"),
@@ -120,7 +131,7 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_INT("decay-step", &s->schedule.decay_step, 0, 1e9, "step: epochs between decays"),
         PS_INT("decay-stop", &s->schedule.decay_stop, 0, 1e9, "step: last epoch with a decay"),
         PS_INT("lr-warmup", &s->schedule.ramp, 0, 1e9, "epochs of linear learning rate warm-up"),
-        PS_INT("warmup", &s->warmup, 0, 1e9, "epochs with a frozen backbone"),
+        PS_INT("warmup", &s->warmup, 0, NO_END, "epochs with a frozen backbone"),
         PS_INT("clip-grad", &s->clip_grad, 0, 1, "1: clip gradients element-wise to 10"),
         PS_REAL("clip-norm", &s->optimizer.clip_norm, 0, inf, "clip the gradient norm; 0: off"),
         PS_REAL("ema", &s->ema, 0, 0.999999,
@@ -173,18 +184,21 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
     return copy;
 }
 
-static bool in_recipe(const char *name)
+static bool in_recipe(const struct ps_train_settings *s, const char *name)
 {
     char word[64];
     snprintf(word, sizeof word, " %s ", name);
+    if (!strcmp(name, "epochs"))
+        return s->schedule.kind != PS_SCHEDULE_STEP;
     return !strstr(not_recipe, word);
 }
 
-int ps_train_recipe(const struct ps_opt *options, size_t count, struct ps_text *out)
+int ps_train_recipe(const struct ps_train_settings *settings, const struct ps_opt *options,
+                    size_t count, struct ps_text *out)
 {
     int rc = PS_OK;
     for (size_t i = 0; i < count && !rc; i++) {
-        if (options[i].kind == PS_OPT_SECTION || !in_recipe(options[i].name))
+        if (options[i].kind == PS_OPT_SECTION || !in_recipe(settings, options[i].name))
             continue;
         rc = ps_text_printf(out, "%s = ", options[i].name);
         if (!rc)
@@ -201,6 +215,11 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         return ps_fail(PS_EUSAGE, "--data is missing: give a training shard (man ps-pack)");
     if (!s->output)
         return ps_fail(PS_EUSAGE, "--output is missing: give a folder for the run");
+    if (s->folds == 1 || s->fold > s->folds || (s->folds && !s->fold))
+        return ps_fail(PS_EUSAGE, "--folds %ld --fold %ld: give two folds or more, and one of them",
+                       s->folds, s->fold);
+    if (s->folds && s->val_classes > 0)
+        return ps_fail(PS_EUSAGE, "--folds: --val-classes also holds out classes; give one");
     if (ps_loss_uses_lambda(&s->loss) && s->alpha <= 0)
         return ps_fail(PS_EUSAGE, "--ps-alpha: %g is not positive", s->alpha);
     if (s->schedule.ramp && s->schedule.kind == PS_SCHEDULE_ONE_CYCLE)
@@ -212,6 +231,10 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         s->embedding_lr = s->model_lr;
     if (s->clip_grad)
         s->optimizer.clip_value = 10;
+    if (s->freeze) {
+        s->freeze_bn = true;
+        s->warmup = NO_END;
+    }
     if (s->amp % 2)
         s->precision = PS_PRECISION_BF16;
     if (!s->resize)

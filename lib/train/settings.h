@@ -17,11 +17,13 @@ struct ps_train_settings {
     const char *init;   /* initial weights, or NULL */
     long classes;       /* expected number; 0: any */
     double val_classes; /* fraction of the training classes held out for validation */
+    long folds, fold;   /* instead: part `fold`, from 1, of `folds`; 0: none */
 
     /* Network and input. */
     int backbone; /* index into ps_net_backbones */
     int pooling;  /* enum ps_pooling */
-    bool restart;
+    int freeze;   /* index into "none|backbone" */
+    bool restart, extend;
     long dim, input_size;
     long resize;  /* short side of test images; 0: round(input_size * 256 / 224) */
     int channels; /* enum ps_channels */
@@ -75,10 +77,12 @@ struct ps_opt *ps_train_options(struct ps_train_settings *settings, size_t *coun
 int ps_train_settings_complete(struct ps_train_settings *settings);
 
 /*
- * Appends the settings that determine the result as "name = value" lines, without paths and
- * hardware. Runs with equal recipe, shards and initial weights are the same run.
+ * Appends the settings that determine the parameters after any epoch as "name = value" lines,
+ * without paths and hardware. Runs with equal recipe, shards and initial weights are the same run.
+ * The number of epochs is among them where the learning rates depend on it.
  */
-int ps_train_recipe(const struct ps_opt *options, size_t count, struct ps_text *out);
+int ps_train_recipe(const struct ps_train_settings *settings, const struct ps_opt *options,
+                    size_t count, struct ps_text *out);
 
 /* The network described by the settings. */
 struct ps_net_spec ps_train_spec(const struct ps_train_settings *settings);

@@ -16,8 +16,8 @@ void ps_subset_free(struct ps_subset *subset)
     *subset = (struct ps_subset){0};
 }
 
-/* held[c]: is class c held out? */
-static bool *choose(size_t classes, size_t count, uint64_t seed)
+/* held[c]: is class c held out? Those from `begin` to `end` of a random order are. */
+static bool *choose(size_t classes, size_t begin, size_t end, uint64_t seed)
 {
     bool *held = ps_calloc(classes, sizeof *held);
     uint32_t *order = ps_calloc(classes, sizeof *order);
@@ -26,7 +26,7 @@ static bool *choose(size_t classes, size_t count, uint64_t seed)
         for (size_t i = 0; i < classes; i++)
             order[i] = (uint32_t)i;
         ps_rng_shuffle(&rng, order, classes);
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = begin; i < end; i++)
             held[order[i]] = true;
     }
     free(order);
@@ -64,19 +64,26 @@ static int take(struct ps_subset *subset, const ps_shard *shard, const bool *hel
 }
 
 int ps_subset_split(struct ps_subset *fit, struct ps_subset *held, const ps_shard *shard,
-                    double share, uint64_t seed)
+                    const struct ps_split *split)
 {
-    size_t classes = ps_shard_classes(shard);
-    size_t count = share > 0 ? (size_t)fmax(1, round(share * (double)classes)) : 0;
+    size_t classes = ps_shard_classes(shard), folds = (size_t)split->folds, begin = 0, end = 0;
     *fit = *held = (struct ps_subset){0};
-    if (count && count + 1 > classes)
+    if (folds > classes)
+        return ps_fail(PS_EUSAGE, "--folds: %zu classes do not fill %zu folds", classes, folds);
+    if (folds) {
+        begin = classes * (size_t)(split->fold - 1) / folds;
+        end = classes * (size_t)split->fold / folds;
+    } else if (split->share > 0) {
+        end = (size_t)fmax(1, round(split->share * (double)classes));
+    }
+    if (end >= begin + classes)
         return ps_fail(PS_EUSAGE, "--val-classes: %g of %zu classes leaves none for training",
-                       share, classes);
-    bool *out = choose(classes, count, seed);
+                       split->share, classes);
+    bool *out = choose(classes, begin, end, split->seed);
     if (!out)
         return PS_ENOMEM;
     int rc = take(fit, shard, out, false);
-    if (!rc && count)
+    if (!rc && end > begin)
         rc = take(held, shard, out, true);
     free(out);
     return rc;

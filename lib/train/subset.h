@@ -12,12 +12,16 @@ struct ps_subset {
     size_t *class_of; /* (classes) label in the shard */
 };
 
-/*
- * Splits the classes into *fit, to train on, and *held, held out: a fraction `share` of the
- * classes, at least one, drawn with the seed; share 0: *held is empty.
- */
+/* Which classes are held out. The seed decides on their random order. */
+struct ps_split {
+    double share;     /* this fraction of the classes, at least one; 0: none */
+    long folds, fold; /* instead: part `fold`, from 1, of `folds` equal parts; 0: none */
+    uint64_t seed;
+};
+
+/* Splits the classes into *fit, to train on, and *held, held out, which may be empty. */
 int ps_subset_split(struct ps_subset *fit, struct ps_subset *held, const ps_shard *shard,
-                    double share, uint64_t seed);
+                    const struct ps_split *split);
 void ps_subset_free(struct ps_subset *subset);
 
 /* ps_order_make over a subset; the order holds record numbers of the shard. */

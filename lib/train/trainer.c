@@ -233,19 +233,6 @@ static int evaluate(struct ps_run *run)
     return rc;
 }
 
-/* Has there been no new best for too long? */
-static bool stops_early(const struct ps_run *run)
-{
-    const struct ps_train_settings *s = run->settings;
-    const struct ps_progress *at = &run->progress;
-    int64_t last = 0;
-    for (int i = 0; i < PS_BESTS; i++)
-        if (at->best_epoch[i] > last)
-            last = at->best_epoch[i];
-    return (s->early_stop_epoch && at->stale >= s->early_stop_epoch) ||
-           (s->early_stop_epochs && at->epoch - last >= s->early_stop_epochs);
-}
-
 /* Evaluates the test shard once, with the best model on the held-out classes. */
 static int measure_test(struct ps_run *run)
 {
@@ -272,7 +259,7 @@ static int loop(struct ps_run *run)
             int rc = evaluate(run);
             if (rc)
                 return rc;
-            stop = stops_early(run);
+            stop = ps_run_stops_early(run);
             if (stop)
                 ps_info("no new best for %lld evaluations: stopping", (long long)at->stale);
             if (!stop && !last && (rc = ps_run_save(run)))
@@ -339,7 +326,7 @@ static int restore_last(struct ps_run *run)
         return PS_ENOMEM;
     int rc = PS_OK;
     if (!ps_is_file(path))
-        rc = run->evaluates_otherwise
+        rc = run->differs
                  ? ps_fail(PS_EMISMATCH, "%s is missing: repeat the original command to restore it",
                            path)
                  : ps_run_save_model(run, "last.safetensors");
@@ -350,7 +337,7 @@ static int restore_last(struct ps_run *run)
 static int finish_again(struct ps_run *run)
 {
     ps_info("%s is finished; nothing to do", run->settings->output);
-    if (run->evaluates_otherwise)
+    if (run->differs)
         ps_warn("%s was evaluated with other settings, such as --k-list or --eval; to evaluate its "
                 "models with the new ones, use ps-embed and ps-eval",
                 run->settings->output);
@@ -398,7 +385,7 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
     else if (!run->settings->init)
         tell_of_random_weights(run->settings);
     int rc = ps_run_check_room(run, resumed);
-    if (!rc && !resumed)
+    if (!rc)
         rc = write_settings(run, options, count);
     if (!rc)
         rc = ps_report_open(run);

@@ -153,6 +153,43 @@ table_has() {
     table_has $settings
 }
 
+@test "sweep: a random search on held-out classes, which goes on with a larger budget" {
+    printf 'option\tvalues\nscale\tlog 5 50\nweight-decay\tany 0 1e-3\neps\tlinear 1 2\n' >space.tsv
+    run pipeline cub200 SPACE="$PWD/space.tsv" TRIALS=1 sweep
+    [ "$status" -eq 0 ]
+    [ "$(count ps-train)" -eq 2 ]
+    [ "$(head -n 1 out/sweep/table.tsv)" = "$(printf 'trial\tscale\tweight-decay\teps\trecall@1\trp\tmap@r')" ]
+    grep -q '"held_out"' out/sweep/trial1/log.jsonl
+    cmp out/sweep/trial0.conf "$PIPELINES/settings/cub200/norm-softmax.conf"
+    run pipeline cub200 SPACE="$PWD/space.tsv" TRIALS=2 sweep
+    [ "$(count ps-train)" -eq 1 ]
+    [ "$(wc -l <out/sweep/table.tsv)" -eq 4 ]
+    best=$(sed -n 2p out/sweep/table.tsv | cut -f 1)
+    cmp out/sweep/winner.conf "out/sweep/trial$best.conf"
+    sort -c -k 7,7gr <(tail -n +2 out/sweep/table.tsv)
+    awk -F '\t' 'NR > 1 && $1 && !($2 >= 5 && $2 <= 50 && ($3 == 0 || $3 == .001) && $4 >= 1 && $4 <= 2) { exit 1 }' \
+        out/sweep/table.tsv
+    [ -s out/sweep/map@r.svg ]
+    printf 'option\tvalues\nscale\tgauss 5 50\n' >space.tsv
+    run -2 pipeline cub200 SPACE="$PWD/space.tsv" sweep
+    [[ $output == *"scale: log, linear or any, not gauss"* ]]
+}
+
+@test "folds: every class is held out once; separate and concatenated models have rows" {
+    run pipeline cub200 FOLDS=2 SETTINGS=norm-softmax folds
+    [ "$status" -eq 0 ]
+    for i in 1 2; do
+        jq -r 'select(.kind == "start").held_out[]' "out/folds/norm-softmax/seed1/fold$i/log.jsonl"
+    done | sort >held
+    ps-pack --list out/train.mdb | awk -F '\t' '/^#/ { next } !header { header = $0; for (i = 1; i <= NF; i++)
+        if ($i == "class") at = i; next } { print $at }' | sort -u >classes
+    diff held classes
+    grep -q '^| norm-softmax separate *| recall@1' out/folds/table.md
+    grep -q '^| norm-softmax concatenated *| recall@1' out/folds/table.md
+    run pipeline cub200 FOLDS=2 SETTINGS=norm-softmax folds
+    [ "$(count 'ps-[a-z]*')" -eq 0 ]
+}
+
 @test "demo: its package comes by its hash from the first mirror that has it; a path with a space" {
     for class in a b; do
         for i in 1 2; do

@@ -257,6 +257,12 @@ bytes_of() {
     run -2 small --ps-mu 1.5 -o run
     [[ $output == *--ps-mu* ]]
     run -2 small --backbone resnet19 -o run
+    for folds in "--folds 1 --fold 1" "--folds 4" "--fold 1" "--folds 2 --fold 3" "--folds 999 --fold 1" \
+        "--folds 2 --fold 1 --val-classes 0.5"; do
+        # shellcheck disable=SC2086
+        run -2 small $folds -o run
+        [[ $output == *"--folds"* ]]
+    done
     run -2 small --optimiser adam -o run
     [[ $output == *"--optimizer"* ]]
     run -1 small --data absent.mdb -o run

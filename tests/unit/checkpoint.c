@@ -117,6 +117,13 @@ static void test_round_trip(void **state)
     static const char *const longer[] = {"recipe", "a = 1\nb = 2\nc = 3\n", "train_shard", "0123"};
     b.checkpoint.identity = longer;
     assert_int_equal(ps_checkpoint_load(path, &b.checkpoint), PS_EMISMATCH);
+    b.checkpoint.defaults = "a = 2\nc = 3\n"; /* of an option that is newer than the checkpoint */
+    assert_int_equal(ps_checkpoint_load(path, &b.checkpoint), PS_OK);
+    b.checkpoint.defaults = "c = 4\n";
+    assert_int_equal(ps_checkpoint_load(path, &b.checkpoint), PS_EMISMATCH);
+    static const char *const shorter[] = {"recipe", "a = 1\n", "train_shard", "0123"};
+    b.checkpoint.identity = shorter;
+    assert_int_equal(ps_checkpoint_load(path, &b.checkpoint), PS_OK);
     static const char *const data[] = {"recipe", "a = 1\nb = 2\n", "train_shard", "4567"};
     b.checkpoint.identity = data;
     assert_int_equal(ps_checkpoint_load(path, &b.checkpoint), PS_EMISMATCH);
