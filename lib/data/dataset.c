@@ -12,13 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const struct ps_dataset *const ps_datasets[] = {&ps_dataset_folder,
-                                                &ps_dataset_cars196,
-                                                &ps_dataset_cub200,
-                                                &ps_dataset_sop,
-                                                &ps_dataset_inshop,
-                                                &ps_dataset_list,
-                                                NULL};
+const struct ps_dataset *const ps_datasets[] = {
+    &ps_dataset_folder, &ps_dataset_cars196, &ps_dataset_cub200,     &ps_dataset_sop,
+    &ps_dataset_inshop, &ps_dataset_list,    &ps_dataset_webdataset, NULL};
 
 const struct ps_dataset *ps_dataset_find(const char *name)
 {

@@ -121,4 +121,5 @@ const struct ps_dataset ps_dataset_list = {
     .name = "list",
     .sources = "LIST.tsv or .csv with columns path, class, split; then perhaps where images are",
     .list = list,
+    .by_class = true,
 };

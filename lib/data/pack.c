@@ -198,7 +198,7 @@ static int settle_rejected(struct ps_pack_list *list, const char *path, size_t *
         free(item->reason);
     }
     *rejected = quarantine.count;
-    return ps_quarantine_close(&quarantine, rc, all);
+    return ps_quarantine_close(&quarantine, rc, all, "ps-pack");
 }
 
 static int add_record(ps_shard_writer *writer, const struct ps_pack_item *item,

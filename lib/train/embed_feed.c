@@ -142,7 +142,7 @@ int ps_intake_open(struct ps_intake *intake, char *const *operands, size_t count
     ps_feed_close(feed);
     if (!rc && !intake->count && !broken.count)
         rc = ps_fail(PS_EINVAL, "%s: no pictures", operands[0]);
-    rc = ps_quarantine_close(&broken, rc, intake->count + broken.count);
+    rc = ps_quarantine_close(&broken, rc, intake->count + broken.count, "ps-embed");
     if (!rc)
         rc = number_classes(intake);
     if (rc)

@@ -78,7 +78,7 @@ values() {
     head -c 100 photos/class4/1.ppm >broken/cut.ppm
     echo 'no picture' >broken/text.jpg
     run -1 --separate-stderr ps-embed -q -m run/last.safetensors -o x.emb.zst broken
-    [[ $stderr == *"2 of 8 images cannot be read (--quarantine"* ]]
+    [[ $stderr == *"2 of 8 images cannot be read (ps-embed --quarantine"* ]]
     [ ! -e x.emb.zst ]
     run -0 --separate-stderr ps-embed -m run/last.safetensors -o x.tsv --format tsv \
         --quarantine bad.tsv broken absent.jpg
