@@ -13,11 +13,12 @@
 #include <stdint.h>
 
 enum { PS_EMBEDDING_MAX_DIM = 1 << 20 };
+enum { PS_NO_CLASS = -1 }; /* the label where no class is known */
 
 struct ps_embedding {
     size_t n, dim;
     float *x;        /* (N, D) network output, not normalised */
-    int64_t *label;  /* (N) -1: no class is known */
+    int64_t *label;  /* (N) PS_NO_CLASS, or from 0 */
     int64_t *id;     /* (N) */
     uint8_t *role;   /* (N) of enum ps_role, or NULL */
     char **name;     /* (N) image path in the manifest, or NULL */

@@ -47,19 +47,22 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Numbers the names in column `label` in sorted order. */
+/* Numbers the names in column `label` in sorted order; an empty cell is none. */
 static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
 {
     const char **names = ps_calloc(e->n, sizeof *names);
     if (!names)
         return PS_ENOMEM;
     size_t count = 0;
+    size_t named = 0;
     for (size_t i = 0; i < e->n; i++)
-        names[i] = ps_tsv_cell(table, i, column);
-    qsort(names, e->n, sizeof *names, compare_texts);
+        if (*ps_tsv_cell(table, i, column))
+            names[named++] = ps_tsv_cell(table, i, column);
+    if (named)
+        qsort(names, named, sizeof *names, compare_texts);
     struct ps_text lines = {0};
     int rc = PS_OK;
-    for (size_t i = 0; i < e->n && !rc; i++)
+    for (size_t i = 0; i < named && !rc; i++)
         if (!count || strcmp(names[count - 1], names[i]) != 0) {
             names[count++] = names[i];
             rc = ps_text_printf(&lines, "%s%s", count > 1 ? "\n" : "", names[i]);
@@ -67,7 +70,7 @@ static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int 
     for (size_t i = 0; i < e->n && !rc; i++) {
         const char *cell = ps_tsv_cell(table, i, column);
         const char **at = bsearch(&cell, names, count, sizeof *names, compare_texts);
-        e->label[i] = at - names;
+        e->label[i] = *cell ? at - names : PS_NO_CLASS;
     }
     if (!rc)
         rc = ps_embedding_set_meta(e, "class_names", lines.data ? lines.data : "");
@@ -357,9 +360,9 @@ static int put_row(const struct ps_embedding *e, size_t i, const char *class, FI
 
 static bool all_named(const struct ps_embedding *e, size_t classes)
 {
-    bool all = true;
+    bool all = classes > 0;
     for (size_t i = 0; i < e->n && all; i++)
-        all = e->label[i] >= 0 && (uint64_t)e->label[i] < classes;
+        all = e->label[i] == PS_NO_CLASS || (e->label[i] >= 0 && (uint64_t)e->label[i] < classes);
     return all;
 }
 
@@ -375,7 +378,10 @@ static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
         fprintf(stream, "\tx%zu", d);
     fputc('\n', stream);
     for (size_t i = 0; i < e->n && !rc; i++) {
-        rc = put_row(e, i, named ? class[e->label[i]] : NULL, stream);
+        const char *name = NULL;
+        if (named)
+            name = e->label[i] == PS_NO_CLASS ? "" : class[e->label[i]];
+        rc = put_row(e, i, name, stream);
         for (size_t d = 0; values && d < e->dim; d++)
             fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
         fputc('\n', stream);

@@ -251,7 +251,7 @@ static int describe(struct ps_embedding *e, const struct ps_intake *intake)
         if (picture->class_name)
             found = bsearch(&picture->class_name, intake->classes, intake->class_count,
                             sizeof *intake->classes, by_text);
-        e->label[i] = found ? found - intake->classes : -1;
+        e->label[i] = found ? found - intake->classes : PS_NO_CLASS;
         e->id[i] = (int64_t)i;
         e->role[i] = (uint8_t)picture->role;
         roles |= picture->role != PS_ROLE_BOTH;

@@ -104,6 +104,18 @@ values() {
     [ ! -e x.tsv ]
 }
 
+@test "without a class there is nothing to evaluate, but tables keep the classes there are" {
+    ps-embed -q -m run/last.safetensors -o some.emb.zst photos photos/class4/0.ppm
+    run -1 --separate-stderr ps-eval some.emb.zst
+    [[ $stderr == *"some.emb.zst: row 24 (photos/class4/0.ppm) has no class"* ]]
+    embed -o some.tsv photos photos/class4/0.ppm
+    [ "$(tail -1 some.tsv | cut -f 1,2)" = $'-1\t' ]
+    run -1 --separate-stderr ps-eval some.tsv
+    [[ $stderr == *"some.tsv: row 24"* ]]
+    head -n -1 some.tsv >all.tsv
+    diff <(ps-eval all.tsv | tail -1 | cut -f 2-) <(ps-eval test.tsv | tail -1 | cut -f 2-)
+}
+
 @test "raw pixels of pictures are those of shards" {
     ps-embed -q --raw-pixels 8 --format tsv -o a.tsv test.mdb
     ps-embed -q --raw-pixels 8 --format tsv -o b.tsv photos
