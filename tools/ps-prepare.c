@@ -165,7 +165,7 @@ int main(int argc, char **argv)
         PS_FLAG("verify", &settings.verify, "verify the published MD5 of known archives first"),
         PS_FLAG(
             "boxes", &settings.boxes,
-            "keep object boxes (cars196, cub200); --no-boxes if the images are already cropped"),
+            "keep object boxes (cars196, cub200, list); --no-boxes if images are already cropped"),
         PS_INT("workers", &settings.threads, 0, 1024, "threads that read images; 0: all processors",
                .letter = 'j', .aliases = "threads"),
         PS_SECTION("Data sets 'folder', 'list' and 'webdataset'"),

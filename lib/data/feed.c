@@ -223,6 +223,8 @@ static int open_list(ps_feed *feed)
                      "%s:%zu: no column 'path' in the header: not a list of pictures (plain names: "
                      "tr '\\n' '\\0' <FILE, and --files0-from -)",
                      feed->path, feed->list.header_line);
+    if (!rc && feed->report && ps_tsv_column(&feed->list, "x0") >= 0)
+        ps_warn("%s: boxes are not used (ps-pack --crop-boxes crops to them)", feed->path);
     return rc;
 }
 
