@@ -41,6 +41,8 @@ int ps_embedding_read(struct ps_embedding *embedding, const char *path);
 /* The same for a file in memory; `name` is for messages. */
 int ps_embedding_parse(struct ps_embedding *embedding, const char *name, const void *bytes,
                        size_t length);
+/* The embeddings in half precision, (n, dim), fresh memory; NULL with the error recorded. */
+uint16_t *ps_embedding_halves(const struct ps_embedding *embedding);
 /* Writes atomically ("-" is stdout); `level` is the zstd level, 0 for plain safetensors. */
 int ps_embedding_write(const struct ps_embedding *embedding, const char *path, int level);
 void ps_embedding_free(struct ps_embedding *embedding);

@@ -6,6 +6,7 @@
 #include "base/number.h"
 #include "base/tsv.h"
 #include "eval/npy.h"
+#include "eval/npz.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-const char ps_embedding_format_words[] = "zst|safetensors|npy|tsv";
+const char ps_embedding_format_words[] = "zst|safetensors|npy|npz|tsv";
 
 static const char *const role_words[] = {"both", "query", "gallery"};
 
@@ -288,6 +289,15 @@ static int parse_npy(struct ps_embedding *e, const void *bytes, size_t length, c
     return rc ? rc : ps_embedding_check(e);
 }
 
+static int parse_npz(struct ps_embedding *e, const void *bytes, size_t length, const char *labels)
+{
+    int rc = ps_npz_parse(e, bytes, length);
+    if (!rc && !labels && !e->label)
+        rc = ps_fail(PS_EUSAGE, "%s: no array 'label'; name a file of labels with --labels",
+                     e->file);
+    return rc ? rc : ps_embedding_check(e);
+}
+
 /* Labels of another file instead of those in the embedding file. */
 static int replace_labels(struct ps_embedding *e, const char *path)
 {
@@ -314,12 +324,15 @@ int ps_embedding_load(struct ps_embedding *embedding, const char *path, const ch
     if (rc)
         return rc;
     const char *name = strcmp(path, "-") ? path : "standard input";
-    bool npy = ps_is_npy(bytes, length), tsv = is_table(path, bytes, length);
+    bool npy = ps_is_npy(bytes, length), npz = ps_is_npz(bytes, length);
+    bool tsv = is_table(path, bytes, length);
     *embedding = (struct ps_embedding){0};
-    if ((npy || tsv) && !(embedding->file = ps_strdup(name)))
+    if ((npy || npz || tsv) && !(embedding->file = ps_strdup(name)))
         rc = PS_ENOMEM;
     else if (npy)
         rc = parse_npy(embedding, bytes, length, labels);
+    else if (npz)
+        rc = parse_npz(embedding, bytes, length, labels);
     else
         rc = tsv ? parse_tsv(embedding, bytes, length)
                  : ps_embedding_parse(embedding, name, bytes, length);
@@ -390,12 +403,15 @@ static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
     return rc;
 }
 
-static int write_tsv(const struct ps_embedding *e, const char *path)
+/* Writes what is one stream: a table or an archive. */
+static int write_stream(const struct ps_embedding *e, const char *path, bool table)
 {
     ps_out *out = ps_out_open(path);
     if (!out)
         return ps_error_code();
-    return put_tsv(e, true, ps_out_stream(out)) ? ps_out_abort(out) : ps_out_commit(out);
+    FILE *stream = ps_out_stream(out);
+    int rc = table ? put_tsv(e, true, stream) : ps_npz_put(e, stream);
+    return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
 static int fail_stdout(void)
@@ -444,7 +460,7 @@ int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
 {
     if (format == PS_EMBEDDING_NPY)
         return write_npy(embedding, path);
-    if (format == PS_EMBEDDING_TSV)
-        return write_tsv(embedding, path);
+    if (format == PS_EMBEDDING_TSV || format == PS_EMBEDDING_NPZ)
+        return write_stream(embedding, path, format == PS_EMBEDDING_TSV);
     return ps_embedding_write(embedding, path, format == PS_EMBEDDING_ZST ? level : 0);
 }

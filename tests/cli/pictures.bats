@@ -121,3 +121,12 @@ values() {
     ps-embed -q --raw-pixels 8 --format tsv -o b.tsv photos
     diff <(values a.tsv) <(values b.tsv)
 }
+
+@test "the manual's example writes what COPY reads" {
+    sed -n '/^    awk -F/,/|$/p' "$BATS_TEST_DIRNAME/../../man/ps-embed.1" |
+        sed 's/\\e/\\/g; s/|$//' >copy.sh
+    cp photos/class4/0.ppm $'odd\ttab.ppm'
+    embed -o - photos/class4/1.ppm $'odd\ttab.ppm' | sh copy.sh >copied
+    [ "$(cut -f 1,2 copied)" = "$(printf '0\tphotos/class4/1.ppm\n1\todd\\ttab.ppm')" ]
+    cut -f 3 copied | grep -Ecx '\[(-?[0-9.]+(e[-+][0-9]+)?,){7}-?[0-9.]+(e[-+][0-9]+)?\]' | grep -x 2
+}
