@@ -286,10 +286,11 @@ int ps_feed_next(ps_feed *feed, struct ps_picture *picture)
         if (ps_interrupted())
             return ps_fail_interrupted();
         int more = feed->next ? 1 : next_operand(feed);
-        if (more > 0)
-            more = feed->next(feed, picture);
-        else if (more == 0)
-            return 0;
+        if (more <= 0 || !feed->next) {
+            close_operand(feed);
+            return more;
+        }
+        more = feed->next(feed, picture);
         if (more > 0) {
             picture->number = feed->given++;
             return 1;
