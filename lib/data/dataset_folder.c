@@ -224,4 +224,5 @@ const struct ps_dataset ps_dataset_folder = {
     .name = "folder",
     .sources = "DIR: train/ and test/ with class folders, or class folders and --test-classes",
     .list = list,
+    .by_class = true,
 };

@@ -223,6 +223,8 @@ static int open_list(ps_feed *feed)
                      "%s:%zu: no column 'path' in the header: not a list of pictures (plain names: "
                      "tr '\\n' '\\0' <FILE, and --files0-from -)",
                      feed->path, feed->list.header_line);
+    if (!rc && feed->report && ps_tsv_column(&feed->list, "x0") >= 0)
+        ps_warn("%s: boxes are not used (ps-pack --crop-boxes crops to them)", feed->path);
     return rc;
 }
 
@@ -284,10 +286,11 @@ int ps_feed_next(ps_feed *feed, struct ps_picture *picture)
         if (ps_interrupted())
             return ps_fail_interrupted();
         int more = feed->next ? 1 : next_operand(feed);
-        if (more > 0)
-            more = feed->next(feed, picture);
-        else if (more == 0)
-            return 0;
+        if (more <= 0 || !feed->next) {
+            close_operand(feed);
+            return more;
+        }
+        more = feed->next(feed, picture);
         if (more > 0) {
             picture->number = feed->given++;
             return 1;

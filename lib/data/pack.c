@@ -107,6 +107,18 @@ static int by_place(const void *a, const void *b)
     return order ? order : strcmp(x->path, y->path);
 }
 
+/* Gives the current member to all items from `first` on that want it, which are `*count`. */
+static int read_member(struct chunk *chunk, ps_archive *archive, struct ps_pack_item **first,
+                       struct ps_pack_item **end, size_t *count)
+{
+    const void *bytes;
+    size_t length;
+    int rc = ps_archive_bytes(archive, PS_IMAGE_MOST_BYTES, &bytes, &length);
+    for (*count = 0; !rc && first + *count < end && !by_place(first, first + *count); ++*count)
+        rc = enqueue(chunk, first[*count], bytes, length);
+    return rc;
+}
+
 /* The members items[0..count), sorted by path, of one archive. */
 static int read_members(struct chunk *chunk, struct ps_pack_item **items, size_t count)
 {
@@ -124,15 +136,14 @@ static int read_members(struct chunk *chunk, struct ps_pack_item **items, size_t
         struct ps_pack_item wanted = {.entry = &entry}, *key = &wanted;
         entry.path = (char *)(uintptr_t)member.name;
         struct ps_pack_item **found = bsearch(&key, items, count, sizeof(void *), by_place);
+        while (found && found > items && !by_place(found - 1, found))
+            found--;
         if (rc || member.folder || !found || seen[found - items])
             continue;
-        const void *bytes;
-        size_t length;
-        rc = ps_archive_bytes(archive, PS_IMAGE_MOST_BYTES, &bytes, &length);
-        if (!rc)
-            rc = enqueue(chunk, *found, bytes, length);
-        seen[found - items] = true;
-        left--;
+        size_t taken;
+        rc = read_member(chunk, archive, found, items + count, &taken);
+        memset(seen + (found - items), true, taken);
+        left -= taken;
     }
     for (size_t i = 0; i < count && !rc; i++)
         if (!seen[i]) {
@@ -196,9 +207,10 @@ static int settle_rejected(struct ps_pack_list *list, const char *path, size_t *
             rc = ps_quarantine_add(&quarantine, item->entry->path, item->entry->archive,
                                    item->entry->class_name, item->reason);
         free(item->reason);
+        free(item->name);
     }
     *rejected = quarantine.count;
-    return ps_quarantine_close(&quarantine, rc, all);
+    return ps_quarantine_close(&quarantine, rc, all, "ps-pack");
 }
 
 static int add_record(ps_shard_writer *writer, const struct ps_pack_item *item,
@@ -219,7 +231,7 @@ static int add_record(ps_shard_writer *writer, const struct ps_pack_item *item,
     record.height = item->height;
     record.codec = item->codec;
     record.source = item->source;
-    record.name = item->entry->path;
+    record.name = item->name;
     return ps_shard_writer_add(writer, &record);
 }
 

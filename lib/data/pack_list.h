@@ -6,6 +6,7 @@
 
 struct ps_pack_item {
     const struct ps_entry *entry;
+    char *name; /* of the record: the path, and the box if the image has several objects */
     int32_t label;
     enum ps_role role;
     unsigned char source[PS_SOURCE_LENGTH];

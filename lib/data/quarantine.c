@@ -36,7 +36,7 @@ int ps_quarantine_add(struct ps_quarantine *quarantine, const char *path, const 
     return PS_OK;
 }
 
-int ps_quarantine_close(struct ps_quarantine *quarantine, int rc, size_t all)
+int ps_quarantine_close(struct ps_quarantine *quarantine, int rc, size_t all, const char *tool)
 {
     size_t count = quarantine->count;
     bool listed = quarantine->out;
@@ -49,9 +49,10 @@ int ps_quarantine_close(struct ps_quarantine *quarantine, int rc, size_t all)
     if (count == all)
         return ps_fail(PS_EFORMAT, "none of %zu images can be read", all);
     if (count && !listed)
-        return ps_fail(PS_EFORMAT,
-                       "%zu of %zu images cannot be read (--quarantine FILE lists them and goes on "
-                       "with the others)",
-                       count, all);
+        return ps_fail(
+            PS_EFORMAT,
+            "%zu of %zu images cannot be read (%s --quarantine FILE lists them and goes on "
+            "with the others)",
+            count, all, tool);
     return PS_OK;
 }

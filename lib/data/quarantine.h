@@ -18,8 +18,9 @@ int ps_quarantine_add(struct ps_quarantine *quarantine, const char *path, const 
 
 /*
  * Ends the list, and writes the file unless `rc` is an error, which is returned. Fails if none of
- * `all` images can be used, or if some cannot and no file was given.
+ * `all` images can be used, or if some cannot and no file was given; `tool` is the program to give
+ * one to.
  */
-int ps_quarantine_close(struct ps_quarantine *quarantine, int rc, size_t all);
+int ps_quarantine_close(struct ps_quarantine *quarantine, int rc, size_t all, const char *tool);
 
 #endif

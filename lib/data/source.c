@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { TEXT_LIMIT = 64 << 20 };
+enum { TEXT_LIMIT = 64 << 20, TEXTS_LIMIT = 1 << 30 };
 
 static bool has_ending(const char *name, const char *const *endings)
 {
@@ -38,7 +38,7 @@ bool ps_is_image_name(const char *name)
 
 static bool is_annotation(const char *name)
 {
-    static const char *const endings[] = {".txt", ".mat", ".tsv", ".csv", NULL};
+    static const char *const endings[] = {".txt", ".mat", ".tsv", ".csv", ".cls", ".json", NULL};
     return has_ending(name, endings);
 }
 
@@ -176,7 +176,7 @@ static int sniff_member(struct ps_source_file *file, ps_archive *archive)
     return rc;
 }
 
-static int read_member(struct ps_source_file *file, ps_archive *archive,
+static int read_member(struct ps_source *source, struct ps_source_file *file, ps_archive *archive,
                        const struct ps_member *member)
 {
     int rc;
@@ -189,9 +189,11 @@ static int read_member(struct ps_source_file *file, ps_archive *archive,
         return rc;
     }
     const void *bytes;
-    rc = ps_archive_bytes(archive, TEXT_LIMIT, &bytes, &file->length);
+    size_t left = TEXTS_LIMIT - source->texts;
+    rc = ps_archive_bytes(archive, left < TEXT_LIMIT ? left : TEXT_LIMIT, &bytes, &file->length);
     if (rc)
         return rc;
+    source->texts += file->length;
     file->hash = ps_hash_bytes(bytes, file->length);
     file->text = ps_calloc(file->length + 1, 1);
     if (!file->text)
@@ -211,7 +213,7 @@ static int add_member(struct ps_source *source, ps_archive *archive, const struc
     if (rc)
         return rc;
     struct ps_source_file *file = &source->files[source->count - 1];
-    return hash ? read_member(file, archive, member) : sniff_member(file, archive);
+    return hash ? read_member(source, file, archive, member) : sniff_member(file, archive);
 }
 
 static int list_archive(struct ps_source *source, bool hash)

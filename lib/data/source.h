@@ -33,6 +33,7 @@ struct ps_source {
     char *root;   /* base name of the folder or archive without suffix: "cars_train" */
     struct ps_source_file *files; /* sorted by name */
     size_t count, capacity;
+    size_t texts;   /* bytes of all annotation files of an archive */
     char **folders; /* all subfolders, sorted */
     size_t folder_count, folder_capacity;
     uint32_t *by_end; /* (count) files sorted by reversed name */

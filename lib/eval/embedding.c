@@ -242,8 +242,8 @@ static int fail_kind(const char *name, const void *bytes, size_t length)
 {
     const char *kind = ps_file_kind(bytes, length);
     return ps_fail(PS_EFORMAT,
-                   "%s: %s%s%s, not embeddings (.emb.zst, .safetensors, .npy, .tsv or .csv)", name,
-                   kind ? "this is " : "", kind ? kind : "unknown format",
+                   "%s: %s%s%s, not embeddings (.emb.zst, .safetensors, .npy, .npz, .tsv or .csv)",
+                   name, kind ? "this is " : "", kind ? kind : "unknown format",
                    kind && strstr(kind, "picture") ? " (see ps-embed)" : "");
 }
 
@@ -319,8 +319,7 @@ static uint16_t to_half(float x)
     return (uint16_t)(sign | (half < 0x7c00 ? half : 0x7c00));
 }
 
-/* The embeddings in half precision, fresh memory; NULL with the error recorded. */
-static uint16_t *halves(const struct ps_embedding *e)
+uint16_t *ps_embedding_halves(const struct ps_embedding *e)
 {
     uint16_t *half = ps_calloc(e->n * e->dim, sizeof *half);
     for (size_t i = 0; half && i < e->n * e->dim; i++) {
@@ -370,7 +369,7 @@ int ps_embedding_write(const struct ps_embedding *embedding, const char *path, i
     int64_t *offset = NULL;
     struct ps_text text = {0};
     int rc = embedding->name ? join_names(embedding, &offset, &text) : PS_OK;
-    uint16_t *half = embedding->half && !rc ? halves(embedding) : NULL;
+    uint16_t *half = embedding->half && !rc ? ps_embedding_halves(embedding) : NULL;
     if (embedding->half && !half)
         rc = ps_error_code();
     add(&contents, "embedding", half ? PS_F16 : PS_F32, half ? (void *)half : (void *)embedding->x,

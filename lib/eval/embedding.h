@@ -13,11 +13,12 @@
 #include <stdint.h>
 
 enum { PS_EMBEDDING_MAX_DIM = 1 << 20 };
+enum { PS_NO_CLASS = -1 }; /* the label where no class is known */
 
 struct ps_embedding {
     size_t n, dim;
     float *x;        /* (N, D) network output, not normalised */
-    int64_t *label;  /* (N) -1: no class is known */
+    int64_t *label;  /* (N) PS_NO_CLASS, or from 0 */
     int64_t *id;     /* (N) */
     uint8_t *role;   /* (N) of enum ps_role, or NULL */
     char **name;     /* (N) image path in the manifest, or NULL */
@@ -40,6 +41,8 @@ int ps_embedding_read(struct ps_embedding *embedding, const char *path);
 /* The same for a file in memory; `name` is for messages. */
 int ps_embedding_parse(struct ps_embedding *embedding, const char *name, const void *bytes,
                        size_t length);
+/* The embeddings in half precision, (n, dim), fresh memory; NULL with the error recorded. */
+uint16_t *ps_embedding_halves(const struct ps_embedding *embedding);
 /* Writes atomically ("-" is stdout); `level` is the zstd level, 0 for plain safetensors. */
 int ps_embedding_write(const struct ps_embedding *embedding, const char *path, int level);
 void ps_embedding_free(struct ps_embedding *embedding);

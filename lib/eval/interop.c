@@ -5,7 +5,9 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/tsv.h"
+#include "eval/labels.h"
 #include "eval/npy.h"
+#include "eval/npz.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -13,190 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-const char ps_embedding_format_words[] = "zst|safetensors|npy|tsv";
-
-static const char *const role_words[] = {"both", "query", "gallery"};
-
-/* Which columns of a table mean what; -1: absent. */
-struct columns {
-    int label, class, id, name, role;
-};
-
-static struct columns find_columns(const struct ps_tsv *table)
-{
-    return (struct columns){ps_tsv_column(table, "label"), ps_tsv_column(table, "class"),
-                            ps_tsv_column(table, "id"), ps_tsv_column(table, "name"),
-                            ps_tsv_column(table, "role")};
-}
-
-/*
- * A label that is a number in its only spelling. Others ("01", or more than 64 bits) are names:
- * as numbers, two of them might be the same.
- */
-static bool is_plain_number(const char *text, int64_t *value)
-{
-    char plain[32];
-    if (!ps_parse_whole(text, INT64_MIN, INT64_MAX, value))
-        return false;
-    snprintf(plain, sizeof plain, "%lld", (long long)*value);
-    return !strcmp(plain, text);
-}
-
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Numbers the names in a column in sorted order; an empty cell is no class, -1. */
-static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
-{
-    const char **names = ps_calloc(e->n, sizeof *names);
-    if (!names)
-        return PS_ENOMEM;
-    size_t count = 0, named = 0;
-    for (size_t i = 0; i < e->n; i++)
-        if (*ps_tsv_cell(table, i, column))
-            names[named++] = ps_tsv_cell(table, i, column);
-    qsort(names, named, sizeof *names, compare_texts);
-    struct ps_text lines = {0};
-    int rc = PS_OK;
-    for (size_t i = 0; i < named && !rc; i++)
-        if (!count || strcmp(names[count - 1], names[i]) != 0) {
-            names[count++] = names[i];
-            rc = ps_text_printf(&lines, "%s%s", count > 1 ? "\n" : "", names[i]);
-        }
-    for (size_t i = 0; i < e->n && !rc; i++) {
-        const char *cell = ps_tsv_cell(table, i, column);
-        const char **at = bsearch(&cell, names, count, sizeof *names, compare_texts);
-        e->label[i] = at ? at - names : -1;
-    }
-    if (!rc)
-        rc = ps_embedding_set_meta(e, "class_names", lines.data ? lines.data : "");
-    ps_text_free(&lines);
-    free(names);
-    return rc;
-}
-
-static int take_labels(struct ps_embedding *e, const struct ps_tsv *table, struct columns c)
-{
-    if (!(e->label = ps_calloc(e->n, sizeof *e->label)))
-        return PS_ENOMEM;
-    if (c.class >= 0)
-        return number_names(e, table, c.class);
-    for (size_t i = 0; i < e->n; i++)
-        if (!is_plain_number(ps_tsv_cell(table, i, c.label), &e->label[i]))
-            return number_names(e, table, c.label);
-    return PS_OK;
-}
-
-static int take_ids(struct ps_embedding *e, const struct ps_tsv *table, int column,
-                    const char *path)
-{
-    if (!(e->id = ps_calloc(e->n, sizeof *e->id)))
-        return PS_ENOMEM;
-    for (size_t i = 0; i < e->n; i++)
-        if (!ps_parse_whole(ps_tsv_cell(table, i, column), INT64_MIN, INT64_MAX, &e->id[i]))
-            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer of 64 bits", path,
-                           table->lines[i], ps_tsv_cell(table, i, column));
-    return PS_OK;
-}
-
-/* Are the rows in the same order? */
-static int compare_ids(const struct ps_embedding *e, const struct ps_tsv *table, int column,
-                       const char *path)
-{
-    for (size_t i = 0; i < e->n; i++) {
-        int64_t id;
-        if (!ps_parse_whole(ps_tsv_cell(table, i, column), INT64_MIN, INT64_MAX, &id) ||
-            id != e->id[i])
-            return ps_fail(PS_EMISMATCH, "%s:%zu: id '%s', but row %zu of %s is id %lld", path,
-                           table->lines[i], ps_tsv_cell(table, i, column), i, e->file,
-                           (long long)e->id[i]);
-    }
-    return PS_OK;
-}
-
-static int take_roles(struct ps_embedding *e, const struct ps_tsv *table, int column,
-                      const char *path)
-{
-    if (!(e->role = ps_calloc(e->n, 1)))
-        return PS_ENOMEM;
-    for (size_t i = 0; i < e->n; i++) {
-        const char *cell = ps_tsv_cell(table, i, column);
-        while (e->role[i] < 3 && strcmp(cell, role_words[e->role[i]]) != 0)
-            e->role[i]++;
-        if (e->role[i] == 3)
-            return ps_fail(PS_EFORMAT, "%s:%zu: role '%s' is not query, gallery or both", path,
-                           table->lines[i], cell);
-    }
-    return PS_OK;
-}
-
-static int take_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
-{
-    if (!(e->name = ps_calloc(e->n, sizeof *e->name)))
-        return PS_ENOMEM;
-    for (size_t i = 0; i < e->n; i++)
-        if (!(e->name[i] = ps_strdup(ps_tsv_cell(table, i, column))))
-            return PS_ENOMEM;
-    return PS_OK;
-}
-
-/* The ids of shard and model, where the table has them and the embedding has not. */
-static int take_attributes(struct ps_embedding *e, const struct ps_tsv *table)
-{
-    static const char *const names[] = {"shard_id", "model_id"};
-    int rc = PS_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !rc; i++) {
-        const char *value = ps_tsv_attribute(table, names[i]);
-        if (value && !ps_embedding_meta(e, names[i]))
-            rc = ps_embedding_add_meta(e, names[i], value);
-    }
-    return rc;
-}
-
-/* Labels and what else the table says about the rows, of which there are e->n. */
-static int take_columns(struct ps_embedding *e, const struct ps_tsv *table, const char *path)
-{
-    struct columns c = find_columns(table);
-    if (c.label < 0 && c.class < 0)
-        return ps_fail(PS_EFORMAT, "%s: no column 'label' or 'class'", path);
-    if (table->rows != e->n)
-        return ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, table->rows,
-                       e->n, e->file);
-    int rc = take_labels(e, table, c);
-    if (!rc && c.id >= 0)
-        rc = e->id ? compare_ids(e, table, c.id, path) : take_ids(e, table, c.id, path);
-    if (!rc && c.role >= 0 && !e->role)
-        rc = take_roles(e, table, c.role, path);
-    if (!rc && c.name >= 0 && !e->name)
-        rc = take_names(e, table, c.name);
-    return rc ? rc : take_attributes(e, table);
-}
-
-static int read_labels(struct ps_embedding *e, const char *path)
-{
-    void *bytes;
-    size_t length, n;
-    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
-    if (rc)
-        return rc;
-    if (ps_is_npy(bytes, length)) {
-        rc = ps_npy_ints(path, bytes, length, &e->label, &n);
-        if (!rc && n != e->n)
-            rc = ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, n, e->n,
-                         e->file);
-    } else {
-        struct ps_tsv table = {0};
-        rc = ps_tsv_parse(&table, path, bytes, length);
-        if (!rc) {
-            rc = take_columns(e, &table, path);
-            ps_tsv_free(&table);
-        }
-    }
-    free(bytes);
-    return rc;
-}
+const char ps_embedding_format_words[] = "zst|safetensors|npy|npz|tsv";
 
 /* "x.npy" -> "x.labels.tsv". */
 static char *labels_beside(const char *path, const char *ending)
@@ -212,7 +31,7 @@ static int find_labels(struct ps_embedding *e, const char *path)
         char *beside = labels_beside(path, endings[i]);
         if (!beside)
             return PS_ENOMEM;
-        int rc = ps_is_file(beside) ? read_labels(e, beside) : 1;
+        int rc = ps_is_file(beside) ? ps_labels_replace(e, beside) : 1;
         free(beside);
         if (rc <= 0)
             return rc;
@@ -254,7 +73,7 @@ static int check_dimensions(const struct ps_embedding *e, const struct ps_tsv *t
 
 static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
 {
-    struct columns c = find_columns(table);
+    struct ps_label_columns c = ps_label_columns(table);
     int *column = ps_calloc(table->columns, sizeof *column);
     if (!column)
         return PS_ENOMEM;
@@ -277,7 +96,7 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
                              table->lines[i], table->header[column[d]], cell);
         }
     free(column);
-    return rc ? rc : take_columns(e, table, e->file);
+    return rc ? rc : ps_labels_take(e, table, e->file);
 }
 
 static int parse_tsv(struct ps_embedding *e, const void *bytes, size_t length)
@@ -295,7 +114,16 @@ static int parse_npy(struct ps_embedding *e, const void *bytes, size_t length, c
 {
     int rc = ps_npy_floats(e->file, bytes, length, &e->x, &e->n, &e->dim);
     if (!rc)
-        rc = labels ? read_labels(e, labels) : find_labels(e, e->file);
+        rc = labels ? ps_labels_replace(e, labels) : find_labels(e, e->file);
+    return rc ? rc : ps_embedding_check(e);
+}
+
+static int parse_npz(struct ps_embedding *e, const void *bytes, size_t length, const char *labels)
+{
+    int rc = ps_npz_parse(e, bytes, length);
+    if (!rc && !labels && !e->label)
+        rc = ps_fail(PS_EUSAGE, "%s: no array 'label'; name a file of labels with --labels",
+                     e->file);
     return rc ? rc : ps_embedding_check(e);
 }
 
@@ -305,7 +133,7 @@ static int replace_labels(struct ps_embedding *e, const char *path)
     free(e->label);
     e->label = NULL;
     int rc = ps_embedding_meta(e, "class_names") ? ps_embedding_set_meta(e, "class_names", "") : 0;
-    return rc ? rc : read_labels(e, path);
+    return rc ? rc : ps_labels_replace(e, path);
 }
 
 static bool is_table(const char *path, const void *bytes, size_t length)
@@ -325,12 +153,15 @@ int ps_embedding_load(struct ps_embedding *embedding, const char *path, const ch
     if (rc)
         return rc;
     const char *name = strcmp(path, "-") ? path : "standard input";
-    bool npy = ps_is_npy(bytes, length), tsv = is_table(path, bytes, length);
+    bool npy = ps_is_npy(bytes, length), npz = ps_is_npz(bytes, length);
+    bool tsv = is_table(path, bytes, length);
     *embedding = (struct ps_embedding){0};
-    if ((npy || tsv) && !(embedding->file = ps_strdup(name)))
+    if ((npy || npz || tsv) && !(embedding->file = ps_strdup(name)))
         rc = PS_ENOMEM;
     else if (npy)
         rc = parse_npy(embedding, bytes, length, labels);
+    else if (npz)
+        rc = parse_npz(embedding, bytes, length, labels);
     else
         rc = tsv ? parse_tsv(embedding, bytes, length)
                  : ps_embedding_parse(embedding, name, bytes, length);
@@ -342,95 +173,15 @@ int ps_embedding_load(struct ps_embedding *embedding, const char *path, const ch
     return rc;
 }
 
-/* A cell of `length` bytes of text. */
-static int put_text(const char *text, size_t length, FILE *stream)
-{
-    char *copy = ps_asprintf("%.*s", (int)length, text);
-    char *escaped = copy ? ps_tsv_escape(copy) : NULL;
-    if (escaped)
-        fprintf(stream, "\t%s", escaped);
-    free(copy);
-    free(escaped);
-    return escaped ? PS_OK : PS_ENOMEM;
-}
-
-static int put_row(const struct ps_embedding *e, size_t i, const char *class, FILE *stream)
-{
-    int rc = PS_OK;
-    fprintf(stream, "%lld", (long long)e->label[i]);
-    if (class)
-        rc = put_text(class, strcspn(class, "\n"), stream);
-    if (e->id)
-        fprintf(stream, "\t%lld", (long long)e->id[i]);
-    if (e->role)
-        fprintf(stream, "\t%s", role_words[e->role[i]]);
-    if (e->name && !rc)
-        rc = put_text(e->name[i], strlen(e->name[i]), stream);
-    return rc;
-}
-
-/* Has every row a class with a name, or none? */
-static bool all_named(const struct ps_embedding *e, size_t classes)
-{
-    bool all = classes;
-    for (size_t i = 0; i < e->n && all; i++)
-        all = e->label[i] >= -1 && e->label[i] < (int64_t)classes;
-    return all;
-}
-
-static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
-{
-    const char **class;
-    size_t classes;
-    int rc = ps_embedding_classes(e, &class, &classes);
-    bool named = !rc && all_named(e, classes);
-    fprintf(stream, "label%s%s%s%s", named ? "\tclass" : "", e->id ? "\tid" : "",
-            e->role ? "\trole" : "", e->name ? "\tname" : "");
-    for (size_t d = 0; values && d < e->dim; d++)
-        fprintf(stream, "\tx%zu", d);
-    fputc('\n', stream);
-    for (size_t i = 0; i < e->n && !rc; i++) {
-        rc = put_row(e, i, !named ? NULL : e->label[i] < 0 ? "" : class[e->label[i]], stream);
-        for (size_t d = 0; values && d < e->dim; d++)
-            fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
-        fputc('\n', stream);
-    }
-    free(class);
-    return rc;
-}
-
-int ps_labels_write(const struct ps_embedding *embedding, FILE *stream)
-{
-    static const char *const names[] = {"shard_id", "model_id"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *value = ps_embedding_meta(embedding, names[i]);
-        char *escaped = value ? ps_tsv_escape(value) : NULL;
-        if (value && !escaped)
-            return PS_ENOMEM;
-        if (value)
-            fprintf(stream, "# %s: %s\n", names[i], escaped);
-        free(escaped);
-    }
-    return put_tsv(embedding, false, stream);
-}
-
-int ps_labels_read(struct ps_embedding *embedding, const char *path, size_t n, size_t dim)
-{
-    *embedding = (struct ps_embedding){.n = n, .dim = dim, .file = ps_strdup(path)};
-    int rc = embedding->file ? read_labels(embedding, path) : PS_ENOMEM;
-    if (!rc)
-        rc = ps_embedding_check(embedding);
-    if (rc)
-        ps_embedding_free(embedding);
-    return rc;
-}
-
-static int write_tsv(const struct ps_embedding *e, const char *path)
+/* Writes what is one stream: a table or an archive. */
+static int write_stream(const struct ps_embedding *e, const char *path, bool table)
 {
     ps_out *out = ps_out_open(path);
     if (!out)
         return ps_error_code();
-    return put_tsv(e, true, ps_out_stream(out)) ? ps_out_abort(out) : ps_out_commit(out);
+    FILE *stream = ps_out_stream(out);
+    int rc = table ? ps_labels_put(e, true, stream) : ps_npz_put(e, stream);
+    return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
 static int fail_stdout(void)
@@ -445,7 +196,7 @@ static int write_npy(const struct ps_embedding *e, const char *path)
     char *beside = labels_beside(path, "tsv");
     ps_out *labels = beside ? ps_out_open(beside) : NULL, *out = labels ? ps_out_open(path) : NULL;
     free(beside);
-    int rc = out ? put_tsv(e, false, ps_out_stream(labels)) : (int)ps_error_code();
+    int rc = out ? ps_labels_put(e, false, ps_out_stream(labels)) : (int)ps_error_code();
     if (!rc)
         rc = ps_npy_put_floats(ps_out_stream(out), e->x, e->n, e->dim);
     if (!rc)
@@ -479,7 +230,7 @@ int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
 {
     if (format == PS_EMBEDDING_NPY)
         return write_npy(embedding, path);
-    if (format == PS_EMBEDDING_TSV)
-        return write_tsv(embedding, path);
+    if (format == PS_EMBEDDING_TSV || format == PS_EMBEDDING_NPZ)
+        return write_stream(embedding, path, format == PS_EMBEDDING_TSV);
     return ps_embedding_write(embedding, path, format == PS_EMBEDDING_ZST ? level : 0);
 }

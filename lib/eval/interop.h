@@ -2,25 +2,25 @@
  * Embeddings in common formats.
  *   .npy: a float matrix, with labels in a second file: an integer .npy, or TSV with one line per
  *         row and a column `label` or `class`; optional columns are id, name and role.
+ *   .npz: all of it in one archive of arrays.
  *   .tsv: the same columns; every other column is a dimension.
  * The cells of `class`, and labels that are not all integers, are class names: they are numbered in
- * sorted order and kept in the metadata as `class_names`. An empty one is no class: label -1.
+ * sorted order and kept in the metadata as `class_names`.
  */
 #ifndef PS_EVAL_INTEROP_H
 #define PS_EVAL_INTEROP_H
 
 #include "eval/embedding.h"
 
-#include <stdio.h>
-
 enum ps_embedding_format {
     PS_EMBEDDING_ZST,         /* zstd-compressed safetensors */
     PS_EMBEDDING_SAFETENSORS, /* uncompressed */
     PS_EMBEDDING_NPY,         /* labels go to BASE.labels.tsv */
+    PS_EMBEDDING_NPZ,         /* eval/npz.h */
     PS_EMBEDDING_TSV,
     PS_EMBEDDING_FORMATS
 };
-/* "zst|safetensors|npy|tsv", for an option table. */
+/* "zst|safetensors|npy|npz|tsv", for an option table. */
 extern const char ps_embedding_format_words[];
 
 /*
@@ -38,12 +38,5 @@ int ps_embedding_check_output(const char *path, enum ps_embedding_format format,
 /* Writes atomically; `level` is the zstd level. .npy cannot go to stdout. */
 int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
                       enum ps_embedding_format format, int level);
-
-/*
- * A table of all but the embeddings, with the ids of shard and model as attributes; and reads it
- * into an embedding of n rows whose x is NULL.
- */
-int ps_labels_write(const struct ps_embedding *embedding, FILE *stream);
-int ps_labels_read(struct ps_embedding *embedding, const char *path, size_t n, size_t dim);
 
 #endif

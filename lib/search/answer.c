@@ -113,7 +113,7 @@ int64_t ps_answer_vote(const struct ps_answer *answer, const struct ps_gallery *
     for (size_t i = 0; i < answer->count; i++) {
         int64_t class = label[answer->row[i]];
         double sum = 0;
-        bool first = class != -1;
+        bool first = class != PS_NO_CLASS;
         for (size_t j = 0; j < answer->count && first; j++) {
             if (label[answer->row[j]] != class)
                 continue;

@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/out.h"
-#include "eval/interop.h"
+#include "eval/labels.h"
 #include "eval/similarity.h"
 
 #include <math.h>

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "eval/interop.h"
+#include "eval/labels.h"
 #include "eval/protocol.h"
 #include "eval/similarity.h"
 
@@ -156,7 +157,7 @@ const char *ps_gallery_class(const struct ps_gallery *gallery, int64_t row, char
         *length = (int)strcspn(gallery->class[label], "\n");
         return gallery->class[label];
     }
-    *length = label == -1 ? 0 : snprintf(number, 32, "%lld", (long long)label);
+    *length = label == PS_NO_CLASS ? 0 : snprintf(number, 32, "%lld", (long long)label);
     return number;
 }
 

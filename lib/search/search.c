@@ -164,5 +164,5 @@ int ps_search_pictures(const struct ps_search *search, ps_feed *feed, struct ps_
     }
     block_free(&block);
     free(x);
-    return ps_quarantine_close(&broken, rc, all);
+    return ps_quarantine_close(&broken, rc, all, "ps-search");
 }

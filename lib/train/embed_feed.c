@@ -142,7 +142,7 @@ int ps_intake_open(struct ps_intake *intake, char *const *operands, size_t count
     ps_feed_close(feed);
     if (!rc && !intake->count && !broken.count)
         rc = ps_fail(PS_EINVAL, "%s: no pictures", operands[0]);
-    rc = ps_quarantine_close(&broken, rc, intake->count + broken.count);
+    rc = ps_quarantine_close(&broken, rc, intake->count + broken.count, "ps-embed");
     if (!rc)
         rc = number_classes(intake);
     if (rc)
@@ -251,7 +251,7 @@ static int describe(struct ps_embedding *e, const struct ps_intake *intake)
         if (picture->class_name)
             found = bsearch(&picture->class_name, intake->classes, intake->class_count,
                             sizeof *intake->classes, by_text);
-        e->label[i] = found ? found - intake->classes : -1;
+        e->label[i] = found ? found - intake->classes : PS_NO_CLASS;
         e->id[i] = (int64_t)i;
         e->role[i] = (uint8_t)picture->role;
         roles |= picture->role != PS_ROLE_BOTH;

@@ -26,7 +26,7 @@ void ps_intake_close(struct ps_intake *intake);
 
 /*
  * Embeds them in passes of `batch` images at most, as ps_embed_shards would embed their shard:
- * labels are positions among the classes, -1 without a class, ids are 0, 1, ... Free with
+ * labels are positions among the classes, PS_NO_CLASS without one, ids are 0, 1, ... Free with
  * ps_embedding_free.
  */
 int ps_intake_embed(const struct ps_intake *intake, struct ps_embedding *embedding,

@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t image_bytes(const struct ps_embedder *embedder)
+{
+    size_t size = (size_t)embedder->transform.size;
+    return 3 * size * size;
+}
+
 static int open_net(struct ps_embedder *embedder, const struct ps_model *model,
                     const struct ps_embedder_settings *settings)
 {
@@ -33,7 +39,7 @@ int ps_embedder_open(struct ps_embedder *embedder, const struct ps_embedder_sett
     if (!settings->model) {
         int size = settings->raw_size;
         embedder->transform.size = size;
-        embedder->dim = (size_t)(3 * size * size);
+        embedder->dim = image_bytes(embedder);
         snprintf(embedder->id, sizeof embedder->id, "raw pixels %dx%d", size, size);
         return PS_OK;
     }
@@ -54,12 +60,6 @@ void ps_embedder_close(struct ps_embedder *embedder)
     ps_device_close(embedder->backend);
     free(embedder->input);
     *embedder = (struct ps_embedder){0};
-}
-
-static size_t image_bytes(const struct ps_embedder *embedder)
-{
-    size_t size = (size_t)embedder->transform.size;
-    return 3 * size * size;
 }
 
 static int make_room(struct ps_embedder *embedder, size_t batch)

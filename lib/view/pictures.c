@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "data/transform.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,14 @@ int ps_pictures_check(const struct ps_embedding *e, ps_shard *shard)
             return ps_fail(PS_EMISMATCH, "%s: row %zu has id %lld, but %s has %zu records", e->file,
                            i, (long long)e->id[i], ps_shard_path(shard), ps_shard_count(shard));
     return PS_OK;
+}
+
+int ps_picture_get(ps_shard *shard, int64_t id, int32_t side, uint8_t *out)
+{
+    const struct ps_transform square = {.size = side, .resize = side};
+    struct ps_record record;
+    int rc = ps_shard_get(shard, (size_t)id, &record);
+    return rc ? rc : ps_transform_apply(&square, &record, NULL, out);
 }
 
 int ps_picture_save(VipsImage *image, const char *path)

@@ -1,6 +1,6 @@
 # --help and the manual: no line is wider than a terminal, and one letter means one thing.
 
-tools="ps-embed ps-eval ps-pack ps-prepare ps-table ps-train ps-view ps-weights"
+tools="ps-embed ps-eval ps-pack ps-prepare ps-search ps-table ps-train ps-view ps-weights"
 
 # The lines of standard input with more than 80 characters.
 wide() {

@@ -78,7 +78,7 @@ values() {
     head -c 100 photos/class4/1.ppm >broken/cut.ppm
     echo 'no picture' >broken/text.jpg
     run -1 --separate-stderr ps-embed -q -m run/last.safetensors -o x.emb.zst broken
-    [[ $stderr == *"2 of 8 images cannot be read (--quarantine"* ]]
+    [[ $stderr == *"2 of 8 images cannot be read (ps-embed --quarantine"* ]]
     [ ! -e x.emb.zst ]
     run -0 --separate-stderr ps-embed -m run/last.safetensors -o x.tsv --format tsv \
         --quarantine bad.tsv broken absent.jpg
@@ -104,8 +104,29 @@ values() {
     [ ! -e x.tsv ]
 }
 
+@test "without a class there is nothing to evaluate, but tables keep the classes there are" {
+    ps-embed -q -m run/last.safetensors -o some.emb.zst photos photos/class4/0.ppm
+    run -1 --separate-stderr ps-eval some.emb.zst
+    [[ $stderr == *"some.emb.zst: row 24 (photos/class4/0.ppm) has no class"* ]]
+    embed -o some.tsv photos photos/class4/0.ppm
+    [ "$(tail -1 some.tsv | cut -f 1,2)" = $'-1\t' ]
+    run -1 --separate-stderr ps-eval some.tsv
+    [[ $stderr == *"some.tsv: row 24"* ]]
+    head -n -1 some.tsv >all.tsv
+    diff <(ps-eval all.tsv | tail -1 | cut -f 2-) <(ps-eval test.tsv | tail -1 | cut -f 2-)
+}
+
 @test "raw pixels of pictures are those of shards" {
     ps-embed -q --raw-pixels 8 --format tsv -o a.tsv test.mdb
     ps-embed -q --raw-pixels 8 --format tsv -o b.tsv photos
     diff <(values a.tsv) <(values b.tsv)
+}
+
+@test "the manual's example writes what COPY reads" {
+    sed -n '/^    awk -F/,/|$/p' "$BATS_TEST_DIRNAME/../../man/ps-embed.1" |
+        sed 's/\\e/\\/g; s/|$//' >copy.sh
+    cp photos/class4/0.ppm $'odd\ttab.ppm'
+    embed -o - photos/class4/1.ppm $'odd\ttab.ppm' | sh copy.sh >copied
+    [ "$(cut -f 1,2 copied)" = "$(printf '0\tphotos/class4/1.ppm\n1\todd\\ttab.ppm')" ]
+    cut -f 3 copied | grep -Ecx '\[(-?[0-9.]+(e[-+][0-9]+)?,){7}-?[0-9.]+(e[-+][0-9]+)?\]' | grep -x 2
 }

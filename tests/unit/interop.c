@@ -27,7 +27,7 @@ static int end(void **state)
 {
     (void)state;
     const char *names[] = {"a.npy",     "a.labels.tsv", "a.tsv", "a.csv",
-                           "a.emb.zst", "l.npy",        "l.tsv"};
+                           "a.emb.zst", "l.npy",        "l.tsv", "a.npz"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(names[i]);
     return chdir("/") || rmdir(folder);
@@ -61,6 +61,7 @@ static void test_round_trip(void **state)
     check_round_trip(PS_EMBEDDING_ZST, "a.emb.zst");
     check_round_trip(PS_EMBEDDING_TSV, "a.tsv");
     check_round_trip(PS_EMBEDDING_NPY, "a.npy");
+    check_round_trip(PS_EMBEDDING_NPZ, "a.npz");
 }
 
 /* As numpy.save writes a list of int64. */
@@ -112,7 +113,7 @@ static void test_class_names(void **state)
     char *metadata[] = {"class_names", "ant\nbee\nwasp\tnest\n"};
     const struct ps_embedding e = {
         .n = 3, .dim = 2, .x = x, .label = number, .id = id, .metadata = metadata, .pairs = 1};
-    static const char *const paths[] = {"a.emb.zst", NULL, "a.npy", "a.tsv"};
+    static const char *const paths[] = {"a.emb.zst", NULL, "a.npy", "a.npz", "a.tsv"};
     for (int format = 0; format < PS_EMBEDDING_FORMATS; format++) {
         struct ps_embedding got;
         int length;
