@@ -58,7 +58,7 @@ scenarios=(
     "eval-json|e.json|ps-eval -q --json --index HNSW4 ../data/t.emb.zst --threads 1 -o e.json"
     "search|s.tsv s.html|ps-search -q --gallery ../data/t.emb.zst ../data/t.emb.zst --threads 1 -o s.tsv --sheet s.html --shard ../data/test.mdb -k 2"
     "search-index|s.tsv|ps-search -q --index ../data/t.faiss ../data/t.emb.zst --threads 1 --vote -o s.tsv"
-    "search-picture|s.json|ps-search -q --gallery ../data/n.emb.zst -m ../data/log/last.safetensors ../data/images/class3 --threads 1 --device cpu --json -o s.json"
+    "search-picture|s.json|ps-search -q --gallery ../data/n.emb.zst -m ../data/log/last.safetensors ../data/images/class3/0.ppm --threads 1 --device cpu --json -o s.json"
     "index|i.faiss i.faiss.tsv|ps-search -q --build i.faiss --factory Flat ../data/t.emb.zst --threads 1"
     "table|t.md|ps-table ../data/1.tsv ../data/2.tsv -o t.md"
     "curves|c.svg|ps-view -q curves ../data/log --metric loss -o c.svg"
@@ -113,7 +113,7 @@ judge() {
     0) ;;
     1)
         [ "$errors" -eq 1 ] || { [ "$kind" = allocations ] && grep -q '^[^ ]*: *Out of memory\|^Out of memory' "$work/err"; } || echo "status 1 with $errors error lines: $(tail -n 2 "$work/err" | tr '\n' '/')"
-        if [ "$kind" = calls ] && ! grep "^$program: error: " "$work/err" | grep -qE '[a-z0-9]\.(tsv|mdb|zst|np[yz]|tar|json|svg|png|html|md|onnx|pth|jsonl|safetensors|ppm)|: (\.\./data|r|x|images|\.)[:/]|standard (in|out)put'; then
+        if [ "$kind" = calls ] && ! grep "^$program: error: " "$work/err" | grep -qE '[a-z0-9]\.(tsv|mdb|zst|faiss|np[yz]|tar|json|svg|png|html|md|onnx|pth|jsonl|safetensors|ppm)|: (\.\./data|r|x|images|\.)[:/]|standard (in|out)put'; then
             echo "names no file: $(cat "$work/err")"
         fi
         ;;
