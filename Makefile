@@ -69,7 +69,7 @@ LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapa
 
 include kernels/cpu/levels.mk
 
-LIB_SRC := $(filter-out lib/data/blend.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
+LIB_SRC := $(filter-out lib/data/blend.c lib/train/mpi.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
 # Where the system has FAISS's own C library, it is linked and our few functions are left out.
 FAISS_C := $(if $(wildcard $(foreach d,/usr/lib /usr/lib/$(shell $(CC) -print-multiarch) \
   /usr/local/lib,$d/libfaiss_c.so $d/libfaiss_c.a)),-lfaiss_c)
@@ -88,11 +88,14 @@ BACKEND_TESTS := $(patsubst tests/backend/%.c,$(BUILD)/tests/%,$(wildcard tests/
 HELPERS := $(patsubst pipelines/%.c,$(BUILD)/bin/%,$(wildcard pipelines/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench-%,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
+# Runs of several processes; without MPI there is one.
+MPICC ?= mpicc
+MPI := $(if $(shell command -v $(MPICC)),$(BUILD)/bin/ps-mpi.so)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all asan fuzz setup demo check lint format bench bench-loader clean tests
-all: $(TOOLS) $(HELPERS)
+all: $(TOOLS) $(HELPERS) $(MPI)
 asan: all
 
 include tools/setup.mk
@@ -138,6 +141,10 @@ $(BUILD)/bin/%: $(BUILD)/tools/%.o $(BUILD)/libps.a
 $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
+
+$(BUILD)/bin/ps-mpi.so: lib/train/mpi.c lib/train/ranks.h $(FLAGS)
+	@mkdir -p $(@D)
+	OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(ALL_CFLAGS) $(LDFLAGS) -shared $< -o $@
 
 # gcc 12's vectorizer fails on some of them for arm64.
 ifeq ($(MACHINE),aarch64)

@@ -6,6 +6,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/eventlog.h"
+#include "train/pieces.h"
 #include "train/settings.h"
 #include "train/subset.h"
 
@@ -23,6 +24,7 @@ struct ps_run {
     size_t k_count;
 
     ps_loss *loss;
+    struct ps_pieces pieces;
     ps_loader *loader;
     struct ps_order orders[2]; /* of even and odd epochs: the loader uses one while the next is
                                   made */
