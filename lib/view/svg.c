@@ -1,9 +1,11 @@
 #include "view/svg.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/guard.h"
 #include "view/pictures.h"
 
 #include <glib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <vips/vips.h>
 
@@ -59,11 +61,15 @@ int ps_svg_check(const char *path)
     return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg, .png or .jpg", path);
 }
 
-/* White behind what is transparent. */
+/* White behind what is transparent. Fontconfig and librsvg do not look at what malloc() returns. */
 static int rasterise(const struct ps_text *svg, const char *path)
 {
     VipsImage *image = NULL, *flat = NULL;
+    char crash[512];
     int rc;
+    snprintf(crash, sizeof crash, "%s: cannot draw: a library crashed, perhaps for want of memory",
+             path);
+    ps_guard_begin(crash);
     if (vips_svgload_buffer(svg->data, svg->length, &image, "unlimited", TRUE, NULL) ||
         vips_flatten(image, &flat, NULL)) {
         rc = ps_fail(PS_EIO, "%s: libvips cannot render the SVG: %s (write .svg instead)", path,
@@ -72,6 +78,7 @@ static int rasterise(const struct ps_text *svg, const char *path)
     } else {
         rc = ps_picture_save(flat, path);
     }
+    ps_guard_end();
     g_clear_object(&image);
     g_clear_object(&flat);
     return rc;
