@@ -25,12 +25,13 @@ static char meaning(char letter)
 int ps_text_begin(const char *name, char *bytes, size_t length, char **begin)
 {
     const unsigned char *b = (const unsigned char *)bytes;
+    *begin = bytes;
     if (length >= 2 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)))
         return ps_fail(PS_EFORMAT, "%s: text in UTF-16; save it as UTF-8", name);
     if (length && !ps_is_text(bytes, length) && ps_file_kind(bytes, length))
         return ps_fail_kind(name, bytes, length, "a text file");
-    bool marked = length >= 3 && !memcmp(b, "\xef\xbb\xbf", 3);
-    *begin = bytes + (marked ? 3 : 0);
+    if (length >= 3 && !memcmp(b, "\xef\xbb\xbf", 3))
+        *begin += 3;
     const char *nul = memchr(bytes, '\0', length);
     if (!nul)
         return PS_OK;
