@@ -168,6 +168,8 @@ static int print_file(FILE *to, const char *path, size_t number)
 
 int ps_report_write(const char *title, char *const *files, size_t count, const char *path)
 {
+    if (!ps_has_suffix(path, ".html") && !ps_has_suffix(path, ".htm") && strcmp(path, "-") != 0)
+        return ps_fail(PS_EUSAGE, "%s: the suffix must be .html", path);
     ps_out *out = ps_out_open(path);
     if (!out)
         return ps_error_code();

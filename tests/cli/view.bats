@@ -169,6 +169,9 @@ setup() {
     [ "$status" -eq 2 ]
     run ps-view histogram raw.emb.zst
     [ "$status" -eq 2 ]
+    run ps-view report runs/ps/seed1/log.jsonl -o x.pdf
+    [ "$status" -eq 2 ]
+    [ ! -e x.pdf ]
     run ps-view histogram raw.emb.zst -o x.gif
     [ "$status" -eq 2 ]
     [ ! -e x.gif ]
