@@ -66,7 +66,7 @@ static bool is_hidden_part(const char *part, size_t length)
                                        "desktop.ini",
                                        "Icon\r"};
     if (*part == '.')
-        return true;
+        return length > 1; /* the folder itself, in archives of "." */
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         if (strlen(made[i]) == length && !strncasecmp(part, made[i], length))
             return true;

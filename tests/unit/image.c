@@ -154,6 +154,8 @@ static void test_cmyk(void **state)
         assert_true(white[0] > 250 && white[1] > 250 && white[2] > 250);
         assert_true(black[0] < 60 && black[1] < 60 && black[2] < 60);
         assert_true(cyan[0] < 60 && cyan[1] > 120 && cyan[2] > 200);
+        bool lossless = form == 1; /* by the same formula as JPEG, not by a profile */
+        assert_true(!lossless || (black[0] == 0 && cyan[0] == 0 && cyan[1] == 255));
         ps_image_free(&decoded);
         g_free(file.bytes);
     }
