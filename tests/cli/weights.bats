@@ -170,6 +170,19 @@ L
     [[ $output == *"model.pth: this is a zip archive, not a safetensors file (ps-weights import"* ]]
 }
 
+@test "values that are not finite are no start for a network" {
+    make_images "$out/images" 4 2 && cd "$out"
+    ps-prepare -q folder images --test-classes 0.5 -o m.tsv
+    ps-pack -q m.tsv -o train.mdb
+    start() { ps-train -q --data train.mdb --backbone resnet18 --input-size 32 --epochs 0 "$@"; }
+    start -o run
+    size=$(stat -c %s run/last.safetensors)
+    printf '\0\0\xc0\x7f' | dd of=run/last.safetensors bs=1 seek=$((size - 900000)) conv=notrunc status=none
+    run start --init run/last.safetensors -o third
+    [ "$status" -eq 1 ]
+    [[ $output == *"run/last.safetensors: tensor "*"is not a finite number"* ]]
+}
+
 @test "a model with a head of another width is a start for training" {
     make_shards "$out"
     train=(ps-train -q --device cpu --data "$out/train.mdb" --backbone resnet18 --input-size 32
