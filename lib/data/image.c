@@ -242,8 +242,9 @@ static int decode_with_vips(struct ps_image *image, enum ps_format format, const
     VipsImage *from = open_image(format, bytes, length);
     if (!from)
         return fail_vips(name);
-    /* libjxl takes 16 bytes a pixel, and 16 s for the others' limit */
-    int64_t most = format == PS_FORMAT_JXL ? PS_IMAGE_MOST_PIXELS / 4 : PS_IMAGE_MOST_PIXELS;
+    /* at the others' limit, libjxl and OpenJPEG take 16 s and more, and libjxl 16 bytes a pixel */
+    bool slow = format == PS_FORMAT_JXL || format == PS_FORMAT_JP2;
+    int64_t most = slow ? PS_IMAGE_MOST_PIXELS / 4 : PS_IMAGE_MOST_PIXELS;
     if ((int64_t)from->Xsize * from->Ysize > most)
         rc = ps_fail(PS_EFORMAT, "%s: %d x %d pixels are too many", name, from->Xsize, from->Ysize);
     else
