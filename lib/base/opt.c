@@ -351,6 +351,23 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
     return print ? PS_OPT_DONE : PS_OPT_RUN;
 }
 
+/* An output that is one of the inputs would replace it. */
+static int check_output(struct ps_command *command, char **operand, int count)
+{
+    struct ps_opt *output = ps_opt_find(command, "output");
+    const char *path = output ? *(const char **)output->value : NULL, *same = NULL;
+    for (int i = 0; path && i < count; i++)
+        same = ps_is_same_file(path, operand[i]) ? operand[i] : same;
+    for (size_t i = 0; path && i < command->option_count; i++) {
+        const struct ps_opt *option = &command->options[i];
+        const char *file = option->kind == PS_OPT_TEXT ? *(const char **)option->value : NULL;
+        if (option != output && file && names_file(option) && ps_is_same_file(path, file))
+            same = file;
+    }
+    return same ? ps_fail(PS_EUSAGE, "--output: %s is also read: choose another name", path)
+                : PS_OK;
+}
+
 int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operands)
 {
     ps_process_begin(command->name);
@@ -366,6 +383,8 @@ int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operand
     if (rc)
         return rc;
     rc = parse_all(command, argc, argv, operands);
+    if (rc == PS_OPT_RUN)
+        return check_output(command, argv, *operands);
     if (rc != PS_OPT_DONE)
         return rc;
     struct ps_text text = {0};
