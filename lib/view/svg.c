@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/guard.h"
+#include "data/jpeg.h"
 #include "view/pictures.h"
 
 #include <glib.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <vips/vips.h>
 
-enum { CHANNELS = 3, QUALITY = 85 };
+enum { QUALITY = 85 };
 
 int ps_svg_add_text(struct ps_text *svg, const char *text)
 {
@@ -26,29 +27,21 @@ int ps_svg_add_text(struct ps_text *svg, const char *text)
 
 int ps_svg_add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t side)
 {
-    size_t bytes = (size_t)side * (size_t)side * CHANNELS, length = 0;
-    uint8_t *pixels = ps_calloc(bytes, 1);
-    if (!pixels)
-        return PS_ENOMEM;
-    int rc = ps_picture_get(shard, id, side, pixels);
+    struct ps_image image;
     void *jpeg = NULL;
-    if (!rc) {
-        VipsImage *image =
-            vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
-        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, NULL)) {
-            rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
-            vips_error_clear();
-        }
-        if (image)
-            g_object_unref(image);
-    }
+    size_t length = 0;
+    int rc = ps_image_new(&image, side, side, "picture");
+    if (!rc)
+        rc = ps_picture_get(shard, id, side, image.pixels);
+    if (!rc)
+        rc = ps_jpeg_encode(&image, QUALITY, &jpeg, &length);
     if (!rc) {
         gchar *base64 = g_base64_encode(jpeg, length);
         rc = ps_text_printf(svg, "data:image/jpeg;base64,%s", base64);
         g_free(base64);
     }
-    g_free(jpeg);
-    free(pixels);
+    free(jpeg);
+    ps_image_free(&image);
     return rc;
 }
 
