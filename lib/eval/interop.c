@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/tsv.h"
-#include "data/manifest.h"
 #include "eval/npy.h"
 
 #include <ctype.h>
@@ -52,12 +51,10 @@ static int compare_texts(const void *a, const void *b)
 static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column,
                         const char *path)
 {
-    for (size_t i = 0; i < e->n; i++) {
-        const char *cell = ps_tsv_cell(table, i, column), *problem = ps_class_fault(cell);
-        if (problem)
-            return ps_fail(PS_EFORMAT, "%s:%zu: class '%s': %s", path, table->lines[i], cell,
-                           problem);
-    }
+    for (size_t i = 0; i < e->n; i++) /* the list of names has a line for each */
+        if (strpbrk(ps_tsv_cell(table, i, column), "\r\n"))
+            return ps_fail(PS_EFORMAT, "%s:%zu: class '%s' has a line break", path, table->lines[i],
+                           ps_tsv_cell(table, i, column));
     const char **names = ps_calloc(e->n, sizeof *names);
     if (!names)
         return PS_ENOMEM;

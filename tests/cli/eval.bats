@@ -251,7 +251,7 @@ named() {
     printf 'class,x0\n"a\nb",1\na,2\n' >break.csv
     run ps-eval break.csv
     [ "$status" -eq 1 ]
-    [ "$output" = "ps-eval: error: break.csv:2: class 'a?b': a control character in a class name" ]
+    [ "$output" = "ps-eval: error: break.csv:2: class 'a?b' has a line break" ]
 }
 
 @test "what is no embedding file is called what it is" {
