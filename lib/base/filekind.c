@@ -1,4 +1,5 @@
 #include "base/filekind.h"
+#include "base/err.h"
 
 #include <string.h>
 
@@ -99,4 +100,11 @@ const char *ps_file_kind(const void *bytes, size_t length)
     if (is_onnx(text, length))
         return "an ONNX model";
     return ps_is_text(bytes, length) ? kind_of_text(text, length) : NULL;
+}
+
+int ps_fail_kind(const char *name, const void *bytes, size_t length, const char *wanted)
+{
+    const char *kind = ps_file_kind(bytes, length);
+    return ps_fail(PS_EFORMAT, "%s: %s%s%snot %s", name, kind ? "this is " : "", kind ? kind : "",
+                   kind ? ", " : "", wanted);
 }

@@ -8,6 +8,12 @@
 /* "a PNG picture", "comma-separated text" ...; NULL if it is nothing known. */
 const char *ps_file_kind(const void *bytes, size_t length);
 
+/*
+ * Fails with PS_EFORMAT: "NAME: this is a PNG picture, not WANTED"; where the kind is not known,
+ * "NAME: not WANTED".
+ */
+int ps_fail_kind(const char *name, const void *bytes, size_t length, const char *wanted);
+
 /* Judged by its first kilobytes: has no control characters but white space. */
 bool ps_is_text(const void *bytes, size_t length);
 

@@ -1,10 +1,11 @@
-/* SIGINT and SIGTERM: the handler only sets a flag, which long loops poll. */
+/* SIGINT, SIGTERM and SIGHUP: the handler only sets a flag, which long loops poll. */
 #ifndef PS_BASE_INTERRUPT_H
 #define PS_BASE_INTERRUPT_H
 
 #include <stdbool.h>
 
-/* Installs the handlers; a second signal of the same kind kills the process at once. */
+/* Installs the handlers, SIGHUP's unless it is ignored; a second signal of the same kind kills the
+ * process at once. */
 void ps_interrupt_install(void);
 
 /* True once a signal has arrived. */

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/parallel.h"
-#include "eval/guard.h"
+#include "base/guard.h"
 #include "eval/nearest.h"
 #include "eval/shortlist.h"
 #include "eval/similarity.h"

@@ -1,13 +1,16 @@
 #include "view/svg.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/guard.h"
+#include "data/jpeg.h"
 #include "view/pictures.h"
 
 #include <glib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <vips/vips.h>
 
-enum { CHANNELS = 3, QUALITY = 85 };
+enum { QUALITY = 85 };
 
 int ps_svg_add_text(struct ps_text *svg, const char *text)
 {
@@ -24,29 +27,21 @@ int ps_svg_add_text(struct ps_text *svg, const char *text)
 
 int ps_svg_add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t side)
 {
-    size_t bytes = (size_t)side * (size_t)side * CHANNELS, length = 0;
-    uint8_t *pixels = ps_calloc(bytes, 1);
-    if (!pixels)
-        return PS_ENOMEM;
-    int rc = ps_picture_get(shard, id, side, pixels);
+    struct ps_image image;
     void *jpeg = NULL;
-    if (!rc) {
-        VipsImage *image =
-            vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
-        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, NULL)) {
-            rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
-            vips_error_clear();
-        }
-        if (image)
-            g_object_unref(image);
-    }
+    size_t length = 0;
+    int rc = ps_image_new(&image, side, side, "picture");
+    if (!rc)
+        rc = ps_picture_get(shard, id, side, image.pixels);
+    if (!rc)
+        rc = ps_jpeg_encode(&image, QUALITY, &jpeg, &length);
     if (!rc) {
         gchar *base64 = g_base64_encode(jpeg, length);
         rc = ps_text_printf(svg, "data:image/jpeg;base64,%s", base64);
         g_free(base64);
     }
-    g_free(jpeg);
-    free(pixels);
+    free(jpeg);
+    ps_image_free(&image);
     return rc;
 }
 
@@ -59,11 +54,15 @@ int ps_svg_check(const char *path)
     return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg, .png or .jpg", path);
 }
 
-/* White behind what is transparent. */
+/* White behind what is transparent. Fontconfig and librsvg do not look at what malloc() returns. */
 static int rasterise(const struct ps_text *svg, const char *path)
 {
     VipsImage *image = NULL, *flat = NULL;
+    char crash[512];
     int rc;
+    snprintf(crash, sizeof crash, "%s: cannot draw: a library crashed, perhaps for want of memory",
+             path);
+    ps_guard_begin(crash);
     if (vips_svgload_buffer(svg->data, svg->length, &image, "unlimited", TRUE, NULL) ||
         vips_flatten(image, &flat, NULL)) {
         rc = ps_fail(PS_EIO, "%s: libvips cannot render the SVG: %s (write .svg instead)", path,
@@ -72,6 +71,7 @@ static int rasterise(const struct ps_text *svg, const char *path)
     } else {
         rc = ps_picture_save(flat, path);
     }
+    ps_guard_end();
     g_clear_object(&image);
     g_clear_object(&flat);
     return rc;

@@ -105,6 +105,19 @@ sample() {
     refused 2 "an argument is empty" ps-eval ''
 }
 
+@test "an output that is also an input is wrong usage, and the input stays" {
+    mkdir kept && cp m.tsv t.emb.zst test.mdb kept
+    ps-eval -q t.emb.zst --tag setting=a,seed=1 -o in.tsv
+    ln -s test.mdb link.mdb
+    message="is also read: choose another name"
+    refused 2 "--output: m.tsv $message" ps-pack m.tsv -o m.tsv
+    refused 2 "--output: ./t.emb.zst $message" ps-eval t.emb.zst -o ./t.emb.zst
+    refused 2 "--output: link.mdb $message" ps-embed --raw-pixels 4 test.mdb -o link.mdb
+    refused 2 "--output: in.tsv $message" ps-table in.tsv -o in.tsv
+    refused 2 "--output: test.mdb $message" ps-view neighbours t.emb.zst --shard test.mdb -o test.mdb
+    for file in m.tsv t.emb.zst test.mdb; do cmp $file kept/$file; done
+}
+
 @test "names of 251 bytes, with line breaks and brackets" {
     long=$(printf 'x%.0s' $(seq 247)).tsv
     ps-eval -q t.emb.zst -o "$long"

@@ -1,6 +1,6 @@
-/* Calls into a library that may divide by zero or crash on what it is asked for. */
-#ifndef PS_EVAL_GUARD_H
-#define PS_EVAL_GUARD_H
+/* Calls into a library that may crash on what it is asked for, or where memory runs out. */
+#ifndef PS_BASE_GUARD_H
+#define PS_BASE_GUARD_H
 
 /*
  * From here to ps_guard_end a crash (SIGFPE, SIGSEGV, SIGABRT) of any thread ends the process with

@@ -1,4 +1,4 @@
-#include "eval/guard.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "base/out.h"
 
