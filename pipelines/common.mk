@@ -12,7 +12,8 @@
 # runs that wait for each other are slow: make -j2 TRAIN_FLAGS="--threads 1" on two processors.
 #
 # Variables: SEEDS, SETTINGS (names), OUT (folder of results), BIN (folder of the programs),
-# TRAIN_FLAGS (added to every ps-train, win over the settings), EVAL_FLAGS (of ps-eval).
+# TRAIN_FLAGS (added to every ps-train, win over the settings), EVAL_FLAGS (of ps-eval), LAUNCH (what
+# starts ps-train on several ranks: "mpirun -n 4").
 
 BIN ?= ../build/bin
 OUT ?= ../build/$(NAME)
@@ -25,6 +26,7 @@ SETTINGS ?= $(foreach s,$(filter-out ps-%,$(NAMES)),$(s) $(filter ps-$(s),$(NAME
 PACK_FLAGS ?=
 TRAIN_FLAGS ?=
 EVAL_FLAGS ?=
+LAUNCH ?=
 # The file of a run that is embedded: "last", or "best-recall@1" chosen on the evaluation shard.
 MODEL ?= last
 TRAIN_SPLIT ?= train
@@ -58,7 +60,7 @@ $(eval $(call record,runs,$(RUNS)))
 # keeps the old run in previous-N.
 $(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: $(CONF)/$$(*D).conf \
     $(OUT)/train.options $(OUT)/$(TRAIN_SPLIT).mdb $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-train
-	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
+	$(strip $(LAUNCH) $(BIN)/ps-train) --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
 	  -o $(@D) --seed $(patsubst seed%,%,$(*F)) --restart $(TRAIN_FLAGS)
 	@touch $@
 

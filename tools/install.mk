@@ -26,8 +26,8 @@ install: all $(BUILD)/$(SHARED) $(BUILD)/proxy-synthesis.pc
 	install -m 755 $(TOOLS) "$(TO)/bin"
 	for page in $(MAN); do install -D -m 644 $$page \
 	  "$(TO)/share/man/man$${page##*.}/$${page##*/}" || exit; done
-	$(if $(wildcard $(BUILD)/bin/ps-cuda.so),install -D -m 755 $(BUILD)/bin/ps-cuda.so \
-	  "$(TO)/lib/ps/ps-cuda.so")
+	for plugin in $(wildcard $(BUILD)/bin/ps-*.so); do \
+	  install -D -m 755 $$plugin "$(TO)/lib/ps/$${plugin##*/}" || exit; done
 	install -m 644 $(BUILD)/$(SHARED) "$(TO_LIB)"
 	ln -sf $(SHARED) "$(TO_LIB)/$(SONAME)"
 	ln -sf $(SONAME) "$(TO_LIB)/libproxy-synthesis.so"

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Installs the handlers, SIGHUP's unless it is ignored; a second signal of the same kind kills the
- * process at once. */
+/* Installs the handlers, SIGHUP's unless it is ignored; a second one, half a second
+ * later or more, kills the process. */
 void ps_interrupt_install(void);
 
 /* True once a signal has arrived. */
