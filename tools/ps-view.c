@@ -33,6 +33,7 @@ static int curves(const struct options *o, char **operand, int count)
     return rc ? rc : ps_curves_write(o->metric, operand, (size_t)count, o->output);
 }
 
+#define SUBJECTS "curves|neighbours|map|histogram|report"
 enum subject { NEIGHBOURS, MAP, HISTOGRAM };
 
 static int draw(const struct options *o, enum subject subject, const struct ps_embedding *embedding,
@@ -87,7 +88,7 @@ static int run(const struct options *o, char **operand, int count)
         rc = ps_out_check(o->output, 0);
     if (rc)
         return rc;
-    switch (ps_choice_index("curves|neighbours|map|histogram|report", operand[0])) {
+    switch (ps_choice_index(SUBJECTS, operand[0])) {
     case 0:
         return curves(o, operand + 1, count - 1);
     case 1:
@@ -149,6 +150,7 @@ int main(int argc, char **argv)
         .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.png\n  ps-view "
                     "map test.emb.zst --shard test.mdb --method tsne -o map.svg\n  ps-view curves "
                     "runs/plain/seed* runs/ps/seed* -o recall.svg\n",
+        .choices = SUBJECTS,
         .options = options,
         .option_count = sizeof options / sizeof *options};
     int operands = 0;

@@ -81,10 +81,10 @@ static int check_bounds(const char *where, const struct ps_opt *option, const ch
                    option->least, option->most);
 }
 
-static bool names_file(const struct ps_opt *option)
+bool ps_opt_names_file(const struct ps_opt *option)
 {
-    return word_index("FILE|DIR|FOLDER|RUNDIR|SHARD|MANIFEST", '|', option->argument,
-                      strlen(option->argument)) >= 0;
+    return option->argument && word_index("FILE|DIR|FOLDER|RUNDIR|SHARD|MANIFEST", '|',
+                                          option->argument, strlen(option->argument)) >= 0;
 }
 
 static int set_value(const char *where, struct ps_opt *option, const char *text)
@@ -120,7 +120,7 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
         break;
     }
     case PS_OPT_TEXT:
-        if (!*text && names_file(option))
+        if (!*text && ps_opt_names_file(option))
             return bad_value(where, option, text, "the name of a file or folder");
         *(const char **)option->value = text;
         break;
@@ -361,7 +361,7 @@ static int check_output(struct ps_command *command, char **operand, int count)
     for (size_t i = 0; path && i < command->option_count; i++) {
         const struct ps_opt *option = &command->options[i];
         const char *file = option->kind == PS_OPT_TEXT ? *(const char **)option->value : NULL;
-        if (option != output && file && names_file(option) && ps_is_same_file(path, file))
+        if (option != output && file && ps_opt_names_file(option) && ps_is_same_file(path, file))
             same = file;
     }
     return same ? ps_fail(PS_EUSAGE, "--output: %s is also read: choose another name", path)
@@ -377,6 +377,10 @@ int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operand
     }
     if (has_word(argc, argv, "--version", NULL)) {
         printf("%s %s\n", command->name, PS_VERSION);
+        return PS_OPT_DONE;
+    }
+    if (has_word(argc, argv, "--print-options", NULL)) {
+        ps_opt_print_table(command);
         return PS_OPT_DONE;
     }
     int rc = read_configs(command, argc, argv);

@@ -1,6 +1,6 @@
 # --help and the manual: no line is wider than a terminal, and one letter means one thing.
 
-tools="ps-embed ps-eval ps-pack ps-prepare ps-table ps-train ps-view ps-weights"
+tools=$(cd "$BATS_TEST_DIRNAME/../../tools" && basename -s .c ps-*.c)
 
 # The lines of standard input with more than 80 characters.
 wide() {
@@ -9,6 +9,7 @@ wide() {
 
 @test "help fits on 80 columns" {
     for tool in $tools; do
+        $tool --version
         $tool --help | wide
     done
     ps-train --help loss | wide
@@ -22,7 +23,7 @@ wide() {
 
 @test "-j is the threads that read images, in every tool that has it" {
     for tool in $tools; do
-        run $tool --help
+        run -0 "$tool" --help
         ! grep -E '^ +-j' <<<"$output" | grep -v -- '-j, --workers N  *threads that read images' || false
     done
 }
