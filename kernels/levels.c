@@ -15,6 +15,9 @@
 extern const struct ps_backend_ops ps_backend_cpu_generic, ps_backend_cpu_v2, ps_backend_cpu_v3,
     ps_backend_cpu_v4, ps_backend_cpu_amx, ps_backend_cpu_emulated;
 
+/* dnnl_cpu_isa_default, which oneDNN 2 calls dnnl_cpu_isa_all. */
+#define ANY_ISA ((dnnl_cpu_isa_t)0)
+
 struct level {
     const char *name;
     bool (*runs)(void);
@@ -60,7 +63,7 @@ static const struct level levels[PS_LEVELS] = {
     [PS_LEVEL_V4] = {"v4", runs_v4, dnnl_cpu_isa_avx512_core, &ps_backend_cpu_v4},
     [PS_LEVEL_AMX] = {"amx", runs_amx, dnnl_cpu_isa_avx512_core, &ps_backend_cpu_amx},
 #ifdef PS_WITH_EMULATED
-    [PS_LEVEL_EMULATED] = {"emulated", runs_v3, dnnl_cpu_isa_all, &ps_backend_cpu_emulated},
+    [PS_LEVEL_EMULATED] = {"emulated", runs_v3, ANY_ISA, &ps_backend_cpu_emulated},
 #endif
 };
 
@@ -72,7 +75,7 @@ static bool runs_generic(void)
 }
 
 static const struct level levels[PS_LEVELS] = {
-    [PS_LEVEL_GENERIC] = {"generic", runs_generic, dnnl_cpu_isa_all, &ps_backend_cpu_generic},
+    [PS_LEVEL_GENERIC] = {"generic", runs_generic, ANY_ISA, &ps_backend_cpu_generic},
     [PS_LEVEL_V2] = {.name = "v2"},
     [PS_LEVEL_V3] = {.name = "v3"},
     [PS_LEVEL_V4] = {.name = "v4"},
