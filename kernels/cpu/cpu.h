@@ -65,8 +65,9 @@ struct cpu_kind {
     void (*release)(ps_node *node); /* frees what the node owns, even if prepare failed */
 };
 
-extern const struct cpu_kind cpu_conv, cpu_bn, cpu_relu, cpu_add, cpu_concat, cpu_window,
-    cpu_global, cpu_linear; /* prepare, update and release may be NULL */
+/* One for each operator. prepare, update and release may be NULL. */
+#define CPU_KIND(OP, name, inputs) extern const struct cpu_kind cpu_##name;
+PS_OPERATORS(CPU_KIND)
 
 /* Records the message; returns -1. */
 int cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));

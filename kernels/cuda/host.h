@@ -119,8 +119,9 @@ struct cuda_kind {
 /* What the plugin exports. */
 extern const struct ps_backend_ops ps_backend_ops_cuda __attribute__((visibility("default")));
 
-extern const struct cuda_kind cuda_conv, cuda_bn, cuda_relu, cuda_add, cuda_concat, cuda_window,
-    cuda_global, cuda_linear;
+/* One for each operator. */
+#define CUDA_KIND(OP, name, inputs) extern const struct cuda_kind cuda_##name;
+PS_OPERATORS(CUDA_KIND)
 
 /* error.c */
 int cuda_fail(struct cuda *cuda, const char *format, ...) __attribute__((format(printf, 2, 3)));
