@@ -259,6 +259,20 @@ static int decode_with_vips(struct ps_image *image, enum ps_format format, const
     return rc;
 }
 
+/* A TGA as it is stored: whether ImageMagick turns it differs between versions, so it is told that
+ * the first pixel is at the top left. */
+static int decode_tga(struct ps_image *image, const void *bytes, size_t length, const char *name)
+{
+    unsigned char *copy = ps_calloc(length, 1);
+    if (!copy)
+        return PS_ENOMEM;
+    memcpy(copy, bytes, length);
+    copy[17] = (copy[17] & 0xCF) | 0x20;
+    int rc = decode_with_vips(image, PS_FORMAT_TGA, copy, length, name);
+    free(copy);
+    return rc;
+}
+
 /* Turns as EXIF orientation 2..8 says. */
 static int turn(struct ps_image *image, int orientation, const char *name)
 {
@@ -320,8 +334,9 @@ int ps_image_decode(struct ps_image *image, const void *bytes, size_t length, bo
     *image = (struct ps_image){0};
     int32_t left;
     enum ps_format format = ps_format_of(bytes, length);
-    int rc = format == PS_FORMAT_JPEG ? ps_jpeg_decode(image, &left, bytes, length, 8, NULL, name)
-                                      : decode_with_vips(image, format, bytes, length, name);
+    int rc = format == PS_FORMAT_JPEG  ? ps_jpeg_decode(image, &left, bytes, length, 8, NULL, name)
+             : format == PS_FORMAT_TGA ? decode_tga(image, bytes, length, name)
+                                       : decode_with_vips(image, format, bytes, length, name);
     int orientation = rc ? 1 : left_to_turn(format, bytes, length, orient);
     if (orientation > 1)
         rc = turn(image, orientation, name);
