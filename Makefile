@@ -70,9 +70,10 @@ LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapa
 include kernels/cpu/levels.mk
 
 LIB_SRC := $(filter-out lib/data/blend.c lib/train/mpi.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
-# Where the system has FAISS's own C library, it is linked and our few functions are left out.
+# Where the system has FAISS's own C library, it is linked and our few functions are left out: the
+# shared one, for Debian's static one cannot be a part of our shared library.
 FAISS_C := $(if $(wildcard $(foreach d,/usr/lib /usr/lib/$(shell $(CC) -print-multiarch) \
-  /usr/local/lib,$d/libfaiss_c.so $d/libfaiss_c.a)),-lfaiss_c)
+  /usr/local/lib,$d/libfaiss_c.so)),-lfaiss_c)
 LIB_CXX := $(filter-out $(if $(FAISS_C),lib/eval/faiss_c.cc),$(wildcard lib/*/*.cc))
 # Messages of protocol buffers become C under $(BUILD)/gen.
 PROTO := $(wildcard lib/*/*.proto)
