@@ -59,12 +59,8 @@ struct ps_shape {
     ROW(LINEAR, linear, 1)
 
 #define PS_OP_VALUE(OP, name, inputs) PS_OP_##OP,
-enum ps_op { PS_OPERATORS(PS_OP_VALUE) };
+enum ps_op { PS_OPERATORS(PS_OP_VALUE) PS_OPS };
 #undef PS_OP_VALUE
-
-#define PS_OP_ONE(OP, name, inputs) +1
-enum { PS_OPS = PS_OPERATORS(PS_OP_ONE) };
-#undef PS_OP_ONE
 
 enum ps_pooling { PS_POOL_AVG, PS_POOL_MAX, PS_POOL_SUM }; /* GAP, GMP, GAP + GMP */
 

@@ -66,8 +66,8 @@ static bool runs_generic(void)
 #endif
 
 #define ROW(name, onednn) {#name, runs_##name, onednn, &ps_backend_cpu_##name},
-#define ONE(name, onednn) +1
-enum { COUNT = PS_LEVELS(ONE) };
+#define NUMBER(name, onednn) LEVEL_##name,
+enum { PS_LEVELS(NUMBER) COUNT };
 
 /* For tests, the algorithms of all levels on any processor; never the default. */
 #ifdef PS_WITH_EMULATED

@@ -160,7 +160,7 @@ int ps_node_check(const struct ps_node_request *request, struct ps_node_facts *f
                   size_t size)
 {
     enum ps_op op = request->desc->op;
-    if ((unsigned)op >= PS_OPS || request->inputs < 1 || request->inputs > PS_NODE_INPUTS) {
+    if (op >= PS_OPS || request->inputs < 1 || request->inputs > PS_NODE_INPUTS) {
         snprintf(message, size, "no operator %d with %d inputs", (int)op, request->inputs);
         return -1;
     }
