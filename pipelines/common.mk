@@ -95,7 +95,7 @@ SHOWN := $(OUT)/$(lastword $(TRAINED))
 $(OUT)/%.svg: $(RUNS:%=$(OUT)/%/last.safetensors) $(OUT)/runs.options | $(BIN)/ps-view
 	$(BIN)/ps-view curves $(CURVES) --metric $* -o $@
 
-$(OUT)/hardest-queries.png: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
+$(OUT)/hardest-queries.svg: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
 	$(BIN)/ps-view neighbours $< --shard $(OUT)/$(TEST_SPLIT).mdb -o $@
 
 $(OUT)/map.svg: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
@@ -104,7 +104,7 @@ $(OUT)/map.svg: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
 $(OUT)/similarities.svg: $(SHOWN)/test.emb.zst | $(BIN)/ps-view
 	$(BIN)/ps-view histogram $< -o $@
 
-$(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hardest-queries.png \
+$(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hardest-queries.svg \
     $(OUT)/map.svg $(OUT)/similarities.svg | $(BIN)/ps-view
 	$(BIN)/ps-view report $^ --title "$(NAME)" -o $@
 	@echo "table: $<, pictures: $@"

@@ -147,7 +147,7 @@ int main(int argc, char **argv)
             "EMBEDDING -o FILE.svg\nreport FILE... [--title TEXT] -o FILE.html",
         .summary = "Plots training curves, nearest neighbours of queries, maps and similarities "
                    "of embeddings, and combines them into one HTML report.",
-        .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.png\n  ps-view "
+        .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.svg\n  ps-view "
                     "map test.emb.zst --shard test.mdb --method tsne -o map.svg\n  ps-view curves "
                     "runs/plain/seed* runs/ps/seed* -o recall.svg\n",
         .choices = SUBJECTS,

@@ -12,6 +12,17 @@
 
 enum { QUALITY = 85 };
 
+int ps_svg_begin(struct ps_text *svg, int width, int height, int font)
+{
+    return ps_text_printf(svg,
+                          "<svg xmlns=\"http://www.w3.org/2000/svg\" "
+                          "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%d\" "
+                          "height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
+                          "font-size=\"%d\">\n<rect width=\"100%%\" height=\"100%%\" "
+                          "fill=\"white\"/>\n",
+                          width, height, width, height, font);
+}
+
 int ps_svg_add_text(struct ps_text *svg, const char *text)
 {
     gchar *valid = g_utf8_make_valid(text, -1);

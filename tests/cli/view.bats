@@ -160,6 +160,11 @@ setup() {
     [ "$status" -eq 1 ]
     [[ $output == *"test.mdb: this is a shard (LMDB), not a text or a picture"* ]]
     [ ! -e no.html ]
+    # a narrow window scales pictures, which takes a viewBox
+    ps-view neighbours raw.emb.zst --shard test.mdb -o n.svg
+    ps-view map raw.emb.zst --shard test.mdb -o p.svg
+    ps-view report n.svg p.svg -o s.html
+    [ "$(grep -c '<svg role=.* viewBox=' s.html)" -eq 2 ]
     # the same picture twice has no name twice
     [ -z "$(grep -o " id=['\"][^'\"]*" r.html | sort | uniq -d)" ]
 }
