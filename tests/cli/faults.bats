@@ -82,9 +82,11 @@ sample() {
 @test "SIGTERM ends a program that waits for its input with 143" {
     mkfifo fifo
     for command in "ps-eval -" "ps-eval fifo" "ps-train --config fifo"; do
-        $command < <(exec sleep 2 3>&-) 2>err 3>&- &
+        $command < <(exec sleep 5 3>&-) 2>err 3>&- &
         pid=$!
-        sleep 0.4
+        # 15 is among the signals it catches; then it goes on to read
+        until grep -q '^SigCgt.*[4-7c-f]...$' /proc/$pid/status; do sleep 0.1; done
+        sleep 0.3
         kill -TERM $pid
         status=0 && wait $pid || status=$?
         [ "$status" -eq 143 ]
