@@ -81,7 +81,7 @@ struct cuda {
     double *late_to[CUDA_LATE];
     int late_count;
     struct cuda_buffer work, arguments, workspace; /* of our kernels; of calls; of cuDNN */
-    bool no_memory;                                /* the last failure was for want of memory */
+    bool no_memory;                                /* the last failure ran out of memory */
     char error[256], text[160];
 };
 
@@ -100,7 +100,7 @@ struct ps_node {
     int inputs;
     const ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS], *out,
         *dout;                          /* din: NULL if not wanted */
-    size_t params_needed, state_needed; /* least lengths of the two vectors */
+    size_t params_needed, state_needed; /* minimum lengths of the two vectors */
     char text[160];
 };
 

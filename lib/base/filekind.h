@@ -1,11 +1,11 @@
-/* What a file is, for messages about files that are something else than expected. */
+/* What a file is, for messages about files that are not what was expected. */
 #ifndef PS_BASE_FILEKIND_H
 #define PS_BASE_FILEKIND_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* "a PNG picture", "comma-separated text" ...; NULL if it is nothing known. */
+/* "a PNG picture", "comma-separated text" ...; NULL if unknown. */
 const char *ps_file_kind(const void *bytes, size_t length);
 
 /*
@@ -14,7 +14,7 @@ const char *ps_file_kind(const void *bytes, size_t length);
  */
 int ps_fail_kind(const char *name, const void *bytes, size_t length, const char *wanted);
 
-/* Judged by its first kilobytes: has no control characters but white space. */
+/* Are there no control characters but white space in the first kilobytes? */
 bool ps_is_text(const void *bytes, size_t length);
 
 #endif

@@ -11,7 +11,7 @@ void ps_interrupt_install(void);
 /* True once a signal has arrived. */
 bool ps_interrupted(void);
 
-/* For programs that save their state when interrupted: files are still written to their end. */
+/* For programs that save their state when interrupted: writes are still completed. */
 void ps_interrupt_keep_writing(void);
 bool ps_interrupt_stops_writing(void);
 
