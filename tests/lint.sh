@@ -70,6 +70,11 @@ if command -v mandoc >/dev/null; then
         mandoc -T lint -W warning "$page" || fail "$page"
     done
 fi
+if command -v groff >/dev/null; then # what Debian's man renders with
+    for page in man/*.[157]; do
+        ! groff -mdoc -T utf8 -ww -z "$page" 2>&1 | grep -v "can't break line" || fail "$page: groff"
+    done
+fi
 files '*.c' '*.h' '*.cc' '*.cu' '*.cuh' | xargs -r wc -l |
     awk '$2 != "total" && $1 > 500 {print "lint: " $2 ": " $1 " lines; is it one subject?"}'
 echo "lint: ${#sources[@]} C files compiled and tidied"
