@@ -122,15 +122,19 @@ static int embed_pictures(struct ps_embedding *e, struct ps_embedder *embedder,
     return rc;
 }
 
-static bool all_shards(const struct operands *operands)
+/* 1, 0, or an error that is not of one file alone. */
+static int all_shards(const struct operands *operands)
 {
-    char head[64];
-    size_t length;
-    for (size_t i = 0; i < operands->count; i++)
-        if (ps_image_file_head(operands->list[i], head, sizeof head, &length) ||
-            !ps_is_shard_start(head, length))
-            return false;
-    return true;
+    for (size_t i = 0; i < operands->count; i++) {
+        char head[64];
+        size_t length = 0;
+        int rc = ps_image_file_head(operands->list[i], head, sizeof head, &length);
+        if (rc && !ps_is_image_fault(rc))
+            return rc;
+        if (!ps_is_shard_start(head, length))
+            return 0;
+    }
+    return 1;
 }
 
 static int embed(const struct operands *operands, const struct settings *settings)
@@ -148,8 +152,10 @@ static int embed(const struct operands *operands, const struct settings *setting
     if (embedder.net)
         ps_net_only_infer(embedder.net);
     struct ps_embedding e;
-    rc = all_shards(operands) ? embed_shards(&e, &embedder, operands, settings)
-                              : embed_pictures(&e, &embedder, operands, settings);
+    rc = all_shards(operands);
+    if (rc >= 0)
+        rc = rc ? embed_shards(&e, &embedder, operands, settings)
+                : embed_pictures(&e, &embedder, operands, settings);
     ps_embedder_close(&embedder);
     if (rc)
         return rc;
