@@ -31,9 +31,9 @@ values() {
     diff <(cut -f 1-3 test.tsv) <(cut -f 1-3 folder.tsv)
     diff <(values test.tsv) <(values folder.tsv)
     [ "$(cut -f 4 folder.tsv | sed -n 2p)" = photos/class4/0.ppm ]
-    embed -b 10 -o test-8.tsv test.mdb # in passes of 8
-    embed -b 10 -o folder-8.tsv photos
-    diff <(values test-8.tsv) <(values folder-8.tsv)
+    embed -b 20 -o test-12.tsv test.mdb # in passes of 12
+    embed -b 20 -o folder-12.tsv photos
+    diff <(values test-12.tsv) <(values folder-12.tsv)
 }
 
 @test "more pictures than are worked on at a time" {
