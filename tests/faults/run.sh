@@ -106,7 +106,7 @@ judge() {
     case $status in
     0) ;;
     1)
-        [ "$errors" -eq 1 ] || { [ "$kind" = allocations ] && grep -q '^[^ ]*: *Out of memory\|^Out of memory' "$work/err"; } || echo "status 1 with $errors error lines: $(tail -n 2 "$work/err" | tr '\n' '/')"
+        [ "$errors" -eq 1 ] || { [ "$kind" = allocations ] && grep -q '^[^ ]*: *Out of memory\|^Out of memory\|^Fatal Internal Error in libarchive' "$work/err"; } || echo "status 1 with $errors error lines: $(tail -n 2 "$work/err" | tr '\n' '/')"
         if [ "$kind" = calls ] && ! grep "^$program: error: " "$work/err" | grep -qE '[a-z0-9]\.(tsv|mdb|zst|np[yz]|tar|pbtxt|json|svg|png|html|md|onnx|pth|jsonl|safetensors|ppm)|: (\.\./data|r|x|images|\.)[:/]|standard (in|out)put'; then
             echo "names no file: $(cat "$work/err")"
         fi
