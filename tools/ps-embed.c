@@ -1,20 +1,52 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/names0.h"
 #include "base/opt.h"
+#include "data/image_file.h"
 #include "eval/interop.h"
 #include "net/device.h"
-#include "net/model.h"
 #include "train/embed.h"
+#include "train/embed_feed.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct settings {
-    const char *model, *output, *device;
+    const char *model, *output, *device, *names, *quarantine;
     long raw, batch, workers, threads, level;
     int precision, type, format;
 };
+
+/* What is to be embedded: operands, then the names of --files0-from. */
+struct operands {
+    char **list;
+    size_t count, capacity;
+};
+
+static int add_operand(struct operands *operands, const char *name)
+{
+    int rc = ps_grow(&operands->list, &operands->capacity, operands->count + 1, sizeof(char *));
+    if (rc)
+        return rc;
+    operands->list[operands->count] = ps_strdup(name);
+    return operands->list[operands->count] ? (operands->count++, PS_OK) : PS_ENOMEM;
+}
+
+static int take_operands(struct operands *operands, char **given, int count, const char *names_from)
+{
+    int rc = PS_OK;
+    for (int i = 0; i < count && !rc; i++)
+        rc = add_operand(operands, given[i]);
+    ps_names0 *names = rc || !names_from ? NULL : ps_names0_open(names_from);
+    if (!rc && names_from && !names)
+        return ps_error_code();
+    const char *name;
+    int more = names ? 1 : 0;
+    while (!rc && more > 0 && (more = ps_names0_next(names, &name)) > 0)
+        rc = add_operand(operands, name);
+    ps_names0_close(names);
+    return rc ? rc : more;
+}
 
 struct shards {
     ps_shard **list;
@@ -28,13 +60,13 @@ static void close_shards(struct shards *shards)
     free((void *)shards->list);
 }
 
-static int open_shards(char **paths, int count, struct shards *shards)
+static int open_shards(const struct operands *operands, struct shards *shards)
 {
-    shards->list = ps_calloc((size_t)count, sizeof(void *));
+    shards->list = ps_calloc(operands->count, sizeof(void *));
     if (!shards->list)
         return PS_ENOMEM;
-    for (int i = 0; i < count; i++) {
-        ps_shard *shard = ps_shard_open(paths[i]);
+    for (size_t i = 0; i < operands->count; i++) {
+        ps_shard *shard = ps_shard_open(operands->list[i]);
         if (!shard)
             return ps_error_code();
         shards->list[shards->count++] = shard;
@@ -43,91 +75,116 @@ static int open_shards(char **paths, int count, struct shards *shards)
 }
 
 /* What would fail only once all is embedded. */
-static int check_output(const struct shards *shards, size_t dim, const struct settings *settings)
+static int check_output(size_t rows, size_t dim, const struct settings *settings)
 {
+    return ps_embedding_check_output(settings->output, (enum ps_embedding_format)settings->format,
+                                     rows, dim, settings->type == 1);
+}
+
+/* Shards alone keep their ids, which the file names. */
+static int embed_shards(struct ps_embedding *e, struct ps_embedder *embedder,
+                        const struct operands *operands, const struct settings *settings)
+{
+    struct shards shards = {0};
     size_t rows = 0;
-    int rc = PS_OK;
-    for (size_t i = 0; i < shards->count && !rc; i++) {
-        rows += ps_shard_count(shards->list[i]);
-        rc = ps_class_names_check(shards->list[i]);
+    int rc = open_shards(operands, &shards);
+    for (size_t i = 0; i < shards.count && !rc; i++) {
+        rows += ps_shard_count(shards.list[i]);
+        rc = ps_class_names_check(shards.list[i]);
     }
-    return rc ? rc
-              : ps_embedding_check_output(settings->output,
-                                          (enum ps_embedding_format)settings->format, rows, dim,
-                                          settings->type == 1);
-}
-
-static struct ps_embed_settings embedding_settings(const struct settings *settings)
-{
-    return (struct ps_embed_settings){
-        .threads = (int)settings->workers, .batch = (size_t)settings->batch, .label = "embedding"};
-}
-
-static int embed_with_model(struct ps_embedding *e, const struct shards *shards,
-                            const struct settings *settings)
-{
-    struct ps_model model;
-    int rc = ps_model_open(&model, settings->model);
-    if (rc)
-        return rc;
-    struct ps_backend_config config = {.threads = (int)settings->threads,
-                                       .precision = settings->precision};
-    ps_backend *be = ps_device_open(settings->device, &config);
-    ps_net *net = be ? ps_model_net(&model, be, false) : NULL;
-    if (net)
-        ps_net_only_infer(net);
-    rc = net ? check_output(shards, (size_t)ps_net_spec_of(net)->dim, settings)
-             : (int)ps_error_code();
-    struct ps_embed_settings how = embedding_settings(settings);
-    const char *orient = ps_safetensors_meta(&model.file, "orient");
-    how.resize = model.resize;
-    how.orient = orient && !strcmp(orient, "true");
-    if (!rc && !(rc = ps_embed_shards(e, net, shards->list, shards->count, &how, 0))) {
-        rc = ps_embedding_add_meta(e, "model_id", model.id);
-        if (rc)
-            ps_embedding_free(e);
-    }
-    ps_net_free(net);
-    ps_device_close(be);
-    ps_model_close(&model);
+    if (!rc)
+        rc = check_output(rows, embedder->dim, settings);
+    const struct ps_embed_settings how = {.threads = (int)settings->workers,
+                                          .batch = (size_t)settings->batch,
+                                          .label = "embedding",
+                                          .resize = embedder->transform.resize,
+                                          .orient = embedder->transform.orient};
+    if (!rc)
+        rc = ps_embed_shards(e, embedder->net, shards.list, shards.count, &how, (int)settings->raw);
+    if (!rc && (rc = ps_embedding_add_meta(e, "model_id", embedder->id)))
+        ps_embedding_free(e);
+    close_shards(&shards);
     return ps_device_suggest(rc, (size_t)settings->batch, false);
 }
 
-static int embed_pixels(struct ps_embedding *e, const struct shards *shards,
-                        const struct settings *settings)
+static int embed_pictures(struct ps_embedding *e, struct ps_embedder *embedder,
+                          const struct operands *operands, const struct settings *settings)
 {
-    struct ps_embed_settings how = embedding_settings(settings);
-    int rc = check_output(shards, (size_t)(3 * settings->raw * settings->raw), settings);
+    struct ps_intake intake;
+    int rc = ps_intake_open(&intake, operands->list, operands->count, (int)settings->workers,
+                            settings->quarantine);
+    if (rc)
+        return rc;
+    rc = check_output(intake.count, embedder->dim, settings);
     if (!rc)
-        rc = ps_embed_shards(e, NULL, shards->list, shards->count, &how, (int)settings->raw);
-    char id[40];
-    snprintf(id, sizeof id, "raw pixels %ldx%ld", settings->raw, settings->raw);
-    if (!rc && (rc = ps_embedding_add_meta(e, "model_id", id)))
-        ps_embedding_free(e);
+        rc = ps_intake_embed(&intake, e, embedder, (size_t)settings->batch);
+    ps_intake_close(&intake);
     return rc;
 }
 
-static int run(char **paths, int count, const struct settings *settings)
+/* 1, 0, or an error that is not of one file alone. */
+static int all_shards(const struct operands *operands)
+{
+    for (size_t i = 0; i < operands->count; i++) {
+        char head[64];
+        size_t length = 0;
+        int rc = ps_image_file_head(operands->list[i], head, sizeof head, &length);
+        if (rc && !ps_is_image_fault(rc))
+            return rc;
+        if (!ps_is_shard_start(head, length))
+            return 0;
+    }
+    return 1;
+}
+
+static int embed(const struct operands *operands, const struct settings *settings)
+{
+    const struct ps_embedder_settings how = {.model = settings->model,
+                                             .raw_size = (int)settings->raw,
+                                             .device = settings->device,
+                                             .threads = (int)settings->threads,
+                                             .precision = settings->precision,
+                                             .workers = (int)settings->workers};
+    struct ps_embedder embedder;
+    int rc = ps_embedder_open(&embedder, &how);
+    if (rc)
+        return rc;
+    if (embedder.net)
+        ps_net_only_infer(embedder.net);
+    struct ps_embedding e;
+    rc = all_shards(operands);
+    if (rc >= 0)
+        rc = rc ? embed_shards(&e, &embedder, operands, settings)
+                : embed_pictures(&e, &embedder, operands, settings);
+    ps_embedder_close(&embedder);
+    if (rc)
+        return rc;
+    e.half = settings->type == 1;
+    rc = ps_embedding_save(&e, settings->output, (enum ps_embedding_format)settings->format,
+                           (int)settings->level);
+    ps_embedding_free(&e);
+    return rc;
+}
+
+static int run(char **given, int count, const struct settings *settings)
 {
     if (!settings->model == !settings->raw)
         return ps_fail(PS_EUSAGE, "give either --model FILE or --raw-pixels SIZE");
     if (!settings->output)
         return ps_fail(PS_EUSAGE, "--output is missing");
-    if (!count)
-        return ps_fail(PS_EUSAGE, "no shard given");
-    struct shards shards = {0};
-    struct ps_embedding e;
-    int rc = open_shards(paths, count, &shards);
+    if (!count && !settings->names)
+        return ps_fail(PS_EUSAGE, "no pictures given (a shard, folder, archive, list or file)");
+    struct operands operands = {0};
+    int rc = ps_out_check(settings->output, 0);
     if (!rc)
-        rc = settings->model ? embed_with_model(&e, &shards, settings)
-                             : embed_pixels(&e, &shards, settings);
-    if (!rc) {
-        e.half = settings->type == 1;
-        rc = ps_embedding_save(&e, settings->output, (enum ps_embedding_format)settings->format,
-                               (int)settings->level);
-        ps_embedding_free(&e);
-    }
-    close_shards(&shards);
+        rc = take_operands(&operands, given, count, settings->names);
+    if (!rc && !operands.count)
+        rc = ps_fail(PS_EINVAL, "--files0-from %s: no names", settings->names);
+    if (!rc)
+        rc = embed(&operands, settings);
+    for (size_t i = 0; i < operands.count; i++)
+        free(operands.list[i]);
+    free(operands.list);
     return rc;
 }
 
@@ -137,6 +194,10 @@ int main(int argc, char **argv)
     struct ps_opt options[] = {
         PS_TEXT("model", &settings.model, "FILE", "model written by ps-train", .letter = 'm'),
         PS_TEXT("output", &settings.output, "FILE", "output file; - is stdout", .letter = 'o'),
+        PS_TEXT("files0-from", &settings.names, "FILE",
+                "also embed what FILE names, with NUL bytes between the names; - is stdin"),
+        PS_TEXT("quarantine", &settings.quarantine, "FILE",
+                "list unreadable pictures in FILE and embed the others"),
         PS_INT("raw-pixels", &settings.raw, 0, 1024,
                "instead of a model: embed the raw pixels, resized and cropped to SIZE x SIZE",
                .argument = "SIZE"),
@@ -153,12 +214,15 @@ int main(int argc, char **argv)
     };
     struct ps_command command = {
         .name = "ps-embed",
-        .synopsis =
-            "[options] -m MODEL -o FILE SHARD...\n[options] --raw-pixels SIZE -o FILE SHARD...",
-        .summary = "Computes the embeddings of all images in the shards. The input transform is "
-                   "stored in the model file.",
-        .examples = "  ps-embed -m run/last.safetensors -o test.emb.zst test.mdb\n  ps-embed -m "
-                    "run/last.safetensors -o - test.mdb | ps-eval -\n",
+        .synopsis = "[options] -m MODEL -o FILE PICTURES...\n[options] --raw-pixels SIZE -o FILE "
+                    "PICTURES...",
+        .summary = "Computes the embeddings of pictures: files, folders, archives, lists and "
+                   "shards, each told by its contents. The input transform is stored in the model "
+                   "file.",
+        .examples =
+            "  ps-embed -m run/last.safetensors -o test.emb.zst test.mdb\n  ps-embed -m "
+            "run/last.safetensors -o - test.mdb | ps-eval -\n"
+            "  ps-embed -m run/last.safetensors -o mine.emb.zst photo.jpg photos/ more.zip\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

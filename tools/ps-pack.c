@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/opt.h"
 #include "base/tsv.h"
 #include "data/pack.h"
@@ -11,11 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { MOST_MARGIN = 10 };
+
 struct settings {
     int split;
-    const char *output, *quarantine, *extract;
+    const char *output, *quarantine, *extract, *crop_boxes;
     long threads, short_side, max_side, quality, shards;
-    bool crop_boxes, verify, list;
+    bool verify, list;
 };
 
 static int pack(const char *manifest, const struct settings *settings)
@@ -31,6 +34,10 @@ static int pack(const char *manifest, const struct settings *settings)
         .quarantine = settings->quarantine,
     };
     struct ps_pack_result result;
+    if (settings->crop_boxes && (!ps_parse_real(settings->crop_boxes, &how.pixels.margin) ||
+                                 how.pixels.margin < 0 || how.pixels.margin > MOST_MARGIN))
+        return ps_fail(PS_EUSAGE, "--crop-boxes: '%s' is not a margin from 0 to %d",
+                       settings->crop_boxes, MOST_MARGIN);
     int rc = ps_out_check(settings->output, 0);
     if (!rc && settings->quarantine)
         rc = ps_out_check(settings->quarantine, 0);
@@ -141,8 +148,9 @@ int main(int argc, char **argv)
                "limit the shorter side to N pixels; 0: no limit"),
         PS_INT("max-side", &settings.max_side, 0, 65535,
                "limit the longer side to N pixels; 0: no limit"),
-        PS_FLAG("crop-boxes", &settings.crop_boxes,
-                "crop to the object box, if the manifest has one"),
+        PS_TEXT("crop-boxes", &settings.crop_boxes, "MARGIN",
+                "crop to the object's box, if the manifest has one, and this fraction of its sides "
+                "around it"),
         PS_INT("quality", &settings.quality, 1, 100,
                "JPEG quality of images that were shrunk or cropped"),
         PS_INT("shards", &settings.shards, 1, 10000,

@@ -127,13 +127,15 @@ static int check_usage(const struct settings *settings, bool seeded, char **oper
         return ps_fail(PS_EUSAGE, "expected: DATASET SOURCE... -o MANIFEST (see --help)");
     if (!settings->output)
         return ps_fail(PS_EUSAGE, "-o MANIFEST is missing ('-' is standard output)");
-    bool folder = !strcmp(operands[0], "folder"), list = !strcmp(operands[0], "list");
-    if (settings->match && !folder)
+    const struct ps_dataset *dataset = ps_dataset_find(operands[0]);
+    if (!dataset)
+        return ps_error_code();
+    if (settings->match && dataset != &ps_dataset_folder)
         return ps_fail(PS_EUSAGE, "--match applies only to the data set 'folder'");
-    if ((settings->test_classes > 0 || settings->min_images) && !folder && !list)
+    if ((settings->test_classes > 0 || settings->min_images) && !dataset->by_class)
         return ps_fail(PS_EUSAGE,
-                       "--test-classes and --min-images apply only to 'folder' and 'list': %s has "
-                       "a published split",
+                       "--test-classes and --min-images do not apply to %s, which has a published "
+                       "split",
                        operands[0]);
     if (seeded && settings->test_classes <= 0)
         return ps_fail(PS_EUSAGE, "--seed requires --test-classes");
@@ -146,7 +148,7 @@ static void write_help(struct ps_text *text, struct ps_text *names)
     ps_text_printf(text, "Lists the images of a raw data set, in folders or archives, in a "
                          "manifest.\n\nData sets and their sources:");
     for (const struct ps_dataset *const *at = ps_datasets; *at; at++) {
-        ps_text_printf(text, "\n  %-8s %s", (*at)->name, (*at)->sources);
+        ps_text_printf(text, "\n  %-10s %s", (*at)->name, (*at)->sources);
         ps_text_printf(names, "%s%s", names->length ? "|" : "", (*at)->name);
     }
 }
@@ -165,12 +167,12 @@ int main(int argc, char **argv)
         PS_FLAG("verify", &settings.verify, "verify the published MD5 of known archives first"),
         PS_FLAG(
             "boxes", &settings.boxes,
-            "keep object boxes (cars196, cub200); --no-boxes if the images are already cropped"),
+            "keep object boxes (cars196, cub200, list); --no-boxes if images are already cropped"),
         PS_INT("workers", &settings.threads, 0, 1024, "threads that read images; 0: all processors",
                .letter = 'j', .aliases = "threads"),
-        PS_SECTION("Data sets 'folder' and 'list'"),
+        PS_SECTION("Data sets 'folder', 'list' and 'webdataset'"),
         PS_TEXT("match", &settings.match, "PATTERN",
-                "only files whose name matches, such as 'portrait_*.jpg'; default: all images"),
+                "folder: only files whose name matches, such as 'portrait_*.jpg'"),
         PS_REAL("test-classes", &settings.test_classes, 0, 1,
                 "use this fraction of the classes for the test split: the last in sorted order",
                 .argument = "FRACTION"),

@@ -8,6 +8,7 @@
 #include "view/curves.h"
 #include "view/histogram.h"
 #include "view/map.h"
+#include "view/projector.h"
 #include "view/report.h"
 #include "view/sheet.h"
 
@@ -33,8 +34,8 @@ static int curves(const struct options *o, char **operand, int count)
     return rc ? rc : ps_curves_write(o->metric, operand, (size_t)count, o->output);
 }
 
-#define SUBJECTS "curves|neighbours|map|histogram|report"
-enum subject { NEIGHBOURS, MAP, HISTOGRAM };
+#define SUBJECTS "projector|curves|neighbours|map|histogram|report"
+enum subject { NEIGHBOURS, MAP, HISTOGRAM, PROJECTOR };
 
 static int draw(const struct options *o, enum subject subject, const struct ps_embedding *embedding,
                 ps_shard *shard)
@@ -51,11 +52,15 @@ static int draw(const struct options *o, enum subject subject, const struct ps_e
                                         .steps = (int)o->steps,
                                         .seed = (uint64_t)o->seed,
                                         .across = (size_t)o->across};
+    const struct ps_projector projector = {
+        .points = (size_t)o->points, .seed = (uint64_t)o->seed, .cell = (int32_t)o->cell};
     switch (subject) {
     case NEIGHBOURS:
         return ps_sheet_write(&sheet, embedding, shard, o->output);
     case MAP:
         return ps_map_write(embedding, shard, &map, o->output);
+    case PROJECTOR:
+        return ps_projector_write(&projector, embedding, shard, o->output);
     default:
         return ps_histogram_write(embedding, o->output);
     }
@@ -81,29 +86,34 @@ static int of_embedding(const struct options *o, enum subject subject, char **op
 
 static int run(const struct options *o, char **operand, int count)
 {
-    int rc = need(count, 1, "expected curves, neighbours, map, histogram or report");
+    int rc = need(count, 1, "expected curves, neighbours, map, histogram, projector or report");
     if (!rc && !o->output)
         rc = ps_fail(PS_EUSAGE, "-o FILE is missing");
-    if (!rc)
-        rc = ps_out_check(o->output, 0);
     if (rc)
         return rc;
-    switch (ps_choice_index(SUBJECTS, operand[0])) {
-    case 0:
-        return curves(o, operand + 1, count - 1);
+    int what = ps_choice_index(SUBJECTS, operand[0]);
+    if (what == 0) /* writes a folder */
+        return of_embedding(o, PROJECTOR, operand + 1, count - 1);
+    rc = ps_out_check(o->output, 0);
+    if (rc)
+        return rc;
+    switch (what) {
     case 1:
-        return of_embedding(o, NEIGHBOURS, operand + 1, count - 1);
+        return curves(o, operand + 1, count - 1);
     case 2:
-        return of_embedding(o, MAP, operand + 1, count - 1);
+        return of_embedding(o, NEIGHBOURS, operand + 1, count - 1);
     case 3:
-        return of_embedding(o, HISTOGRAM, operand + 1, count - 1);
+        return of_embedding(o, MAP, operand + 1, count - 1);
     case 4:
+        return of_embedding(o, HISTOGRAM, operand + 1, count - 1);
+    case 5:
         rc = need(count, 2, "report requires files");
         return rc ? rc : ps_report_write(o->title, operand + 1, (size_t)count - 1, o->output);
     default:
-        return ps_fail(PS_EUSAGE,
-                       "'%s' is not one of curves, neighbours, map, histogram and report",
-                       operand[0]);
+        return ps_fail(
+            PS_EUSAGE,
+            "'%s' is not one of curves, neighbours, map, histogram, projector and report",
+            operand[0]);
     }
 }
 
@@ -122,17 +132,18 @@ int main(int argc, char **argv)
                         .perplexity = 30};
     struct ps_opt options[] = {
         PS_TEXT("output", &o.output, "FILE",
-                "output: .svg, .png; also .pdf of plots, .jpg of pictures; report: .html",
+                "output: .svg, .png; also .pdf of plots, .jpg of pictures; report: .html; "
+                "projector: a folder",
                 .letter = 'o'),
         PS_TEXT("metric", &o.metric, "NAME", "curves: a value in log.jsonl, such as loss or map@r"),
-        PS_TEXT("shard", &o.shard, "FILE", "neighbours, map: the embedded shard"),
+        PS_TEXT("shard", &o.shard, "FILE", "neighbours, map, projector: the embedded shard"),
         PS_INT("rows", &o.rows, 1, 1000, "neighbours: number of queries"),
         PS_INT("columns", &o.columns, 1, 100, "neighbours: neighbours per query"),
-        PS_INT("cell", &o.cell, 8, 1024, "neighbours: image size", .argument = "PIXELS"),
+        PS_INT("cell", &o.cell, 8, 1024, "neighbours, projector: image size", .argument = "PIXELS"),
         PS_CHOICE("queries", &o.pick, "hardest|random", "neighbours: choice of queries"),
         PS_CHOICE("method", &o.method, "pca|tsne", "map: projection"),
         PS_INT("across", &o.across, 1, 100, "map with --shard: images per row"),
-        PS_INT("points", &o.points, 0, INFINITY, "map: at most N images; 0: all"),
+        PS_INT("points", &o.points, 0, INFINITY, "map, projector: at most N images; 0: all"),
         PS_INT("classes", &o.classes, 0, 7, "map: colour the N largest classes"),
         PS_REAL("perplexity", &o.perplexity, 1, 1000, "map: t-SNE perplexity"),
         PS_INT("steps", &o.steps, 10, 100000, "map: t-SNE iterations"),
@@ -144,9 +155,12 @@ int main(int argc, char **argv)
         .synopsis =
             "curves RUN... [--metric NAME] -o FILE.svg\nneighbours EMBEDDING --shard FILE -o "
             "FILE.png\nmap EMBEDDING [--shard FILE] [--method pca|tsne] -o FILE.svg\nhistogram "
-            "EMBEDDING -o FILE.svg\nreport FILE... [--title TEXT] -o FILE.html",
-        .summary = "Plots training curves, nearest neighbours of queries, maps and similarities "
-                   "of embeddings, and combines them into one HTML report.",
+            "EMBEDDING -o FILE.svg\nprojector EMBEDDING [--shard FILE] -o FOLDER\nreport FILE... "
+            "[--title TEXT] -o FILE.html",
+        .summary =
+            "Plots training curves, nearest neighbours of queries, maps and similarities "
+            "of embeddings, and combines them into one HTML report; writes what TensorBoard's "
+            "projector reads.",
         .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.svg\n  ps-view "
                     "map test.emb.zst --shard test.mdb --method tsne -o map.svg\n  ps-view curves "
                     "runs/plain/seed* runs/ps/seed* -o recall.svg\n",

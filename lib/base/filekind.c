@@ -49,10 +49,10 @@ static const struct {
     {0, "version https://git-lfs", 23, "a Git LFS pointer (git lfs pull fetches the file)"},
 };
 
-/* "x.npy" as the name of the first member. */
-static bool is_npz(const char *bytes, size_t length)
+bool ps_is_npz(const void *start, size_t length)
 {
     enum { HEADER = 30 };
+    const char *bytes = start;
     if (length < HEADER || memcmp(bytes, "PK\3\4", 4) != 0)
         return false;
     size_t name = (unsigned char)bytes[26] | (size_t)(unsigned char)bytes[27] << 8;
@@ -91,7 +91,7 @@ const char *ps_file_kind(const void *bytes, size_t length)
     const char *text = bytes;
     if (!length)
         return "empty";
-    if (is_npz(text, length))
+    if (ps_is_npz(text, length))
         return "a NumPy archive (.npz)";
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i].at + kinds[i].length <= length &&

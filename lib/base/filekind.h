@@ -14,6 +14,9 @@ const char *ps_file_kind(const void *bytes, size_t length);
  */
 int ps_fail_kind(const char *name, const void *bytes, size_t length, const char *wanted);
 
+/* A zip whose first member is named "x.npy". */
+bool ps_is_npz(const void *bytes, size_t length);
+
 /* Are there no control characters but white space in the first kilobytes? */
 bool ps_is_text(const void *bytes, size_t length);
 

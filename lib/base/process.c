@@ -8,6 +8,7 @@
 #include <glib.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -47,4 +48,5 @@ void ps_process_begin(const char *name)
     sigemptyset(&action.sa_mask);
     sigaction(SIGABRT, &action, NULL);
     g_log_set_default_handler(on_glib_message, NULL);
+    atexit(ps_temporaries_remove); /* libarchive calls exit() where memory runs out */
 }

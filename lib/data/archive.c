@@ -45,6 +45,27 @@ bool ps_is_archive(const char *path)
     return false;
 }
 
+bool ps_is_archive_start(const void *bytes, size_t length)
+{
+    static const struct {
+        size_t at, length;
+        const char *magic;
+    } starts[] = {{0, 4, "PK\3\4"},
+                  {0, 4, "PK\5\6"},
+                  {257, 5, "ustar"},
+                  {0, 2, "\x1f\x8b"},
+                  {0, 3, "BZh"},
+                  {0, 5,
+                   "\xfd"
+                   "7zXZ"},
+                  {0, 4, "\x28\xb5\x2f\xfd"}};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (starts[i].at + starts[i].length <= length &&
+            !memcmp((const char *)bytes + starts[i].at, starts[i].magic, starts[i].length))
+            return true;
+    return false;
+}
+
 /*
  * Names in zip files and pax headers are UTF-8, which libarchive converts to the locale's encoding:
  * while it works, that is UTF-8 too.
@@ -227,6 +248,20 @@ int ps_archive_bytes(ps_archive *archive, size_t limit, const void **bytes, size
     *bytes = archive->data.data;
     *length = archive->data.length;
     return rc;
+}
+
+int ps_archive_head(ps_archive *archive, void *bytes, size_t size, size_t *length)
+{
+    *length = 0;
+    while (*length < size) {
+        la_ssize_t got = read_block(archive, (char *)bytes + *length, size - *length);
+        if (got < 0)
+            return (int)got;
+        if (got == 0)
+            break;
+        *length += (size_t)got;
+    }
+    return PS_OK;
 }
 
 uint64_t ps_archive_consumed(const ps_archive *archive)

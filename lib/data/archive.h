@@ -28,6 +28,8 @@ typedef struct ps_archive ps_archive;
 
 /* True if the file name has the suffix of a supported archive. */
 bool ps_is_archive(const char *path);
+/* True for the first bytes, at least 262 of them if there are as many, of such an archive. */
+bool ps_is_archive_start(const void *bytes, size_t length);
 
 ps_archive *ps_archive_open(const char *path);
 void ps_archive_close(ps_archive *archive);
@@ -43,6 +45,9 @@ int ps_archive_next(ps_archive *archive, struct ps_member *member);
  * archive and is valid until the next call.
  */
 int ps_archive_bytes(ps_archive *archive, size_t limit, const void **bytes, size_t *length);
+
+/* Reads the first bytes of the current member, at most `size`; *length is how many. */
+int ps_archive_head(ps_archive *archive, void *bytes, size_t size, size_t *length);
 
 /* Compressed bytes read so far, for progress. */
 uint64_t ps_archive_consumed(const ps_archive *archive);

@@ -67,6 +67,8 @@ static void count_copies(struct ps_entry *const *sorted, size_t begin, size_t en
     for (size_t i = begin + 1; i < end; i++) {
         const struct ps_entry *before = sorted[i - 1], *entry = sorted[i];
         if (entry->split == before->split) {
+            if (!ps_entry_order(entry, before)) /* another object */
+                continue;
             copies->within++;
             copies->relabelled += strcmp(entry->class_name, before->class_name) != 0;
             continue;

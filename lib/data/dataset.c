@@ -12,13 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const struct ps_dataset *const ps_datasets[] = {&ps_dataset_folder,
-                                                &ps_dataset_cars196,
-                                                &ps_dataset_cub200,
-                                                &ps_dataset_sop,
-                                                &ps_dataset_inshop,
-                                                &ps_dataset_list,
-                                                NULL};
+const struct ps_dataset *const ps_datasets[] = {
+    &ps_dataset_folder, &ps_dataset_cars196, &ps_dataset_cub200,     &ps_dataset_sop,
+    &ps_dataset_inshop, &ps_dataset_list,    &ps_dataset_webdataset, NULL};
 
 const struct ps_dataset *ps_dataset_find(const char *name)
 {
@@ -43,6 +39,13 @@ static int by_file(const void *left, const void *right)
     return (a->file > b->file) - (a->file < b->file);
 }
 
+static int by_object(const void *left, const void *right)
+{
+    const struct ps_pick *a = left, *b = right;
+    int order = by_file(a, b);
+    return order ? order : ps_box_order(&a->box, &b->box);
+}
+
 /* Sorts by file, so that they are read in that order. */
 static int check_picks(struct ps_prepare *prepare)
 {
@@ -50,14 +53,21 @@ static int check_picks(struct ps_prepare *prepare)
         ps_warn("%zu object boxes are empty or outside: those images have none",
                 prepare->bad_boxes);
     struct ps_pick *picks = prepare->picks;
-    qsort(picks, prepare->count, sizeof *picks, by_file);
+    qsort(picks, prepare->count, sizeof *picks, by_object);
     for (size_t i = 1; i < prepare->count; i++)
-        if (!by_file(&picks[i - 1], &picks[i]))
+        if (!by_file(&picks[i - 1], &picks[i]) &&
+            (!picks[i - 1].box.given || !by_object(&picks[i - 1], &picks[i])))
             return ps_fail(PS_EFORMAT, "%s: %s is listed twice, in class '%s' and '%s'",
                            prepare->sources[0].path,
                            prepare->sources[picks[i].source].files[picks[i].file].name,
                            picks[i - 1].class_name, picks[i].class_name);
     return PS_OK;
+}
+
+/* Is a pick, of those sorted by file, the first of its file? */
+static bool is_first(const struct ps_prepare *prepare, size_t i)
+{
+    return i == 0 || by_file(&prepare->picks[i - 1], &prepare->picks[i]) != 0;
 }
 
 /* Reports images that no annotation names. */
@@ -68,8 +78,9 @@ static void report_unused(const struct ps_prepare *prepare)
         for (size_t i = 0; i < prepare->sources[s].count; i++)
             images += ps_is_image_name(prepare->sources[s].files[i].name);
     for (size_t i = 0; i < prepare->count; i++)
-        used += ps_is_image_name(
-            prepare->sources[prepare->picks[i].source].files[prepare->picks[i].file].name);
+        used += is_first(prepare, i) &&
+                ps_is_image_name(
+                    prepare->sources[prepare->picks[i].source].files[prepare->picks[i].file].name);
     if (images > used && !prepare->options->match)
         ps_info("image files without a class or excluded: %zu", images - used);
 }
@@ -79,7 +90,7 @@ static int hash_pick(void *context, size_t i)
     struct ps_prepare *prepare = context;
     const struct ps_pick *pick = &prepare->picks[i];
     struct ps_source *source = &prepare->sources[pick->source];
-    if (!source->folder)
+    if (!source->folder || !is_first(prepare, i))
         return PS_OK;
     int rc = ps_source_hash(source, pick->file);
     ps_progress_add(1);
@@ -90,7 +101,7 @@ static int hash_files(struct ps_prepare *prepare)
 {
     size_t left = 0; /* files of archives were hashed while these were listed */
     for (size_t i = 0; i < prepare->count; i++)
-        left += prepare->sources[prepare->picks[i].source].folder != NULL;
+        left += prepare->sources[prepare->picks[i].source].folder && is_first(prepare, i);
     if (!left)
         return PS_OK;
     ps_progress_begin("hashing", left, "images");
@@ -132,11 +143,7 @@ static int add_entry(struct ps_manifest *manifest, const struct ps_prepare *prep
                              .archive = source->folder ? NULL : place,
                              .class_name = pick->class_name,
                              .split = pick->split,
-                             .has_box = pick->has_box,
-                             .x0 = pick->x0,
-                             .y0 = pick->y0,
-                             .x1 = pick->x1,
-                             .y1 = pick->y1};
+                             .box = pick->box};
     memcpy(entry.hash, file->hash.hex, sizeof entry.hash);
     char *path = source->folder ? path_of(source, file->name, place, target) : NULL;
     if (source->folder && !path)

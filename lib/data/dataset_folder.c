@@ -38,11 +38,7 @@ int ps_folder_split(const char *name, bool *validation)
     return *validation ? PS_SPLIT_TEST : -1;
 }
 
-/*
- * An archive often holds one folder that holds all: the length of "thatfolder/", 0 if there is
- * none. The folder of a class, and one named as a split, are not such a folder.
- */
-static size_t common_prefix(const struct ps_source *source, const bool *listed)
+size_t ps_folder_prefix(const struct ps_source *source, const bool *listed)
 {
     const char *first = NULL;
     size_t length = 0;
@@ -190,21 +186,6 @@ static int check_dangling(const struct ps_prepare *prepare, const struct ps_sour
     return PS_OK;
 }
 
-static void report_left_out(const struct ps_source *source, const struct tally *tally)
-{
-    size_t hidden = source->left_out[PS_LEFT_HIDDEN].count;
-    size_t special = source->left_out[PS_LEFT_SPECIAL].count;
-    if (hidden)
-        ps_info("%s: hidden or made by a machine, not entered: %zu, the first is %s", source->path,
-                hidden, source->left_out[PS_LEFT_HIDDEN].first);
-    if (special)
-        ps_warn("%s: neither files nor folders: %zu, the first is %s", source->path, special,
-                source->left_out[PS_LEFT_SPECIAL].first);
-    if (tally->others)
-        ps_warn("%s: files that are no images, by name and content: %zu, the first is %s",
-                source->path, tally->others, tally->first_other);
-}
-
 static int list_source(struct ps_prepare *prepare, size_t s, struct tally *tally)
 {
     struct ps_source *source = &prepare->sources[s];
@@ -218,14 +199,14 @@ static int list_source(struct ps_prepare *prepare, size_t s, struct tally *tally
         if (!listed[i] && !tally->others++)
             tally->first_other = source->files[i].name;
     }
-    size_t prefix = rc ? 0 : common_prefix(source, listed);
+    size_t prefix = rc ? 0 : ps_folder_prefix(source, listed);
     for (size_t i = 0; i < source->count && !rc; i++)
         if (listed[i])
             rc = add_image(prepare, s, i, prefix, tally);
     if (!rc && !prepare->options->match)
         rc = check_empty(prepare, source, listed);
     if (!rc && !prepare->options->match)
-        report_left_out(source, tally);
+        ps_source_report(source, tally->others, tally->first_other);
     free(listed);
     return rc;
 }
@@ -243,4 +224,5 @@ const struct ps_dataset ps_dataset_folder = {
     .name = "folder",
     .sources = "DIR: train/ and test/ with class folders, or class folders and --test-classes",
     .list = list,
+    .by_class = true,
 };

@@ -1,29 +1,35 @@
 /*
  * A list that a user has: TSV or CSV (base/tsv.h) with the columns path, class and, if the data is
- * split, split. Paths are relative to the list's folder, or are looked for in further sources.
+ * split, split; x0, y0, x1 and y1 are the box of an object. Paths are relative to the list's
+ * folder, or are looked for in further sources.
  */
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/tsv.h"
 #include "data/dataset.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH, CLASS, SPLIT, NAMED };
-static const char *const column_names[NAMED] = {"path", "class", "split"};
+enum { PATH, CLASS, SPLIT, X0, Y0, X1, Y1, NAMED };
+static const char *const column_names[NAMED] = {"path", "class", "split", "x0", "y0", "x1", "y1"};
 
 static int find_columns(const struct ps_tsv *table, const char *name, int columns[NAMED])
 {
     for (int i = 0; i < NAMED; i++) {
         columns[i] = ps_tsv_column(table, column_names[i]);
-        if (columns[i] < 0 && i != SPLIT)
+        if (columns[i] < 0 && i < SPLIT)
             return ps_fail(PS_EFORMAT,
                            "%s:%zu: no column '%s' in the header (path, class and perhaps split)",
                            name, table->header_line, column_names[i]);
     }
+    for (int i = X0; i < NAMED; i++)
+        if ((columns[i] < 0) != (columns[X0] < 0))
+            return ps_fail(PS_EFORMAT, "%s:%zu: of the columns x0, y0, x1 and y1 only some", name,
+                           table->header_line);
     return PS_OK;
 }
 
@@ -31,9 +37,13 @@ static int find_columns(const struct ps_tsv *table, const char *name, int column
 static void report_columns(const struct ps_tsv *table, const char *name, const int columns[NAMED])
 {
     struct ps_text unused = {0};
-    for (int c = 0; c < (int)table->columns; c++)
-        if (c != columns[PATH] && c != columns[CLASS] && c != columns[SPLIT])
+    for (int c = 0; c < (int)table->columns; c++) {
+        int i = 0;
+        while (i < NAMED && columns[i] != c)
+            i++;
+        if (i == NAMED)
             ps_text_printf(&unused, " '%s'", table->header[c]);
+    }
     if (unused.length)
         ps_info("%s: columns not used:%s", name, unused.data);
     ps_text_free(&unused);
@@ -41,7 +51,7 @@ static void report_columns(const struct ps_tsv *table, const char *name, const i
 
 /* Without further sources: the file beside the list, in a source made for such files. */
 static int add_beside(struct ps_prepare *prepare, const char *path, const char *class_name,
-                      enum ps_split split)
+                      enum ps_split split, const int32_t *box)
 {
     struct ps_source *beside = &prepare->sources[1];
     char *full = ps_path_join(beside->folder, path);
@@ -52,11 +62,37 @@ static int add_beside(struct ps_prepare *prepare, const char *path, const char *
     prepare->asked++;
     if (found) {
         int rc = ps_source_add(beside, path);
-        return rc ? rc : ps_prepare_pick(prepare, 1, beside->count - 1, class_name, split);
+        if (!rc)
+            rc = ps_prepare_pick(prepare, 1, beside->count - 1, class_name, split);
+        if (!rc && box)
+            ps_prepare_box(prepare, box);
+        return rc;
     }
     if (!prepare->missing++ && !(prepare->first_missing = ps_strdup(path)))
         return PS_ENOMEM;
     return PS_OK;
+}
+
+/* The box of a row: 1, 0 if its four cells are empty, or an error. */
+static int read_box(const struct ps_tsv *table, size_t row, const int columns[NAMED],
+                    const char *name, int32_t *box)
+{
+    int empty = 0;
+    int64_t value;
+    for (int i = 0; i < 4; i++) {
+        const char *cell = columns[X0] < 0 ? "" : ps_tsv_cell(table, row, columns[X0 + i]);
+        empty += !*cell;
+        if (*cell && !ps_parse_whole(cell, 0, INT32_MAX, &value))
+            return ps_fail(PS_EFORMAT, "%s:%zu: column '%s': '%s' is not a pixel number", name,
+                           table->lines[row], column_names[X0 + i], cell);
+        box[i] = *cell ? (int32_t)value : 0;
+    }
+    if (empty == 4)
+        return 0;
+    if (empty || box[2] <= box[0] || box[3] <= box[1])
+        return ps_fail(PS_EFORMAT, "%s:%zu: not a box: x0 < x1 and y0 < y1", name,
+                       table->lines[row]);
+    return 1;
 }
 
 static int add_row(struct ps_prepare *prepare, const struct ps_tsv *table, size_t row,
@@ -78,8 +114,13 @@ static int add_row(struct ps_prepare *prepare, const struct ps_tsv *table, size_
     if (number < 0)
         return ps_fail(PS_EFORMAT, "%s:%zu: the split '%s' is not train, test, query or gallery",
                        name, table->lines[row], split);
-    return beside ? add_beside(prepare, path, class_name, (enum ps_split)number)
-                  : ps_prepare_add(prepare, path, class_name, (enum ps_split)number, NULL);
+    int32_t box[4];
+    int boxed = read_box(table, row, columns, name, box);
+    if (boxed < 0)
+        return boxed;
+    const int32_t *given = boxed ? box : NULL;
+    return beside ? add_beside(prepare, path, class_name, (enum ps_split)number, given)
+                  : ps_prepare_add(prepare, path, class_name, (enum ps_split)number, given);
 }
 
 static int list_rows(struct ps_prepare *prepare, const struct ps_tsv *table, bool beside)
@@ -123,6 +164,8 @@ static int list(struct ps_prepare *prepare)
 
 const struct ps_dataset ps_dataset_list = {
     .name = "list",
-    .sources = "LIST.tsv or .csv with columns path, class, split; then perhaps where images are",
+    .sources = "LIST.tsv or .csv with columns path, class, split, perhaps x0, y0, x1, y1; then "
+               "perhaps where images are",
     .list = list,
+    .by_class = true,
 };

@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+bool ps_is_image_fault(int rc)
+{
+    return rc == PS_EFORMAT || rc == PS_ENOTSUP || rc == PS_EINVAL || rc == PS_EMISMATCH;
+}
+
 static bool is_of_this_file(int number)
 {
     return number == ENOENT || number == ENOTDIR || number == EACCES || number == EPERM ||

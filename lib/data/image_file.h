@@ -2,7 +2,16 @@
 #ifndef PS_DATA_IMAGE_FILE_H
 #define PS_DATA_IMAGE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+enum { PS_IMAGE_MOST_BYTES = 1 << 30 }; /* larger files are refused */
+
+/*
+ * Is an error the fault of one image, so that the others may be worked on? A shortage, of which the
+ * image knows nothing, is not.
+ */
+bool ps_is_image_fault(int rc);
 
 /*
  * Reads a regular file of at most `limit` bytes; free(*bytes). PS_EINVAL or PS_EFORMAT where this

@@ -62,11 +62,27 @@ int ps_manifest_add(struct ps_manifest *manifest, const struct ps_entry *entry)
     return PS_OK;
 }
 
+int ps_entry_order(const struct ps_entry *a, const struct ps_entry *b)
+{
+    int order = strcmp(a->path, b->path);
+    return order ? order : strcmp(a->archive, b->archive);
+}
+
+int ps_box_order(const struct ps_object_box *a, const struct ps_object_box *b)
+{
+    const int32_t left[] = {a->given, a->x0, a->y0, a->x1, a->y1};
+    const int32_t right[] = {b->given, b->x0, b->y0, b->x1, b->y1};
+    int i = 0;
+    while (i < 4 && left[i] == right[i])
+        i++;
+    return (left[i] > right[i]) - (left[i] < right[i]);
+}
+
 static int by_place(const void *left, const void *right)
 {
     const struct ps_entry *a = left, *b = right;
-    int order = strcmp(a->path, b->path);
-    return order ? order : strcmp(a->archive, b->archive);
+    int order = ps_entry_order(a, b);
+    return order ? order : ps_box_order(&a->box, &b->box);
 }
 
 static int by_split(const void *left, const void *right)
@@ -82,6 +98,11 @@ void ps_manifest_sort(struct ps_manifest *manifest)
 {
     if (manifest->count)
         qsort(manifest->entries, manifest->count, sizeof *manifest->entries, by_split);
+}
+
+bool ps_box_is_valid(const struct ps_object_box *box)
+{
+    return box->x0 >= 0 && box->y0 >= 0 && box->x1 > box->x0 && box->y1 > box->y0;
 }
 
 static bool has_control(const char *text)
@@ -123,13 +144,12 @@ static const char *fault(const struct ps_entry *entry, int *column)
     if (!is_hash(entry->hash))
         return "not 32 lower-case hexadecimal digits";
     *column = X0;
-    if (entry->has_box &&
-        (entry->x0 < 0 || entry->y0 < 0 || entry->x1 <= entry->x0 || entry->y1 <= entry->y0))
+    if (entry->box.given && !ps_box_is_valid(&entry->box))
         return "not a box: 0 <= x0 < x1 and 0 <= y0 < y1";
     return NULL;
 }
 
-/* Fails if two entries are the same image. */
+/* Fails if two entries are the same image, unless each has a box of its own. */
 static int check_twice(const struct ps_manifest *manifest, const char *name)
 {
     struct ps_entry *sorted = ps_calloc(manifest->count, sizeof *sorted);
@@ -139,7 +159,8 @@ static int check_twice(const struct ps_manifest *manifest, const char *name)
     qsort(sorted, manifest->count, sizeof *sorted, by_place);
     int rc = PS_OK;
     for (size_t i = 1; i < manifest->count && !rc; i++)
-        if (!by_place(&sorted[i - 1], &sorted[i]))
+        if (!ps_entry_order(&sorted[i - 1], &sorted[i]) &&
+            (!sorted[i - 1].box.given || !ps_box_order(&sorted[i - 1].box, &sorted[i].box)))
             rc = ps_fail(PS_EFORMAT, "%s: %s is listed twice", name, sorted[i].path);
     free(sorted);
     return rc;
@@ -183,14 +204,14 @@ static bool parse_pixel(const char *text, int32_t *value)
 static bool parse_box(const struct ps_tsv *table, size_t row, const int columns[COLUMNS],
                       struct ps_entry *entry, int *wrong)
 {
-    int32_t *values[] = {&entry->x0, &entry->y0, &entry->x1, &entry->y1};
+    int32_t *values[] = {&entry->box.x0, &entry->box.y0, &entry->box.x1, &entry->box.y1};
     if (columns[X0] < 0)
         return true;
-    entry->has_box = *ps_tsv_cell(table, row, columns[X0]) != '\0';
+    entry->box.given = *ps_tsv_cell(table, row, columns[X0]) != '\0';
     for (int i = 0; i < 4; i++) {
         const char *text = ps_tsv_cell(table, row, columns[X0 + i]);
         *wrong = X0 + i;
-        if (entry->has_box ? !parse_pixel(text, values[i]) : *text != '\0')
+        if (entry->box.given ? !parse_pixel(text, values[i]) : *text != '\0')
             return false;
     }
     return true;
@@ -321,8 +342,9 @@ static int write_entry(FILE *file, const struct ps_entry *entry, bool archives, 
     fprintf(file, "\t%s\t%s", ps_split_names[entry->split], entry->hash);
     if (!rc && archives)
         rc = write_cell(file, "\t", entry->archive);
-    if (boxes && entry->has_box)
-        fprintf(file, "\t%d\t%d\t%d\t%d", entry->x0, entry->y0, entry->x1, entry->y1);
+    if (boxes && entry->box.given)
+        fprintf(file, "\t%d\t%d\t%d\t%d", entry->box.x0, entry->box.y0, entry->box.x1,
+                entry->box.y1);
     else if (boxes)
         fputs("\t\t\t\t", file);
     fputc('\n', file);
@@ -334,7 +356,7 @@ static int write_all(FILE *file, const struct ps_manifest *manifest)
     bool archives = false, boxes = false;
     for (size_t i = 0; i < manifest->count; i++) {
         archives |= *manifest->entries[i].archive != '\0';
-        boxes |= manifest->entries[i].has_box;
+        boxes |= manifest->entries[i].box.given;
     }
     fprintf(file, "# ps-manifest: %s\n", version);
     int rc = write_cell(file, "# dataset: ", manifest->dataset ? manifest->dataset : "unnamed");

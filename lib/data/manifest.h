@@ -1,6 +1,7 @@
 /*
  * Manifest: the list of images of a data set, as TSV (ps-manifest(5)). Rows are sorted by (split,
- * class, path), so equal content gives equal bytes.
+ * class, path), so equal content gives equal bytes. An image with several objects has an entry for
+ * each, with different boxes.
  */
 #ifndef PS_DATA_MANIFEST_H
 #define PS_DATA_MANIFEST_H
@@ -20,14 +21,18 @@ int ps_split_of(const char *name);
 /* What keeps a class name from being stored, or NULL. */
 const char *ps_class_fault(const char *name);
 
+/* Where an object is: pixels from 0, x1 and y1 exclusive; 0 <= x0 < x1 and 0 <= y0 < y1. */
+struct ps_object_box {
+    bool given;
+    int32_t x0, y0, x1, y1;
+};
+
 struct ps_entry {
     char *path;    /* of the image file, or of the archive member */
     char *archive; /* archive that holds the image, or "" */
     char *class_name;
     enum ps_split split;
-    bool has_box; /* object box in pixels, 0-based, x1 and y1 exclusive; 0 <= x0 < x1, 0 <= y0 < y1
-                   */
-    int32_t x0, y0, x1, y1;
+    struct ps_object_box box;
     char hash[PS_HASH_LENGTH + 1]; /* of the image file's bytes */
 };
 
@@ -57,7 +62,14 @@ int ps_manifest_write(struct ps_manifest *manifest, const char *path);
 /* Appends a copy of *entry (strings are duplicated; NULL counts as ""). */
 int ps_manifest_add(struct ps_manifest *manifest, const struct ps_entry *entry);
 
-/* Sorts entries by (split, class, path, archive), as in the file. */
+bool ps_box_is_valid(const struct ps_object_box *box);
+
+/* Order of two entries by path and archive: 0 if they are of the same image. */
+int ps_entry_order(const struct ps_entry *a, const struct ps_entry *b);
+/* Order of two boxes; none comes first. */
+int ps_box_order(const struct ps_object_box *a, const struct ps_object_box *b);
+
+/* Sorts entries by (split, class, path, archive, box), as in the file. */
 void ps_manifest_sort(struct ps_manifest *manifest);
 
 void ps_manifest_free(struct ps_manifest *manifest);

@@ -4,17 +4,17 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "base/tsv.h"
 #include "data/archive.h"
 #include "data/image_file.h"
 #include "data/pack_list.h"
+#include "data/quarantine.h"
 #include "data/shard_write.h"
 #include "data/spool.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 256, CHUNK_BYTES = 1 << 26, MOST_BYTES = 1 << 30, MOST_SHOWN = 50 };
+enum { CHUNK = 256, CHUNK_BYTES = 1 << 26 };
 
 /* Images that are worked on at the same time. */
 struct chunk {
@@ -30,7 +30,7 @@ static int read_file(const struct chunk *chunk, const struct ps_entry *entry, vo
                      size_t *length)
 {
     char *path = ps_manifest_locate(chunk->manifest_path, entry);
-    int rc = path ? ps_image_file_read(path, MOST_BYTES, bytes, length) : PS_ENOMEM;
+    int rc = path ? ps_image_file_read(path, PS_IMAGE_MOST_BYTES, bytes, length) : PS_ENOMEM;
     free(path);
     return rc;
 }
@@ -40,7 +40,7 @@ static int reject(struct ps_pack_item *item, int rc)
 {
     if (ps_interrupted())
         return ps_fail_interrupted();
-    if (rc != PS_EFORMAT && rc != PS_ENOTSUP && rc != PS_EINVAL && rc != PS_EMISMATCH)
+    if (!ps_is_image_fault(rc))
         return rc;
     item->reason = ps_strdup(ps_error());
     return item->reason ? PS_OK : PS_ENOMEM;
@@ -107,6 +107,18 @@ static int by_place(const void *a, const void *b)
     return order ? order : strcmp(x->path, y->path);
 }
 
+/* Gives the current member to all items from `first` on that want it, which are `*count`. */
+static int read_member(struct chunk *chunk, ps_archive *archive, struct ps_pack_item **first,
+                       struct ps_pack_item **end, size_t *count)
+{
+    const void *bytes;
+    size_t length;
+    int rc = ps_archive_bytes(archive, PS_IMAGE_MOST_BYTES, &bytes, &length);
+    for (*count = 0; !rc && first + *count < end && !by_place(first, first + *count); ++*count)
+        rc = enqueue(chunk, first[*count], bytes, length);
+    return rc;
+}
+
 /* The members items[0..count), sorted by path, of one archive. */
 static int read_members(struct chunk *chunk, struct ps_pack_item **items, size_t count)
 {
@@ -124,15 +136,14 @@ static int read_members(struct chunk *chunk, struct ps_pack_item **items, size_t
         struct ps_pack_item wanted = {.entry = &entry}, *key = &wanted;
         entry.path = (char *)(uintptr_t)member.name;
         struct ps_pack_item **found = bsearch(&key, items, count, sizeof(void *), by_place);
+        while (found && found > items && !by_place(found - 1, found))
+            found--;
         if (rc || member.folder || !found || seen[found - items])
             continue;
-        const void *bytes;
-        size_t length;
-        rc = ps_archive_bytes(archive, MOST_BYTES, &bytes, &length);
-        if (!rc)
-            rc = enqueue(chunk, *found, bytes, length);
-        seen[found - items] = true;
-        left--;
+        size_t taken;
+        rc = read_member(chunk, archive, found, items + count, &taken);
+        memset(seen + (found - items), true, taken);
+        left -= taken;
     }
     for (size_t i = 0; i < count && !rc; i++)
         if (!seen[i]) {
@@ -177,58 +188,29 @@ static int fill_spool(struct chunk *chunk, struct ps_pack_list *list)
     return rc ? rc : flush(chunk);
 }
 
-static int write_quarantine(const struct ps_pack_list *list, const char *path)
-{
-    ps_out *out = ps_out_open(path);
-    if (!out)
-        return (int)ps_error_code();
-    FILE *stream = ps_out_stream(out);
-    fprintf(stream, "path\tarchive\tclass\treason\n");
-    for (size_t i = 0; i < list->count; i++) {
-        const struct ps_pack_item *item = &list->items[i];
-        if (!item->reason)
-            continue;
-        const char *cells[] = {item->entry->path, item->entry->archive, item->entry->class_name,
-                               item->reason};
-        for (size_t c = 0; c < 4; c++) {
-            char *text = ps_tsv_escape(cells[c]);
-            if (!text)
-                return ps_out_abort(out);
-            fprintf(stream, "%s%c", text, c < 3 ? '\t' : '\n');
-            free(text);
-        }
-    }
-    return ps_out_commit(out);
-}
-
 /* Drops the images that cannot be read from the list, or fails because of them. */
-static int settle_rejected(struct ps_pack_list *list, const char *quarantine, size_t *rejected)
+static int settle_rejected(struct ps_pack_list *list, const char *path, size_t *rejected)
 {
-    size_t kept = 0, all = list->count;
-    for (size_t i = 0; i < all; i++)
-        if (!list->items[i].reason)
-            kept++;
-        else if (++*rejected <= MOST_SHOWN)
-            ps_warn("%s", list->items[i].reason);
-    if (*rejected > MOST_SHOWN)
-        ps_warn("and %zu more", *rejected - MOST_SHOWN);
-    int rc = quarantine ? write_quarantine(list, quarantine) : PS_OK;
+    struct ps_quarantine quarantine;
+    size_t all = list->count;
+    int rc = ps_quarantine_open(&quarantine, path);
     if (rc)
         return rc;
-    if (kept == 0)
-        return ps_fail(PS_EFORMAT, "none of %zu images can be read", all);
-    if (*rejected && !quarantine)
-        return ps_fail(PS_EFORMAT,
-                       "%zu of %zu images cannot be read (ps-pack --quarantine FILE lists them and "
-                       "packs the others)",
-                       *rejected, all);
     list->count = 0;
-    for (size_t i = 0; i < all; i++)
-        if (list->items[i].reason)
-            free(list->items[i].reason);
-        else
-            list->items[list->count++] = list->items[i];
-    return PS_OK;
+    for (size_t i = 0; i < all; i++) {
+        struct ps_pack_item *item = &list->items[i];
+        if (!item->reason) {
+            list->items[list->count++] = *item;
+            continue;
+        }
+        if (!rc)
+            rc = ps_quarantine_add(&quarantine, item->entry->path, item->entry->archive,
+                                   item->entry->class_name, item->reason);
+        free(item->reason);
+        free(item->name);
+    }
+    *rejected = quarantine.count;
+    return ps_quarantine_close(&quarantine, rc, all, "ps-pack");
 }
 
 static int add_record(ps_shard_writer *writer, const struct ps_pack_item *item,
@@ -249,7 +231,7 @@ static int add_record(ps_shard_writer *writer, const struct ps_pack_item *item,
     record.height = item->height;
     record.codec = item->codec;
     record.source = item->source;
-    record.name = item->entry->path;
+    record.name = item->name;
     return ps_shard_writer_add(writer, &record);
 }
 

@@ -17,9 +17,12 @@ int ps_pack_settings(const struct ps_pack_pixels *pixels, struct ps_text *out)
 {
     if (keeps_original(pixels))
         return ps_text_add(out, "", 0);
-    return ps_text_printf(out, "short-side=%d max-side=%d quality=%d crop-boxes=%d",
-                          (int)pixels->short_side, (int)pixels->max_side, pixels->quality,
-                          pixels->crop_boxes);
+    int rc = ps_text_printf(out, "short-side=%d max-side=%d quality=%d crop-boxes=%d",
+                            (int)pixels->short_side, (int)pixels->max_side, pixels->quality,
+                            pixels->crop_boxes);
+    if (!rc && pixels->margin > 0)
+        rc = ps_text_printf(out, " margin=%g", pixels->margin);
+    return rc;
 }
 
 void ps_pack_source(const struct ps_pack_pixels *pixels, const struct ps_entry *entry,
@@ -28,9 +31,10 @@ void ps_pack_source(const struct ps_pack_pixels *pixels, const struct ps_entry *
     char text[128];
     struct ps_hash hash;
     memcpy(hash.hex, entry->hash, sizeof hash.hex);
-    if (pixels->crop_boxes && entry->has_box) {
-        int n = snprintf(text, sizeof text, "%s %d %d %d %d", entry->hash, (int)entry->x0,
-                         (int)entry->y0, (int)entry->x1, (int)entry->y1);
+    const struct ps_object_box *box = &entry->box;
+    if (pixels->crop_boxes && box->given) {
+        int n = snprintf(text, sizeof text, "%s %d %d %d %d", entry->hash, (int)box->x0,
+                         (int)box->y0, (int)box->x1, (int)box->y1);
         hash = ps_hash_bytes(text, (size_t)n);
     }
     for (int i = 0; i < PS_SOURCE_LENGTH; i++) {
@@ -54,16 +58,25 @@ static void target_size(const struct ps_pack_pixels *pixels, const struct ps_ima
     *height = (int32_t)fmax(1, rint(image->height * scale));
 }
 
+/* Crops to the box and a margin on every side, as far as the image goes. */
+static void crop(struct ps_image *image, const struct ps_object_box *box, double margin)
+{
+    double x = rint(margin * (box->x1 - box->x0)), y = rint(margin * (box->y1 - box->y0));
+    ps_image_crop(image, (int32_t)fmax(0, box->x0 - x), (int32_t)fmax(0, box->y0 - y),
+                  (int32_t)fmin(image->width, box->x1 + x),
+                  (int32_t)fmin(image->height, box->y1 + y));
+}
+
 static int change(const struct ps_pack_pixels *pixels, const struct ps_entry *entry,
                   struct ps_image *image, bool *changed)
 {
     int32_t width, height;
     *changed = false;
-    if (pixels->crop_boxes && entry->has_box) {
-        if (entry->x1 > image->width || entry->y1 > image->height)
+    if (pixels->crop_boxes && entry->box.given) {
+        if (entry->box.x1 > image->width || entry->box.y1 > image->height)
             return ps_fail(PS_EINVAL, "%s: box exceeds the %d x %d image", entry->path,
                            (int)image->width, (int)image->height);
-        ps_image_crop(image, entry->x0, entry->y0, entry->x1, entry->y1);
+        crop(image, &entry->box, pixels->margin);
         *changed = true;
     }
     target_size(pixels, image, &width, &height);

@@ -12,6 +12,7 @@ struct ps_pack_pixels {
     int32_t max_side;   /* largest side, in pixels; 0: no limit */
     int quality;        /* JPEG quality of re-encoded images, 1..100 */
     bool crop_boxes;    /* crop to the object box, if there is one */
+    double margin;      /* add this fraction of the box's sides to each of them */
 };
 
 /* Appends the settings as text; nothing if the original bytes are kept. */

@@ -11,7 +11,7 @@ static bool chosen(enum ps_pack_split split, enum ps_split row)
     return (split == PS_PACK_TRAIN) == (row == PS_SPLIT_TRAIN);
 }
 
-static enum ps_role role_of(enum ps_split split)
+enum ps_role ps_role_of(enum ps_split split)
 {
     return split == PS_SPLIT_QUERY     ? PS_ROLE_QUERY
            : split == PS_SPLIT_GALLERY ? PS_ROLE_GALLERY
@@ -42,6 +42,47 @@ static int label_items(struct ps_pack_list *list)
     return PS_OK;
 }
 
+static int by_image(const void *a, const void *b)
+{
+    const struct ps_pack_item *x = *(struct ps_pack_item *const *)a;
+    const struct ps_pack_item *y = *(struct ps_pack_item *const *)b;
+    return ps_entry_order(x->entry, y->entry);
+}
+
+static char *object_name(const struct ps_entry *entry)
+{
+    const struct ps_object_box *box = &entry->box;
+    return ps_asprintf("%s#%d,%d,%d,%d", entry->path, (int)box->x0, (int)box->y0, (int)box->x1,
+                       (int)box->y1);
+}
+
+/* Names the records. Uncropped, the objects of an image would be the same picture. */
+static int name_items(struct ps_pack_list *list, const struct ps_pack_pixels *pixels)
+{
+    struct ps_pack_item **sorted = ps_calloc(list->count, sizeof(void *));
+    int rc = sorted ? PS_OK : PS_ENOMEM;
+    for (size_t i = 0; i < list->count && sorted; i++)
+        sorted[i] = &list->items[i];
+    if (sorted && list->count)
+        qsort(sorted, list->count, sizeof(void *), by_image);
+    for (size_t i = 0; i < list->count && !rc; i++) {
+        const struct ps_entry *entry = sorted[i]->entry;
+        bool several = (i > 0 && !by_image(&sorted[i - 1], &sorted[i])) ||
+                       (i + 1 < list->count && !by_image(&sorted[i], &sorted[i + 1]));
+        if (several && !pixels->crop_boxes)
+            rc = ps_fail(PS_EINVAL,
+                         "%s: is listed with several boxes (--crop-boxes MARGIN makes each a "
+                         "record)",
+                         entry->path);
+        else
+            rc = (sorted[i]->name = several ? object_name(entry) : ps_strdup(entry->path))
+                     ? PS_OK
+                     : PS_ENOMEM;
+    }
+    free(sorted);
+    return rc;
+}
+
 int ps_pack_list_make(struct ps_pack_list *list, const struct ps_manifest *manifest,
                       const struct ps_pack_options *options)
 {
@@ -55,16 +96,19 @@ int ps_pack_list_make(struct ps_pack_list *list, const struct ps_manifest *manif
             continue;
         struct ps_pack_item *item = &list->items[list->count++];
         item->entry = entry;
-        item->role = role_of(entry->split);
+        item->role = ps_role_of(entry->split);
         ps_pack_source(&options->pixels, entry, item->source);
     }
-    return label_items(list);
+    int rc = name_items(list, &options->pixels);
+    return rc ? rc : label_items(list);
 }
 
 void ps_pack_list_free(struct ps_pack_list *list)
 {
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; i < list->count; i++) {
         free(list->items[i].reason);
+        free(list->items[i].name);
+    }
     for (size_t i = 0; i < list->old_count; i++)
         ps_shard_close(list->old[i]);
     free(list->old);

@@ -7,6 +7,7 @@
 
 struct ps_pack_item {
     const struct ps_entry *entry;
+    char *name; /* of the record: the path, and the box if the image has several objects */
     int32_t label;
     enum ps_role role;
     unsigned char source[PS_SOURCE_LENGTH];
@@ -27,6 +28,9 @@ struct ps_pack_list {
     ps_shard **old; /* (old_count) */
     size_t old_count;
 };
+
+/* The role of the images of a split. */
+enum ps_role ps_role_of(enum ps_split split);
 
 /* Selects and labels the rows of the split. Call ps_pack_list_free() also after a failure. */
 int ps_pack_list_make(struct ps_pack_list *list, const struct ps_manifest *manifest,

@@ -43,17 +43,14 @@ static int find(const struct ps_prepare *prepare, const char *key, ptrdiff_t *so
     return PS_OK;
 }
 
-static void set_box(struct ps_prepare *prepare, const int32_t *box)
+void ps_prepare_box(struct ps_prepare *prepare, const int32_t *box)
 {
-    struct ps_pick *pick = &prepare->picks[prepare->count - 1];
-    if (!box || !prepare->options->boxes)
+    struct ps_object_box *to = &prepare->picks[prepare->count - 1].box;
+    if (!prepare->options->boxes)
         return;
-    pick->has_box = box[0] >= 0 && box[1] >= 0 && box[2] > box[0] && box[3] > box[1];
-    prepare->bad_boxes += !pick->has_box;
-    pick->x0 = box[0];
-    pick->y0 = box[1];
-    pick->x1 = box[2];
-    pick->y1 = box[3];
+    *to = (struct ps_object_box){.x0 = box[0], .y0 = box[1], .x1 = box[2], .y1 = box[3]};
+    to->given = ps_box_is_valid(to);
+    prepare->bad_boxes += !to->given;
 }
 
 int ps_prepare_add(struct ps_prepare *prepare, const char *key, const char *class_name,
@@ -66,8 +63,8 @@ int ps_prepare_add(struct ps_prepare *prepare, const char *key, const char *clas
     prepare->asked++;
     if (source >= 0) {
         rc = ps_prepare_pick(prepare, (size_t)source, (size_t)file, class_name, split);
-        if (!rc)
-            set_box(prepare, box);
+        if (!rc && box)
+            ps_prepare_box(prepare, box);
         return rc;
     }
     if (!prepare->missing++ && !(prepare->first_missing = ps_strdup(key)))

@@ -25,8 +25,7 @@ struct ps_pick {
     size_t source, file; /* indices */
     char *class_name;
     enum ps_split split;
-    bool has_box;
-    int32_t x0, y0, x1, y1; /* as in ps_entry */
+    struct ps_object_box box;
 };
 
 struct ps_prepare {
@@ -42,10 +41,13 @@ struct ps_prepare {
 
 /*
  * Adds the image that an annotation names `key` (ps_source_find), or counts it as missing. `box` is
- * {x0, y0, x1, y1} as in ps_entry, or NULL.
+ * that of ps_prepare_box, or NULL.
  */
 int ps_prepare_add(struct ps_prepare *prepare, const char *key, const char *class_name,
                    enum ps_split split, const int32_t *box);
+
+/* Gives the image that was added last the box {x0, y0, x1, y1}, if it is one and boxes are kept. */
+void ps_prepare_box(struct ps_prepare *prepare, const int32_t *box);
 
 /* Adds a file by source and file index. */
 int ps_prepare_pick(struct ps_prepare *prepare, size_t source, size_t file, const char *class_name,

@@ -87,6 +87,12 @@ ps_shard *ps_shard_parse(const char *name, const void *bytes, size_t length)
     return NULL;
 }
 
+bool ps_is_shard_start(const void *bytes, size_t length)
+{
+    enum { MAGIC = 16, LMDB = 0xBEEFC0DE };
+    return length >= MAGIC + 4 && ps_load_u32((const unsigned char *)bytes + MAGIC) == LMDB;
+}
+
 ps_shard *ps_shard_open(const char *path)
 {
     struct ps_map map;

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ struct ps_record {
 };
 
 typedef struct ps_shard ps_shard;
+
+/* True for the first bytes, at least 20, of an LMDB file, as shards are. */
+bool ps_is_shard_start(const void *bytes, size_t length);
 
 /*
  * Opens for reading, also from several processes. Checks magic, version, counts, and that the file

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { TEXT_LIMIT = 64 << 20 };
+enum { TEXT_LIMIT = 64 << 20, TEXTS_LIMIT = 1 << 30 };
 
 static bool has_ending(const char *name, const char *const *endings)
 {
@@ -39,7 +39,7 @@ bool ps_is_image_name(const char *name)
 
 static bool is_annotation(const char *name)
 {
-    static const char *const endings[] = {".txt", ".mat", ".tsv", ".csv", NULL};
+    static const char *const endings[] = {".txt", ".mat", ".tsv", ".csv", ".cls", ".json", NULL};
     return has_ending(name, endings);
 }
 
@@ -168,16 +168,21 @@ static int list_folder(struct ps_source *source)
     return rc;
 }
 
-static int add_member(struct ps_source *source, ps_archive *archive, const struct ps_member *member)
+static int sniff_member(struct ps_source_file *file, ps_archive *archive)
 {
-    if (is_hidden(member->name))
-        return leave_out(source, PS_LEFT_HIDDEN, member->name);
-    if (member->folder)
-        return add_folder(source, member->name);
-    int rc = ps_source_add(source, member->name);
-    if (rc)
-        return rc;
-    struct ps_source_file *file = &source->files[source->count - 1];
+    char head[PS_FORMAT_HEAD];
+    size_t length = 0;
+    int rc =
+        ps_is_image_name(file->name) ? PS_OK : ps_archive_head(archive, head, sizeof head, &length);
+    file->sniffed = true;
+    file->image = ps_is_image(head, length);
+    return rc;
+}
+
+static int read_member(struct ps_source *source, struct ps_source_file *file, ps_archive *archive,
+                       const struct ps_member *member)
+{
+    int rc;
     file->hashed = file->sniffed = true;
     if (!is_annotation(member->name) || member->size < 0 || member->size > TEXT_LIMIT) {
         struct ps_text head = {0};
@@ -187,9 +192,11 @@ static int add_member(struct ps_source *source, ps_archive *archive, const struc
         return rc;
     }
     const void *bytes;
-    rc = ps_archive_bytes(archive, TEXT_LIMIT, &bytes, &file->length);
+    size_t left = TEXTS_LIMIT - source->texts;
+    rc = ps_archive_bytes(archive, left < TEXT_LIMIT ? left : TEXT_LIMIT, &bytes, &file->length);
     if (rc)
         return rc;
+    source->texts += file->length;
     file->hash = ps_hash_bytes(bytes, file->length);
     file->text = ps_calloc(file->length + 1, 1);
     if (!file->text)
@@ -198,7 +205,21 @@ static int add_member(struct ps_source *source, ps_archive *archive, const struc
     return PS_OK;
 }
 
-static int list_archive(struct ps_source *source)
+static int add_member(struct ps_source *source, ps_archive *archive, const struct ps_member *member,
+                      bool hash)
+{
+    if (is_hidden(member->name))
+        return leave_out(source, PS_LEFT_HIDDEN, member->name);
+    if (member->folder)
+        return add_folder(source, member->name);
+    int rc = ps_source_add(source, member->name);
+    if (rc)
+        return rc;
+    struct ps_source_file *file = &source->files[source->count - 1];
+    return hash ? read_member(source, file, archive, member) : sniff_member(file, archive);
+}
+
+static int list_archive(struct ps_source *source, bool hash)
 {
     ps_archive *archive = ps_archive_open(source->path);
     if (!archive)
@@ -207,7 +228,7 @@ static int list_archive(struct ps_source *source)
     uint64_t shown = 0;
     int rc;
     while ((rc = ps_archive_next(archive, &member)) > 0) {
-        rc = add_member(source, archive, &member);
+        rc = add_member(source, archive, &member, hash);
         if (rc)
             break;
         uint64_t megabytes = ps_archive_consumed(archive) / 1000000;
@@ -289,14 +310,13 @@ int ps_source_begin(struct ps_source *source, const char *folder)
     return PS_ENOMEM;
 }
 
-static int list(struct ps_source *source)
+static int list(struct ps_source *source, bool archive, bool hash)
 {
-    bool archive = ps_is_archive(source->path) && ps_is_file(source->path);
     source->root = root_of(source->path, archive);
     if (!source->root)
         return PS_ENOMEM;
     if (archive)
-        return list_archive(source);
+        return list_archive(source, hash);
     if (ps_is_folder(source->path)) {
         source->folder = ps_strdup(source->path);
         if (!source->folder)
@@ -311,15 +331,25 @@ static int list(struct ps_source *source)
     return source->folder ? ps_source_add(source, ps_path_base(source->path)) : PS_ENOMEM;
 }
 
-int ps_source_open(struct ps_source *source, const char *path)
+static int open_source(struct ps_source *source, const char *path, bool archive, bool hash)
 {
     *source = (struct ps_source){.path = ps_strdup(path)};
-    int rc = source->path ? list(source) : PS_ENOMEM;
+    int rc = source->path ? list(source, archive, hash) : PS_ENOMEM;
     if (!rc)
         rc = sort_source(source);
     if (rc)
         ps_source_close(source);
     return rc;
+}
+
+int ps_source_open(struct ps_source *source, const char *path)
+{
+    return open_source(source, path, ps_is_archive(path) && ps_is_file(path), true);
+}
+
+int ps_source_list(struct ps_source *source, const char *path)
+{
+    return open_source(source, path, !ps_is_folder(path), false);
 }
 
 void ps_source_close(struct ps_source *source)
@@ -341,7 +371,7 @@ void ps_source_close(struct ps_source *source)
     *source = (struct ps_source){0};
 }
 
-static ptrdiff_t find_exact(const struct ps_source *source, const char *name)
+ptrdiff_t ps_source_index(const struct ps_source *source, const char *name)
 {
     struct ps_source_file key = {.name = (char *)(uintptr_t)name};
     struct ps_source_file *found =
@@ -371,10 +401,10 @@ static ptrdiff_t find_ending(const struct ps_source *source, const char *tail, b
 
 int ps_source_find(const struct ps_source *source, const char *key, ptrdiff_t *index)
 {
-    *index = find_exact(source, key);
+    *index = ps_source_index(source, key);
     size_t length = strlen(source->root);
     if (*index < 0 && !strncmp(key, source->root, length) && key[length] == '/')
-        *index = find_exact(source, key + length + 1);
+        *index = ps_source_index(source, key + length + 1);
     if (*index >= 0)
         return PS_OK;
     char *tail = ps_asprintf("/%s", key);
@@ -445,4 +475,19 @@ int ps_source_hash(struct ps_source *source, size_t index)
     free(path);
     file->hashed = !rc;
     return rc;
+}
+
+void ps_source_report(const struct ps_source *source, size_t others, const char *first_other)
+{
+    size_t hidden = source->left_out[PS_LEFT_HIDDEN].count;
+    size_t special = source->left_out[PS_LEFT_SPECIAL].count;
+    if (hidden)
+        ps_info("%s: hidden or made by a machine, not entered: %zu, the first is %s", source->path,
+                hidden, source->left_out[PS_LEFT_HIDDEN].first);
+    if (special)
+        ps_warn("%s: neither files nor folders: %zu, the first is %s", source->path, special,
+                source->left_out[PS_LEFT_SPECIAL].first);
+    if (others)
+        ps_warn("%s: files that are no images, by name and content: %zu, the first is %s",
+                source->path, others, first_other);
 }

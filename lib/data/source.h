@@ -33,6 +33,7 @@ struct ps_source {
     char *root;   /* base name of the folder or archive without suffix: "cars_train" */
     struct ps_source_file *files; /* sorted by name */
     size_t count, capacity;
+    size_t texts;   /* bytes of all annotation files of an archive */
     char **folders; /* all subfolders, sorted */
     size_t folder_count, folder_capacity;
     uint32_t *by_end; /* (count) files sorted by reversed name */
@@ -47,6 +48,8 @@ struct ps_source {
  * archive's megabytes to the current progress.
  */
 int ps_source_open(struct ps_source *source, const char *path);
+/* The same for a folder, or an archive of any name, without hashing and without the texts. */
+int ps_source_list(struct ps_source *source, const char *path);
 void ps_source_close(struct ps_source *source);
 
 /* Starts an empty source of files in `folder`, to be filled with ps_source_add. */
@@ -61,6 +64,9 @@ int ps_source_add(struct ps_source *source, const char *name);
  */
 int ps_source_find(const struct ps_source *source, const char *key, ptrdiff_t *index);
 
+/* The index of the file of exactly that name, or -1. */
+ptrdiff_t ps_source_index(const struct ps_source *source, const char *name);
+
 /* Reads a small file, NUL-terminated. free(*text). */
 int ps_source_text(const struct ps_source *source, size_t index, char **text, size_t *length);
 
@@ -72,6 +78,9 @@ int ps_source_hash(struct ps_source *source, size_t index);
  * 0, or an error that is not about this file alone.
  */
 int ps_source_is_image(struct ps_source *source, size_t index);
+
+/* Logs what was left out, and how many files are no images. */
+void ps_source_report(const struct ps_source *source, size_t others, const char *first_other);
 
 /* True for a file name with an image suffix (jpg, png, ...), in any case. */
 bool ps_is_image_name(const char *name);

@@ -14,6 +14,17 @@
 
 enum { MAX_ROWS = INT_MAX - 1, MAX_NAME = 1 << 16 };
 
+int ps_embedding_new(struct ps_embedding *e, size_t n, size_t dim)
+{
+    *e = (struct ps_embedding){.n = n, .dim = dim};
+    e->x = ps_calloc(n * dim, sizeof *e->x);
+    e->label = ps_calloc(n, sizeof *e->label);
+    e->id = ps_calloc(n, sizeof *e->id);
+    e->role = ps_calloc(n, sizeof *e->role);
+    e->name = ps_calloc(n, sizeof *e->name);
+    return e->x && e->label && e->id && e->role && e->name ? PS_OK : PS_ENOMEM;
+}
+
 void ps_embedding_free(struct ps_embedding *embedding)
 {
     free(embedding->x);
@@ -231,8 +242,8 @@ static int fail_kind(const char *name, const void *bytes, size_t length)
 {
     const char *kind = ps_file_kind(bytes, length);
     return ps_fail(PS_EFORMAT,
-                   "%s: %s%s%s, not embeddings (.emb.zst, .safetensors, .npy, .tsv or .csv)", name,
-                   kind ? "this is " : "", kind ? kind : "unknown format",
+                   "%s: %s%s%s, not embeddings (.emb.zst, .safetensors, .npy, .npz, .tsv or .csv)",
+                   name, kind ? "this is " : "", kind ? kind : "unknown format",
                    kind && strstr(kind, "picture") ? " (see ps-embed)" : "");
 }
 
@@ -308,8 +319,7 @@ static uint16_t to_half(float x)
     return (uint16_t)(sign | (half < 0x7c00 ? half : 0x7c00));
 }
 
-/* The embeddings in half precision, fresh memory; NULL with the error recorded. */
-static uint16_t *halves(const struct ps_embedding *e)
+uint16_t *ps_embedding_halves(const struct ps_embedding *e)
 {
     uint16_t *half = ps_calloc(e->n * e->dim, sizeof *half);
     for (size_t i = 0; half && i < e->n * e->dim; i++) {
@@ -359,7 +369,7 @@ int ps_embedding_write(const struct ps_embedding *embedding, const char *path, i
     int64_t *offset = NULL;
     struct ps_text text = {0};
     int rc = embedding->name ? join_names(embedding, &offset, &text) : PS_OK;
-    uint16_t *half = embedding->half && !rc ? halves(embedding) : NULL;
+    uint16_t *half = embedding->half && !rc ? ps_embedding_halves(embedding) : NULL;
     if (embedding->half && !half)
         rc = ps_error_code();
     add(&contents, "embedding", half ? PS_F16 : PS_F32, half ? (void *)half : (void *)embedding->x,

@@ -13,11 +13,12 @@
 #include <stdint.h>
 
 enum { PS_EMBEDDING_MAX_DIM = 1 << 20 };
+enum { PS_NO_CLASS = -1 }; /* the label where no class is known */
 
 struct ps_embedding {
     size_t n, dim;
     float *x;        /* (N, D) network output, not normalised */
-    int64_t *label;  /* (N) */
+    int64_t *label;  /* (N) PS_NO_CLASS, or from 0 */
     int64_t *id;     /* (N) */
     uint8_t *role;   /* (N) of enum ps_role, or NULL */
     char **name;     /* (N) image path in the manifest, or NULL */
@@ -28,6 +29,9 @@ struct ps_embedding {
 };
 /* The structure owns all arrays and strings; free with ps_embedding_free. */
 
+/* All arrays, filled with zeros. Free it, also after a failure. */
+int ps_embedding_new(struct ps_embedding *embedding, size_t n, size_t dim);
+
 /*
  * Reads .emb.zst or plain .safetensors, recognised by content; "-" is stdin. Rejects NaN, infinity
  * and duplicate ids, naming the row. Ids default to 0..N-1. Compression ratios above about a
@@ -37,6 +41,8 @@ int ps_embedding_read(struct ps_embedding *embedding, const char *path);
 /* The same for a file in memory; `name` is for messages. */
 int ps_embedding_parse(struct ps_embedding *embedding, const char *name, const void *bytes,
                        size_t length);
+/* The embeddings in half precision, (n, dim), fresh memory; NULL with the error recorded. */
+uint16_t *ps_embedding_halves(const struct ps_embedding *embedding);
 /* Writes atomically ("-" is stdout); `level` is the zstd level, 0 for plain safetensors. */
 int ps_embedding_write(const struct ps_embedding *embedding, const char *path, int level);
 void ps_embedding_free(struct ps_embedding *embedding);

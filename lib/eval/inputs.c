@@ -9,13 +9,25 @@
 
 const char ps_together_words[] = "none|concat|average|join";
 
+static int check_labels(const struct ps_embedding *e)
+{
+    for (size_t i = 0; i < e->n; i++)
+        if (e->label[i] == PS_NO_CLASS)
+            return ps_fail(PS_EINVAL,
+                           "%s: row %zu (%s) has no class, which evaluation needs (--labels FILE)",
+                           e->file, i, e->name ? e->name[i] : "no name");
+    return PS_OK;
+}
+
 int ps_inputs_load(const struct ps_inputs *inputs, struct ps_embedding *embedding, const char *path,
                    const char *labels)
 {
     int rc = ps_embedding_load(embedding, path, labels);
-    if (rc || !inputs->whitening)
+    if (rc)
         return rc;
-    rc = ps_whitening_apply(inputs->whitening, embedding);
+    rc = check_labels(embedding);
+    if (!rc && inputs->whitening)
+        rc = ps_whitening_apply(inputs->whitening, embedding);
     if (rc)
         ps_embedding_free(embedding);
     return rc;

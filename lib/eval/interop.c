@@ -6,6 +6,7 @@
 #include "base/number.h"
 #include "base/tsv.h"
 #include "eval/npy.h"
+#include "eval/npz.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-const char ps_embedding_format_words[] = "zst|safetensors|npy|tsv";
+const char ps_embedding_format_words[] = "zst|safetensors|npy|npz|tsv";
 
 static const char *const role_words[] = {"both", "query", "gallery"};
 
@@ -47,7 +48,7 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Numbers the names in column `label` in sorted order. */
+/* Numbers the names in column `label` in sorted order; an empty cell is none. */
 static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column,
                         const char *path)
 {
@@ -59,12 +60,15 @@ static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int 
     if (!names)
         return PS_ENOMEM;
     size_t count = 0;
+    size_t named = 0;
     for (size_t i = 0; i < e->n; i++)
-        names[i] = ps_tsv_cell(table, i, column);
-    qsort(names, e->n, sizeof *names, compare_texts);
+        if (*ps_tsv_cell(table, i, column))
+            names[named++] = ps_tsv_cell(table, i, column);
+    if (named)
+        qsort(names, named, sizeof *names, compare_texts);
     struct ps_text lines = {0};
     int rc = PS_OK;
-    for (size_t i = 0; i < e->n && !rc; i++)
+    for (size_t i = 0; i < named && !rc; i++)
         if (!count || strcmp(names[count - 1], names[i]) != 0) {
             names[count++] = names[i];
             rc = ps_text_printf(&lines, "%s%s", count > 1 ? "\n" : "", names[i]);
@@ -72,7 +76,7 @@ static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int 
     for (size_t i = 0; i < e->n && !rc; i++) {
         const char *cell = ps_tsv_cell(table, i, column);
         const char **at = bsearch(&cell, names, count, sizeof *names, compare_texts);
-        e->label[i] = at - names;
+        e->label[i] = *cell ? at - names : PS_NO_CLASS;
     }
     if (!rc)
         rc = ps_embedding_set_meta(e, "class_names", lines.data ? lines.data : "");
@@ -302,6 +306,15 @@ static int parse_npy(struct ps_embedding *e, const void *bytes, size_t length, c
     return rc ? rc : ps_embedding_check(e);
 }
 
+static int parse_npz(struct ps_embedding *e, const void *bytes, size_t length, const char *labels)
+{
+    int rc = ps_npz_parse(e, bytes, length);
+    if (!rc && !labels && !e->label)
+        rc = ps_fail(PS_EUSAGE, "%s: no array 'label'; name a file of labels with --labels",
+                     e->file);
+    return rc ? rc : ps_embedding_check(e);
+}
+
 /* Labels of another file instead of those in the embedding file. */
 static int replace_labels(struct ps_embedding *e, const char *path)
 {
@@ -328,12 +341,15 @@ int ps_embedding_load(struct ps_embedding *embedding, const char *path, const ch
     if (rc)
         return rc;
     const char *name = strcmp(path, "-") ? path : "standard input";
-    bool npy = ps_is_npy(bytes, length), tsv = is_table(path, bytes, length);
+    bool npy = ps_is_npy(bytes, length), npz = ps_is_npz(bytes, length);
+    bool tsv = is_table(path, bytes, length);
     *embedding = (struct ps_embedding){0};
-    if ((npy || tsv) && !(embedding->file = ps_strdup(name)))
+    if ((npy || npz || tsv) && !(embedding->file = ps_strdup(name)))
         rc = PS_ENOMEM;
     else if (npy)
         rc = parse_npy(embedding, bytes, length, labels);
+    else if (npz)
+        rc = parse_npz(embedding, bytes, length, labels);
     else
         rc = tsv ? parse_tsv(embedding, bytes, length)
                  : ps_embedding_parse(embedding, name, bytes, length);
@@ -374,9 +390,9 @@ static int put_row(const struct ps_embedding *e, size_t i, const char *class, FI
 
 static bool all_named(const struct ps_embedding *e, size_t classes)
 {
-    bool all = true;
+    bool all = classes > 0;
     for (size_t i = 0; i < e->n && all; i++)
-        all = e->label[i] >= 0 && (uint64_t)e->label[i] < classes;
+        all = e->label[i] == PS_NO_CLASS || (e->label[i] >= 0 && (uint64_t)e->label[i] < classes);
     return all;
 }
 
@@ -392,7 +408,10 @@ static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
         fprintf(stream, "\tx%zu", d);
     fputc('\n', stream);
     for (size_t i = 0; i < e->n && !rc; i++) {
-        rc = put_row(e, i, named ? class[e->label[i]] : NULL, stream);
+        const char *name = NULL;
+        if (named)
+            name = e->label[i] == PS_NO_CLASS ? "" : class[e->label[i]];
+        rc = put_row(e, i, name, stream);
         for (size_t d = 0; values && d < e->dim; d++)
             fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
         fputc('\n', stream);
@@ -401,12 +420,15 @@ static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
     return rc;
 }
 
-static int write_tsv(const struct ps_embedding *e, const char *path)
+/* Writes what is one stream: a table or an archive. */
+static int write_stream(const struct ps_embedding *e, const char *path, bool table)
 {
     ps_out *out = ps_out_open(path);
     if (!out)
         return ps_error_code();
-    return put_tsv(e, true, ps_out_stream(out)) ? ps_out_abort(out) : ps_out_commit(out);
+    FILE *stream = ps_out_stream(out);
+    int rc = table ? put_tsv(e, true, stream) : ps_npz_put(e, stream);
+    return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
 static int fail_stdout(void)
@@ -455,7 +477,7 @@ int ps_embedding_save(const struct ps_embedding *embedding, const char *path,
 {
     if (format == PS_EMBEDDING_NPY)
         return write_npy(embedding, path);
-    if (format == PS_EMBEDDING_TSV)
-        return write_tsv(embedding, path);
+    if (format == PS_EMBEDDING_TSV || format == PS_EMBEDDING_NPZ)
+        return write_stream(embedding, path, format == PS_EMBEDDING_TSV);
     return ps_embedding_write(embedding, path, format == PS_EMBEDDING_ZST ? level : 0);
 }

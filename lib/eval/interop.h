@@ -2,6 +2,7 @@
  * Embeddings in common formats.
  *   .npy: a float matrix, with labels in a second file: an integer .npy, or TSV with one line per
  *         row and a column `label` or `class`; optional columns are id, name and role.
+ *   .npz: all of it in one archive of arrays.
  *   .tsv: the same columns; every other column is a dimension.
  * The cells of `class`, and labels that are not all integers, are class names: they are numbered in
  * sorted order and kept in the metadata as `class_names`.
@@ -15,10 +16,11 @@ enum ps_embedding_format {
     PS_EMBEDDING_ZST,         /* zstd-compressed safetensors */
     PS_EMBEDDING_SAFETENSORS, /* uncompressed */
     PS_EMBEDDING_NPY,         /* labels go to BASE.labels.tsv */
+    PS_EMBEDDING_NPZ,         /* eval/npz.h */
     PS_EMBEDDING_TSV,
     PS_EMBEDDING_FORMATS
 };
-/* "zst|safetensors|npy|tsv", for an option table. */
+/* "zst|safetensors|npy|npz|tsv", for an option table. */
 extern const char ps_embedding_format_words[];
 
 /*

@@ -3,8 +3,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "data/bytes.h"
 #include "weights/dtype.h"
 
+#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,11 +58,28 @@ static int parse_shape(struct ps_tensor *array, const char *text)
     return -1;
 }
 
-static int parse_header(struct ps_tensor *array, const char *name, const char *header)
+/* Texts of `width` characters are one more dimension. */
+static bool parse_text_type(struct ps_tensor *array, const char *descr)
+{
+    int64_t width;
+    const char *text = descr + 3;
+    if (strncmp(descr, "'<U", 3) != 0 || !ps_scan_whole(&text, &width) || *text != '\'' ||
+        width < 0 || array->ndim == PS_MAX_DIMS)
+        return false;
+    array->shape[array->ndim++] = width;
+    array->dtype = PS_U32;
+    return true;
+}
+
+static int parse_header(struct ps_tensor *array, const char *name, const char *header, bool texts)
 {
     const char *descr = find_value(header, "descr"), *order = find_value(header, "fortran_order");
     if (!descr || *descr != '\'' || !order || parse_shape(array, find_value(header, "shape")))
         return ps_fail(PS_EFORMAT, "%s: not a plain .npy array (unsupported header)", name);
+    if (texts)
+        return parse_text_type(array, descr)
+                   ? PS_OK
+                   : ps_fail(PS_ENOTSUP, "%s: values of type %.6s; save them as str", name, descr);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strncmp(descr + 1, types[i].descr, 3) && descr[4] == '\'') {
             array->dtype = types[i].dtype;
@@ -75,7 +94,7 @@ static int parse_header(struct ps_tensor *array, const char *name, const char *h
 
 /* Finds the array in the file's bytes; array->data points into them. */
 static int parse(struct ps_tensor *array, const char *name, const unsigned char *bytes,
-                 size_t length)
+                 size_t length, bool texts)
 {
     *array = (struct ps_tensor){0};
     if (length < PREFIX + 2 || !ps_is_npy(bytes, length) || bytes[6] < 1 || bytes[6] > 3)
@@ -86,7 +105,7 @@ static int parse(struct ps_tensor *array, const char *name, const unsigned char 
     if (used > LONGEST_HEADER || used > length - begin)
         return ps_fail(PS_EFORMAT, "%s: truncated header", name);
     char *header = ps_asprintf("%.*s", (int)used, (const char *)bytes + begin);
-    int rc = header ? parse_header(array, name, header) : PS_ENOMEM;
+    int rc = header ? parse_header(array, name, header, texts) : PS_ENOMEM;
     free(header);
     if (rc)
         return rc;
@@ -102,7 +121,7 @@ int ps_npy_floats(const char *name, const void *bytes, size_t length, float **x,
                   size_t *dim)
 {
     struct ps_tensor array;
-    int rc = parse(&array, name, bytes, length);
+    int rc = parse(&array, name, bytes, length, false);
     if (rc)
         return rc;
     if (array.ndim != 2 || !array.count || !ps_dtype_is_float(array.dtype))
@@ -121,7 +140,7 @@ int ps_npy_floats(const char *name, const void *bytes, size_t length, float **x,
 int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **values, size_t *n)
 {
     struct ps_tensor array;
-    int rc = parse(&array, name, bytes, length);
+    int rc = parse(&array, name, bytes, length, false);
     if (rc)
         return rc;
     if (array.ndim != 1 || ps_dtype_is_float(array.dtype))
@@ -137,21 +156,98 @@ int ps_npy_ints(const char *name, const void *bytes, size_t length, int64_t **va
     return rc;
 }
 
-int ps_npy_put_floats(FILE *stream, const float *x, size_t n, size_t dim)
+/* Bytes that are no UTF-8 are characters from here on, as in Python. */
+enum { ESCAPED = 0xdc00, FIRST_BYTE = 0x80, LAST_BYTE = 0xff, MOST_TEXT = 1 << 16 };
+
+size_t ps_npy_points(const char *text, uint32_t *points)
 {
-    char header[256];
+    size_t count = 0;
+    while (*text) {
+        gunichar point = g_utf8_get_char_validated(text, -1);
+        bool valid = point < (gunichar)-2;
+        if (points)
+            points[count] = valid ? point : (uint32_t)ESCAPED + (unsigned char)*text;
+        count++;
+        text += valid ? g_unichar_to_utf8(point, NULL) : 1;
+    }
+    return count;
+}
+
+/* The text of points[0..count); NULL with the error recorded. */
+static char *read_points(const char *name, const unsigned char *points, size_t count)
+{
+    char *text = ps_calloc(count + 1, 6);
+    size_t length = 0;
+    for (size_t i = 0; i < count && text; i++) {
+        uint32_t point = ps_load_u32(points + 4 * i);
+        if (!point)
+            break;
+        if (point >= ESCAPED + FIRST_BYTE && point <= ESCAPED + LAST_BYTE) {
+            text[length++] = (char)(point - ESCAPED);
+        } else if (g_unichar_validate(point)) {
+            length += (size_t)g_unichar_to_utf8(point, text + length);
+        } else {
+            ps_fail(PS_EFORMAT, "%s: character %u is none of Unicode", name, point);
+            free(text);
+            text = NULL;
+        }
+    }
+    return text;
+}
+
+int ps_npy_texts(const char *name, const void *bytes, size_t length, char ***texts, size_t *n)
+{
+    struct ps_tensor array;
+    int rc = parse(&array, name, bytes, length, true);
+    if (rc)
+        return rc;
+    size_t width = (size_t)array.shape[array.ndim - 1];
+    if (array.ndim > 2 || width > MOST_TEXT)
+        return ps_fail(PS_EFORMAT, "%s: not a vector of texts of at most %d characters", name,
+                       MOST_TEXT);
+    size_t count = array.ndim == 2 ? (size_t)array.shape[0] : 1, done = 0;
+    if (!width && count > length)
+        return ps_fail(PS_EFORMAT, "%s: more texts than bytes", name);
+    char **list = ps_calloc(count + 1, sizeof *list);
+    while (list && done < count &&
+           (list[done] =
+                read_points(name, (const unsigned char *)array.data + 4 * done * width, width)))
+        done++;
+    if (list && done == count) {
+        *texts = list;
+        *n = count;
+        return PS_OK;
+    }
+    while (done)
+        free(list[--done]);
+    free(list);
+    return ps_error_code();
+}
+
+size_t ps_npy_header(char *header, const char *descr, const size_t *shape, int ndim)
+{
+    char *at = header + PREFIX, *end = header + PS_NPY_HEADER;
     memcpy(header, magic, sizeof magic);
-    int used = PREFIX + snprintf(header + PREFIX, sizeof header - PREFIX,
-                                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }",
-                                 n, dim);
-    size_t whole = ((size_t)used + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    memset(header + used, ' ', whole - (size_t)used);
+    at += snprintf(at, (size_t)(end - at), "{'descr': '%s', 'fortran_order': False, 'shape': (",
+                   descr);
+    for (int i = 0; i < ndim; i++)
+        at += snprintf(at, (size_t)(end - at), i + 1 < ndim ? "%zu, " : "%zu", shape[i]);
+    at += snprintf(at, (size_t)(end - at), ndim == 1 ? ",), }" : "), }");
+    size_t used = (size_t)(at - header), whole = (used + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    memset(at, ' ', whole - used);
     header[whole - 1] = '\n';
     header[6] = 1;
     header[7] = 0;
     header[8] = (char)((whole - PREFIX) & 0xff);
     header[9] = (char)((whole - PREFIX) >> 8);
-    bool written = fwrite(header, 1, whole, stream) == whole &&
+    return whole;
+}
+
+int ps_npy_put_floats(FILE *stream, const float *x, size_t n, size_t dim)
+{
+    char header[PS_NPY_HEADER];
+    size_t length = ps_npy_header(header, "<f4", (size_t[]){n, dim}, 2);
+    bool written = fwrite(header, 1, length, stream) == length &&
                    fwrite(x, sizeof *x, n * dim, stream) == n * dim;
     return written ? PS_OK : ps_fail(PS_EIO, "cannot write the matrix");
 }

@@ -105,16 +105,6 @@ static int embed_raw(ps_shard *shard, const struct ps_embed_settings *settings, 
     return rc ? rc : ps_interrupted() ? ps_fail_interrupted() : PS_OK;
 }
 
-static int allocate(struct ps_embedding *e)
-{
-    e->x = ps_calloc(e->n * e->dim, sizeof *e->x);
-    e->label = ps_calloc(e->n, sizeof *e->label);
-    e->id = ps_calloc(e->n, sizeof *e->id);
-    e->role = ps_calloc(e->n, sizeof *e->role);
-    e->name = ps_calloc(e->n, sizeof *e->name);
-    return e->x && e->label && e->id && e->role && e->name ? PS_OK : PS_ENOMEM;
-}
-
 static int add_metadata(struct ps_embedding *e, ps_shard *const *shards, size_t count,
                         const struct classes *classes)
 {
@@ -138,11 +128,11 @@ int ps_embed_shards(struct ps_embedding *e, ps_net *net, ps_shard *const *shards
 {
     struct ps_embed_settings how = *settings;
     size_t largest = 0;
-    *e = (struct ps_embedding){.dim = net ? ps_net_dim(net) : (size_t)(3 * raw_size * raw_size)};
+    size_t rows = 0, dim = net ? ps_net_dim(net) : (size_t)(3 * raw_size * raw_size);
     for (size_t i = 0; i < count; i++) {
         size_t n = ps_shard_count(shards[i]);
         largest = n > largest ? n : largest;
-        e->n += n;
+        rows += n;
     }
     if (count > 1 && net) {
         how.batch = ps_embed_batch(largest, settings->batch);
@@ -150,7 +140,7 @@ int ps_embed_shards(struct ps_embedding *e, ps_net *net, ps_shard *const *shards
     }
     struct classes classes = {0};
     bool roles = false;
-    int rc = allocate(e);
+    int rc = ps_embedding_new(e, rows, dim);
     for (size_t i = 0, from = 0; i < count && !rc; from += ps_shard_count(shards[i++])) {
         float *x = e->x + from * e->dim;
         rc = take_labels(e, from, shards[i], &classes, i == 0);

@@ -40,12 +40,64 @@ setup() {
 
 @test "other formats hold the same embeddings" {
     local format
-    for format in safetensors npy tsv; do
+    for format in safetensors npy npz tsv; do
         ps-embed -q -m run/last.safetensors --format "$format" -o "x.$format" test.mdb
         diff <(ps-eval test.emb.zst | grep -v '^#' | cut -f 2-) \
             <(ps-eval "x.$format" | grep -v '^#' | cut -f 2-)
     done
     run -2 ps-embed -q -m run/last.safetensors --format npy -o - test.mdb
+}
+
+@test "NumPy reads the arrays of .npz, whose bytes depend on nothing else" {
+    "$PYTHON" -c 'import numpy' 2>/dev/null || skip "there is no numpy"
+    ps-embed -q -m run/last.safetensors --format npz -o a.npz test.mdb
+    TZ=Asia/Tokyo ps-embed -q -m run/last.safetensors --format npz -o - test.mdb | cmp - a.npz
+    ps-embed -q -m run/last.safetensors --format npz --type f16 -o half.npz test.mdb
+    ps-embed -q -m run/last.safetensors --format tsv -o a.tsv test.mdb
+    "$PYTHON" - <<'END'
+import csv, numpy
+arrays, half = numpy.load("a.npz"), numpy.load("half.npz")
+rows = list(csv.DictReader(open("a.tsv"), delimiter="\t"))
+assert (arrays["embedding"] == numpy.float32([[r[f"x{d}"] for d in range(8)] for r in rows])).all()
+assert [str(n) for n in arrays["name"]] == [r["name"] for r in rows]
+assert [str(arrays["class_names"][l]) for l in arrays["label"]] == [r["class"] for r in rows]
+assert len(str(arrays["model_id"])) == len(str(arrays["shard_id"])) == 32
+assert half["embedding"].dtype == numpy.float16
+assert abs(half["embedding"] - arrays["embedding"]).max() < 1e-3
+END
+}
+
+@test "an .npz of NumPy is read, a faulty one refused" {
+    "$PYTHON" -c 'import numpy' 2>/dev/null || skip "there is no numpy"
+    "$PYTHON" - <<'END'
+import numpy
+x, label = numpy.eye(4, dtype="f8"), numpy.array([3, 3, 5, 5], "u2")
+numpy.savez("good.npz", embedding=x, label=label, name=["a\u00e4", "b\udcff", "", "d"])
+numpy.savez("unnamed.npz", x, label)
+numpy.savez("unlabelled.npz", embedding=x)
+numpy.savez("short.npz", embedding=x, label=label[:3])
+numpy.savez("names.npz", embedding=x, label=label, name=["a"])
+numpy.savez("bytes.npz", embedding=x, label=label, name=[b"a"] * 4)
+numpy.savez("role.npz", embedding=x, label=label, role=[0, 1, 2, 3])
+numpy.savez("unicode.npz", embedding=x, label=label, name=numpy.full(4, 0x110000, "u4").view("U1"))
+numpy.savez("lines.npz", embedding=x, label=label, class_names=["a\nb"])
+numpy.savez_compressed("packed.npz", embedding=x, label=label)
+numpy.savez("nan.npz", embedding=x * numpy.nan, label=label)
+END
+    ps-eval good.npz
+    printf 'label\n1\n1\n2\n2\n' >labels.tsv
+    ps-eval --labels labels.tsv unlabelled.npz
+    local file
+    for file in unnamed:"no array 'embedding'" unlabelled:--labels short:'3 values for 4 rows' \
+        names:'1 values for 4 rows' bytes:'save them as str' role:'row 3: invalid role 3' \
+        unicode:'none of Unicode' lines:'line break' packed:'is compressed' nan:'row 0'; do
+        run ps-eval "${file%%:*}.npz"
+        echo "$output"
+        [ "$status" -ne 0 ]
+        [[ $output == "ps-eval: error: ${file%%:*}.npz: "*"${file#*:}"* ]]
+    done
+    head -c 500 good.npz >cut.npz
+    run -1 ps-eval cut.npz
 }
 
 @test "raw pixels need no model" {

@@ -258,7 +258,7 @@ named() {
     printf 'label,x0\n1,2\n' >a.txt
     gzip -k a.txt
     printf '\xff\xd8\xff\xe0 12345678' >a.jpg
-    printf 'PK\3\4%22s\5\0\0\0x.npy' '' >a.npz
+    printf 'PK\3\4%22s\5\0\0\0x.jpg' '' >a.npz
     printf '\x89PNG\r\n\x1a\n' | zstd -q >a.zst
     while read -r file kind; do
         run ps-eval "$file"
@@ -268,7 +268,7 @@ named() {
 a.txt comma-separated
 a.txt.gz gzip
 a.jpg JPEG
-a.npz .npz
+a.npz zip
 a.zst PNG
 L
 }

@@ -80,13 +80,76 @@ records() {
 @test "--crop-boxes keeps the object's box" {
     awk -F'\t' -v OFS='\t' '/^#/ {print; next} !head {print $0, "x0", "y0", "x1", "y1"; head = 1; next}
         {print $0, 2, 3, 14, 20}' m.tsv >boxes.tsv
-    ps-pack --crop-boxes boxes.tsv -o a.mdb
+    ps-pack --crop-boxes 0 boxes.tsv -o a.mdb
     [ "$(records a.mdb | awk -F'\t' 'NR > 1 {print $5, $6}' | sort -u)" = "12 17" ]
     sed 's/\t14\t20$/\t14\t99/' boxes.tsv >far.tsv
-    run ps-pack --crop-boxes far.tsv -o b.mdb
+    run ps-pack --crop-boxes 0 far.tsv -o b.mdb
     [ "$status" -eq 1 ]
     [[ "$output" == *"box exceeds the 20 x 30 image"* ]]
     [ ! -e b.mdb ]
+}
+
+# objects: a list of the images, of which one has three objects, in two classes.
+objects() {
+    printf 'path\tclass\tsplit\tx0\ty0\tx1\ty1\n'
+    printf 'images/train/ant/1.jpg\tant\ttrain\t2\t3\t14\t20\n'
+    printf 'images/train/ant/1.jpg\tbee\ttrain\t2\t3\t15\t20\n'
+    printf 'images/train/ant/1.jpg\tant\ttrain\t0\t0\t5\t5\n'
+    printf 'images/train/ant/2.jpg\tant\ttrain\t\t\t\t\n'
+}
+
+@test "every object of an image becomes a record, with a name and a source of its own" {
+    objects >list.tsv
+    ps-prepare -q list list.tsv -o objects.tsv
+    ps-pack objects.tsv --crop-boxes 0 -o a.mdb
+    records a.mdb | tail -n +2 | cut -f 3,5,6,9 >found.tsv
+    printf '%s\t%s\t%s\t%s\n' ant 5 5 'images/train/ant/1.jpg#0,0,5,5' \
+        ant 12 17 'images/train/ant/1.jpg#2,3,14,20' \
+        ant 30 35 images/train/ant/2.jpg \
+        bee 13 17 'images/train/ant/1.jpg#2,3,15,20' >wanted.tsv
+    diff wanted.tsv found.tsv
+    ps-pack --verify a.mdb
+    tar cf images.tar images
+    ps-prepare -q list list.tsv images.tar -o archived.tsv
+    ps-pack archived.tsv --crop-boxes 0 -o b.mdb
+    diff <(records b.mdb) <(records a.mdb)
+    cp a.mdb again.mdb
+    ps-pack objects.tsv --crop-boxes 0 -o again.mdb 2>err
+    grep -q '4 of them reused' err
+    cmp a.mdb again.mdb
+    run ps-pack objects.tsv -o c.mdb
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"images/train/ant/1.jpg: is listed with several boxes (--crop-boxes MARGIN"* ]]
+    [ ! -e c.mdb ]
+}
+
+@test "a margin is a fraction of the box, and ends with the image" {
+    objects >list.tsv
+    ps-prepare -q list list.tsv -o objects.tsv
+    ps-pack objects.tsv --crop-boxes 0.25 -o a.mdb
+    [ "$(records a.mdb | sed -n 2p | cut -f 5,6)" = "$(printf '6\t6')" ]
+    [ "$(records a.mdb | sed -n 3p | cut -f 5,6)" = "$(printf '17\t24')" ]
+    for margin in -1 11 x '' nan; do
+        run ps-pack objects.tsv --crop-boxes "$margin" -o b.mdb
+        [ "$status" -eq 2 ]
+    done
+}
+
+@test "a box twice, and an image with and without a box, are listed twice" {
+    objects | sed '2p' >list.tsv
+    run ps-prepare -q list list.tsv -o objects.tsv
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"images/train/ant/1.jpg is listed twice"* ]]
+    for row in '\t\t\t\t' '\t1\t2\t3\t' '\t3\t3\t3\t4' '\t-1\t3\t3\t4' '\t1e9\t0\t0\t0'; do
+        { objects && printf "images/train/ant/1.jpg\tant\ttrain$row\n"; } >list.tsv
+        run ps-prepare -q list list.tsv -o objects.tsv
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [[ "$output" == *"listed twice"* || "$output" == *"list.tsv:6: "* ]]
+    done
+    objects | cut -f 1-5 >list.tsv
+    run ps-prepare -q list list.tsv -o objects.tsv
+    [[ "$output" == *"of the columns x0, y0, x1 and y1 only some"* ]]
 }
 
 @test "several shards are of even size and hold the whole" {

@@ -181,3 +181,39 @@ setup() {
     [ "$status" -eq 2 ]
     [ ! -e x.gif ]
 }
+
+# pixels FILE.png: its width and height.
+pixels() {
+    od -An -tu1 -j16 -N8 "$1" | awk '{ print $3 * 256 + $4, $7 * 256 + $8 }'
+}
+
+@test "projector: vectors, metadata, sprite and the file that names them" {
+    ps-view projector raw.emb.zst --shard test.mdb --cell 10 -o projector
+    [ "$(wc -l <projector/vectors.tsv)" -eq 12 ]
+    [ "$(awk -F'\t' '{ print NF }' projector/vectors.tsv | sort -u)" = 48 ]
+    [ "$(sed -n '1p;6p' projector/metadata.tsv)" = $'class\tid\tname\nbb\t4\timages/test/bb/1.ppm' ]
+    [ "$(pixels projector/sprite.png)" = "40 30" ]
+    ps-view projector raw.emb.zst --points 5 -o few
+    [ "$(wc -l <few/vectors.tsv)" -eq 5 ]
+    [ "$(wc -l <few/metadata.tsv)" -eq 6 ]
+    cut -f 2 few/metadata.tsv | tail -n +2 | sort -nc
+    [ ! -e few/sprite.png ]
+    if grep -q sprite few/projector_config.pbtxt; then false; fi
+    ps-view projector raw.emb.zst --shard test.mdb --points 1 -o one
+    [ "$(pixels one/sprite.png)" = "96 96" ]
+    ! ps-view projector raw.emb.zst --shard absent.mdb -o none || false
+    [ ! -e none ]
+    ! ps-view projector raw.emb.zst -o m.tsv || false
+}
+
+@test "projector: TensorBoard understands the configuration" {
+    "$PYTHON" -c 'import tensorboard' 2>/dev/null || skip "there is no TensorBoard"
+    ps-view projector raw.emb.zst --shard test.mdb -o projector
+    "$PYTHON" - <<'END'
+from google.protobuf import text_format
+from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+embedding, = text_format.Parse(open("projector/projector_config.pbtxt").read(), ProjectorConfig()).embeddings
+assert embedding.tensor_path == "vectors.tsv" and embedding.metadata_path == "metadata.tsv"
+assert embedding.sprite.image_path == "sprite.png" and list(embedding.sprite.single_image_dim) == [96, 96]
+END
+}

@@ -33,11 +33,15 @@ net=(--backbone resnet18 --input-size 32 --dim 4 --batch-size 4 --threads 1 -j 1
     ps-train -q --data train.mdb --eval test.mdb -o log "${net[@]}" --epochs 1 --check-epoch 1 --no-tensorboard
     for seed in 1 2; do ps-eval -q t.emb.zst --tag "setting=a,seed=$seed" -o "$seed.tsv"; done
     cp "$here/../golden/pth/zip.pth" .
+    mkdir tar && cp images/class0/0.ppm tar/a.ppm && echo 1 >tar/a.cls && echo '{"class": 2}' >tar/b.json
+    cp images/class1/0.ppm tar/b.ppm && tar cf set-train.tar -C tar .
+    printf 'path\tclass\n%s\tant\n' images/class0/0.ppm >list.tsv
 } 2>"$work/setup" || { cat "$work/setup" && exit 1; }
 
 # name, outputs, command; what a run in the folder `run` needs lies in ../data
 scenarios=(
     "prepare|m.tsv|ps-prepare -q folder ../data/images --test-classes 0.5 -o m.tsv"
+    "prepare-tars|m.tsv|ps-prepare -q webdataset ../data/set-train.tar -o m.tsv"
     "pack|x.mdb|ps-pack -q -s test ../data/m.tsv -o x.mdb -j 1"
     "extract|x|ps-pack -q --extract x ../data/test.mdb"
     "verify||ps-pack -q --verify ../data/test.mdb -j 1"
@@ -46,6 +50,8 @@ scenarios=(
     "embed-model|e.emb.zst|ps-embed -q -m ../data/log/last.safetensors ../data/test.mdb -o e.emb.zst -j 1 --threads 1"
     "embed-npy|e.npy e.labels.tsv|ps-embed -q --raw-pixels 4 --format npy ../data/test.mdb -o e.npy -j 1"
     "embed-tsv|e.tsv|ps-embed -q --raw-pixels 4 --format tsv ../data/test.mdb -o e.tsv -j 1"
+    "embed-npz|e.npz|ps-embed -q --raw-pixels 4 --format npz ../data/test.mdb -o e.npz -j 1"
+    "embed-pictures|e.emb.zst bad.tsv|ps-embed -q --raw-pixels 4 ../data/images/class1 ../data/set-train.tar ../data/list.tsv ../data/test.mdb ../data/zip.pth.ppm --quarantine bad.tsv -o e.emb.zst -j 1"
     "eval|e.tsv|ps-eval -q --bootstrap 10 --metrics all ../data/t.emb.zst --threads 1 -o e.tsv"
     "eval-json|e.json|ps-eval -q --json --index HNSW4 ../data/t.emb.zst --threads 1 -o e.json"
     "table|t.md|ps-table ../data/1.tsv ../data/2.tsv -o t.md"
@@ -53,6 +59,7 @@ scenarios=(
     "histogram|h.png|ps-view -q histogram ../data/t.emb.zst -o h.png"
     "neighbours|n.png|ps-view -q neighbours ../data/t.emb.zst --shard ../data/test.mdb --cell 16 -o n.png"
     "map|m.svg|ps-view -q map ../data/t.emb.zst --shard ../data/test.mdb -o m.svg"
+    "projector|x/vectors.tsv x/metadata.tsv x/sprite.png|ps-view -q projector ../data/t.emb.zst --shard ../data/test.mdb --cell 16 -o x"
     "report|r.html|ps-view -q report ../data/1.tsv -o r.html"
     "import|w.safetensors|ps-weights -q import --backbone none ../data/zip.pth -o w.safetensors"
     "export|m.onnx|ps-weights -q export -m ../data/log/last.safetensors -o m.onnx"
@@ -99,8 +106,8 @@ judge() {
     case $status in
     0) ;;
     1)
-        [ "$errors" -eq 1 ] || { [ "$kind" = allocations ] && grep -q '^[^ ]*: *Out of memory\|^Out of memory' "$work/err"; } || echo "status 1 with $errors error lines: $(tail -n 2 "$work/err" | tr '\n' '/')"
-        if [ "$kind" = calls ] && ! grep "^$program: error: " "$work/err" | grep -qE '[a-z0-9]\.(tsv|mdb|zst|npy|json|svg|png|html|md|onnx|pth|jsonl|safetensors|ppm)|: (\.\./data|r|x|images|\.)[:/]|standard (in|out)put'; then
+        [ "$errors" -eq 1 ] || { [ "$kind" = allocations ] && grep -q '^[^ ]*: *Out of memory\|^Out of memory\|^Fatal Internal Error in libarchive' "$work/err"; } || echo "status 1 with $errors error lines: $(tail -n 2 "$work/err" | tr '\n' '/')"
+        if [ "$kind" = calls ] && ! grep "^$program: error: " "$work/err" | grep -qE '[a-z0-9]\.(tsv|mdb|zst|np[yz]|tar|pbtxt|json|svg|png|html|md|onnx|pth|jsonl|safetensors|ppm)|: (\.\./data|r|x|images|\.)[:/]|standard (in|out)put'; then
             echo "names no file: $(cat "$work/err")"
         fi
         ;;

@@ -110,8 +110,9 @@ static inline void assert_entry(const struct ps_manifest *manifest, size_t index
     assert_true(index < manifest->count);
     const struct ps_entry *entry = &manifest->entries[index];
     char line[512], box[64] = "";
-    if (entry->has_box)
-        snprintf(box, sizeof box, " %d,%d,%d,%d", entry->x0, entry->y0, entry->x1, entry->y1);
+    if (entry->box.given)
+        snprintf(box, sizeof box, " %d,%d,%d,%d", entry->box.x0, entry->box.y0, entry->box.x1,
+                 entry->box.y1);
     snprintf(line, sizeof line, "%s|%s|%s:%s%s", ps_split_names[entry->split], entry->class_name,
              entry->archive, entry->path, box);
     assert_string_equal(line, expected);

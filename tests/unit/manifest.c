@@ -50,11 +50,7 @@ static void add(struct ps_manifest *manifest, const char *archive, const char *p
                              .archive = (char *)(uintptr_t)archive,
                              .class_name = (char *)(uintptr_t)class_name,
                              .split = split,
-                             .has_box = box,
-                             .x0 = 1,
-                             .y0 = 2,
-                             .x1 = 30,
-                             .y1 = 40,
+                             .box = {box, 1, 2, 30, 40},
                              .hash = HASH_A};
     assert_int_equal(ps_manifest_add(manifest, &entry), 0);
 }
@@ -83,8 +79,8 @@ static void test_round_trip(void **state)
     free(bytes);
     assert_int_equal(back.count, 3);
     assert_string_equal(back.entries[1].path, "#b/1\\.jpg");
-    assert_true(back.entries[1].has_box && back.entries[1].y1 == 40);
-    assert_false(back.entries[0].has_box);
+    assert_true(back.entries[1].box.given && back.entries[1].box.y1 == 40);
+    assert_false(back.entries[0].box.given);
     char *place = ps_manifest_locate("build/m.tsv", &back.entries[0]);
     assert_string_equal(place, "build/../a b.jpg");
     free(place);
