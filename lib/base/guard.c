@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const int signals[] = {SIGFPE, SIGSEGV, SIGABRT};
+static const int signals[] = {SIGFPE, SIGSEGV, SIGBUS, SIGABRT};
 
 enum { SIGNALS = sizeof signals / sizeof *signals };
 

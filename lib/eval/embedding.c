@@ -141,7 +141,7 @@ static int check_ids(struct ps_embedding *embedding)
 
 int ps_embedding_check(struct ps_embedding *embedding)
 {
-    for (size_t i = 0; i < embedding->n; i++)
+    for (size_t i = 0; embedding->x && i < embedding->n; i++)
         for (size_t d = 0; d < embedding->dim; d++)
             if (!isfinite(embedding->x[i * embedding->dim + d]))
                 return ps_fail(PS_ENUMERIC, "%s: row %zu (%s): value %zu is not a finite number",

@@ -11,8 +11,10 @@
 #include <faiss/c_api/VectorTransform_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
+#include <faiss/c_api/index_io_c.h>
 #include <faiss/impl/FaissException.h>
 #include <faiss/index_factory.h>
+#include <faiss/index_io.h>
 
 #include <exception>
 #include <string>
@@ -95,6 +97,26 @@ void faiss_Index_free(FaissIndex *index)
     delete of(index);
 }
 
+int faiss_Index_d(const FaissIndex *index)
+{
+    return of(index)->d;
+}
+
+int faiss_Index_is_trained(const FaissIndex *index)
+{
+    return of(index)->is_trained;
+}
+
+idx_t faiss_Index_ntotal(const FaissIndex *index)
+{
+    return of(index)->ntotal;
+}
+
+FaissMetricType faiss_Index_metric_type(const FaissIndex *index)
+{
+    return static_cast<FaissMetricType>(of(index)->metric_type);
+}
+
 int faiss_Index_add(FaissIndex *index, idx_t n, const float *x)
 {
     return guarded([=] { of(index)->add(n, x); });
@@ -123,6 +145,17 @@ int faiss_index_factory(FaissIndex **index, int d, const char *description, Fais
             faiss::index_factory(d, description, static_cast<faiss::MetricType>(metric));
         *index = reinterpret_cast<FaissIndex *>(made);
     });
+}
+
+int faiss_write_index(const FaissIndex *index, FILE *stream)
+{
+    return guarded([=] { faiss::write_index(of(index), stream); });
+}
+
+int faiss_read_index(FILE *stream, int flags, FaissIndex **index)
+{
+    return guarded(
+        [=] { *index = reinterpret_cast<FaissIndex *>(faiss::read_index(stream, flags)); });
 }
 
 int faiss_IndexFlat_new_with(FaissIndexFlat **index, idx_t d, FaissMetricType metric)

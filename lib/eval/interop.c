@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/tsv.h"
+#include "eval/labels.h"
 #include "eval/npy.h"
 #include "eval/npz.h"
 
@@ -15,195 +16,6 @@
 #include <strings.h>
 
 const char ps_embedding_format_words[] = "zst|safetensors|npy|npz|tsv";
-
-static const char *const role_words[] = {"both", "query", "gallery"};
-
-/* Which columns of a table mean what; -1: absent. */
-struct columns {
-    int label, class, id, name, role;
-};
-
-static struct columns find_columns(const struct ps_tsv *table)
-{
-    return (struct columns){ps_tsv_column(table, "label"), ps_tsv_column(table, "class"),
-                            ps_tsv_column(table, "id"), ps_tsv_column(table, "name"),
-                            ps_tsv_column(table, "role")};
-}
-
-/*
- * A label that is a number in its only spelling. Others ("01", or more than 64 bits) are names:
- * as numbers, two of them might be the same.
- */
-static bool is_plain_number(const char *text, int64_t *value)
-{
-    char plain[32];
-    if (!ps_parse_whole(text, INT64_MIN, INT64_MAX, value))
-        return false;
-    snprintf(plain, sizeof plain, "%lld", (long long)*value);
-    return !strcmp(plain, text);
-}
-
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Numbers the names in column `label` in sorted order; an empty cell is none. */
-static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column,
-                        const char *path)
-{
-    for (size_t i = 0; i < e->n; i++) /* the list of names has a line for each */
-        if (strpbrk(ps_tsv_cell(table, i, column), "\r\n"))
-            return ps_fail(PS_EFORMAT, "%s:%zu: class '%s' has a line break", path, table->lines[i],
-                           ps_tsv_cell(table, i, column));
-    const char **names = ps_calloc(e->n, sizeof *names);
-    if (!names)
-        return PS_ENOMEM;
-    size_t count = 0;
-    size_t named = 0;
-    for (size_t i = 0; i < e->n; i++)
-        if (*ps_tsv_cell(table, i, column))
-            names[named++] = ps_tsv_cell(table, i, column);
-    if (named)
-        qsort(names, named, sizeof *names, compare_texts);
-    struct ps_text lines = {0};
-    int rc = PS_OK;
-    for (size_t i = 0; i < named && !rc; i++)
-        if (!count || strcmp(names[count - 1], names[i]) != 0) {
-            names[count++] = names[i];
-            rc = ps_text_printf(&lines, "%s%s", count > 1 ? "\n" : "", names[i]);
-        }
-    for (size_t i = 0; i < e->n && !rc; i++) {
-        const char *cell = ps_tsv_cell(table, i, column);
-        const char **at = bsearch(&cell, names, count, sizeof *names, compare_texts);
-        e->label[i] = *cell ? at - names : PS_NO_CLASS;
-    }
-    if (!rc)
-        rc = ps_embedding_set_meta(e, "class_names", lines.data ? lines.data : "");
-    ps_text_free(&lines);
-    free(names);
-    return rc;
-}
-
-static int take_labels(struct ps_embedding *e, const struct ps_tsv *table, struct columns c,
-                       const char *path)
-{
-    if (!(e->label = ps_calloc(e->n, sizeof *e->label)))
-        return PS_ENOMEM;
-    if (c.class >= 0)
-        return number_names(e, table, c.class, path);
-    for (size_t i = 0; i < e->n; i++)
-        if (!is_plain_number(ps_tsv_cell(table, i, c.label), &e->label[i]))
-            return number_names(e, table, c.label, path);
-    return PS_OK;
-}
-
-static int take_ids(struct ps_embedding *e, const struct ps_tsv *table, int column,
-                    const char *path)
-{
-    if (!(e->id = ps_calloc(e->n, sizeof *e->id)))
-        return PS_ENOMEM;
-    for (size_t i = 0; i < e->n; i++)
-        if (!ps_parse_whole(ps_tsv_cell(table, i, column), INT64_MIN, INT64_MAX, &e->id[i]))
-            return ps_fail(PS_EFORMAT, "%s:%zu: id '%s' is not an integer of 64 bits", path,
-                           table->lines[i], ps_tsv_cell(table, i, column));
-    return PS_OK;
-}
-
-/* Are the rows in the same order? */
-static int compare_ids(const struct ps_embedding *e, const struct ps_tsv *table, int column,
-                       const char *path)
-{
-    for (size_t i = 0; i < e->n; i++) {
-        int64_t id;
-        if (!ps_parse_whole(ps_tsv_cell(table, i, column), INT64_MIN, INT64_MAX, &id) ||
-            id != e->id[i])
-            return ps_fail(PS_EMISMATCH, "%s:%zu: id '%s', but row %zu of %s is id %lld", path,
-                           table->lines[i], ps_tsv_cell(table, i, column), i, e->file,
-                           (long long)e->id[i]);
-    }
-    return PS_OK;
-}
-
-static int compare_row_names(const struct ps_embedding *e, const struct ps_tsv *table, int column,
-                             const char *path)
-{
-    for (size_t i = 0; i < e->n; i++)
-        if (strcmp(ps_tsv_cell(table, i, column), e->name[i]) != 0)
-            return ps_fail(PS_EMISMATCH, "%s:%zu: name '%s', but row %zu of %s is '%s'", path,
-                           table->lines[i], ps_tsv_cell(table, i, column), i, e->file, e->name[i]);
-    return PS_OK;
-}
-
-static int take_roles(struct ps_embedding *e, const struct ps_tsv *table, int column,
-                      const char *path)
-{
-    free(e->role);
-    if (!(e->role = ps_calloc(e->n, 1)))
-        return PS_ENOMEM;
-    for (size_t i = 0; i < e->n; i++) {
-        const char *cell = ps_tsv_cell(table, i, column);
-        while (e->role[i] < 3 && strcmp(cell, role_words[e->role[i]]) != 0)
-            e->role[i]++;
-        if (e->role[i] == 3)
-            return ps_fail(PS_EFORMAT, "%s:%zu: role '%s' is not query, gallery or both", path,
-                           table->lines[i], cell);
-    }
-    return PS_OK;
-}
-
-static int take_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
-{
-    if (!(e->name = ps_calloc(e->n, sizeof *e->name)))
-        return PS_ENOMEM;
-    for (size_t i = 0; i < e->n; i++)
-        if (!(e->name[i] = ps_strdup(ps_tsv_cell(table, i, column))))
-            return PS_ENOMEM;
-    return PS_OK;
-}
-
-/* Labels and what else the table says about the rows, of which there are e->n. */
-static int take_columns(struct ps_embedding *e, const struct ps_tsv *table, const char *path)
-{
-    struct columns c = find_columns(table);
-    if (c.label < 0 && c.class < 0)
-        return ps_fail(PS_EFORMAT, "%s: no column 'label' or 'class'", path);
-    if (table->rows != e->n)
-        return ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, table->rows,
-                       e->n, e->file);
-    int rc = take_labels(e, table, c, path);
-    if (!rc && c.id >= 0)
-        rc = e->id ? compare_ids(e, table, c.id, path) : take_ids(e, table, c.id, path);
-    if (!rc && c.role >= 0)
-        rc = take_roles(e, table, c.role, path);
-    if (!rc && c.name >= 0)
-        rc = e->name ? compare_row_names(e, table, c.name, path) : take_names(e, table, c.name);
-    return rc;
-}
-
-static int read_labels(struct ps_embedding *e, const char *path)
-{
-    void *bytes;
-    size_t length, n;
-    int rc = ps_file_read(path, SIZE_MAX / 2, &bytes, &length);
-    if (rc)
-        return rc;
-    if (ps_is_npy(bytes, length)) {
-        rc = ps_npy_ints(path, bytes, length, &e->label, &n);
-        if (!rc && n != e->n)
-            rc = ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, n, e->n,
-                         e->file);
-    } else {
-        struct ps_tsv table = {0};
-        rc = ps_tsv_parse(&table, path, bytes, length);
-        if (!rc) {
-            rc = take_columns(e, &table, path);
-            ps_tsv_free(&table);
-        }
-    }
-    free(bytes);
-    return rc;
-}
 
 /* "x.npy" -> "x.labels.tsv". */
 static char *labels_beside(const char *path, const char *ending)
@@ -219,7 +31,7 @@ static int find_labels(struct ps_embedding *e, const char *path)
         char *beside = labels_beside(path, endings[i]);
         if (!beside)
             return PS_ENOMEM;
-        int rc = ps_is_file(beside) ? read_labels(e, beside) : 1;
+        int rc = ps_is_file(beside) ? ps_labels_replace(e, beside) : 1;
         free(beside);
         if (rc <= 0)
             return rc;
@@ -261,7 +73,7 @@ static int check_dimensions(const struct ps_embedding *e, const struct ps_tsv *t
 
 static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
 {
-    struct columns c = find_columns(table);
+    struct ps_label_columns c = ps_label_columns(table);
     int *column = ps_calloc(table->columns, sizeof *column);
     if (!column)
         return PS_ENOMEM;
@@ -284,7 +96,7 @@ static int from_tsv(struct ps_embedding *e, const struct ps_tsv *table)
                              table->lines[i], table->header[column[d]], cell);
         }
     free(column);
-    return rc ? rc : take_columns(e, table, e->file);
+    return rc ? rc : ps_labels_take(e, table, e->file);
 }
 
 static int parse_tsv(struct ps_embedding *e, const void *bytes, size_t length)
@@ -302,7 +114,7 @@ static int parse_npy(struct ps_embedding *e, const void *bytes, size_t length, c
 {
     int rc = ps_npy_floats(e->file, bytes, length, &e->x, &e->n, &e->dim);
     if (!rc)
-        rc = labels ? read_labels(e, labels) : find_labels(e, e->file);
+        rc = labels ? ps_labels_replace(e, labels) : find_labels(e, e->file);
     return rc ? rc : ps_embedding_check(e);
 }
 
@@ -321,7 +133,7 @@ static int replace_labels(struct ps_embedding *e, const char *path)
     free(e->label);
     e->label = NULL;
     int rc = ps_embedding_meta(e, "class_names") ? ps_embedding_set_meta(e, "class_names", "") : 0;
-    return rc ? rc : read_labels(e, path);
+    return rc ? rc : ps_labels_replace(e, path);
 }
 
 static bool is_table(const char *path, const void *bytes, size_t length)
@@ -361,65 +173,6 @@ int ps_embedding_load(struct ps_embedding *embedding, const char *path, const ch
     return rc;
 }
 
-/* A cell of `length` bytes of text. */
-static int put_text(const char *text, size_t length, FILE *stream)
-{
-    char *copy = ps_asprintf("%.*s", (int)length, text);
-    char *escaped = copy ? ps_tsv_escape(copy) : NULL;
-    if (escaped)
-        fprintf(stream, "\t%s", escaped);
-    free(copy);
-    free(escaped);
-    return escaped ? PS_OK : PS_ENOMEM;
-}
-
-static int put_row(const struct ps_embedding *e, size_t i, const char *class, FILE *stream)
-{
-    int rc = PS_OK;
-    fprintf(stream, "%lld", (long long)e->label[i]);
-    if (class)
-        rc = put_text(class, strcspn(class, "\n"), stream);
-    if (e->id)
-        fprintf(stream, "\t%lld", (long long)e->id[i]);
-    if (e->role)
-        fprintf(stream, "\t%s", role_words[e->role[i]]);
-    if (e->name && !rc)
-        rc = put_text(e->name[i], strlen(e->name[i]), stream);
-    return rc;
-}
-
-static bool all_named(const struct ps_embedding *e, size_t classes)
-{
-    bool all = classes > 0;
-    for (size_t i = 0; i < e->n && all; i++)
-        all = e->label[i] == PS_NO_CLASS || (e->label[i] >= 0 && (uint64_t)e->label[i] < classes);
-    return all;
-}
-
-static int put_tsv(const struct ps_embedding *e, bool values, FILE *stream)
-{
-    const char **class;
-    size_t classes;
-    int rc = ps_embedding_classes(e, &class, &classes);
-    bool named = !rc && all_named(e, classes);
-    fprintf(stream, "label%s%s%s%s", named ? "\tclass" : "", e->id ? "\tid" : "",
-            e->role ? "\trole" : "", e->name ? "\tname" : "");
-    for (size_t d = 0; values && d < e->dim; d++)
-        fprintf(stream, "\tx%zu", d);
-    fputc('\n', stream);
-    for (size_t i = 0; i < e->n && !rc; i++) {
-        const char *name = NULL;
-        if (named)
-            name = e->label[i] == PS_NO_CLASS ? "" : class[e->label[i]];
-        rc = put_row(e, i, name, stream);
-        for (size_t d = 0; values && d < e->dim; d++)
-            fprintf(stream, "\t%.9g", (double)e->x[i * e->dim + d]);
-        fputc('\n', stream);
-    }
-    free(class);
-    return rc;
-}
-
 /* Writes what is one stream: a table or an archive. */
 static int write_stream(const struct ps_embedding *e, const char *path, bool table)
 {
@@ -427,7 +180,7 @@ static int write_stream(const struct ps_embedding *e, const char *path, bool tab
     if (!out)
         return ps_error_code();
     FILE *stream = ps_out_stream(out);
-    int rc = table ? put_tsv(e, true, stream) : ps_npz_put(e, stream);
+    int rc = table ? ps_labels_put(e, true, stream) : ps_npz_put(e, stream);
     return rc ? ps_out_abort(out) : ps_out_commit(out);
 }
 
@@ -443,7 +196,7 @@ static int write_npy(const struct ps_embedding *e, const char *path)
     char *beside = labels_beside(path, "tsv");
     ps_out *labels = beside ? ps_out_open(beside) : NULL, *out = labels ? ps_out_open(path) : NULL;
     free(beside);
-    int rc = out ? put_tsv(e, false, ps_out_stream(labels)) : (int)ps_error_code();
+    int rc = out ? ps_labels_put(e, false, ps_out_stream(labels)) : (int)ps_error_code();
     if (!rc)
         rc = ps_npy_put_floats(ps_out_stream(out), e->x, e->n, e->dim);
     if (!rc)

@@ -20,6 +20,7 @@ struct work {
     const struct ps_retrieval_settings *settings;
     struct ps_retrieval *out;
     ps_neighbours *gallery;
+    ps_index *approximate;
     size_t deepest;  /* the largest k */
     uint32_t *order; /* queries that count, by ascending R, (out->queries) */
     float *query;    /* (BLOCK_ROWS, dim) */
@@ -250,6 +251,15 @@ static int check_queries(const struct ps_retrieval_task *task, const char *name)
     return rc;
 }
 
+static int use_index(struct work *work)
+{
+    const struct ps_retrieval_task *task = work->task;
+    work->approximate = ps_index_build(work->settings->index, ps_neighbours_row(work->gallery, 0),
+                                       task->n, task->dim, work->settings->threads);
+    return work->approximate ? ps_neighbours_use_index(work->gallery, work->approximate)
+                             : (int)ps_error_code();
+}
+
 int ps_retrieval_run(struct ps_retrieval *out, const struct ps_retrieval_task *task,
                      const struct ps_retrieval_settings *settings)
 {
@@ -271,13 +281,14 @@ int ps_retrieval_run(struct ps_retrieval *out, const struct ps_retrieval_task *t
             ps_neighbours_new(task->gallery, task->n, task->dim, name, settings->threads);
         rc = work.gallery ? PS_OK : (int)ps_error_code();
         if (!rc && settings->index)
-            rc = ps_neighbours_approximate(work.gallery, settings->index);
+            rc = use_index(&work);
         else if (!rc && settings->backend)
             rc = ps_neighbours_use_device(work.gallery, settings->backend);
         if (!rc)
             rc = run_with_gallery(&work, &classes);
     }
     ps_neighbours_free(work.gallery);
+    ps_index_free(work.approximate);
     ps_classes_free(&classes);
     free(work.order);
     free(work.query);

@@ -15,7 +15,7 @@ struct ps_retrieval_settings {
     const long *k; /* (k_count) ascending, for recall@k and precision@k */
     size_t k_count;
     bool map;          /* also compute MAP, which ranks the whole gallery (several times slower) */
-    const char *index; /* approximate index (ps_neighbours_approximate); NULL: exact */
+    const char *index; /* approximate index (ps_index_build); NULL: exact */
     int threads;       /* 0: all processors */
     ps_backend *backend; /* device for the search, if supported; or NULL */
     bool progress;       /* show progress (base/log.h); activities cannot be nested */

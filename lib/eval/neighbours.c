@@ -3,21 +3,15 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/number.h"
 #include "base/parallel.h"
 #include "base/guard.h"
 #include "eval/nearest.h"
 #include "eval/shortlist.h"
 #include "eval/similarity.h"
 
-#include <faiss/c_api/AutoTune_c.h>
-#include <faiss/c_api/Index_c.h>
-#include <faiss/c_api/error_c.h>
-#include <faiss/c_api/index_factory_c.h>
 #include <omp.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     SPARE = 24,            /* neighbours searched elsewhere beyond k, to settle ties at the end */
@@ -28,12 +22,11 @@ enum {
 };
 
 struct ps_neighbours {
-    FaissIndex *approximate; /* or NULL */
-    char *complaint;         /* if FAISS crashes on it */
-    ps_nearest *nearest;     /* on a device; or NULL */
-    const float *x;          /* (n, dim) the caller's */
-    double *length;          /* (n) */
-    float *rows;             /* (n, dim) normalised */
+    const ps_index *index; /* the caller's; or NULL */
+    ps_nearest *nearest;   /* on a device; or NULL */
+    const float *x;        /* (n, dim) the caller's */
+    double *length;        /* (n) */
+    float *rows;           /* (n, dim) normalised */
     size_t n, dim;
     int threads;
 };
@@ -42,11 +35,6 @@ struct found {
     int64_t index;
     double similarity;
 };
-
-static int fail_faiss(void)
-{
-    return ps_fail(PS_EBACKEND, "FAISS: %s", faiss_get_last_error());
-}
 
 ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const char *name,
                                  int threads)
@@ -72,61 +60,19 @@ void ps_neighbours_free(ps_neighbours *gallery)
     if (!gallery)
         return;
     ps_nearest_free(gallery->nearest);
-    if (gallery->approximate)
-        faiss_Index_free(gallery->approximate);
-    free(gallery->complaint);
     free(gallery->length);
     free(gallery->rows);
     free(gallery);
 }
 
-static int set_parameters(FaissIndex *index, const char *parameters)
+int ps_neighbours_use_index(ps_neighbours *gallery, const ps_index *index)
 {
-    FaissParameterSpace *space;
-    if (faiss_ParameterSpace_new(&space))
-        return -1;
-    int failed = faiss_ParameterSpace_set_index_parameters(space, index, parameters);
-    faiss_ParameterSpace_free(space);
-    return failed;
-}
-
-/* FAISS allocates without end for graphs of less than two edges a node. */
-static bool is_thin_graph(const char *factory)
-{
-    for (const char *at = factory; (at = strstr(at, "HNSW"));) {
-        at += strlen("HNSW");
-        int64_t edges;
-        const char *number = at;
-        if (ps_scan_whole(&number, &edges) && edges < 2)
-            return true;
-    }
-    return false;
-}
-
-int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory)
-{
-    if (is_thin_graph(factory))
-        return ps_fail(PS_EINVAL, "index '%s': HNSW needs at least 2 edges", factory);
-    const char *colon = strchr(factory, ':');
-    char *kind = ps_asprintf("%.*s", (int)strcspn(factory, ":"), factory);
-    free(gallery->complaint);
-    gallery->complaint =
-        ps_asprintf("index '%s': FAISS crashes on it, for %zu rows of %zu dimensions", factory,
-                    gallery->n, gallery->dim);
-    if (!kind || !gallery->complaint) {
-        free(kind);
-        return PS_ENOMEM;
-    }
-    FaissIndex **index = &gallery->approximate;
-    idx_t n = (idx_t)gallery->n;
-    ps_guard_begin(gallery->complaint);
-    int failed = faiss_index_factory(index, (int)gallery->dim, kind, METRIC_INNER_PRODUCT) ||
-                 faiss_Index_train(*index, n, gallery->rows) ||
-                 faiss_Index_add(*index, n, gallery->rows) ||
-                 (colon && set_parameters(*index, colon + 1));
-    ps_guard_end();
-    free(kind);
-    return failed ? ps_fail(PS_EINVAL, "index '%s': %s", factory, faiss_get_last_error()) : PS_OK;
+    if (ps_index_rows(index) != gallery->n || ps_index_dim(index) != gallery->dim)
+        return ps_fail(PS_EMISMATCH,
+                       "the index has %zu rows of %zu dimensions, the gallery %zu of %zu",
+                       ps_index_rows(index), ps_index_dim(index), gallery->n, gallery->dim);
+    gallery->index = index;
+    return PS_OK;
 }
 
 int ps_neighbours_use_device(ps_neighbours *gallery, ps_backend *backend)
@@ -307,32 +253,21 @@ static int finish(const struct search *search, const struct source *source)
     return rc ? ps_fail(PS_ENOMEM, "out of memory") : PS_OK;
 }
 
-static int search_approximately(const struct search *search, size_t searched, float *product,
-                                int64_t *label)
-{
-    const ps_neighbours *gallery = search->gallery;
-    ps_guard_begin(gallery->complaint);
-    int failed = faiss_Index_search(gallery->approximate, (idx_t)search->queries, search->unit,
-                                    (idx_t)searched, product, label);
-    ps_guard_end();
-    return failed ? fail_faiss() : PS_OK;
-}
-
 /* Through a FAISS index, or on the device. */
 static int search_elsewhere(const struct search *search, size_t searched)
 {
     const ps_neighbours *gallery = search->gallery;
-    bool approximate = gallery->approximate;
     struct source source = {.searched = searched,
-                            .complete = approximate || searched == gallery->n};
+                            .complete = gallery->index || searched == gallery->n};
     int64_t *label = ps_calloc(search->queries * searched, sizeof *label);
     float *product = ps_calloc(search->queries * searched, sizeof *product);
     int rc = label && product ? PS_OK : PS_ENOMEM;
-    if (!rc && !approximate)
+    if (!rc && gallery->index)
+        rc = ps_index_search(gallery->index, search->unit, search->queries, searched, label,
+                             product);
+    else if (!rc)
         rc = ps_nearest_search(gallery->nearest, search->unit, search->queries, searched, label,
                                product);
-    else if (!rc)
-        rc = search_approximately(search, searched, product, label);
     source.label = label;
     source.product = product;
     if (!rc)
@@ -349,7 +284,7 @@ static size_t searched_elsewhere(const ps_neighbours *gallery, size_t k)
     if (searched > gallery->n)
         searched = gallery->n;
     bool device = gallery->nearest && searched <= PS_NEAREST_MOST;
-    return gallery->approximate || device ? searched : 0;
+    return gallery->index || device ? searched : 0;
 }
 
 /* Similarities of m queries from `row` on to all of the gallery, or to that from `row` on, each of

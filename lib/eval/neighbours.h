@@ -6,6 +6,7 @@
 #ifndef PS_EVAL_NEIGHBOURS_H
 #define PS_EVAL_NEIGHBOURS_H
 
+#include "eval/index.h"
 #include "kernels/backend.h"
 
 #include <stdbool.h>
@@ -21,11 +22,11 @@ typedef struct ps_neighbours ps_neighbours;
 ps_neighbours *ps_neighbours_new(const float *x, size_t n, size_t dim, const char *name,
                                  int threads);
 /*
- * Searches with an approximate FAISS index from now on, given as a factory string ("HNSW32",
- * "IVF256,Flat"), optionally followed by ":" and search parameters ("IVF256,Flat:nprobe=16").
- * Candidates are re-ranked exactly; lists may be short (-1).
+ * Searches through an index of the normalised rows from now on, which must outlive the gallery.
+ * What it finds is ordered exactly; lists may be short (-1). PS_EMISMATCH unless it has as many
+ * rows and dimensions.
  */
-int ps_neighbours_approximate(ps_neighbours *gallery, const char *factory);
+int ps_neighbours_use_index(ps_neighbours *gallery, const ps_index *index);
 /*
  * Uses a backend for candidate search, where it can (ps_nearest_can) and k is small enough. Results
  * do not change. The backend must outlive the gallery.

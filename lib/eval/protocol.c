@@ -26,6 +26,37 @@ static bool plays(const struct ps_embedding *e, size_t i, enum ps_role role)
     return !e->role || e->role[i] == PS_ROLE_BOTH || e->role[i] == role;
 }
 
+static int fail_role(const struct ps_embedding *e, enum ps_role role)
+{
+    return ps_fail(PS_EINVAL, "%s: no row has the %s role", e->file,
+                   role == PS_ROLE_QUERY ? "query" : "gallery");
+}
+
+int ps_protocol_keep(struct ps_embedding *e, enum ps_role role)
+{
+    int rc = check_rows(e, e->dim);
+    size_t kept = 0;
+    for (size_t i = 0; i < e->n && !rc; i++) {
+        if (!plays(e, i, role)) {
+            if (e->name)
+                free(e->name[i]);
+            continue;
+        }
+        memmove(e->x + kept * e->dim, e->x + i * e->dim, e->dim * sizeof *e->x);
+        e->label[kept] = e->label[i];
+        e->id[kept] = e->id[i];
+        if (e->name)
+            e->name[kept] = e->name[i];
+        kept++;
+    }
+    if (rc)
+        return rc;
+    e->n = kept;
+    free(e->role);
+    e->role = NULL;
+    return kept ? PS_OK : fail_role(e, role);
+}
+
 /* Copies of the rows that play `role`, as far as `dim`. */
 static int take(float **x, int64_t **label, size_t *n, const struct ps_embedding *e, size_t dim,
                 enum ps_role role)
@@ -35,8 +66,7 @@ static int take(float **x, int64_t **label, size_t *n, const struct ps_embedding
         count += plays(e, i, role);
     *n = count;
     if (!count)
-        return ps_fail(PS_EINVAL, "%s: no row has the %s role", e->file,
-                       role == PS_ROLE_QUERY ? "query" : "gallery");
+        return fail_role(e, role);
     *x = ps_calloc(count * dim, sizeof **x);
     *label = ps_calloc(count, sizeof **label);
     if (!*x || !*label)

@@ -2,6 +2,7 @@
 #ifndef PS_EVAL_PROTOCOL_H
 #define PS_EVAL_PROTOCOL_H
 
+#include "data/shard.h"
 #include "eval/embedding.h"
 #include "eval/metrics.h"
 
@@ -20,6 +21,9 @@ struct ps_protocol {
  */
 int ps_protocol_init(struct ps_protocol *protocol, const struct ps_embedding *query,
                      const struct ps_embedding *gallery, size_t dim);
+/* Leaves the rows that are queries or the gallery, `role`; all rows must have a direction. */
+int ps_protocol_keep(struct ps_embedding *embedding, enum ps_role role);
+
 void ps_protocol_free(struct ps_protocol *protocol);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/guard.h"
 #include "data/jpeg.h"
+#include "data/transform.h"
 #include "view/pictures.h"
 
 #include <glib.h>
@@ -38,12 +39,20 @@ int ps_svg_add_text(struct ps_text *svg, const char *text)
 
 int ps_svg_add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t side)
 {
+    struct ps_record record;
+    int rc = ps_shard_get(shard, (size_t)id, &record);
+    return rc ? rc : ps_svg_add_record(svg, &record, side);
+}
+
+int ps_svg_add_record(struct ps_text *svg, const struct ps_record *record, int32_t side)
+{
+    const struct ps_transform square = {.size = side, .resize = side};
     struct ps_image image;
     void *jpeg = NULL;
     size_t length = 0;
     int rc = ps_image_new(&image, side, side, "picture");
     if (!rc)
-        rc = ps_picture_get(shard, id, side, image.pixels);
+        rc = ps_transform_apply(&square, record, NULL, image.pixels);
     if (!rc)
         rc = ps_jpeg_encode(&image, QUALITY, &jpeg, &length);
     if (!rc) {

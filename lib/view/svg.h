@@ -13,6 +13,7 @@ int ps_svg_begin(struct ps_text *svg, int width, int height, int font);
 int ps_svg_add_text(struct ps_text *svg, const char *text);
 /* Appends the centre square of record `id`, (side, side), as a data: address. */
 int ps_svg_add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t side);
+int ps_svg_add_record(struct ps_text *svg, const struct ps_record *record, int32_t side);
 
 /* PS_EUSAGE unless ps_svg_save knows the suffix: .svg, .png or .jpg. */
 int ps_svg_check(const char *path);

@@ -32,6 +32,8 @@ net=(--backbone resnet18 --input-size 32 --dim 4 --batch-size 4 --threads 1 -j 1
     ps-embed -q --raw-pixels 4 test.mdb -o t.emb.zst
     ps-train -q --data train.mdb --eval test.mdb -o log "${net[@]}" --epochs 1 --check-epoch 1 --no-tensorboard
     for seed in 1 2; do ps-eval -q t.emb.zst --tag "setting=a,seed=$seed" -o "$seed.tsv"; done
+    ps-search -q --build t.faiss t.emb.zst
+    ps-embed -q -m log/last.safetensors test.mdb -o n.emb.zst
     cp "$here/../golden/pth/zip.pth" .
     mkdir tar && cp images/class0/0.ppm tar/a.ppm && echo 1 >tar/a.cls && echo '{"class": 2}' >tar/b.json
     cp images/class1/0.ppm tar/b.ppm && tar cf set-train.tar -C tar .
@@ -54,6 +56,10 @@ scenarios=(
     "embed-pictures|e.emb.zst bad.tsv|ps-embed -q --raw-pixels 4 ../data/images/class1 ../data/set-train.tar ../data/list.tsv ../data/test.mdb ../data/zip.pth.ppm --quarantine bad.tsv -o e.emb.zst -j 1"
     "eval|e.tsv|ps-eval -q --bootstrap 10 --metrics all ../data/t.emb.zst --threads 1 -o e.tsv"
     "eval-json|e.json|ps-eval -q --json --index HNSW4 ../data/t.emb.zst --threads 1 -o e.json"
+    "search|s.tsv s.html|ps-search -q --gallery ../data/t.emb.zst ../data/t.emb.zst --threads 1 -o s.tsv --sheet s.html --shard ../data/test.mdb -k 2"
+    "search-index|s.tsv|ps-search -q --index ../data/t.faiss ../data/t.emb.zst --threads 1 --vote -o s.tsv"
+    "search-picture|s.json|ps-search -q --gallery ../data/n.emb.zst -m ../data/log/last.safetensors ../data/images/class3/0.ppm --threads 1 --device cpu --json -o s.json"
+    "index|i.faiss i.faiss.tsv|ps-search -q --build i.faiss --factory Flat ../data/t.emb.zst --threads 1"
     "table|t.md|ps-table ../data/1.tsv ../data/2.tsv -o t.md"
     "curves|c.svg|ps-view -q curves ../data/log --metric loss -o c.svg"
     "histogram|h.png|ps-view -q histogram ../data/t.emb.zst -o h.png"
@@ -107,7 +113,7 @@ judge() {
     0) ;;
     1)
         [ "$errors" -eq 1 ] || { [ "$kind" = allocations ] && grep -q '^[^ ]*: *Out of memory\|^Out of memory\|^Fatal Internal Error in libarchive' "$work/err"; } || echo "status 1 with $errors error lines: $(tail -n 2 "$work/err" | tr '\n' '/')"
-        if [ "$kind" = calls ] && ! grep "^$program: error: " "$work/err" | grep -qE '[a-z0-9]\.(tsv|mdb|zst|np[yz]|tar|pbtxt|json|svg|png|html|md|onnx|pth|jsonl|safetensors|ppm)|: (\.\./data|r|x|images|\.)[:/]|standard (in|out)put'; then
+        if [ "$kind" = calls ] && ! grep "^$program: error: " "$work/err" | grep -qE '[a-z0-9]\.(tsv|mdb|zst|faiss|np[yz]|tar|pbtxt|json|svg|png|html|md|onnx|pth|jsonl|safetensors|ppm)|: (\.\./data|r|x|images|\.)[:/]|standard (in|out)put'; then
             echo "names no file: $(cat "$work/err")"
         fi
         ;;
