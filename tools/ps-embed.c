@@ -8,6 +8,7 @@
 #include "net/device.h"
 #include "train/embed.h"
 #include "train/embed_feed.h"
+#include "train/ranks.h"
 
 #include <stdlib.h>
 
@@ -77,6 +78,8 @@ static int open_shards(const struct operands *operands, struct shards *shards)
 /* What would fail only once all is embedded. */
 static int check_output(size_t rows, size_t dim, const struct settings *settings)
 {
+    if (ps_rank() > 0)
+        return PS_OK;
     return ps_embedding_check_output(settings->output, (enum ps_embedding_format)settings->format,
                                      rows, dim, settings->type == 1);
 }
@@ -94,6 +97,7 @@ static int embed_shards(struct ps_embedding *e, struct ps_embedder *embedder,
     }
     if (!rc)
         rc = check_output(rows, embedder->dim, settings);
+    rc = ps_ranks_agree(rc);
     const struct ps_embed_settings how = {.threads = (int)settings->workers,
                                           .batch = (size_t)settings->batch,
                                           .label = "embedding",
@@ -111,6 +115,8 @@ static int embed_pictures(struct ps_embedding *e, struct ps_embedder *embedder,
                           const struct operands *operands, const struct settings *settings)
 {
     struct ps_intake intake;
+    if (ps_rank_count() > 1)
+        return ps_ranks_agree(ps_fail(PS_ENOTSUP, "ranks share out shards only (man ps-pack)"));
     int rc = ps_intake_open(&intake, operands->list, operands->count, (int)settings->workers,
                             settings->quarantine);
     if (rc)
@@ -160,8 +166,9 @@ static int embed(const struct operands *operands, const struct settings *setting
     if (rc)
         return rc;
     e.half = settings->type == 1;
-    rc = ps_embedding_save(&e, settings->output, (enum ps_embedding_format)settings->format,
-                           (int)settings->level);
+    if (ps_rank() == 0)
+        rc = ps_embedding_save(&e, settings->output, (enum ps_embedding_format)settings->format,
+                               (int)settings->level);
     ps_embedding_free(&e);
     return rc;
 }
@@ -175,7 +182,7 @@ static int run(char **given, int count, const struct settings *settings)
     if (!count && !settings->names)
         return ps_fail(PS_EUSAGE, "no pictures given (a shard, folder, archive, list or file)");
     struct operands operands = {0};
-    int rc = ps_out_check(settings->output, 0);
+    int rc = ps_rank() > 0 ? PS_OK : ps_out_check(settings->output, 0);
     if (!rc)
         rc = take_operands(&operands, given, count, settings->names);
     if (!rc && !operands.count)
@@ -227,8 +234,12 @@ int main(int argc, char **argv)
         .option_count = sizeof options / sizeof *options,
     };
     int operands = 0;
-    int rc = ps_opt_parse(&command, argc, argv, &operands);
+    int rc = ps_ranks_open();
+    if (!rc)
+        rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(argv, operands, &settings);
-    return ps_opt_finish(&command, rc);
+    int status = ps_opt_finish(&command, ps_ranks_agree(rc));
+    ps_ranks_close();
+    return status;
 }

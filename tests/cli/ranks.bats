@@ -29,7 +29,7 @@ on() {
     local ranks=$1
     shift
     OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-        OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_orte_execute_quiet=1 OMPI_MCA_odls_base_sigkill_timeout=15 timeout 240 mpirun -n "$ranks" "$@"
+        OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_orte_execute_quiet=1 timeout 240 mpirun -n "$ranks" "$@"
 }
 
 same() {
@@ -100,6 +100,7 @@ wait_for() {
 }
 
 @test "SIGTERM to mpirun saves and ends; one process goes on" {
+    export OMPI_MCA_odls_base_sigkill_timeout=10 # what mpirun waits, always
     on 2 ps-train "${options[@]}" --epochs 40 --check-epoch 40 -o run 2>/dev/null &
     wait_for run/log.jsonl
     sleep 1
@@ -110,6 +111,18 @@ wait_for() {
     train --epochs $((epochs + 2)) --check-epoch 40 -o run
     train --epochs $((epochs + 2)) --check-epoch 40 -o other
     cmp run/last.safetensors other/last.safetensors
+}
+
+@test "ps-embed shares out the batches of shards" {
+    ps-embed -q --device cpu --threads 1 -b 5 -m one/last.safetensors train.mdb test.mdb -o one.emb.zst
+    for ranks in 2 3; do
+        on $ranks ps-embed -q --device cpu --threads 1 -b 5 -m one/last.safetensors train.mdb test.mdb \
+            -o run.emb.zst
+        cmp one.emb.zst run.emb.zst
+    done
+    run -1 on 2 ps-embed -q -m one/last.safetensors none.mdb -o run2.emb.zst
+    [ "$(grep -c '^ps-embed: error' <<<"$output")" -eq 1 ]
+    [ ! -e run2.emb.zst ]
 }
 
 @test "errors are printed once, and exit with their status" {
