@@ -9,6 +9,7 @@
 # make lint     warnings, clang-tidy, format, scripts, man pages (tools: make setup-lint)
 # make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
+# make check-hosts   ps-train on two hosts, which are network namespaces (root)
 # make check-trixie  builds and tests in a chroot of Debian 13 (root; TRIXIE is its folder)
 # make install  PREFIX (/usr/local), LIBDIR and DESTDIR are respected
 # make dist     a tarball of what is committed; make deb: Debian packages of it
@@ -69,7 +70,7 @@ LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapa
 
 include kernels/cpu/levels.mk
 
-LIB_SRC := $(filter-out lib/data/blend.c lib/train/mpi.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
+LIB_SRC := $(filter-out lib/data/blend.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
 # Where the system has FAISS's own C library, it is linked and our few functions are left out: the
 # shared one, for Debian's static one cannot be a part of our shared library.
 FAISS_C := $(if $(wildcard $(foreach d,/usr/lib /usr/lib/$(shell $(CC) -print-multiarch) \
@@ -143,7 +144,7 @@ $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
 
-$(BUILD)/bin/ps-mpi.so: lib/train/mpi.c lib/train/ranks.h $(FLAGS)
+$(BUILD)/bin/ps-mpi.so: lib/train/mpi/mpi.c lib/train/ranks.h $(FLAGS)
 	@mkdir -p $(@D)
 	OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(ALL_CFLAGS) $(LDFLAGS) -shared $< -o $@
 

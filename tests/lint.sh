@@ -50,6 +50,12 @@ else
 fi
 # The example includes what make install puts in place, and is compiled there.
 mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -v '^tests/example/')
+if command -v mpicc >/dev/null; then
+    read -ra mpi < <(mpicc -E -Wp,-v -xc /dev/null 2>&1 >/dev/null | awk '/openmpi|mpich/ { printf "-isystem %s ", $1 }')
+    flags+=("${mpi[@]}")
+else
+    mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -v '/mpi/')
+fi
 mkdir -p build/lint
 printf '%s\n' "${flags[@]}" "${packages[@]}" >build/lint/compile_flags.txt
 

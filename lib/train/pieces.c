@@ -45,7 +45,7 @@ static int allocate(struct ps_pieces *p, size_t batch)
     size_t states = p->count * ps_net_state_size(p->net);
     size_t most = rows > params ? rows : params;
     p->values = ps_calloc(most > states ? most : states, sizeof *p->values);
-    p->lane = ps_calloc(p->own, sizeof(ps_net *));
+    p->lane = ps_calloc(p->own, sizeof(void *));
     if (!p->values || !p->lane)
         return PS_ENOMEM;
     for (size_t i = 0; i < p->own; i++)
@@ -68,8 +68,8 @@ void ps_pieces_free(struct ps_pieces *p)
 {
     if (!p->net)
         return;
-    ps_vec *const vectors[] = {p->x, p->other};
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+    ps_vec *const vectors[2] = {p->x, p->other};
+    for (size_t i = 0; i < 2; i++)
         if (vectors[i])
             ops_of(p)->vec_free(ps_net_backend(p->net), vectors[i]);
     for (size_t i = 0; i < p->own && p->lane; i++)

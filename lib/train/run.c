@@ -4,13 +4,11 @@
 #include "base/log.h"
 #include "data/folder.h"
 #include "net/device.h"
-#include "net/fit.h"
 #include "net/model.h"
 #include "net/profile.h"
 #include "train/ranks.h"
 #include "train/rundir.h"
 #include "train/tuning.h"
-#include "weights/weightfile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,55 +100,6 @@ static int open_device(struct ps_run *run)
     return rc;
 }
 
-/* Proxies are of use where the file was trained on the same classes. */
-static bool has_proxies(const struct ps_run *run, const struct ps_safetensors *file)
-{
-    const char *classes = ps_safetensors_meta(file, "class_names");
-    bool same = classes && !strcmp(classes, run->classes.data);
-    if (classes && !same)
-        ps_info("%s was trained on other classes: the proxies are new", file->name);
-    return same;
-}
-
-static int load_weights(struct ps_run *run, const char *path)
-{
-    struct ps_safetensors file;
-    struct ps_load_report report;
-    struct ps_hash hash;
-    int rc = ps_weightfile_open(&file, path);
-    if (rc)
-        return rc;
-    rc = ps_fit_strip(&file, ps_net_spec_of(run->net)->backbone, NULL);
-    if (!rc)
-        rc = ps_net_load(run->net, &file, has_proxies(run, &file), &report);
-    const char *other = rc == PS_EMISMATCH ? ps_fit_backbone(&file) : NULL;
-    if (other)
-        rc = ps_fail(PS_EMISMATCH, "%s (the file is of %s)", ps_error(), other);
-    if (!rc)
-        rc = ps_hash_file(path, &hash);
-    if (!rc) {
-        memcpy(run->init_id, hash.hex, PS_HASH_LENGTH + 1);
-        ps_info("%s: %zu tensors loaded, %zu missing", path, report.loaded, report.missing);
-    }
-    ps_safetensors_close(&file);
-    return rc;
-}
-
-/* --init: a file of weights, or the folder of a run, for its best model. */
-static int initialise(struct ps_run *run)
-{
-    const char *init = run->settings->init;
-    char *best = NULL;
-    strcpy(run->init_id, "random");
-    if (!init)
-        return PS_OK;
-    int rc = ps_is_folder(init) ? ps_rundir_best(init, 0, &best) : PS_OK;
-    if (!rc)
-        rc = load_weights(run, best ? best : init);
-    free(best);
-    return rc;
-}
-
 static int open_network(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
@@ -162,7 +111,7 @@ static int open_network(struct ps_run *run)
     if (rc)
         return rc;
     ps_net_checkpoint_activations(run->net, s->checkpoint_activations);
-    return initialise(run);
+    return ps_run_initialise(run);
 }
 
 static ps_vec *new_vector(struct ps_run *run, size_t n)

@@ -57,6 +57,9 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
                 const struct ps_opt *options, size_t count);
 void ps_run_close(struct ps_run *run);
 
+/* Loads --init, a file of weights or the folder of a run for its best model, into the network. */
+int ps_run_initialise(struct ps_run *run);
+
 /*
  * Continues from RUNDIR/checkpoint.safetensors: 1, or 0 if there is none. A finished run with fewer
  * epochs than the settings ask for is no longer finished. PS_EMISMATCH changes nothing.

@@ -158,7 +158,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_SECTION("Running"),
         PS_TEXT("device", &s->device, "NAME", "auto, cpu, cuda, cuda:N or ref"),
         PS_INT("gpu", &s->gpu, -1, 1023, "GPU index for --device auto", .hidden = true),
-        PS_INT("threads", &s->threads, 0, 4096, "compute threads; 0: all processors, or 1 with micro-batches"),
+        PS_INT("threads", &s->threads, 0, 4096,
+               "compute threads; 0: all processors, or 1 with micro-batches"),
         PS_INT("workers", &s->workers, 0, 1024, "threads that read images; 0: all processors",
                .letter = 'j'),
         PS_TEXT("tune", &s->tune, "DIR",
@@ -238,7 +239,7 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         return ps_fail(PS_EUSAGE, "--micro-batches: %ld is not a multiple of the %d ranks",
                        s->micro_batches, ps_rank_count());
     if (!s->threads && s->micro_batches > 1)
-        s->threads = 1; /* as on any machine, for threads change the last bits */
+        s->threads = 1;                /* as on any machine, for threads change the last bits */
     long least = s->freeze_bn ? 1 : 2; /* batch statistics need more than one image */
     if (s->micro_batches > 1 && s->batch < least * s->micro_batches)
         return ps_fail(PS_EUSAGE, "--micro-batches: a batch of %ld is too small for %ld pieces",
