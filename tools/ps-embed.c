@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/names0.h"
 #include "base/opt.h"
+#include "base/process.h"
 #include "data/image_file.h"
 #include "eval/interop.h"
 #include "net/device.h"
@@ -197,6 +198,7 @@ static int run(char **given, int count, const struct settings *settings)
 
 int main(int argc, char **argv)
 {
+    ps_process_share_processors(argv);
     struct settings settings = {.device = "auto", .batch = 128, .workers = 4, .level = 1};
     struct ps_opt options[] = {
         PS_TEXT("model", &settings.model, "FILE", "model written by ps-train", .letter = 'm'),

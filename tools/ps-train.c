@@ -3,6 +3,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opthelp.h"
+#include "base/process.h"
 #include "eval/results.h"
 #include "train/ranks.h"
 #include "train/trainer.h"
@@ -92,6 +93,7 @@ static int run(struct ps_train_settings *settings, const struct ps_command *comm
 
 int main(int argc, char **argv)
 {
+    ps_process_share_processors(argv);
     ps_log_program("ps-train");
     if (wants_losses(argc, argv)) {
         print_losses();

@@ -1,6 +1,7 @@
 #include "net/device.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/plugin.h"
 #include "kernels/levels.h"
 
@@ -66,9 +67,12 @@ static ps_backend *open_named(const char *name, const struct ps_backend_config *
 
 ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config)
 {
+    struct ps_backend_config counted = *config;
+    if (counted.threads <= 0)
+        counted.threads = ps_cpu_count();
     if (!strcmp(name, "auto"))
-        return open_auto(config);
-    ps_backend *backend = open_named(name, config);
+        return open_auto(&counted);
+    ps_backend *backend = open_named(name, &counted);
     if (backend)
         ps_debug("device %s: %s", backend->ops->name, backend->ops->describe(backend));
     return backend;

@@ -187,6 +187,14 @@ bytes_of() {
     )
 }
 
+@test "threads that wait go to sleep soon, unless the environment says otherwise" {
+    run env -u OMP_WAIT_POLICY OMP_DISPLAY_ENV=verbose ps-train "${tiny[@]}" --epochs 0 -o run
+    [ "$status" -eq 0 ]
+    grep -q "GOMP_SPINCOUNT = '2000'" <<<"$output"
+    run env OMP_WAIT_POLICY=active OMP_DISPLAY_ENV=verbose ps-train "${tiny[@]}" --epochs 0 -o run
+    run ! grep -q "GOMP_SPINCOUNT = '2000'" <<<"$output"
+}
+
 @test "a finished run does nothing" {
     before=$(stat -c %Y%s whole/*)
     touch whole/.last.safetensors.1.tmp
