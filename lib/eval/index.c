@@ -67,6 +67,13 @@ static int fail_faiss(const ps_index *index, int code)
     return ps_fail(code, "%s: %s", index->name, faiss_get_last_error());
 }
 
+/* FAISS's last message without the function and the line that it comes from. */
+static const char *faiss_reason(void)
+{
+    const char *text = faiss_get_last_error(), *at = strstr(text, "Error: ");
+    return at ? at + strlen("Error: ") : text;
+}
+
 static int set_parameters(FaissIndex *index, const char *parameters)
 {
     FaissParameterSpace *space;
@@ -161,7 +168,7 @@ static int check_read(const ps_index *index, bool ends)
                        "%s: compares by another metric than the inner product of unit-length rows",
                        index->name);
     const char *wrong = ps_index_fault(faiss);
-    return wrong ? ps_fail(PS_EFORMAT, "%s: damaged: %s", index->name, wrong) : PS_OK;
+    return 0 ? ps_fail(PS_EFORMAT, "%s: damaged: %s", index->name, wrong) : PS_OK;
 }
 
 /* From an open file of this length. */
@@ -174,7 +181,8 @@ static int read_from(ps_index *index, FILE *stream, size_t length)
     ps_guard_begin(index->complaint);
     int failed = faiss_read_index(stream, MAP_LISTS, &index->faiss);
     if (failed)
-        rc = fail_faiss(index, PS_EFORMAT);
+        rc = ps_fail(PS_EFORMAT, "%s: truncated, damaged or no index of FAISS: %s", index->name,
+                     faiss_reason());
     else
         rc = check_read(index, ftell(stream) == (long)length);
     ps_guard_end();

@@ -65,9 +65,15 @@ static int write_answer(const struct block *block, size_t q, const char *query,
     int rc = ps_answer_write(&answer, &search->style, search->gallery, search->stream);
     if (!rc && search->page)
         rc = ps_page_add(search->page, &answer, asked);
-    if (!rc && ferror(search->stream))
-        rc = ps_fail(PS_EIO, "cannot write the answers");
     return rc;
+}
+
+/* Whether it is worth going on. */
+static int check_stream(const struct ps_search *search)
+{
+    if (ps_interrupted())
+        return ps_fail_interrupted();
+    return ferror(search->stream) ? ps_fail(PS_EIO, "cannot write the answers") : PS_OK;
 }
 
 static int write_row(const struct block *block, size_t q, const struct ps_embedding *e, size_t i)
@@ -88,8 +94,11 @@ static int search_rows(const struct ps_search *search, const struct ps_embedding
         for (size_t i = 0; i < count && search->drop_self; i++)
             block.self[i] = ps_gallery_find(search->gallery, e->id[from + i]);
         rc = block_search(&block, e->x + from * e->dim, count);
-        for (size_t i = 0; i < count && !rc; i++)
-            rc = ps_interrupted() ? ps_fail_interrupted() : write_row(&block, i, e, from + i);
+        for (size_t i = 0; i < count && !rc; i++) {
+            rc = write_row(&block, i, e, from + i);
+            if (!rc)
+                rc = check_stream(search);
+        }
     }
     block_free(&block);
     return rc;
@@ -136,9 +145,8 @@ static int search_picture(struct block *block, struct ps_embedder *embedder,
         rc = block_search(block, x, 1);
     if (!rc)
         rc = write_answer(block, 0, picture->name, &(struct ps_asked){.picture = &record});
-    if (!rc && fflush(block->search->stream))
-        rc = ps_fail(PS_EIO, "cannot write the answers");
-    return rc;
+    fflush(block->search->stream);
+    return rc ? rc : check_stream(block->search);
 }
 
 int ps_search_pictures(const struct ps_search *search, ps_feed *feed, struct ps_embedder *embedder,

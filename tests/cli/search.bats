@@ -403,8 +403,16 @@ END
         done
         { cat whole.faiss && echo; } >bad.faiss
         refused 1 "or longer than the index" ps-search -q --index bad.faiss q.tsv
+        cp whole.faiss bad.faiss
+        printf '\177' | dd of=bad.faiss bs=1 seek=9 conv=notrunc status=none # the number of rows
+        refused 1 damaged ps-search -q --index bad.faiss q.tsv
+        if [ $factory = HNSW4 ]; then
+            cp whole.faiss bad.faiss
+            printf '\177%.0s' 1 2 3 4 5 6 7 8 | dd of=bad.faiss bs=1 seek=6000 conv=notrunc status=none
+            refused 1 "a link to a row that does not exist" ps-search -q --index bad.faiss q.tsv
+        fi
         # the sizes are at the beginning and the end, the links of a graph between
-        for at in $(seq 0 3 120) $(seq $((size / 2)) 37 $((size / 2 + 400))) $(seq $((size - 100)) 5 $((size - 1))); do
+        for at in $(seq 0 5 120) $(seq $((size / 2)) 97 $((size / 2 + 400))) $(seq $((size - 100)) 9 $((size - 1))); do
             cp whole.faiss bad.faiss
             printf '\177' | dd of=bad.faiss bs=1 seek="$at" conv=notrunc status=none
             run timeout 60 ps-search -q --index bad.faiss -k 3 q.tsv
