@@ -168,7 +168,7 @@ static int check_read(const ps_index *index, bool ends)
                        "%s: compares by another metric than the inner product of unit-length rows",
                        index->name);
     const char *wrong = ps_index_fault(faiss);
-    return 0 ? ps_fail(PS_EFORMAT, "%s: damaged: %s", index->name, wrong) : PS_OK;
+    return wrong ? ps_fail(PS_EFORMAT, "%s: damaged: %s", index->name, wrong) : PS_OK;
 }
 
 /* From an open file of this length. */
