@@ -46,7 +46,9 @@ static int allocate(struct ps_pieces *p, size_t batch)
     size_t most = rows > params ? rows : params;
     p->values = ps_calloc(most > states ? most : states, sizeof *p->values);
     p->lane = ps_calloc(p->own, sizeof(void *));
-    if (!p->values || !p->lane)
+    if (ps_rank_count() > 1)
+        p->received = ps_calloc(params / 2 + 1, sizeof *p->received);
+    if (!p->values || !p->lane || (ps_rank_count() > 1 && !p->received))
         return PS_ENOMEM;
     for (size_t i = 0; i < p->own; i++)
         if (!(p->lane[i] = ps_net_lane(p->net)))
@@ -76,6 +78,7 @@ void ps_pieces_free(struct ps_pieces *p)
         ps_net_free(p->lane[i]);
     free(p->lane);
     free(p->values);
+    free(p->received);
     *p = (struct ps_pieces){0};
 }
 
@@ -201,22 +204,87 @@ static int add_piece(struct ps_pieces *p, size_t i, size_t j, size_t offset, siz
     return rc ? rc : fail_device(p, be->ops->vec_axpby(be, 1, mine, offset, 1, theirs, offset, n));
 }
 
+/* Adds the gradients of pieces i + step to those of pieces i, for `step` from `first` to below
+ * `end`, in the tree's order. */
+static int climb(struct ps_pieces *p, size_t first, size_t end, size_t offset, size_t n)
+{
+    int rc = PS_OK;
+    for (size_t step = first; step < end; step *= 2)
+        for (size_t i = 0; i + step < p->count && !rc; i += 2 * step)
+            rc = add_piece(p, i, i + step, offset, n);
+    return rc;
+}
+
+/* Up the tree to rank 0, and back to all: for any number of ranks. */
+static int add_by_tree(struct ps_pieces *p, size_t offset, size_t n, ps_vec *sum)
+{
+    ps_backend *be = ps_net_backend(p->net);
+    bool first = ps_rank() == 0;
+    int rc = climb(p, 1, p->count, offset, n);
+    if (!rc && first)
+        rc = fail_device(p, be->ops->vec_get(be, sum, offset, p->values, n));
+    if (!rc)
+        rc = ps_ranks_broadcast(p->values, n * sizeof *p->values);
+    return rc || first ? rc : fail_device(p, be->ops->vec_put(be, sum, offset, p->values, n));
+}
+
+/* What a rank has of a range during add_by_halves, and what its peer has besides. */
+struct half {
+    size_t begin, count, peer_begin, peer_count;
+};
+
+static struct half halve(size_t begin, size_t count, bool lower)
+{
+    size_t middle = begin + count / 2, end = begin + count;
+    return lower ? (struct half){begin, middle - begin, middle, end - middle}
+                 : (struct half){middle, end - middle, begin, middle - begin};
+}
+
+/*
+ * The same sums, where the numbers of ranks and of their pieces are powers of two: ranks at the
+ * distances 1, 2, 4, ... exchange halves of what they have, add, and in the end collect the parts.
+ * Each rank sends twice the range's size, whatever their number.
+ */
+static int add_by_halves(struct ps_pieces *p, size_t offset, size_t n, ps_vec *sum)
+{
+    ps_backend *be = ps_net_backend(p->net);
+    int rank = ps_rank(), levels = 0;
+    struct half at[32];
+    float *values = p->values;
+    int rc = climb(p, 1, p->own, offset, n);
+    if (!rc)
+        rc = fail_device(p, be->ops->vec_get(be, ps_net_gradients(p->lane[0]), offset, values, n));
+    for (size_t begin = 0, count = n; (1 << levels) < ps_rank_count() && !rc; levels++) {
+        struct half *h = &at[levels];
+        *h = halve(begin, count, !(rank >> levels & 1));
+        begin = h->begin;
+        count = h->count;
+        rc = ps_ranks_exchange(rank ^ 1 << levels, values + h->peer_begin,
+                               h->peer_count * sizeof *values, p->received, count * sizeof *values);
+        for (size_t i = 0; i < count && !rc; i++)
+            values[begin + i] += p->received[i];
+    }
+    while (levels-- && !rc)
+        rc = ps_ranks_exchange(rank ^ 1 << levels, values + at[levels].begin,
+                               at[levels].count * sizeof *values, values + at[levels].peer_begin,
+                               at[levels].peer_count * sizeof *values);
+    return rc ? rc : fail_device(p, be->ops->vec_put(be, sum, offset, values, n));
+}
+
+static bool is_power_of_two(size_t n)
+{
+    return !(n & (n - 1));
+}
+
 /* The sum over all pieces, in one range, becomes the network's gradient or is added to it. */
 static int add_range(struct ps_pieces *p, size_t offset, size_t n, bool accumulate)
 {
     ps_backend *be = ps_net_backend(p->net);
-    bool first = ps_rank() == 0, alone = ps_rank_count() == 1;
-    ps_vec *sum = first ? ps_net_gradients(p->lane[0]) : p->other;
-    int rc = PS_OK;
-    for (size_t step = 1; step < p->count; step *= 2)
-        for (size_t i = 0; i + step < p->count && !rc; i += 2 * step)
-            rc = add_piece(p, i, i + step, offset, n);
-    if (!rc && first && !alone)
-        rc = fail_device(p, be->ops->vec_get(be, sum, offset, p->values, n));
-    if (!rc)
-        rc = ps_ranks_broadcast(p->values, n * sizeof *p->values);
-    if (!rc && !first)
-        rc = fail_device(p, be->ops->vec_put(be, sum, offset, p->values, n));
+    size_t ranks = (size_t)ps_rank_count();
+    ps_vec *sum = ps_rank() == 0 ? ps_net_gradients(p->lane[0]) : p->other;
+    int rc = ranks == 1                                          ? climb(p, 1, p->count, offset, n)
+             : is_power_of_two(ranks) && is_power_of_two(p->own) ? add_by_halves(p, offset, n, sum)
+                                                                 : add_by_tree(p, offset, n, sum);
     return rc ? rc
               : fail_device(p, be->ops->vec_axpby(be, accumulate ? 1 : 0, ps_net_gradients(p->net),
                                                   offset, 1, sum, offset, n));

@@ -15,11 +15,12 @@ struct ps_pieces {
     size_t count; /* V; 1: the network itself is used */
     size_t first; /* this rank's pieces are first .. first + own - 1 */
     size_t own;
-    ps_net **lane; /* (own) */
-    size_t batch;  /* rows of the last forward */
-    ps_vec *x;     /* (largest batch, D) embeddings of all pieces */
-    ps_vec *other; /* gradients of another rank's piece; or NULL */
-    float *values; /* (the most that is exchanged at once) */
+    ps_net **lane;   /* (own) */
+    size_t batch;    /* rows of the last forward */
+    ps_vec *x;       /* (largest batch, D) embeddings of all pieces */
+    ps_vec *other;   /* gradients of another rank's piece; or NULL */
+    float *values;   /* (the most that is exchanged at once) */
+    float *received; /* (half the parameters) of another rank; or NULL */
 };
 
 /* V = `count`, a multiple of the number of ranks, for batches of up to `batch` rows. */

@@ -134,3 +134,8 @@ int ps_ranks_receive(int from, void *bytes, size_t length)
 {
     return check(ops->receive(from, bytes, length));
 }
+
+int ps_ranks_exchange(int peer, const void *out, size_t out_length, void *in, size_t in_length)
+{
+    return check(ops->exchange(peer, out, out_length, in, in_length));
+}

@@ -37,9 +37,11 @@ int ps_ranks_broadcast(void *bytes, size_t length);
 /* From one rank to another, in matching order. */
 int ps_ranks_send(int to, const void *bytes, size_t length);
 int ps_ranks_receive(int from, void *bytes, size_t length);
+/* Both at once, with a peer that does the same. */
+int ps_ranks_exchange(int peer, const void *out, size_t out_length, void *in, size_t in_length);
 
 /* What a plugin provides: all return 0 or an error of MPI, which `text` describes. */
-enum { PS_RANKS_INTERFACE = 1 };
+enum { PS_RANKS_INTERFACE = 2 };
 struct ps_ranks_ops {
     int interface;
     int (*open)(int *rank, int *count, int *local_count);
@@ -47,6 +49,7 @@ struct ps_ranks_ops {
     int (*broadcast)(void *bytes, size_t length);
     int (*send)(int to, const void *bytes, size_t length);
     int (*receive)(int from, void *bytes, size_t length);
+    int (*exchange)(int peer, const void *out, size_t out_length, void *in, size_t in_length);
     void (*text)(int error, char *text, size_t size);
     void (*close)(void);
 };

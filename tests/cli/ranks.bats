@@ -61,9 +61,9 @@ same() {
 }
 
 @test "a last batch smaller than the number of pieces leaves some ranks without images" {
-    local more=(--freeze-bn --batch-size 5 --micro-batches 4 --epochs 1)
+    local more=(--freeze-bn --batch-size 7 --micro-batches 6 --epochs 1)
     train "${more[@]}" -o run
-    on 4 ps-train "${options[@]}" "${more[@]}" -o other
+    on 3 ps-train "${options[@]}" "${more[@]}" -o other
     same run other
 }
 

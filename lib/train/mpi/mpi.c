@@ -77,6 +77,23 @@ static int receive_from(int from, void *bytes, size_t length)
     return error;
 }
 
+static int exchange_with(int peer, const void *out, size_t out_length, void *in, size_t in_length)
+{
+    const char *from = out;
+    char *to = in;
+    int error = 0;
+    while ((out_length || in_length) && !error) {
+        size_t sent = part_of(out_length), got = part_of(in_length);
+        error = MPI_Sendrecv(from, (int)sent, MPI_BYTE, peer, 0, to, (int)got, MPI_BYTE, peer, 0,
+                             MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        from += sent;
+        to += got;
+        out_length -= sent;
+        in_length -= got;
+    }
+    return error;
+}
+
 static void describe(int error, char *text, size_t size)
 {
     char whole[MPI_MAX_ERROR_STRING];
@@ -100,6 +117,7 @@ const struct ps_ranks_ops ps_ranks_ops_mpi = {
     .broadcast = broadcast,
     .send = send_to,
     .receive = receive_from,
+    .exchange = exchange_with,
     .text = describe,
     .close = close_ranks,
 };
