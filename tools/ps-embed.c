@@ -155,7 +155,7 @@ static int embed(const struct operands *operands, const struct settings *setting
     struct ps_embedder embedder;
     int rc = ps_embedder_open(&embedder, &how);
     if (rc)
-        return rc;
+        return ps_device_suggest(rc, (size_t)settings->batch, false);
     if (embedder.net)
         ps_net_only_infer(embedder.net);
     struct ps_embedding e;
