@@ -45,8 +45,8 @@ install: $(COMPLETIONS) all $(BUILD)/$(SHARED) $(BUILD)/proxy-synthesis.pc
 	install -m 644 $(filter $(BUILD)/completions/zsh/%,$(COMPLETIONS)) "$(DESTDIR)$(ZSH_COMPLETIONS)"
 	for page in $(MAN); do install -D -m 644 $$page \
 	  "$(TO)/share/man/man$${page##*.}/$${page##*/}" || exit; done
-	for plugin in $(wildcard $(BUILD)/bin/ps-*.so); do \
-	  install -D -m 755 $$plugin "$(TO)/lib/ps/$${plugin##*/}" || exit; done
+	for plugin in $(BUILD)/bin/ps-*.so; do [ ! -e "$$plugin" ] || \
+	  install -D -m 755 "$$plugin" "$(TO)/lib/ps/$${plugin##*/}" || exit; done
 	install -m 644 $(BUILD)/$(SHARED) "$(TO_LIB)"
 	ln -sf $(SHARED) "$(TO_LIB)/$(SONAME)"
 	ln -sf $(SONAME) "$(TO_LIB)/libproxy-synthesis.so"
