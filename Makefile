@@ -9,6 +9,7 @@
 # make lint     warnings, clang-tidy, format, scripts, man pages (tools: make setup-lint)
 # make cuda     the plugin build/bin/ps-cuda.so for every GPU that nvcc knows (needs nvcc and cuDNN)
 # make check-cuda  on a GPU: the CUDA backend against the reference; make bench-cuda: its speed
+# make check-hosts   ps-train on two hosts, which are network namespaces (root)
 # make check-trixie  builds and tests in a chroot of Debian 13 (root; TRIXIE is its folder)
 # make install  PREFIX (/usr/local), LIBDIR and DESTDIR are respected
 # make dist     a tarball of what is committed; make deb: Debian packages of it
@@ -70,9 +71,10 @@ LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapa
 include kernels/cpu/levels.mk
 
 LIB_SRC := $(filter-out lib/data/blend.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
-# Where the system has FAISS's own C library, it is linked and our few functions are left out.
+# Where the system has FAISS's own C library, it is linked and our few functions are left out: the
+# shared one, for Debian's static one cannot be a part of our shared library.
 FAISS_C := $(if $(wildcard $(foreach d,/usr/lib /usr/lib/$(shell $(CC) -print-multiarch) \
-  /usr/local/lib,$d/libfaiss_c.so $d/libfaiss_c.a)),-lfaiss_c)
+  /usr/local/lib,$d/libfaiss_c.so)),-lfaiss_c)
 LIB_CXX := $(filter-out $(if $(FAISS_C),lib/eval/faiss_c.cc),$(wildcard lib/*/*.cc))
 # Messages of protocol buffers become C under $(BUILD)/gen.
 PROTO := $(wildcard lib/*/*.proto)
@@ -88,11 +90,14 @@ BACKEND_TESTS := $(patsubst tests/backend/%.c,$(BUILD)/tests/%,$(wildcard tests/
 HELPERS := $(patsubst pipelines/%.c,$(BUILD)/bin/%,$(wildcard pipelines/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench-%,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
+# Runs of several processes; without MPI there is one.
+MPICC ?= mpicc
+MPI := $(if $(shell command -v $(MPICC)),$(BUILD)/bin/ps-mpi.so)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all asan fuzz setup demo check lint format bench bench-loader clean tests
-all: $(TOOLS) $(HELPERS)
+all: $(TOOLS) $(HELPERS) $(MPI)
 asan: all
 
 include tools/setup.mk
@@ -138,6 +143,10 @@ $(BUILD)/bin/%: $(BUILD)/tools/%.o $(BUILD)/libps.a
 $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
+
+$(BUILD)/bin/ps-mpi.so: lib/train/mpi/mpi.c lib/train/ranks.h $(FLAGS)
+	@mkdir -p $(@D)
+	OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(ALL_CFLAGS) $(LDFLAGS) -shared $< -o $@
 
 # gcc 12's vectorizer fails on some of them for arm64.
 ifeq ($(MACHINE),aarch64)

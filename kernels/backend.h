@@ -36,17 +36,31 @@ struct ps_shape {
     int n, c, h, w;
 };
 
-enum ps_op {
-    PS_OP_CONV, /* y = [relu](bn?(conv(x, weight) + bias?) [+ residual]); bn is NONE or FROZEN */
-    PS_OP_BN,   /* y = [relu](bn(x) [+ residual]) with batch statistics; training only */
-    PS_OP_RELU,
-    PS_OP_ADD,    /* y = [relu](x0 + x1) */
-    PS_OP_CONCAT, /* along channels */
-    PS_OP_MAXPOOL,
-    PS_OP_AVGPOOL, /* padding counts, as zeros */
-    PS_OP_GLOBAL,  /* (N, C, H, W) -> (N, C, 1, 1), by `pooling` */
-    PS_OP_LINEAR,  /* (N, C, 1, 1) -> (N, D, 1, 1): y = x weight^T + bias */
-};
+/*
+ * The operators: their names, and how many inputs they have without the residual, 0 for any number.
+ * The enum, the tables of the backends and those of the tests are made from this list.
+ *     CONV      y = [relu](bn?(conv(x, weight) + bias?) [+ residual]); bn is NONE or FROZEN
+ *     BN        y = [relu](bn(x) [+ residual]) with batch statistics; training only
+ *     ADD       y = [relu](x0 + x1)
+ *     CONCAT    along channels
+ *     AVGPOOL   padding counts, as zeros
+ *     GLOBAL    (N, C, H, W) -> (N, C, 1, 1), by `pooling`
+ *     LINEAR    (N, C, 1, 1) -> (N, D, 1, 1): y = x weight^T + bias
+ */
+#define PS_OPERATORS(ROW)                                                                          \
+    ROW(CONV, conv, 1)                                                                             \
+    ROW(BN, bn, 1)                                                                                 \
+    ROW(RELU, relu, 1)                                                                             \
+    ROW(ADD, add, 2)                                                                               \
+    ROW(CONCAT, concat, 0)                                                                         \
+    ROW(MAXPOOL, maxpool, 1)                                                                       \
+    ROW(AVGPOOL, avgpool, 1)                                                                       \
+    ROW(GLOBAL, global, 1)                                                                         \
+    ROW(LINEAR, linear, 1)
+
+#define PS_OP_VALUE(OP, name, inputs) PS_OP_##OP,
+enum ps_op { PS_OPERATORS(PS_OP_VALUE) PS_OPS };
+#undef PS_OP_VALUE
 
 enum ps_pooling { PS_POOL_AVG, PS_POOL_MAX, PS_POOL_SUM }; /* GAP, GMP, GAP + GMP */
 

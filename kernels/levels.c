@@ -12,8 +12,11 @@
 #endif
 
 /* kernels/cpu, compiled for each level. */
-extern const struct ps_backend_ops ps_backend_cpu_generic, ps_backend_cpu_v2, ps_backend_cpu_v3,
-    ps_backend_cpu_v4, ps_backend_cpu_amx, ps_backend_cpu_emulated;
+#define DECLARE(name, onednn) extern const struct ps_backend_ops ps_backend_cpu_##name;
+PS_LEVELS(DECLARE)
+
+/* dnnl_cpu_isa_default, which oneDNN 2 calls dnnl_cpu_isa_all. */
+#define ANY_ISA ((dnnl_cpu_isa_t)0)
 
 struct level {
     const char *name;
@@ -53,17 +56,6 @@ static bool runs_amx(void)
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
-static const struct level levels[PS_LEVELS] = {
-    [PS_LEVEL_GENERIC] = {.name = "generic"},
-    [PS_LEVEL_V2] = {"v2", runs_v2, dnnl_cpu_isa_sse41, &ps_backend_cpu_v2},
-    [PS_LEVEL_V3] = {"v3", runs_v3, dnnl_cpu_isa_avx2, &ps_backend_cpu_v3},
-    [PS_LEVEL_V4] = {"v4", runs_v4, dnnl_cpu_isa_avx512_core, &ps_backend_cpu_v4},
-    [PS_LEVEL_AMX] = {"amx", runs_amx, dnnl_cpu_isa_avx512_core, &ps_backend_cpu_amx},
-#ifdef PS_WITH_EMULATED
-    [PS_LEVEL_EMULATED] = {"emulated", runs_v3, dnnl_cpu_isa_all, &ps_backend_cpu_emulated},
-#endif
-};
-
 #else
 
 static bool runs_generic(void)
@@ -71,37 +63,38 @@ static bool runs_generic(void)
     return true;
 }
 
-static const struct level levels[PS_LEVELS] = {
-    [PS_LEVEL_GENERIC] = {"generic", runs_generic, dnnl_cpu_isa_all, &ps_backend_cpu_generic},
-    [PS_LEVEL_V2] = {.name = "v2"},
-    [PS_LEVEL_V3] = {.name = "v3"},
-    [PS_LEVEL_V4] = {.name = "v4"},
-    [PS_LEVEL_AMX] = {.name = "amx"},
-};
-
 #endif
 
-const char *ps_level_name(enum ps_level level)
-{
-    return levels[level].name;
-}
+#define ROW(name, onednn) {#name, runs_##name, onednn, &ps_backend_cpu_##name},
+#define NUMBER(name, onednn) LEVEL_##name,
+enum { PS_LEVELS(NUMBER) COUNT };
 
-bool ps_level_runs(enum ps_level level)
-{
-    return levels[level].runs && levels[level].runs();
-}
+/* For tests, the algorithms of all levels on any processor; never the default. */
+#ifdef PS_WITH_EMULATED
+DECLARE(emulated, ANY_ISA)
+#define EMULATED                                                                                   \
+    {                                                                                              \
+        "emulated", runs_v3, ANY_ISA, &ps_backend_cpu_emulated                                     \
+    }
+#else
+#define EMULATED
+#endif
+
+static const struct level levels[] = {PS_LEVELS(ROW) EMULATED};
+enum { KNOWN = sizeof levels / sizeof *levels };
 
 static int named(const char *name, char *message, size_t size)
 {
     char known[64] = "";
-    for (int i = 0; i < PS_LEVELS; i++) {
-        if (ps_level_runs(i) && !strcmp(levels[i].name, name)) {
+    for (int i = 0; i < KNOWN; i++) {
+        if (!levels[i].runs())
+            continue;
+        if (!strcmp(levels[i].name, name)) {
             dnnl_set_max_cpu_isa(levels[i].onednn);
             return i;
         }
-        if (ps_level_runs(i))
-            snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s",
-                     known[0] ? ", " : "", levels[i].name);
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", known[0] ? ", " : "",
+                 levels[i].name);
     }
     snprintf(message, size, "PS_CPU_ISA=%s: this machine runs %s", name, known);
     return -1;
@@ -115,8 +108,8 @@ static bool has_onednn(const struct level *level)
 
 static int highest(void)
 {
-    int level = PS_LEVEL_AMX;
-    while (level > 0 && !(ps_level_runs(level) && has_onednn(&levels[level])))
+    int level = COUNT - 1;
+    while (level > 0 && !(levels[level].runs() && has_onednn(&levels[level])))
         level--;
     return level;
 }

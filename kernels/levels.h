@@ -9,27 +9,24 @@
 
 #include "kernels/backend.h"
 
-enum ps_level {
-    PS_LEVEL_GENERIC,
-    PS_LEVEL_V2,
-    PS_LEVEL_V3,
-    PS_LEVEL_V4,
-    PS_LEVEL_AMX,
-#ifdef PS_WITH_EMULATED
-    PS_LEVEL_EMULATED, /* the algorithms of v4 and amx on any processor, for tests; never the
-                          default */
-#endif
-    PS_LEVELS
-};
-
-/* "v3" */
-const char *ps_level_name(enum ps_level level);
-/* Is it compiled in, and does this machine run it? */
-bool ps_level_runs(enum ps_level level);
 /*
- * The level in use: PS_CPU_ISA, or else the highest that this machine runs and oneDNN may use
- * (ONEDNN_MAX_CPU_ISA). Determined once. -1 with the reason in message[0..size) if PS_CPU_ISA names
- * no level that runs here.
+ * The levels of this kind of processor, from the lowest: name, and what oneDNN must be allowed to
+ * use. kernels/cpu/levels.mk has their flags, levels.c how to detect them.
+ */
+#ifdef __x86_64__
+#define PS_LEVELS(ROW)                                                                             \
+    ROW(v2, dnnl_cpu_isa_sse41)                                                                    \
+    ROW(v3, dnnl_cpu_isa_avx2)                                                                     \
+    ROW(v4, dnnl_cpu_isa_avx512_core)                                                              \
+    ROW(amx, dnnl_cpu_isa_avx512_core)
+#else
+#define PS_LEVELS(ROW) ROW(generic, ANY_ISA)
+#endif
+
+/*
+ * The level in use, a position in that list: PS_CPU_ISA, or else the highest that this machine runs
+ * and oneDNN may use (ONEDNN_MAX_CPU_ISA). Determined once. -1 with the reason in message[0..size)
+ * if PS_CPU_ISA names no level that runs here.
  */
 int ps_level(char *message, size_t size);
 

@@ -3,16 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ROW(OP, name, inputs) {#name, inputs},
 static const struct {
     const char *name;
     int inputs; /* without the residual; 0: one or more */
-} operators[] = {
-    [PS_OP_CONV] = {"conv", 1},       [PS_OP_BN] = {"bn", 1},
-    [PS_OP_RELU] = {"relu", 1},       [PS_OP_ADD] = {"add", 2},
-    [PS_OP_CONCAT] = {"concat", 0},   [PS_OP_MAXPOOL] = {"maxpool", 1},
-    [PS_OP_AVGPOOL] = {"avgpool", 1}, [PS_OP_GLOBAL] = {"global", 1},
-    [PS_OP_LINEAR] = {"linear", 1},
-};
+} operators[] = {PS_OPERATORS(ROW)};
 
 static struct ps_shape shape_of(const ps_act *act)
 {
@@ -165,7 +160,7 @@ int ps_node_check(const struct ps_node_request *request, struct ps_node_facts *f
                   size_t size)
 {
     enum ps_op op = request->desc->op;
-    if (op > PS_OP_LINEAR || request->inputs < 1 || request->inputs > PS_NODE_INPUTS) {
+    if (op >= PS_OPS || request->inputs < 1 || request->inputs > PS_NODE_INPUTS) {
         snprintf(message, size, "no operator %d with %d inputs", (int)op, request->inputs);
         return -1;
     }

@@ -21,7 +21,7 @@ struct ps_node_request {
 };
 
 struct ps_node_facts {
-    size_t params, state; /* least lengths of the two vectors */
+    size_t params, state; /* minimum lengths of the two vectors */
     char text[100];       /* "conv 64x56x56 -> 64x56x56 k3 s1" */
 };
 

@@ -12,7 +12,7 @@ PS_OPERATION(ps_backend *, open,
              (const struct ps_backend_config *config, char *message, size_t size))
 PS_OPERATION(void, close, (ps_backend * be))
 PS_OPERATION(const char *, error, (const ps_backend *be))
-/* Was the last failure for want of device memory? */
+/* Did the last failure run out of device memory? */
 PS_OPTIONAL(bool, out_of_memory, (const ps_backend *be))
 /* "v3, oneDNN 2.6.3, 2 threads", for logs. Owned by the backend. */
 PS_OPERATION(const char *, describe, (const ps_backend *be))
@@ -79,7 +79,7 @@ PS_OPERATION(void, node_free, (ps_backend * be, ps_node *node))
  * run all of them and must not be called for the others. 0: unchanged. -1: failed.
  */
 PS_OPTIONAL(int, node_fuse, (ps_backend * be, ps_node *const *nodes, int count))
-/* Call when parameters or statistics have changed: derives again what is kept of them (folded,
+/* Call when parameters or statistics have changed: recomputes what is derived from them (folded,
  * packed). */
 PS_OPTIONAL(int, node_update,
             (ps_backend * be, ps_node *node, const ps_vec *params, const ps_vec *state))

@@ -12,7 +12,8 @@
 # runs that wait for each other are slow: make -j2 TRAIN_FLAGS="--threads 1" on two processors.
 #
 # Variables: SEEDS, SETTINGS (names), OUT (folder of results), BIN (folder of the programs),
-# TRAIN_FLAGS (added to every ps-train, win over the settings), EVAL_FLAGS (of ps-eval).
+# TRAIN_FLAGS (added to every ps-train, win over the settings), EVAL_FLAGS (of ps-eval), LAUNCH (what
+# starts ps-train on several ranks: "mpirun -n 4").
 
 BIN ?= ../build/bin
 OUT ?= ../build/$(NAME)
@@ -25,6 +26,7 @@ SETTINGS ?= $(foreach s,$(filter-out ps-%,$(NAMES)),$(s) $(filter ps-$(s),$(NAME
 PACK_FLAGS ?=
 TRAIN_FLAGS ?=
 EVAL_FLAGS ?=
+LAUNCH ?=
 # The file of a run that is embedded: "last", or "best-recall@1" chosen on the evaluation shard.
 MODEL ?= last
 TRAIN_SPLIT ?= train
@@ -58,7 +60,7 @@ $(eval $(call record,runs,$(RUNS)))
 # keeps the old run in previous-N.
 $(RUNS:%=$(OUT)/%/last.safetensors): $(OUT)/%/last.safetensors: $(CONF)/$$(*D).conf \
     $(OUT)/train.options $(OUT)/$(TRAIN_SPLIT).mdb $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-train
-	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
+	$(strip $(LAUNCH) $(BIN)/ps-train) --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb --eval $(OUT)/$(TEST_SPLIT).mdb \
 	  -o $(@D) --seed $(patsubst seed%,%,$(*F)) --restart $(TRAIN_FLAGS)
 	@touch $@
 
@@ -93,7 +95,7 @@ SHOWN := $(OUT)/$(lastword $(TRAINED))
 $(OUT)/%.svg: $(RUNS:%=$(OUT)/%/last.safetensors) $(OUT)/runs.options | $(BIN)/ps-view
 	$(BIN)/ps-view curves $(CURVES) --metric $* -o $@
 
-$(OUT)/hardest-queries.png: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
+$(OUT)/hardest-queries.svg: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
 	$(BIN)/ps-view neighbours $< --shard $(OUT)/$(TEST_SPLIT).mdb -o $@
 
 $(OUT)/map.svg: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
@@ -102,7 +104,7 @@ $(OUT)/map.svg: $(SHOWN)/test.emb.zst $(OUT)/$(TEST_SPLIT).mdb | $(BIN)/ps-view
 $(OUT)/similarities.svg: $(SHOWN)/test.emb.zst | $(BIN)/ps-view
 	$(BIN)/ps-view histogram $< -o $@
 
-$(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hardest-queries.png \
+$(OUT)/report.html: $(OUT)/table.md $(OUT)/loss.svg $(OUT)/map@r.svg $(OUT)/hardest-queries.svg \
     $(OUT)/map.svg $(OUT)/similarities.svg | $(BIN)/ps-view
 	$(BIN)/ps-view report $^ --title "$(NAME)" -o $@
 	@echo "table: $<, pictures: $@"

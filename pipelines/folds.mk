@@ -30,7 +30,7 @@ embeddings_of = $(addsuffix /test.emb.zst,$(addprefix $(1)/fold,$(FOLD_NUMBERS))
 $(FOLD_RUNS:%=%/last.safetensors): $(OUT)/folds/%/last.safetensors: \
     $(CONF)/$$(firstword $$(subst /, ,$$*)).conf $(OUT)/train.options $(OUT)/folds.options \
     $(OUT)/$(TRAIN_SPLIT).mdb | $(BIN)/ps-train
-	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb -o $(@D) --restart $(TRAIN_FLAGS) \
+	$(strip $(LAUNCH) $(BIN)/ps-train) --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb -o $(@D) --restart $(TRAIN_FLAGS) \
 	  --seed $(call seed_of,$(call run_of,$(@D))) --folds $(FOLDS) --fold $(patsubst fold%,%,$(notdir $(@D)))
 	@touch $@
 

@@ -29,7 +29,7 @@ $(TRIAL_RUNS:%=%.conf): $(OUT)/sweep/trial%.conf: draw.sh $(CONF)/$(SWEEP).conf 
 
 $(TRIAL_RUNS:%=%/last.safetensors): %/last.safetensors: %.conf $(OUT)/sweep.options \
     $(OUT)/$(TRAIN_SPLIT).mdb | $(BIN)/ps-train
-	$(BIN)/ps-train --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb -o $(@D) --seed 1 --restart \
+	$(strip $(LAUNCH) $(BIN)/ps-train) --config $< --data $(OUT)/$(TRAIN_SPLIT).mdb -o $(@D) --seed 1 --restart \
 	  $(TRAIN_FLAGS) $(SWEEP_FLAGS)
 	@touch $@
 

@@ -50,6 +50,12 @@ else
 fi
 # The example includes what make install puts in place, and is compiled there.
 mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -v '^tests/example/')
+if command -v mpicc >/dev/null; then
+    read -ra mpi < <(mpicc -E -Wp,-v -xc /dev/null 2>&1 >/dev/null | awk '/openmpi|mpich/ { printf "-isystem %s ", $1 }')
+    flags+=("${mpi[@]}")
+else
+    mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep -v '/mpi/')
+fi
 mkdir -p build/lint
 printf '%s\n' "${flags[@]}" "${packages[@]}" >build/lint/compile_flags.txt
 
@@ -68,6 +74,11 @@ fi
 if command -v mandoc >/dev/null; then
     for page in man/*.[157]; do
         mandoc -T lint -W warning "$page" || fail "$page"
+    done
+fi
+if command -v groff >/dev/null; then # what Debian's man renders with
+    for page in man/*.[157]; do
+        ! groff -mdoc -T utf8 -ww -z "$page" 2>&1 | grep -v "can't break line" || fail "$page: groff"
     done
 fi
 files '*.c' '*.h' '*.cc' '*.cu' '*.cuh' | xargs -r wc -l |

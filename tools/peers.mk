@@ -1,7 +1,7 @@
 # What tests compare with, and the tools of `make lint`: Debian's packages, and in build/venv PyPI's,
 # which sees Debian's too.
 PEERS := python3-venv python3-numpy python3-pil python3-torch python3-torchvision python3-faiss \
-  libopenblas0-pthread
+  libopenblas0-pthread zsh
 LINTERS := clang clang-format clang-tidy shellcheck mandoc
 
 .PHONY: setup-peers setup-lint

@@ -3,11 +3,13 @@
 #include "base/log.h"
 #include "base/names0.h"
 #include "base/opt.h"
+#include "base/process.h"
 #include "data/image_file.h"
 #include "eval/interop.h"
 #include "net/device.h"
 #include "train/embed.h"
 #include "train/embed_feed.h"
+#include "train/ranks.h"
 
 #include <stdlib.h>
 
@@ -77,6 +79,8 @@ static int open_shards(const struct operands *operands, struct shards *shards)
 /* What would fail only once all is embedded. */
 static int check_output(size_t rows, size_t dim, const struct settings *settings)
 {
+    if (ps_rank() > 0)
+        return PS_OK;
     return ps_embedding_check_output(settings->output, (enum ps_embedding_format)settings->format,
                                      rows, dim, settings->type == 1);
 }
@@ -94,6 +98,7 @@ static int embed_shards(struct ps_embedding *e, struct ps_embedder *embedder,
     }
     if (!rc)
         rc = check_output(rows, embedder->dim, settings);
+    rc = ps_ranks_agree(rc);
     const struct ps_embed_settings how = {.threads = (int)settings->workers,
                                           .batch = (size_t)settings->batch,
                                           .label = "embedding",
@@ -111,6 +116,8 @@ static int embed_pictures(struct ps_embedding *e, struct ps_embedder *embedder,
                           const struct operands *operands, const struct settings *settings)
 {
     struct ps_intake intake;
+    if (ps_rank_count() > 1)
+        return ps_ranks_agree(ps_fail(PS_ENOTSUP, "ranks share out shards only (man ps-pack)"));
     int rc = ps_intake_open(&intake, operands->list, operands->count, (int)settings->workers,
                             settings->quarantine);
     if (rc)
@@ -122,15 +129,19 @@ static int embed_pictures(struct ps_embedding *e, struct ps_embedder *embedder,
     return rc;
 }
 
-static bool all_shards(const struct operands *operands)
+/* 1, 0, or an error that is not of one file alone. */
+static int all_shards(const struct operands *operands)
 {
-    char head[64];
-    size_t length;
-    for (size_t i = 0; i < operands->count; i++)
-        if (ps_image_file_head(operands->list[i], head, sizeof head, &length) ||
-            !ps_is_shard_start(head, length))
-            return false;
-    return true;
+    for (size_t i = 0; i < operands->count; i++) {
+        char head[64];
+        size_t length = 0;
+        int rc = ps_image_file_head(operands->list[i], head, sizeof head, &length);
+        if (rc && !ps_is_image_fault(rc))
+            return rc;
+        if (!ps_is_shard_start(head, length))
+            return 0;
+    }
+    return 1;
 }
 
 static int embed(const struct operands *operands, const struct settings *settings)
@@ -144,18 +155,21 @@ static int embed(const struct operands *operands, const struct settings *setting
     struct ps_embedder embedder;
     int rc = ps_embedder_open(&embedder, &how);
     if (rc)
-        return rc;
+        return ps_device_suggest(rc, (size_t)settings->batch, false);
     if (embedder.net)
         ps_net_only_infer(embedder.net);
     struct ps_embedding e;
-    rc = all_shards(operands) ? embed_shards(&e, &embedder, operands, settings)
-                              : embed_pictures(&e, &embedder, operands, settings);
+    rc = all_shards(operands);
+    if (rc >= 0)
+        rc = rc ? embed_shards(&e, &embedder, operands, settings)
+                : embed_pictures(&e, &embedder, operands, settings);
     ps_embedder_close(&embedder);
     if (rc)
         return rc;
     e.half = settings->type == 1;
-    rc = ps_embedding_save(&e, settings->output, (enum ps_embedding_format)settings->format,
-                           (int)settings->level);
+    if (ps_rank() == 0)
+        rc = ps_embedding_save(&e, settings->output, (enum ps_embedding_format)settings->format,
+                               (int)settings->level);
     ps_embedding_free(&e);
     return rc;
 }
@@ -169,7 +183,7 @@ static int run(char **given, int count, const struct settings *settings)
     if (!count && !settings->names)
         return ps_fail(PS_EUSAGE, "no pictures given (a shard, folder, archive, list or file)");
     struct operands operands = {0};
-    int rc = ps_out_check(settings->output, 0);
+    int rc = ps_rank() > 0 ? PS_OK : ps_out_check(settings->output, 0);
     if (!rc)
         rc = take_operands(&operands, given, count, settings->names);
     if (!rc && !operands.count)
@@ -184,6 +198,7 @@ static int run(char **given, int count, const struct settings *settings)
 
 int main(int argc, char **argv)
 {
+    ps_process_share_processors(argv);
     struct settings settings = {.device = "auto", .batch = 128, .workers = 4, .level = 1};
     struct ps_opt options[] = {
         PS_TEXT("model", &settings.model, "FILE", "model written by ps-train", .letter = 'm'),
@@ -221,8 +236,12 @@ int main(int argc, char **argv)
         .option_count = sizeof options / sizeof *options,
     };
     int operands = 0;
-    int rc = ps_opt_parse(&command, argc, argv, &operands);
+    int rc = ps_ranks_open();
+    if (!rc)
+        rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = run(argv, operands, &settings);
-    return ps_opt_finish(&command, rc);
+    int status = ps_opt_finish(&command, ps_ranks_agree(rc));
+    ps_ranks_close();
+    return status;
 }

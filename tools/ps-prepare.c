@@ -142,19 +142,21 @@ static int check_usage(const struct settings *settings, bool seeded, char **oper
     return PS_OK;
 }
 
-/* The summary of --help, with all data sets. */
-static void write_help(struct ps_text *text)
+/* All data sets: in the summary of --help, and as words. */
+static void write_help(struct ps_text *text, struct ps_text *names)
 {
     ps_text_printf(text, "Lists the images of a raw data set, in folders or archives, in a "
                          "manifest.\n\nData sets and their sources:");
-    for (const struct ps_dataset *const *at = ps_datasets; *at; at++)
+    for (const struct ps_dataset *const *at = ps_datasets; *at; at++) {
         ps_text_printf(text, "\n  %-10s %s", (*at)->name, (*at)->sources);
+        ps_text_printf(names, "%s%s", names->length ? "|" : "", (*at)->name);
+    }
 }
 
 int main(int argc, char **argv)
 {
-    struct ps_text help = {0};
-    write_help(&help);
+    struct ps_text help = {0}, names = {0};
+    write_help(&help, &names);
     struct settings settings = {.boxes = true};
     struct ps_opt options[] = {
         PS_TEXT("output", &settings.output, "MANIFEST",
@@ -185,6 +187,7 @@ int main(int argc, char **argv)
         .examples = "  ps-prepare folder photos --test-classes 0.5 -o m.tsv\n  ps-prepare cars196 "
                     "car_ims.tgz cars_annos.mat -o cars.tsv\n  ps-prepare cars196 cars_train.tar "
                     "devkit -o cars.tsv\n  ps-prepare --summary m.tsv\n",
+        .choices = names.data,
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
@@ -199,5 +202,6 @@ int main(int argc, char **argv)
             rc = prepare(&settings, seeded, argv, operands);
     }
     ps_text_free(&help);
+    ps_text_free(&names);
     return ps_opt_finish(&command, rc);
 }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "base/process.h"
 #include "net/device.h"
 #include "search/build.h"
 #include "search/search.h"
@@ -224,6 +225,7 @@ static int run(const struct tool *tool, char **operands, int count)
 
 int main(int argc, char **argv)
 {
+    ps_process_share_processors(argv);
     struct tool t = {
         .factory = "HNSW32", .output = "-", .device = "auto", .k = 10, .min_score = -1};
     struct ps_opt options[] = {

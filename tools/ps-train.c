@@ -3,7 +3,9 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/opthelp.h"
+#include "base/process.h"
 #include "eval/results.h"
+#include "train/ranks.h"
 #include "train/trainer.h"
 
 #include <stdlib.h>
@@ -73,7 +75,7 @@ static int print_metrics(const struct ps_train_settings *settings, const struct 
 
 static int run(struct ps_train_settings *settings, const struct ps_command *command)
 {
-    int rc = ps_train_settings_complete(settings);
+    int rc = ps_ranks_agree(ps_train_settings_complete(settings));
     if (rc)
         return rc;
     ps_interrupt_keep_writing();
@@ -81,7 +83,7 @@ static int run(struct ps_train_settings *settings, const struct ps_command *comm
         struct ps_evaluation result;
         rc = ps_train_eval_best(settings, command->options, command->option_count, &result);
         if (!rc) {
-            rc = print_metrics(settings, &result);
+            rc = ps_rank() == 0 ? print_metrics(settings, &result) : PS_OK;
             ps_evaluation_free(&result);
         }
         return rc;
@@ -91,6 +93,7 @@ static int run(struct ps_train_settings *settings, const struct ps_command *comm
 
 int main(int argc, char **argv)
 {
+    ps_process_share_processors(argv);
     ps_log_program("ps-train");
     if (wants_losses(argc, argv)) {
         print_losses();
@@ -110,12 +113,16 @@ int main(int argc, char **argv)
     };
     command.options = ps_train_options(&settings, &command.option_count);
     int operands = 0;
-    int rc = command.options ? ps_opt_parse(&command, argc, argv, &operands) : PS_ENOMEM;
+    int rc = command.options ? ps_ranks_open() : PS_ENOMEM;
+    if (!rc)
+        rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN && operands)
         rc = ps_fail(PS_EUSAGE, "'%s' is not an option (see --help)", argv[0]);
+    rc = ps_ranks_agree(rc);
     if (rc == PS_OPT_RUN)
         rc = run(&settings, &command);
     int status = ps_opt_finish(&command, rc);
+    ps_ranks_close();
     free(command.options);
     return status;
 }

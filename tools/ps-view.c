@@ -34,6 +34,7 @@ static int curves(const struct options *o, char **operand, int count)
     return rc ? rc : ps_curves_write(o->metric, operand, (size_t)count, o->output);
 }
 
+#define SUBJECTS "projector|curves|neighbours|map|histogram|report"
 enum subject { NEIGHBOURS, MAP, HISTOGRAM, PROJECTOR };
 
 static int draw(const struct options *o, enum subject subject, const struct ps_embedding *embedding,
@@ -90,7 +91,7 @@ static int run(const struct options *o, char **operand, int count)
         rc = ps_fail(PS_EUSAGE, "-o FILE is missing");
     if (rc)
         return rc;
-    int what = ps_choice_index("projector|curves|neighbours|map|histogram|report", operand[0]);
+    int what = ps_choice_index(SUBJECTS, operand[0]);
     if (what == 0) /* writes a folder */
         return of_embedding(o, PROJECTOR, operand + 1, count - 1);
     rc = ps_out_check(o->output, 0);
@@ -160,9 +161,10 @@ int main(int argc, char **argv)
             "Plots training curves, nearest neighbours of queries, maps and similarities "
             "of embeddings, and combines them into one HTML report; writes what TensorBoard's "
             "projector reads.",
-        .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.png\n  ps-view "
+        .examples = "  ps-view neighbours test.emb.zst --shard test.mdb -o hardest.svg\n  ps-view "
                     "map test.emb.zst --shard test.mdb --method tsne -o map.svg\n  ps-view curves "
                     "runs/plain/seed* runs/ps/seed* -o recall.svg\n",
+        .choices = SUBJECTS,
         .options = options,
         .option_count = sizeof options / sizeof *options};
     int operands = 0;

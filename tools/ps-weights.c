@@ -251,6 +251,7 @@ int main(int argc, char **argv)
         .examples = "  ps-weights import resnet50-0676ba61.pth -o resnet50.safetensors\n  "
                     "ps-weights show resnet50.safetensors | column -t\n  ps-weights export -m "
                     "best.safetensors -o best.onnx\n",
+        .choices = "import|show|diff|export",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

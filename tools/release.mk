@@ -1,7 +1,10 @@
 # A build and the tests in a chroot of Debian 13, as root. It is made by debootstrap and kept.
 TRIXIE ?= /var/tmp/proxy-synthesis-trixie
 RELEASE := proxy-synthesis-$(VERSION)
-.PHONY: check-trixie dist deb
+.PHONY: check-trixie check-hosts dist deb
+check-hosts: all
+	BUILD="$(abspath $(BUILD))" tests/hosts.sh
+
 check-trixie:
 	tests/trixie.sh "$(TRIXIE)"
 

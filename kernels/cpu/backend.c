@@ -195,11 +195,8 @@ void cpu_mem_free(ps_backend *be, ps_mem *mem)
     free(mem);
 }
 
-static const struct cpu_kind *const kinds[] = {
-    [PS_OP_CONV] = &cpu_conv,      [PS_OP_BN] = &cpu_bn,         [PS_OP_RELU] = &cpu_relu,
-    [PS_OP_ADD] = &cpu_add,        [PS_OP_CONCAT] = &cpu_concat, [PS_OP_MAXPOOL] = &cpu_window,
-    [PS_OP_AVGPOOL] = &cpu_window, [PS_OP_GLOBAL] = &cpu_global, [PS_OP_LINEAR] = &cpu_linear,
-};
+#define ROW(OP, name, inputs) &cpu_##name,
+static const struct cpu_kind *const kinds[] = {PS_OPERATORS(ROW)};
 
 void cpu_node_free(ps_backend *be, ps_node *node)
 {

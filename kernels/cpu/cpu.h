@@ -23,18 +23,17 @@ struct cpu {
     float *work;    /* workspace shared by all nodes */
     size_t work_count;
     struct ps_choices *choices; /* measured algorithms; NULL: by a fixed rule */
-    bool no_memory;             /* the last failure was for want of memory */
+    bool no_memory;             /* the last failure ran out of memory */
     char error[256], text[160];
 };
 
 /*
  * (N, C, H, W) in blocks of `block` channels (nChw16c, nChw8c or nchw): element (n, c, y, x) is
  * data[n * image + ((c / block * H + y) * W + x) * block + c % block]. `block` is CPU_BLOCK, or 1
- * for less than a block of channels. In a ragged activation the last block
- * has lanes without a channel, which are zero: every writer of an activation keeps them so. A plane
- * is one block of one image. Of single pixels, (N, C, 1, 1), element (n, c) is data[n * image + c].
- * In a view, a range of the blocks of another activation, images are further apart than their own
- * planes need.
+ * for less than a block of channels. In a ragged activation the last block has lanes without a
+ * channel, which every writer of an activation sets to zero. A plane is one block of one image. Of
+ * single pixels, (N, C, 1, 1), element (n, c) is data[n * image + c]. In a view, a range of the
+ * blocks of another activation, images are further apart than their own planes need.
  */
 struct ps_act {
     struct ps_shape shape;
@@ -65,8 +64,9 @@ struct cpu_kind {
     void (*release)(ps_node *node); /* frees what the node owns, even if prepare failed */
 };
 
-extern const struct cpu_kind cpu_conv, cpu_bn, cpu_relu, cpu_add, cpu_concat, cpu_window,
-    cpu_global, cpu_linear; /* prepare, update and release may be NULL */
+/* One for each operator. prepare, update and release may be NULL. */
+#define CPU_KIND(OP, name, inputs) extern const struct cpu_kind cpu_##name;
+PS_OPERATORS(CPU_KIND)
 
 /* Records the message; returns -1. */
 int cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));

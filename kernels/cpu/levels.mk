@@ -14,8 +14,8 @@ LEVEL_SRC_v4 := $(wildcard kernels/cpu/avx512/*.c)
 LEVEL_SRC_amx := $(LEVEL_SRC_v4) $(wildcard kernels/cpu/amx/*.c)
 LEVEL_SRC_emulated := $(LEVEL_SRC_amx)
 LEVEL_FLAGS := $(foreach level,$(LEVELS),$(LEVEL_FLAGS_$(level)))
-# lib/'s hot loops, each of which exports a table alone; amx has v4's.
-LEVEL_OBJ := $(LEVELS:%=$(BUILD)/cpu-%.o) $(patsubst %,$(BUILD)/%/lib/data/blend.o,$(filter-out amx,$(LEVELS)))
+# lib/'s hot loops, too, each of which exports a table alone.
+LEVEL_OBJ := $(foreach level,$(LEVELS),$(BUILD)/cpu-$(level).o $(BUILD)/$(level)/lib/data/blend.o)
 OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
 
 define LEVEL

@@ -81,7 +81,7 @@ struct cuda {
     double *late_to[CUDA_LATE];
     int late_count;
     struct cuda_buffer work, arguments, workspace; /* of our kernels; of calls; of cuDNN */
-    bool no_memory;                                /* the last failure was for want of memory */
+    bool no_memory;                                /* the last failure ran out of memory */
     char error[256], text[160];
 };
 
@@ -100,7 +100,7 @@ struct ps_node {
     int inputs;
     const ps_act *in[PS_NODE_INPUTS], *din[PS_NODE_INPUTS], *out,
         *dout;                          /* din: NULL if not wanted */
-    size_t params_needed, state_needed; /* least lengths of the two vectors */
+    size_t params_needed, state_needed; /* minimum lengths of the two vectors */
     char text[160];
 };
 
@@ -119,8 +119,9 @@ struct cuda_kind {
 /* What the plugin exports. */
 extern const struct ps_backend_ops ps_backend_ops_cuda __attribute__((visibility("default")));
 
-extern const struct cuda_kind cuda_conv, cuda_bn, cuda_relu, cuda_add, cuda_concat, cuda_window,
-    cuda_global, cuda_linear;
+/* One for each operator. */
+#define CUDA_KIND(OP, name, inputs) extern const struct cuda_kind cuda_##name;
+PS_OPERATORS(CUDA_KIND)
 
 /* error.c */
 int cuda_fail(struct cuda *cuda, const char *format, ...) __attribute__((format(printf, 2, 3)));

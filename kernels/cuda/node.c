@@ -5,11 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct cuda_kind *const kinds[] = {
-    [PS_OP_CONV] = &cuda_conv,      [PS_OP_BN] = &cuda_bn,         [PS_OP_RELU] = &cuda_relu,
-    [PS_OP_ADD] = &cuda_add,        [PS_OP_CONCAT] = &cuda_concat, [PS_OP_MAXPOOL] = &cuda_window,
-    [PS_OP_AVGPOOL] = &cuda_window, [PS_OP_GLOBAL] = &cuda_global, [PS_OP_LINEAR] = &cuda_linear,
-};
+#define ROW(OP, name, inputs) &cuda_##name,
+static const struct cuda_kind *const kinds[] = {PS_OPERATORS(ROW)};
 
 void cuda_node_free(ps_backend *be, ps_node *node)
 {

@@ -60,11 +60,12 @@ static int window_backward(struct cuda *cuda, ps_node *node, const float *params
                       "gradient of maxpool");
 }
 
-const struct cuda_kind cuda_window = {.size = sizeof(struct pool_node),
-                                      .prepare = window_prepare,
-                                      .forward = window_forward,
-                                      .backward = window_backward,
-                                      .release = pool_release};
+#define WINDOW_KIND                                                                                \
+    {                                                                                              \
+        .size = sizeof(struct pool_node), .prepare = window_prepare, .forward = window_forward,    \
+        .backward = window_backward, .release = pool_release                                       \
+    }
+const struct cuda_kind cuda_maxpool = WINDOW_KIND, cuda_avgpool = WINDOW_KIND;
 
 static int global_prepare(struct cuda *cuda, ps_node *node)
 {

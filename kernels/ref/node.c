@@ -4,13 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct ps_ref_op *const operators[] = {
-    [PS_OP_CONV] = &ps_ref_conv,       [PS_OP_BN] = &ps_ref_bn,
-    [PS_OP_RELU] = &ps_ref_relu,       [PS_OP_ADD] = &ps_ref_add,
-    [PS_OP_CONCAT] = &ps_ref_concat,   [PS_OP_MAXPOOL] = &ps_ref_maxpool,
-    [PS_OP_AVGPOOL] = &ps_ref_avgpool, [PS_OP_GLOBAL] = &ps_ref_global,
-    [PS_OP_LINEAR] = &ps_ref_linear,
-};
+#define ROW(OP, name, inputs) &ps_ref_##name,
+static const struct ps_ref_op *const operators[] = {PS_OPERATORS(ROW)};
 
 ps_node *ps_ref_node_new(ps_backend *be, const struct ps_op_desc *desc, enum ps_mode mode,
                          int inputs, ps_act *const *in, ps_act *out, ps_act *dout,

@@ -43,8 +43,8 @@ struct ps_node {
     char text[sizeof((struct ps_node_facts *)NULL)->text];
 };
 
-extern const struct ps_ref_op ps_ref_conv, ps_ref_bn, ps_ref_relu, ps_ref_add, ps_ref_concat,
-    ps_ref_maxpool, ps_ref_avgpool, ps_ref_global, ps_ref_linear;
+#define PS_REF_OP(OP, name, inputs) extern const struct ps_ref_op ps_ref_##name;
+PS_OPERATORS(PS_REF_OP)
 
 /* Records the reason; returns -1. */
 int ps_ref_fail(ps_backend *be, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -10,7 +10,7 @@ enum ps_err {
     PS_EINVAL = -4,    /* invalid or inconsistent arguments */
     PS_ENOMEM = -5,    /* out of memory, host or device */
     PS_ENOTSUP = -6,   /* valid, but not supported */
-    PS_EINTR = -7,     /* SIGINT or SIGTERM arrived */
+    PS_EINTR = -7,     /* SIGINT, SIGTERM or SIGHUP arrived */
     PS_EMISMATCH = -8, /* made from different data or with different settings */
     PS_ENUMERIC = -9,  /* NaN or infinity where a finite number was expected */
     PS_EBACKEND = -10, /* the compute library or the device failed */
@@ -26,7 +26,7 @@ enum ps_err {
 
 /*
  * ps_fail(PS_EIO, ...) with ": " and strerror(errno) appended; PS_EINTR where the call failed
- * because SIGINT or SIGTERM arrived.
+ * because SIGINT, SIGTERM or SIGHUP arrived.
  */
 #define ps_fail_errno(...) ps_fail_negative(ps_fail_record_errno(__VA_ARGS__))
 

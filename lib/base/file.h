@@ -24,6 +24,8 @@ void ps_map_close(struct ps_map *map);
 
 bool ps_is_folder(const char *path);
 bool ps_is_file(const char *path);
+/* Are both names of one regular file? */
+bool ps_is_same_file(const char *a, const char *b);
 
 /* mkdir -p. */
 int ps_make_folder(const char *path);

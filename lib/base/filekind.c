@@ -1,4 +1,5 @@
 #include "base/filekind.h"
+#include "base/err.h"
 
 #include <string.h>
 
@@ -48,10 +49,10 @@ static const struct {
     {0, "version https://git-lfs", 23, "a Git LFS pointer (git lfs pull fetches the file)"},
 };
 
-/* "x.npy" as the name of the first member. */
-static bool is_npz(const char *bytes, size_t length)
+bool ps_is_npz(const void *start, size_t length)
 {
     enum { HEADER = 30 };
+    const char *bytes = start;
     if (length < HEADER || memcmp(bytes, "PK\3\4", 4) != 0)
         return false;
     size_t name = (unsigned char)bytes[26] | (size_t)(unsigned char)bytes[27] << 8;
@@ -90,7 +91,7 @@ const char *ps_file_kind(const void *bytes, size_t length)
     const char *text = bytes;
     if (!length)
         return "empty";
-    if (is_npz(text, length))
+    if (ps_is_npz(text, length))
         return "a NumPy archive (.npz)";
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i].at + kinds[i].length <= length &&
@@ -99,4 +100,11 @@ const char *ps_file_kind(const void *bytes, size_t length)
     if (is_onnx(text, length))
         return "an ONNX model";
     return ps_is_text(bytes, length) ? kind_of_text(text, length) : NULL;
+}
+
+int ps_fail_kind(const char *name, const void *bytes, size_t length, const char *wanted)
+{
+    const char *kind = ps_file_kind(bytes, length);
+    return ps_fail(PS_EFORMAT, "%s: %s%s%snot %s", name, kind ? "this is " : "", kind ? kind : "",
+                   kind ? ", " : "", wanted);
 }

@@ -3,21 +3,40 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
 
 static volatile sig_atomic_t caught;
 static bool keeps_writing;
 
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* A second signal kills, but not at once: mpirun sends each signal twice. */
 static void on_signal(int number)
 {
-    caught = number;
+    static double first;
+    if (!caught) {
+        first = now();
+        caught = number;
+    } else if (now() - first > 0.5) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
 }
 
 void ps_interrupt_install(void)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) /* nohup ignores it */
+        sigaction(SIGHUP, &action, NULL);
 }
 
 bool ps_interrupted(void)

@@ -1,16 +1,17 @@
-/* SIGINT and SIGTERM: the handler only sets a flag, which long loops poll. */
+/* SIGINT, SIGTERM and SIGHUP: the handler only sets a flag, which long loops poll. */
 #ifndef PS_BASE_INTERRUPT_H
 #define PS_BASE_INTERRUPT_H
 
 #include <stdbool.h>
 
-/* Installs the handlers; a second signal of the same kind kills the process at once. */
+/* Installs the handlers, SIGHUP's unless it is ignored; a second one, half a second
+ * later or more, kills the process. */
 void ps_interrupt_install(void);
 
 /* True once a signal has arrived. */
 bool ps_interrupted(void);
 
-/* For programs that save their state when interrupted: files are still written to their end. */
+/* For programs that save their state when interrupted: writes are still completed. */
 void ps_interrupt_keep_writing(void);
 bool ps_interrupt_stops_writing(void);
 

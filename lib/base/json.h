@@ -1,4 +1,4 @@
-/* JSON of the library jansson, which drops text in silence where memory runs out. */
+/* JSON by jansson, with out of memory as an error: jansson itself then silently drops text. */
 #ifndef PS_BASE_JSON_H
 #define PS_BASE_JSON_H
 
@@ -8,7 +8,7 @@
 /* json_dumps; free() it. NULL with the error recorded if memory ran out. */
 char *ps_json_dump(const json_t *json, size_t flags);
 
-/* json_loadb; NULL with the error recorded, behind "what: " if it is not JSON. */
+/* json_loadb; NULL with the error recorded, which begins with "what: " if it is not JSON. */
 json_t *ps_json_load(const char *text, size_t length, size_t flags, const char *what);
 
 #endif

@@ -13,6 +13,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *program = "ps";
 static enum ps_log_level level = PS_LOG_INFO;
+static bool silent;
 
 static struct {
     const char *label, *unit;
@@ -83,10 +84,18 @@ DEFINE_SAY(ps_warn, PS_LOG_WARN, "warning: ")
 
 void ps_log_error(void)
 {
+    if (silent)
+        return;
     pthread_mutex_lock(&lock);
     erase_bar();
     fprintf(stderr, "%s: error: %s\n", program, ps_error());
     pthread_mutex_unlock(&lock);
+}
+
+void ps_log_silence(void)
+{
+    level = PS_LOG_QUIET;
+    silent = true;
 }
 
 static void format_time(double seconds, char out[32])

@@ -20,6 +20,8 @@ void ps_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints "NAME: error: " and this thread's recorded message; for main() only. */
 void ps_log_error(void);
+/* From now on nothing is printed: another process reports the error. */
+void ps_log_silence(void);
 
 /*
  * Progress of one activity at a time, with rate and time left: a progress bar on a terminal, a line

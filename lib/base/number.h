@@ -7,7 +7,7 @@
 
 /*
  * Each reads a decimal number at *text (reals also "inf", "nan" and hexadecimal floats) and moves
- * *text behind it. False, with nothing changed, if there is none or it exceeds the type's range.
+ * *text past it. False, with nothing changed, if there is none or it exceeds the type's range.
  */
 bool ps_scan_whole(const char **text, int64_t *value);
 bool ps_scan_real(const char **text, double *value);

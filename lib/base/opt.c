@@ -81,10 +81,10 @@ static int check_bounds(const char *where, const struct ps_opt *option, const ch
                    option->least, option->most);
 }
 
-static bool names_file(const struct ps_opt *option)
+bool ps_opt_names_file(const struct ps_opt *option)
 {
-    return word_index("FILE|DIR|FOLDER|RUNDIR|SHARD|MANIFEST", '|', option->argument,
-                      strlen(option->argument)) >= 0;
+    return option->argument && word_index("FILE|DIR|FOLDER|RUNDIR|SHARD|MANIFEST", '|',
+                                          option->argument, strlen(option->argument)) >= 0;
 }
 
 static int set_value(const char *where, struct ps_opt *option, const char *text)
@@ -120,7 +120,7 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
         break;
     }
     case PS_OPT_TEXT:
-        if (!*text && names_file(option))
+        if (!*text && ps_opt_names_file(option))
             return bad_value(where, option, text, "the name of a file or folder");
         *(const char **)option->value = text;
         break;
@@ -289,17 +289,22 @@ static int parse_short(struct ps_command *command, struct cursor *cursor)
     return PS_OK;
 }
 
-/* The last argument of "--config FILE" or "--config=FILE", NULL if there is none. */
-static const char *config_path(int argc, char **argv)
+/* Reads the files of "--config FILE" and "--config=FILE" in turn, so that the last wins. */
+static int read_configs(struct ps_command *command, int argc, char **argv)
 {
-    const char *path = NULL;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+    int rc = PS_OK;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && !rc; i++) {
+        const char *path = NULL;
         if (!strcmp(argv[i], "--config") && i + 1 < argc)
             path = argv[++i];
         else if (!strncmp(argv[i], "--config=", 9))
             path = argv[i] + 9;
+        if (path && !*path)
+            rc = ps_fail(PS_EUSAGE, "--config: '' is not the name of a file");
+        else if (path)
+            rc = read_config(command, path);
     }
-    return path;
+    return rc;
 }
 
 static bool has_word(int argc, char **argv, const char *word, const char *other)
@@ -326,7 +331,7 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
             argv[(*operands)++] = word;
         else if (!strcmp(word, "--"))
             only_operands = true;
-        else if (!strcmp(word, "--config")) /* read first, see config_path */
+        else if (!strcmp(word, "--config")) /* read first, by read_configs */
             cursor.at++;
         else if (!strncmp(word, "--config=", 9))
             continue;
@@ -346,6 +351,23 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
     return print ? PS_OPT_DONE : PS_OPT_RUN;
 }
 
+/* An output that is one of the inputs would replace it. */
+static int check_output(struct ps_command *command, char **operand, int count)
+{
+    struct ps_opt *output = ps_opt_find(command, "output");
+    const char *path = output ? *(const char **)output->value : NULL, *same = NULL;
+    for (int i = 0; path && i < count; i++)
+        same = ps_is_same_file(path, operand[i]) ? operand[i] : same;
+    for (size_t i = 0; path && i < command->option_count; i++) {
+        const struct ps_opt *option = &command->options[i];
+        const char *file = option->kind == PS_OPT_TEXT ? *(const char **)option->value : NULL;
+        if (option != output && file && ps_opt_names_file(option) && ps_is_same_file(path, file))
+            same = file;
+    }
+    return same ? ps_fail(PS_EUSAGE, "--output: %s is also read: choose another name", path)
+                : PS_OK;
+}
+
 int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operands)
 {
     ps_process_begin(command->name);
@@ -357,11 +379,16 @@ int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operand
         printf("%s %s\n", command->name, PS_VERSION);
         return PS_OPT_DONE;
     }
-    const char *config = config_path(argc, argv);
-    int rc = config ? read_config(command, config) : PS_OK;
+    if (has_word(argc, argv, "--print-options", NULL)) {
+        ps_opt_print_table(command);
+        return PS_OPT_DONE;
+    }
+    int rc = read_configs(command, argc, argv);
     if (rc)
         return rc;
     rc = parse_all(command, argc, argv, operands);
+    if (rc == PS_OPT_RUN)
+        return check_output(command, argv, *operands);
     if (rc != PS_OPT_DONE)
         return rc;
     struct ps_text text = {0};

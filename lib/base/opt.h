@@ -70,6 +70,7 @@ struct ps_command {
     const char *synopsis; /* "[options] MANIFEST -o SHARD", one line per form */
     const char *summary;  /* what the tool does, in a sentence or two */
     const char *examples; /* printed verbatim; NULL: none */
+    const char *choices;  /* what the first operand is one of, "curves|map"; NULL: anything */
     struct ps_opt *options;
     size_t option_count;
     char **owned; /* strings from config files; managed by the parser */
@@ -81,10 +82,10 @@ enum { PS_OPT_RUN = 0, PS_OPT_DONE = 1 };
 /*
  * Parses argv, stores the values, and moves the operands to argv[0..*operands-1], without the
  * program name. Handles the options common to all tools: --help, --version, --config,
- * --print-config, --quiet and --verbose; sets program name and level of the log, the handlers of
- * signals, and the standard descriptors. Returns
- * PS_OPT_RUN; PS_OPT_DONE if help, version or configuration was printed; or an error, PS_EUSAGE
- * unless a config file could not be read.
+ * --print-config, --print-options, --quiet and --verbose; sets program name and level of the log,
+ * the handlers of signals, and the standard descriptors. Returns PS_OPT_RUN; PS_OPT_DONE if help,
+ * version or configuration was printed; or an error, PS_EUSAGE unless a config file could not be
+ * read.
  */
 int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operands);
 /*
@@ -99,6 +100,9 @@ int ps_opt_set(struct ps_command *command, const char *where, const char *name, 
 
 /* Finds an option by name or alias; NULL if there is none. */
 struct ps_opt *ps_opt_find(const struct ps_command *command, const char *name);
+
+/* Is the value the name of a file or folder? */
+bool ps_opt_names_file(const struct ps_opt *option);
 
 /* Appends the option's value as text; "" for a TEXT that is NULL. */
 int ps_opt_value(const struct ps_opt *option, struct ps_text *out);

@@ -4,6 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the parser itself handles. */
+static bool unset;
+static const char *no_file;
+static const struct ps_opt common[] = {
+    PS_TEXT("config", &no_file, "FILE", "read 'name = value' lines; the command line wins"),
+    PS_FLAG("print-config", &unset, "print all settings as such a file, and stop"),
+    PS_FLAG("quiet", &unset, "no progress, warnings only", .letter = 'q'),
+    PS_FLAG("verbose", &unset, "more detail"),
+    PS_FLAG("help", &unset, "this text", .letter = 'h'),
+    PS_FLAG("version", &unset, "the version"),
+};
+enum { COMMON_COUNT = sizeof common / sizeof *common };
+
 enum { INDENT = 30, WIDTH = 80, LONGEST_NAME = 40 };
 
 /* Length of the next piece of text that is not broken: a word, or a word of a choice with its "|".
@@ -124,16 +137,36 @@ void ps_opt_print_help(const struct ps_command *command)
         else if (!option->hidden)
             print_option(option);
     }
-    printf("\nCommon to all tools:\n"
-           "      --config FILE           read 'name = value' lines; the command line wins\n"
-           "      --print-config          print all settings as such a file, and stop\n"
-           "  -q, --quiet                 no progress, warnings only\n"
-           "      --verbose               more detail\n"
-           "  -h, --help                  this text\n"
-           "      --version               the version\n");
+    printf("\nCommon to all tools:\n");
+    for (size_t i = 0; i < COMMON_COUNT; i++)
+        print_option(&common[i]);
     if (command->examples)
         printf("\nExamples:\n%s", command->examples);
     printf("\nManual: man %s\n", command->name);
+}
+
+static void print_row(const struct ps_opt *option)
+{
+    if (option->kind == PS_OPT_SECTION || option->hidden)
+        return;
+    bool flag = option->kind == PS_OPT_FLAG, words = option->kind == PS_OPT_CHOICE;
+    const char *kind = flag    ? "flag"
+                       : words ? "words"
+                               : (ps_opt_names_file(option) ? "file" : "other");
+    const char *argument = words ? option->argument : argument_of(option);
+    printf("%s\t%.1s\t%s%s\t%s\t%s\n", kind, &option->letter,
+           flag && *(bool *)option->value ? "no-" : "", option->name, argument ? argument : "",
+           option->help);
+}
+
+void ps_opt_print_table(const struct ps_command *command)
+{
+    if (command->choices)
+        printf("operand\t\t\t%s\t\n", command->choices);
+    for (size_t i = 0; i < command->option_count; i++)
+        print_row(&command->options[i]);
+    for (size_t i = 0; i < COMMON_COUNT; i++)
+        print_row(&common[i]);
 }
 
 /* Levenshtein distance of a[0..n) and b, at most LONGEST_NAME letters of each. */

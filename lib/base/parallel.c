@@ -2,7 +2,9 @@
 #include "base/err.h"
 #include "base/interrupt.h"
 #include "base/mem.h"
+#include "base/quota.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -19,13 +21,22 @@ struct team {
     char message[2048];
 };
 
+static double quota;
+
+static void read_quota(void)
+{
+    quota = ps_cpu_quota("");
+}
+
 int ps_cpu_count(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_quota);
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set))
         return 1;
-    int count = CPU_COUNT(&set);
-    return count > 0 ? count : 1;
+    double count = fmin(CPU_COUNT(&set), ceil(quota));
+    return count > 1 ? (int)count : 1;
 }
 
 static bool take(struct team *team, size_t *index)

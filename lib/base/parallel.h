@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Number of processors available to this process, at least 1. */
+/* Processors that this process may use, by its affinity and its control group's quota (rounded up),
+ * at least 1. */
 int ps_cpu_count(void);
 
 /*

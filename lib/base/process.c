@@ -7,7 +7,9 @@
 
 #include <glib.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -47,4 +49,19 @@ void ps_process_begin(const char *name)
     sigemptyset(&action.sa_mask);
     sigaction(SIGABRT, &action, NULL);
     g_log_set_default_handler(on_glib_message, NULL);
+    atexit(ps_temporaries_remove); /* libarchive calls exit() where memory runs out */
+}
+
+void ps_process_share_processors(char **argv)
+{
+    char program[4096];
+    bool asks = argv[1] && argv[1][0] == '-' && !argv[2]; /* --version */
+    if (asks || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0)
+        return;
+    program[length] = '\0';
+    setenv("GOMP_SPINCOUNT", "2000", 1);
+    execv(program, argv);
 }

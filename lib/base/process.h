@@ -9,4 +9,12 @@
  */
 void ps_process_begin(const char *name);
 
+/*
+ * For programs that compute with many threads, before anything else: threads that wait for each
+ * other sleep after some microseconds instead of milliseconds, so that a busy machine does not
+ * starve them. OpenMP reads that from the environment when a program starts, so this one starts
+ * again, unless OMP_WAIT_POLICY or GOMP_SPINCOUNT is set.
+ */
+void ps_process_share_processors(char **argv);
+
 #endif

@@ -1,6 +1,7 @@
 #include "base/tsv.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/filekind.h"
 #include "base/mem.h"
 
 #include <stdbool.h>
@@ -24,10 +25,13 @@ static char meaning(char letter)
 int ps_text_begin(const char *name, char *bytes, size_t length, char **begin)
 {
     const unsigned char *b = (const unsigned char *)bytes;
+    *begin = bytes;
     if (length >= 2 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)))
         return ps_fail(PS_EFORMAT, "%s: text in UTF-16; save it as UTF-8", name);
-    bool marked = length >= 3 && !memcmp(b, "\xef\xbb\xbf", 3);
-    *begin = bytes + (marked ? 3 : 0);
+    if (length && !ps_is_text(bytes, length) && ps_file_kind(bytes, length))
+        return ps_fail_kind(name, bytes, length, "a text file");
+    if (length >= 3 && !memcmp(b, "\xef\xbb\xbf", 3))
+        *begin += 3;
     const char *nul = memchr(bytes, '\0', length);
     if (!nul)
         return PS_OK;
@@ -182,10 +186,19 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Two columns of one name are an error; columns without a name are not. */
+/*
+ * Two columns of one name are an error, and so is one that holds other separators; columns without
+ * a name are not.
+ */
 static int check_header(const struct parser *p)
 {
     const struct ps_tsv *table = p->table;
+    const char *only = table->columns == 1 ? table->header[0] : "";
+    if (strpbrk(only, ",;\t"))
+        return ps_fail(PS_EFORMAT,
+                       "%s:%zu: one column, '%s'; columns are separated by commas in a file named "
+                       ".csv, and by tabs in any other",
+                       p->name, table->header_line, only);
     char **sorted = ps_calloc(table->columns, sizeof *sorted);
     if (!sorted)
         return PS_ENOMEM;

@@ -38,8 +38,8 @@ const char *ps_tsv_attribute(const struct ps_tsv *table, const char *name);
 char *ps_tsv_escape(const char *text);
 
 /*
- * For readers of text files of any kind: refuses UTF-16 and NUL bytes in bytes[0..length), which a
- * NUL follows; *begin is behind a byte order mark.
+ * For readers of text files of any kind: refuses other kinds of files, UTF-16 and NUL bytes in
+ * bytes[0..length), which a NUL follows; *begin is behind a byte order mark.
  */
 int ps_text_begin(const char *name, char *bytes, size_t length, char **begin);
 

@@ -26,6 +26,7 @@ static void make_utf8(void)
 
 struct ps_archive {
     struct archive *handle;
+    struct archive_entry *entry; /* ours, as libarchive does not look whether it got one */
     char *path;
     char *name; /* of the current member */
     struct ps_text data;
@@ -137,6 +138,7 @@ void ps_archive_close(ps_archive *archive)
     if (!archive)
         return;
     archive_read_free(archive->handle);
+    archive_entry_free(archive->entry);
     ps_text_free(&archive->data);
     free(archive->path);
     free(archive->name);
@@ -190,9 +192,11 @@ int ps_archive_next(ps_archive *archive, struct ps_member *member)
 {
     if (ps_interrupted())
         return ps_fail_interrupted();
-    struct archive_entry *entry;
+    struct archive_entry *entry = archive->entry;
+    if (!entry && !(entry = archive->entry = archive_entry_new2(archive->handle)))
+        return ps_fail(PS_ENOMEM, "%s: out of memory", archive->path);
     locale_t before = to_utf8();
-    int status = archive_read_next_header(archive->handle, &entry);
+    int status = archive_read_next_header2(archive->handle, entry);
     back_from(before);
     if (status == ARCHIVE_EOF)
         return 0;

@@ -104,6 +104,10 @@ static int add_row(struct ps_prepare *prepare, const struct ps_tsv *table, size_
     if (!*path || !*class_name)
         return ps_fail(PS_EFORMAT, "%s:%zu: column '%s' is empty", name, table->lines[row],
                        column_names[*path ? CLASS : PATH]);
+    const char *problem = ps_class_fault(class_name);
+    if (problem)
+        return ps_fail(PS_EFORMAT, "%s:%zu: class '%s': %s", name, table->lines[row], class_name,
+                       problem);
     int number = PS_SPLIT_TRAIN;
     if (columns[SPLIT] >= 0)
         number = ps_split_of(split = ps_tsv_cell(table, row, columns[SPLIT]));

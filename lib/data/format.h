@@ -1,5 +1,5 @@
 /*
- * What the first bytes of an image file say: its format, and what its decoder keeps to itself.
+ * What the first bytes of an image file say: its format, and what its decoder does not report.
  * Only these formats are decoded, each by the loader named for it.
  */
 #ifndef PS_DATA_FORMAT_H
@@ -23,7 +23,7 @@ enum ps_format {
     PS_FORMAT_TGA,
 };
 
-enum { PS_FORMAT_HEAD = 64 }; /* bytes that decide the format, where there are as many */
+enum { PS_FORMAT_HEAD = 64 }; /* bytes that suffice to recognise a format */
 
 enum ps_format ps_format_of(const void *bytes, size_t length);
 
@@ -33,8 +33,8 @@ enum ps_format ps_format_of(const void *bytes, size_t length);
 bool ps_is_image(const void *bytes, size_t length);
 
 /*
- * The EXIF orientation, 1..8, that the decoder of a HEIF or JPEG XL file applies, or that the
- * decoder of a TGA file does not apply though its rows are stored so; 1 for other formats.
+ * The EXIF orientation, 1..8, that the decoder of a HEIF or JPEG XL file applies, or that the rows
+ * of a TGA file are stored in; 1 for other formats.
  */
 int ps_format_turned(enum ps_format format, const void *bytes, size_t length);
 

@@ -81,9 +81,18 @@ static int replace(VipsImage **image, int failed, VipsImage *const *result)
     return 0;
 }
 
+/* Read as it is, and converted as in a JPEG. */
+static bool is_cmyk(const VipsImage *image)
+{
+    return image->Type == VIPS_INTERPRETATION_CMYK && image->Bands == 4 &&
+           image->BandFmt == VIPS_FORMAT_UCHAR;
+}
+
 static int to_rgb(VipsImage **image)
 {
     VipsImage *next = NULL;
+    if (is_cmyk(*image))
+        return 0;
     bool grey_in_three = (*image)->Type == VIPS_INTERPRETATION_B_W && (*image)->Bands == 3;
     if (grey_in_three && /* as ImageMagick gives it */
         replace(image, vips_copy(*image, &next, "interpretation", VIPS_INTERPRETATION_sRGB, NULL),
@@ -106,21 +115,27 @@ static int to_rgb(VipsImage **image)
 /* Rows [y, y + height) of `from`, in this thread. */
 static int read_strip(VipsRegion *region, struct ps_image *image, int y, int height)
 {
+    bool cmyk = is_cmyk(region->im);
     VipsRect strip = {0, y, image->width, height};
     if (ps_interrupted())
         return ps_fail_interrupted();
     if (vips_region_prepare(region, &strip))
         return 1;
     size_t row = (size_t)image->width * 3;
-    for (int i = 0; i < height; i++)
-        memcpy(image->pixels + (size_t)(y + i) * row, VIPS_REGION_ADDR(region, 0, y + i), row);
+    for (int i = 0; i < height; i++) {
+        uint8_t *to = image->pixels + (size_t)(y + i) * row;
+        if (cmyk)
+            ps_rgb_from_cmyk(VIPS_REGION_ADDR(region, 0, y + i), to, (size_t)image->width, false);
+        else
+            memcpy(to, VIPS_REGION_ADDR(region, 0, y + i), row);
+    }
     return PS_OK;
 }
 
 static int read_pixels(VipsImage *from, struct ps_image *image, const char *name)
 {
     enum { STRIP = 16 };
-    if (from->Bands != 3)
+    if (from->Bands != 3 && !is_cmyk(from))
         return ps_fail(PS_ENOTSUP, "%s: cannot convert %d channels to RGB", name, from->Bands);
     int rc = ps_image_new(image, from->Xsize, from->Ysize, name);
     if (rc)
@@ -227,8 +242,9 @@ static int decode_with_vips(struct ps_image *image, enum ps_format format, const
     VipsImage *from = open_image(format, bytes, length);
     if (!from)
         return fail_vips(name);
-    /* libjxl takes 16 bytes a pixel, and 16 s for the others' limit */
-    int64_t most = format == PS_FORMAT_JXL ? PS_IMAGE_MOST_PIXELS / 4 : PS_IMAGE_MOST_PIXELS;
+    /* at the others' limit, libjxl and OpenJPEG take 16 s and more, and libjxl 16 bytes a pixel */
+    bool slow = format == PS_FORMAT_JXL || format == PS_FORMAT_JP2;
+    int64_t most = slow ? PS_IMAGE_MOST_PIXELS / 4 : PS_IMAGE_MOST_PIXELS;
     if ((int64_t)from->Xsize * from->Ysize > most)
         rc = ps_fail(PS_EFORMAT, "%s: %d x %d pixels are too many", name, from->Xsize, from->Ysize);
     else
@@ -240,6 +256,20 @@ static int decode_with_vips(struct ps_image *image, enum ps_format format, const
     if (!rc && strstr(vips_error_buffer(), "out of memory")) /* which libvips may not return */
         rc = fail_vips(name);
     g_object_unref(from);
+    return rc;
+}
+
+/* A TGA as it is stored: whether ImageMagick turns it differs between versions, so it is told that
+ * the first pixel is at the top left. */
+static int decode_tga(struct ps_image *image, const void *bytes, size_t length, const char *name)
+{
+    unsigned char *copy = ps_calloc(length, 1);
+    if (!copy)
+        return PS_ENOMEM;
+    memcpy(copy, bytes, length);
+    copy[17] = (copy[17] & 0xCF) | 0x20;
+    int rc = decode_with_vips(image, PS_FORMAT_TGA, copy, length, name);
+    free(copy);
     return rc;
 }
 
@@ -304,8 +334,9 @@ int ps_image_decode(struct ps_image *image, const void *bytes, size_t length, bo
     *image = (struct ps_image){0};
     int32_t left;
     enum ps_format format = ps_format_of(bytes, length);
-    int rc = format == PS_FORMAT_JPEG ? ps_jpeg_decode(image, &left, bytes, length, 8, NULL, name)
-                                      : decode_with_vips(image, format, bytes, length, name);
+    int rc = format == PS_FORMAT_JPEG  ? ps_jpeg_decode(image, &left, bytes, length, 8, NULL, name)
+             : format == PS_FORMAT_TGA ? decode_tga(image, bytes, length, name)
+                                       : decode_with_vips(image, format, bytes, length, name);
     int orientation = rc ? 1 : left_to_turn(format, bytes, length, orient);
     if (orientation > 1)
         rc = turn(image, orientation, name);

@@ -1,4 +1,4 @@
-/* Reading one of many image files, where one that is bad is not the end. */
+/* Reading one of many image files, of which a bad one is skipped. */
 #ifndef PS_DATA_IMAGE_FILE_H
 #define PS_DATA_IMAGE_FILE_H
 
@@ -15,7 +15,7 @@ bool ps_is_image_fault(int rc);
 
 /*
  * Reads a regular file of at most `limit` bytes; free(*bytes). PS_EINVAL or PS_EFORMAT where this
- * file is at fault (it is missing, not allowed, no regular file), PS_EIO or PS_ENOMEM where
+ * file is at fault (missing, not readable, not a regular file), PS_EIO or PS_ENOMEM where
  * something else is: too few descriptors, a device that fails.
  */
 int ps_image_file_read(const char *path, size_t limit, void **bytes, size_t *length);

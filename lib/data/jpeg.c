@@ -65,10 +65,9 @@ bool ps_is_jpeg(const void *bytes, size_t length)
     return length > 3 && b[0] == 0xff && b[1] == 0xd8 && b[2] == 0xff;
 }
 
-/* CMYK to RGB; Adobe writes it inverted, so that 255 is no ink. */
-static void rgb_from_cmyk(const uint8_t *in, uint8_t *out, JDIMENSION width, bool inverted)
+void ps_rgb_from_cmyk(const uint8_t *in, uint8_t *out, size_t width, bool inverted)
 {
-    for (JDIMENSION x = 0; x < width; x++, in += 4, out += 3)
+    for (size_t x = 0; x < width; x++, in += 4, out += 3)
         for (int c = 0; c < 3; c++) {
             int ink = inverted ? in[c] : 255 - in[c], black = inverted ? in[3] : 255 - in[3];
             out[c] = (uint8_t)((ink * black + 127) / 255);
@@ -121,7 +120,7 @@ static int read_rows(struct reader *reader, struct ps_image *image)
         uint8_t *out = image->pixels + (size_t)y * (size_t)image->width * 3;
         jpeg_read_scanlines(info, cmyk ? &reader->row : &out, 1);
         if (cmyk)
-            rgb_from_cmyk(reader->row, out, info->output_width, info->saw_Adobe_marker);
+            ps_rgb_from_cmyk(reader->row, out, info->output_width, info->saw_Adobe_marker);
     }
     return PS_OK;
 }

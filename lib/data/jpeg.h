@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* CMYK to RGB, (width) pixels; Adobe writes JPEGs inverted, so that 255 is no ink. */
+void ps_rgb_from_cmyk(const uint8_t *in, uint8_t *out, size_t width, bool inverted);
+
 bool ps_is_jpeg(const void *bytes, size_t length);
 
 /* Width and height from the header. */

@@ -1,5 +1,6 @@
 #include "data/lmdb_read.h"
 #include "base/err.h"
+#include "base/filekind.h"
 #include "data/bytes.h"
 
 #include <string.h>
@@ -50,7 +51,7 @@ static int read_meta(struct ps_lmdb *db)
 {
     const unsigned char *meta = meta_at(db, 0);
     if (!meta)
-        return ps_fail(PS_EFORMAT, "%s: not a shard (not an LMDB file)", db->name);
+        return ps_fail_kind(db->name, db->bytes, db->length, "a shard (an LMDB file)");
     if (ps_load_u32(meta + 4) != version)
         return ps_fail(PS_ENOTSUP, "%s: LMDB data version %u; this program reads version %u",
                        db->name, ps_load_u32(meta + 4), version);

@@ -14,7 +14,6 @@
 struct slot {
     uint8_t *images;
     int32_t *labels;
-    uint32_t *index;
     size_t done; /* images decoded so far */
     int rc;      /* of the failed image that comes first in the batch */
     size_t failed_at;
@@ -48,6 +47,26 @@ static size_t batch_count(const struct ps_order *order, size_t b)
     return order->start[b + 1] - order->start[b];
 }
 
+static const struct ps_rows *rows_of(const ps_loader *loader)
+{
+    static const struct ps_rows all = {0, 1, 1};
+    return loader->settings.rows.of ? &loader->settings.rows : &all;
+}
+
+/* Images to decode of batch b. */
+static size_t own_count(const ps_loader *loader, size_t b)
+{
+    size_t count = batch_count(loader->order, b);
+    return ps_rows_end(rows_of(loader), count) - ps_rows_begin(rows_of(loader), count);
+}
+
+/* Batches without such are not handed out. */
+static void skip_empty(ps_loader *loader)
+{
+    while (loader->batch_at < loader->order->batches && !own_count(loader, loader->batch_at))
+        loader->batch_at++;
+}
+
 static bool has_work(const ps_loader *loader)
 {
     return loader->order && loader->batch_at < loader->order->batches &&
@@ -62,7 +81,6 @@ static int decode(ps_loader *loader, struct slot *slot, size_t b, size_t i)
     int rc = ps_shard_get(loader->shard, number, &record);
     if (rc)
         return rc;
-    slot->index[i] = number;
     slot->labels[i] = record.label;
     struct ps_rng rng = ps_rng_stream(loader->settings.seed, PS_RNG_AUGMENT, loader->epoch,
                                       (uint64_t)loader->turn[at] << 32 | number);
@@ -82,7 +100,7 @@ static void finish(ps_loader *loader, struct slot *slot, size_t b, size_t i, int
     }
     loader->busy--;
     bool idle = loader->busy == 0 && loader->batch_at == loader->order->batches;
-    if (++slot->done == batch_count(loader->order, b) || idle)
+    if (++slot->done == own_count(loader, b) || idle)
         pthread_cond_signal(&loader->news);
 }
 
@@ -95,10 +113,13 @@ static void *worker(void *argument)
             pthread_cond_wait(&loader->work, &loader->lock);
             continue;
         }
-        size_t b = loader->batch_at, i = loader->image_at++;
-        if (loader->image_at == batch_count(loader->order, b)) {
+        size_t b = loader->batch_at,
+               begin = ps_rows_begin(rows_of(loader), batch_count(loader->order, b));
+        size_t i = begin + loader->image_at++;
+        if (loader->image_at == own_count(loader, b)) {
             loader->batch_at++;
             loader->image_at = 0;
+            skip_empty(loader);
         }
         struct slot *slot = &loader->slots[b % loader->settings.depth];
         loader->busy++;
@@ -133,8 +154,7 @@ static int make_slots(ps_loader *loader)
         struct slot *slot = &loader->slots[k];
         slot->images = ps_calloc(loader->batch, loader->image_bytes);
         slot->labels = ps_calloc(loader->batch, sizeof *slot->labels);
-        slot->index = ps_calloc(loader->batch, sizeof *slot->index);
-        if (!slot->images || !slot->labels || !slot->index)
+        if (!slot->images || !slot->labels)
             return PS_ENOMEM;
     }
     return PS_OK;
@@ -193,7 +213,6 @@ void ps_loader_free(ps_loader *loader)
     for (size_t k = 0; k < loader->settings.depth && loader->slots; k++) {
         free(loader->slots[k].images);
         free(loader->slots[k].labels);
-        free(loader->slots[k].index);
     }
     pthread_cond_destroy(&loader->work);
     pthread_cond_destroy(&loader->news);
@@ -251,6 +270,7 @@ int ps_loader_start(ps_loader *loader, const struct ps_order *order, uint64_t ep
         loader->batch_at = loader->held = first;
         loader->image_at = 0;
         loader->holding = false;
+        skip_empty(loader);
         pthread_cond_broadcast(&loader->work);
     }
     pthread_mutex_unlock(&loader->lock);
@@ -289,7 +309,8 @@ int ps_loader_next(ps_loader *loader, struct ps_batch *batch)
     release_held(loader);
     if (loader->order && loader->held < loader->order->batches) {
         struct slot *slot = &loader->slots[loader->held % loader->settings.depth];
-        size_t count = batch_count(loader->order, loader->held);
+        const struct ps_order *order = loader->order;
+        size_t count = own_count(loader, loader->held);
         while (slot->done < count && !ps_interrupted())
             wait_news(loader);
         if (slot->done < count) {
@@ -297,7 +318,8 @@ int ps_loader_next(ps_loader *loader, struct ps_batch *batch)
         } else if (slot->rc) {
             rc = ps_fail((enum ps_err)slot->rc, "%s", slot->message);
         } else {
-            *batch = (struct ps_batch){count, slot->images, slot->labels, slot->index};
+            *batch = (struct ps_batch){batch_count(order, loader->held), slot->images, slot->labels,
+                                       order->index + order->start[loader->held]};
             loader->holding = true;
             rc = 1;
         }

@@ -16,11 +16,25 @@ struct ps_batch {
     const uint32_t *index; /* (B) record numbers */
 };
 
+/* Rows first * B / of to last * B / of of each batch. */
+struct ps_rows {
+    size_t first, last, of;
+};
+static inline size_t ps_rows_begin(const struct ps_rows *rows, size_t batch)
+{
+    return rows->first * batch / rows->of;
+}
+static inline size_t ps_rows_end(const struct ps_rows *rows, size_t batch)
+{
+    return rows->last * batch / rows->of;
+}
+
 struct ps_loader_settings {
     struct ps_transform transform;
     int threads;  /* >= 1 */
     size_t depth; /* batches to prefetch, >= 2 */
     uint64_t seed;
+    struct ps_rows rows; /* only these images are decoded, the others undefined; of 0: all are */
 };
 
 typedef struct ps_loader ps_loader;

@@ -312,7 +312,7 @@ char *ps_manifest_locate(const char *manifest_path, const struct ps_entry *entry
     return located;
 }
 
-static int check_entries(const struct ps_manifest *manifest)
+static int check_entries(const struct ps_manifest *manifest, const char *name)
 {
     for (size_t i = 0; i < manifest->count; i++) {
         int column;
@@ -321,7 +321,7 @@ static int check_entries(const struct ps_manifest *manifest)
             return ps_fail(PS_EFORMAT, "%s: %s (column '%s')", manifest->entries[i].path, problem,
                            column_names[column]);
     }
-    return manifest->count ? check_twice(manifest, "manifest") : PS_OK;
+    return manifest->count ? check_twice(manifest, name) : PS_OK;
 }
 
 static int write_cell(FILE *file, const char *before, const char *text)
@@ -371,7 +371,7 @@ static int write_all(FILE *file, const struct ps_manifest *manifest)
 
 int ps_manifest_write(struct ps_manifest *manifest, const char *path)
 {
-    int rc = check_entries(manifest);
+    int rc = check_entries(manifest, path);
     if (rc)
         return rc;
     ps_manifest_sort(manifest);

@@ -1,4 +1,5 @@
-/* The records of a shard to be: selected from the manifest, labelled, matched with old shards. */
+/* The records of a shard to be written: selected from the manifest, labelled, matched with old
+ * shards. */
 #ifndef PS_DATA_PACK_LIST_H
 #define PS_DATA_PACK_LIST_H
 

@@ -11,20 +11,13 @@
 enum { MOST_ROWS = 16 }; /* of a level */
 
 /* blend.c, compiled for each level. */
-extern const struct ps_blend ps_blend_generic, ps_blend_v2, ps_blend_v3, ps_blend_v4;
+#define DECLARE(name, onednn) extern const struct ps_blend ps_blend_##name;
+PS_LEVELS(DECLARE)
 
 const struct ps_blend *ps_blend(void)
 {
-    static const struct ps_blend *const levels[PS_LEVELS] = {
-#ifdef __x86_64__
-        [PS_LEVEL_V2] = &ps_blend_v2,
-        [PS_LEVEL_V3] = &ps_blend_v3,
-        [PS_LEVEL_V4] = &ps_blend_v4,
-        [PS_LEVEL_AMX] = &ps_blend_v4,
-#else
-        [PS_LEVEL_GENERIC] = &ps_blend_generic,
-#endif
-    };
+#define ROW(name, onednn) &ps_blend_##name,
+    static const struct ps_blend *const levels[] = {PS_LEVELS(ROW)};
     char message[128];
     int level = ps_level(message, sizeof message);
     if (level < 0)

@@ -1,6 +1,7 @@
 #include "data/source.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/guard.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -65,7 +66,7 @@ static bool is_hidden_part(const char *part, size_t length)
                                        "desktop.ini",
                                        "Icon\r"};
     if (*part == '.')
-        return true;
+        return length > 1; /* the folder itself, in archives of "." */
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         if (strlen(made[i]) == length && !strncasecmp(part, made[i], length))
             return true;
@@ -149,7 +150,9 @@ static int add_found(struct ps_source *source, FTS *walk, FTSENT *found, size_t 
 static int list_folder(struct ps_source *source)
 {
     char *roots[] = {source->folder, NULL};
+    ps_guard_begin("out of memory"); /* which fts_open() does not look at */
     FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+    ps_guard_end();
     if (!walk)
         return ps_fail_errno("%s: cannot read", source->folder);
     size_t length = strlen(source->folder);

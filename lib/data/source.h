@@ -1,6 +1,6 @@
 /*
  * A source of raw data: a folder, an archive or a single file, listed once. Hidden files and those
- * that machines make are left out; symbolic links in a folder are followed.
+ * that systems add (thumbnails, metadata) are left out; symbolic links in a folder are followed.
  */
 #ifndef PS_DATA_SOURCE_H
 #define PS_DATA_SOURCE_H
@@ -21,9 +21,9 @@ struct ps_source_file {
 
 /* What is left out of a source, and why. */
 enum ps_left_out {
-    PS_LEFT_HIDDEN,   /* hidden, or made by a machine: trash, thumbnails, metadata */
+    PS_LEFT_HIDDEN,   /* hidden, or added by a system: trash, thumbnails, metadata */
     PS_LEFT_SPECIAL,  /* neither a file nor a folder */
-    PS_LEFT_DANGLING, /* a symbolic link that leads nowhere */
+    PS_LEFT_DANGLING, /* a dangling symbolic link */
     PS_LEFT_REASONS
 };
 
@@ -75,7 +75,7 @@ int ps_source_hash(struct ps_source *source, size_t index);
 
 /*
  * Is file `index` an image, by its name or else by its first bytes, which this may have to read? 1,
- * 0, or an error that is not of this file alone.
+ * 0, or an error that is not about this file alone.
  */
 int ps_source_is_image(struct ps_source *source, size_t index);
 

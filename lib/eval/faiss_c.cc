@@ -1,5 +1,5 @@
 // The functions of FAISS's official C API that libps uses, for systems whose FAISS package has the
-// headers of the C API but not its library. Left out of the build where libfaiss_c exists.
+// headers of the C API but not its shared library. Left out of the build where that exists.
 #include <faiss/AutoTune.h>
 #include <faiss/Clustering.h>
 #include <faiss/IndexFlat.h>

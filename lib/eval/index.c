@@ -6,7 +6,7 @@
 #include "base/number.h"
 #include "base/parallel.h"
 #include "eval/embedding.h"
-#include "eval/guard.h"
+#include "base/guard.h"
 #include "eval/index_check.h"
 
 #include <faiss/c_api/AutoTune_c.h>

@@ -30,8 +30,8 @@ extern const char ps_embedding_format_words[];
  */
 int ps_embedding_load(struct ps_embedding *embedding, const char *path, const char *labels);
 /*
- * Fails where ps_embedding_save of `rows` rows would: for before they are computed. `half`: of
- * 16-bit numbers.
+ * Fails where ps_embedding_save of `rows` rows would, before they are computed. `half`: they are
+ * written as F16.
  */
 int ps_embedding_check_output(const char *path, enum ps_embedding_format format, size_t rows,
                               size_t dim, bool half);

@@ -36,8 +36,13 @@ static int compare_texts(const void *a, const void *b)
 }
 
 /* Numbers the names in column `label` in sorted order; an empty cell is none. */
-static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column)
+static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column,
+                        const char *path)
 {
+    for (size_t i = 0; i < e->n; i++) /* the list of names has a line for each */
+        if (strpbrk(ps_tsv_cell(table, i, column), "\r\n"))
+            return ps_fail(PS_EFORMAT, "%s:%zu: class '%s' has a line break", path, table->lines[i],
+                           ps_tsv_cell(table, i, column));
     const char **names = ps_calloc(e->n, sizeof *names);
     if (!names)
         return PS_ENOMEM;
@@ -68,15 +73,15 @@ static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int 
 }
 
 static int take_labels(struct ps_embedding *e, const struct ps_tsv *table,
-                       struct ps_label_columns c)
+                       struct ps_label_columns c, const char *path)
 {
     if (!(e->label = ps_calloc(e->n, sizeof *e->label)))
         return PS_ENOMEM;
     if (c.class >= 0)
-        return number_names(e, table, c.class);
+        return number_names(e, table, c.class, path);
     for (size_t i = 0; i < e->n; i++)
         if (!is_plain_number(ps_tsv_cell(table, i, c.label), &e->label[i]))
-            return number_names(e, table, c.label);
+            return number_names(e, table, c.label, path);
     return PS_OK;
 }
 
@@ -107,9 +112,20 @@ static int compare_ids(const struct ps_embedding *e, const struct ps_tsv *table,
     return PS_OK;
 }
 
+static int compare_row_names(const struct ps_embedding *e, const struct ps_tsv *table, int column,
+                             const char *path)
+{
+    for (size_t i = 0; i < e->n; i++)
+        if (strcmp(ps_tsv_cell(table, i, column), e->name[i]) != 0)
+            return ps_fail(PS_EMISMATCH, "%s:%zu: name '%s', but row %zu of %s is '%s'", path,
+                           table->lines[i], ps_tsv_cell(table, i, column), i, e->file, e->name[i]);
+    return PS_OK;
+}
+
 static int take_roles(struct ps_embedding *e, const struct ps_tsv *table, int column,
                       const char *path)
 {
+    free(e->role);
     if (!(e->role = ps_calloc(e->n, 1)))
         return PS_ENOMEM;
     for (size_t i = 0; i < e->n; i++) {
@@ -154,13 +170,13 @@ int ps_labels_take(struct ps_embedding *e, const struct ps_tsv *table, const cha
     if (table->rows != e->n)
         return ps_fail(PS_EMISMATCH, "%s: %zu labels for the %zu rows of %s", path, table->rows,
                        e->n, e->file);
-    int rc = take_labels(e, table, c);
+    int rc = take_labels(e, table, c, path);
     if (!rc && c.id >= 0)
         rc = e->id ? compare_ids(e, table, c.id, path) : take_ids(e, table, c.id, path);
-    if (!rc && c.role >= 0 && !e->role)
+    if (!rc && c.role >= 0)
         rc = take_roles(e, table, c.role, path);
-    if (!rc && c.name >= 0 && !e->name)
-        rc = take_names(e, table, c.name);
+    if (!rc && c.name >= 0)
+        rc = e->name ? compare_row_names(e, table, c.name, path) : take_names(e, table, c.name);
     return rc ? rc : take_attributes(e, table);
 }
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/guard.h"
 #include "eval/nearest.h"
 #include "eval/shortlist.h"
 #include "eval/similarity.h"

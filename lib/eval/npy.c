@@ -88,8 +88,8 @@ static int parse_header(struct ps_tensor *array, const char *name, const char *h
                                name);
             return PS_OK;
         }
-    return ps_fail(PS_ENOTSUP, "%s: values of type %.6s; save them as float32 or int64", name,
-                   descr);
+    return ps_fail(PS_ENOTSUP, "%s: values of type '%.*s'; save them as float32 or int64", name,
+                   (int)strcspn(descr + 1, "'"), descr + 1);
 }
 
 /* Finds the array in the file's bytes; array->data points into them. */

@@ -12,11 +12,6 @@
 enum { LONGEST_MEMBER = 128 };
 static const char ending[] = ".npy";
 
-bool ps_is_npz(const void *bytes, size_t length)
-{
-    return length >= 4 && !memcmp(bytes, "PK\3\4", 4);
-}
-
 struct writer {
     struct archive *archive;
     FILE *stream;

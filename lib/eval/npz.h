@@ -10,8 +10,6 @@
 
 #include <stdio.h>
 
-bool ps_is_npz(const void *bytes, size_t length);
-
 /* Writes an archive of the same bytes for the same content. */
 int ps_npz_put(const struct ps_embedding *embedding, FILE *stream);
 

@@ -1,4 +1,5 @@
-/* A table of results, one row per file, class or setting, written as TSV, JSON lines and others. */
+/* A table of results, one row per file, class or setting, written as TSV, JSON lines, Markdown or
+ * LaTeX. */
 #ifndef PS_EVAL_RESULTS_H
 #define PS_EVAL_RESULTS_H
 

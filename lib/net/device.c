@@ -1,14 +1,11 @@
 #include "net/device.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "base/parallel.h"
+#include "base/plugin.h"
 #include "kernels/levels.h"
 
-#include <dlfcn.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static ps_backend *open_with(const struct ps_backend_ops *ops,
                              const struct ps_backend_config *config)
@@ -20,42 +17,15 @@ static ps_backend *open_with(const struct ps_backend_ops *ops,
     return backend;
 }
 
-/* Folder of the running program, NULL if unknown. free() it. */
-static char *program_folder(void)
-{
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (length < 0)
-        return NULL;
-    path[length] = 0;
-    return ps_path_folder(path);
-}
-
-/* Loads the plugin from beside the program (build tree) or ../lib/ps (installed) and returns its
- * operators. Never unloaded. NULL with the error recorded. */
 static const struct ps_backend_ops *load_cuda(void)
 {
-    static const char *const places[] = {"ps-cuda.so", "../lib/ps/ps-cuda.so"};
-    char *folder = program_folder();
-    void *plugin = NULL;
-    bool found = false;
-    for (size_t i = 0; i < 2 && folder && !plugin; i++) {
-        char *path = ps_path_join(folder, places[i]);
-        found = path && ps_is_file(path);
-        if (found && !(plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL)))
-            ps_fail(PS_ENOTSUP, "device cuda: %s", dlerror());
-        free(path);
-        if (found)
-            break;
-    }
-    free(folder);
-    if (!found)
-        ps_fail(PS_ENOTSUP, "device cuda: no ps-cuda.so beside the program or in "
-                            "../lib/ps (build where nvcc is found, or use --device cpu)");
-    if (!plugin)
+    const struct ps_backend_ops *ops = ps_plugin_load("ps-cuda.so", "ps_backend_ops_cuda");
+    if (!ops) {
+        ps_fail(PS_ENOTSUP, "device cuda: %s (build where nvcc is found, or use --device cpu)",
+                ps_error());
         return NULL;
-    const struct ps_backend_ops *ops = dlsym(plugin, "ps_backend_ops_cuda");
-    if (ops && ops->interface == PS_BACKEND_INTERFACE)
+    }
+    if (ops->interface == PS_BACKEND_INTERFACE)
         return ops;
     ps_fail(PS_ENOTSUP, "device cuda: ps-cuda.so belongs to another build (run make cuda again)");
     return NULL;
@@ -97,9 +67,12 @@ static ps_backend *open_named(const char *name, const struct ps_backend_config *
 
 ps_backend *ps_device_open(const char *name, const struct ps_backend_config *config)
 {
+    struct ps_backend_config counted = *config;
+    if (counted.threads <= 0)
+        counted.threads = ps_cpu_count();
     if (!strcmp(name, "auto"))
-        return open_auto(config);
-    ps_backend *backend = open_named(name, config);
+        return open_auto(&counted);
+    ps_backend *backend = open_named(name, &counted);
     if (backend)
         ps_debug("device %s: %s", backend->ops->name, backend->ops->describe(backend));
     return backend;

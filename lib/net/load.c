@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,10 +93,15 @@ int ps_load_find(const struct ps_safetensors *file, const struct ps_param *param
     return same_shape(param, *tensor) ? PS_OK : fail_shape(file->name, param, *tensor);
 }
 
-static int copy(ps_net *net, const struct ps_param *param, const struct ps_tensor *tensor)
+static int copy(ps_net *net, const char *file, const struct ps_param *param,
+                const struct ps_tensor *tensor)
 {
     float *values = ps_calloc(param->count, sizeof *values);
     int rc = values ? ps_tensor_floats(tensor, values) : PS_ENOMEM;
+    for (size_t i = 0; i < param->count && !rc; i++)
+        if (!isfinite(values[i]))
+            rc = ps_fail(PS_ENUMERIC, "%s: tensor %s: value %zu is not a finite number", file,
+                         param->name, i);
     if (!rc)
         rc = ps_net_put(net, param, values);
     free(values);
@@ -133,7 +139,7 @@ int ps_load_copy(ps_net *net, const struct ps_safetensors *file, struct ps_load_
         const struct ps_param *param = ps_net_param(net, i);
         if ((rc = find_chosen(file, param, choice, &tensor)) || !tensor)
             continue;
-        rc = copy(net, param, tensor);
+        rc = copy(net, file->name, param, tensor);
         ++*loaded;
     }
     ps_net_changed(net);

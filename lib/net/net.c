@@ -20,12 +20,13 @@ static int build(ps_net *net)
         return rc;
     net->pooled_channels = (size_t)net->graph.values[net->graph.pooled].c;
     net->dim = (size_t)net->graph.values[net->graph.output].c;
-    net->params = ps_net_vector(net, net->table.size);
+    net->params = net->owner ? net->owner->params : ps_net_vector(net, net->table.size);
     net->state = net->params ? ps_net_vector(net, net->table.state_size) : NULL;
     return net->state ? PS_OK : (int)ps_error_code();
 }
 
-ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies)
+static ps_net *make(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies,
+                    const ps_net *owner)
 {
     ps_net *net = ps_calloc(1, sizeof *net);
     if (!net)
@@ -33,11 +34,26 @@ ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t p
     net->backend = backend;
     net->spec = *spec;
     net->proxies = proxies;
-    net->generation = 1;
+    net->owner = owner;
+    net->generation = owner ? owner->generation : &net->own_generation;
+    net->own_generation = 1;
     if (!build(net))
         return net;
     ps_net_free(net);
     return NULL;
+}
+
+ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies)
+{
+    return make(backend, spec, proxies, NULL);
+}
+
+ps_net *ps_net_lane(const ps_net *net)
+{
+    ps_net *lane = make(net->backend, &net->spec, net->proxies, net);
+    if (lane)
+        lane->checkpoint = net->checkpoint;
+    return lane;
 }
 
 void ps_net_free(ps_net *net)
@@ -47,8 +63,12 @@ void ps_net_free(ps_net *net)
     ps_net_drop_plans(net);
     if (net->memory)
         net->backend->ops->mem_free(net->backend, net->memory);
-    ps_vec *vectors[] = {net->params,      net->gradients, net->state,
-                         net->spare_state, net->embedding, net->pooled};
+    ps_vec *vectors[] = {net->owner ? NULL : net->params,
+                         net->gradients,
+                         net->state,
+                         net->spare_state,
+                         net->embedding,
+                         net->pooled};
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
         if (vectors[i])
             net->backend->ops->vec_free(net->backend, vectors[i]);
@@ -181,5 +201,5 @@ struct ps_mat ps_net_proxy_gradient(ps_net *net)
 
 void ps_net_changed(ps_net *net)
 {
-    net->generation++;
+    ++*net->generation;
 }

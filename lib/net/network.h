@@ -26,6 +26,7 @@ struct ps_net {
     struct ps_params table;
     struct ps_graph graph;
     size_t proxies;
+    const struct ps_net *owner; /* a lane's network, which owns the parameters; or NULL */
     ps_vec *params, *gradients, *state;
     ps_vec *spare_state; /* scratch state for recomputation; NULL until needed */
     ps_mem *memory;      /* activations, shared by all plans */
@@ -36,7 +37,7 @@ struct ps_net {
     size_t sliced;              /* batch of the last forward if it was sliced, else 0 */
     ps_vec *embedding, *pooled; /* (sliced, dim), (sliced, pooled_channels) */
     size_t pooled_channels, dim;
-    uint64_t generation, clock;
+    uint64_t *generation, own_generation, clock; /* a lane's generation is its network's */
     struct ps_prepared plans[PS_NET_PLANS];
     struct ps_prepared *last; /* of the last forward */
     const uint8_t *staged;    /* images of the next forward, or NULL */

@@ -109,9 +109,9 @@ static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_pre
     }
     found->used = ++net->clock;
     *out = found;
-    if (found->generation == net->generation)
+    if (found->generation == *net->generation)
         return PS_OK;
-    found->generation = net->generation;
+    found->generation = *net->generation;
     int rc = ps_plan_update(found->plan, net->params, net->state);
     if (!rc && net->only_infer)
         forget_parameters(net);
@@ -138,7 +138,7 @@ static int run(ps_net *net, struct ps_mat *embedding)
         net->can_go_back = true;
         if (!net->spec
                  .freeze_bn) /* only running statistics changed, which this plan does not use */
-            now->generation = ++net->generation;
+            now->generation = ++*net->generation;
     }
     return ps_net_check(net, ops->act_to_mat(net->backend, ps_plan_output(now->plan), *embedding));
 }

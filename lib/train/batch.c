@@ -59,13 +59,16 @@ int ps_run_batch(struct ps_run *run, const struct ps_batch *batch, bool accumula
         .lambda = run->lambda,
         .images_mixed = images_mixed,
     };
-    int rc =
-        ps_net_forward(run->net, PS_TRAIN, images_mixed ? run->mixed : NULL, batch->count, &args.x);
+    /* images are staged where they pass through the network at once */
+    const uint8_t *images = images_mixed            ? run->mixed
+                            : run->pieces.count > 1 ? batch->images
+                                                    : NULL;
+    int rc = ps_pieces_forward(&run->pieces, images, batch->count, &args.x);
     if (!rc)
         rc = ps_loss_begin(run->loss, &args);
     if (!rc)
         rc = scale_gradient(run, args.dx);
-    return rc ? rc : ps_net_backward(run->net, args.dx, accumulate, head_only);
+    return rc ? rc : ps_pieces_backward(&run->pieces, args.dx, accumulate, head_only);
 }
 
 int ps_run_loss(struct ps_run *run, struct ps_loss_result *result)

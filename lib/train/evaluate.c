@@ -6,6 +6,7 @@
 #include "eval/classes.h"
 #include "eval/cluster.h"
 #include "net/device.h"
+#include "train/ranks.h"
 #include "weights/safetensors.h"
 
 #include <math.h>
@@ -41,15 +42,23 @@ int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch)
     return rc ? rc : more;
 }
 
-/* Overlaps the computation of a batch with fetching the next. */
-static int embed_batches(ps_net *net, ps_loader *loader, size_t n, float *x)
+/* Row from which rank r embeds: whole batches, so that they do not depend on the number of ranks.
+ */
+static size_t row_of_rank(const struct ps_order *order, size_t r, size_t n)
+{
+    size_t row = order->start[order->batches * r / (size_t)ps_rank_count()];
+    return row < n ? row : n;
+}
+
+/* Embeds rows `done` to n. Overlaps the computation of a batch with fetching the next. */
+static int embed_batches(ps_net *net, ps_loader *loader, size_t done, size_t n, float *x)
 {
     ps_backend *be = ps_net_backend(net);
-    size_t dim = ps_net_dim(net), done = 0;
+    size_t dim = ps_net_dim(net);
     struct ps_batch batch;
     struct ps_mat embedding;
-    int more = ps_next_batch(net, loader, &batch);
-    while (more > 0) {
+    int more = done < n ? ps_next_batch(net, loader, &batch) : 0;
+    while (more > 0 && done < n) {
         int rc = ps_interrupted() ? ps_fail_interrupted() : PS_OK;
         if (!rc)
             rc = ps_net_forward(net, PS_INFER, NULL, batch.count, &embedding);
@@ -62,7 +71,19 @@ static int embed_batches(ps_net *net, ps_loader *loader, size_t n, float *x)
         done += rows;
         ps_progress_add(rows);
     }
-    return more;
+    return more < 0 ? more : PS_OK;
+}
+
+/* All ranks get the rows of all. */
+static int share_rows(const struct ps_order *order, size_t n, size_t dim, float *x)
+{
+    size_t ranks = (size_t)ps_rank_count();
+    size_t *offset = ps_calloc(ranks + 1, sizeof *offset);
+    for (size_t r = 0; r <= ranks && offset; r++)
+        offset[r] = row_of_rank(order, r, n) * dim * sizeof *x;
+    int rc = offset ? ps_ranks_gather(x, offset) : PS_ENOMEM;
+    free(offset);
+    return rc;
 }
 
 int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings *settings,
@@ -79,17 +100,23 @@ int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings 
     ps_loader *loader = NULL;
     size_t batch = settings->same_batch ? settings->batch : ps_embed_batch(n, settings->batch);
     int rc = make_order(&order, index, n, batch);
+    size_t rank = (size_t)ps_rank(), begin = 0, end = n;
     if (!rc) {
-        loader = ps_loader_new(shard, &loading, order.start[1]);
-        rc = loader ? ps_loader_start(loader, &order, 0, 0) : (int)ps_error_code();
+        begin = row_of_rank(&order, rank, n);
+        end = row_of_rank(&order, rank + 1, n);
+        loader = ps_loader_new(shard, &loading, batch);
+        rc = loader ? ps_loader_start(loader, &order, 0, begin / batch) : (int)ps_error_code();
     }
     if (!rc) {
         if (settings->label)
-            ps_progress_begin(settings->label, n, "images");
-        rc = embed_batches(net, loader, n, x);
+            ps_progress_begin(settings->label, end - begin, "images");
+        rc = embed_batches(net, loader, begin, end, x);
         if (settings->label)
             ps_progress_end();
     }
+    rc = ps_ranks_agree(rc);
+    if (!rc)
+        rc = share_rows(&order, n, ps_net_dim(net), x);
     ps_loader_free(loader);
     ps_order_free(&order);
     return rc;
@@ -211,26 +238,57 @@ static int measure_clusters(float *x, const int64_t *label, size_t n, size_t dim
     return rc;
 }
 
+/* The other ranks get what rank 0 measured. */
+static int share_results(struct ps_evaluation *e, size_t k_count)
+{
+    struct ps_retrieval *r = &e->retrieval;
+    bool first = ps_rank() == 0;
+    if (!first)
+        *r = (struct ps_retrieval){.recall = ps_calloc(k_count, sizeof *r->recall)};
+    double values[] = {r->rp, r->map_at_r, e->nmi, (double)r->queries, (double)r->lone};
+    int rc = r->recall ? ps_ranks_broadcast(values, sizeof values) : PS_ENOMEM;
+    if (!rc)
+        rc = ps_ranks_broadcast(r->recall, k_count * sizeof *r->recall);
+    if (first)
+        return rc;
+    r->rp = values[0];
+    r->map_at_r = values[1];
+    e->nmi = values[2];
+    r->queries = (size_t)values[3];
+    r->lone = (size_t)values[4];
+    return rc;
+}
+
+static int measure(const struct ps_eval_set *set, const struct ps_evaluate_settings *settings,
+                   size_t dim, float *x, const int64_t *label, struct ps_evaluation *out)
+{
+    const struct ps_retrieval_settings *metrics = &settings->metrics;
+    int rc = set->role ? measure_roles(set, x, label, dim, metrics, &out->retrieval)
+                       : ps_retrieval_self(&out->retrieval, x, label, set->n, dim, metrics);
+    if (!rc && settings->nmi)
+        rc = measure_clusters(x, label, set->n, dim, metrics->threads, &out->nmi);
+    return rc;
+}
+
 int ps_evaluate(ps_net *net, const struct ps_eval_set *set,
                 const struct ps_evaluate_settings *settings, struct ps_evaluation *out)
 {
-    const struct ps_retrieval_settings *metrics = &settings->metrics;
     size_t dim = ps_net_dim(net);
     float *x = ps_calloc(set->n * dim, sizeof *x);
     int64_t *label = ps_calloc(set->n, sizeof *label);
     *out = (struct ps_evaluation){.nmi = NAN};
     int rc = x && label ? ps_embed_shard(net, set->shard, &settings->embed, set->index, set->n, x)
                         : PS_ENOMEM;
-    if (!rc) {
-        const int32_t *labels = ps_shard_labels(set->shard);
-        for (size_t i = 0; i < set->n; i++)
-            label[i] = labels[set->index ? set->index[i] : i];
-        rc = set->role ? measure_roles(set, x, label, dim, metrics, &out->retrieval)
-                       : ps_retrieval_self(&out->retrieval, x, label, set->n, dim, metrics);
-        if (!rc && settings->nmi &&
-            (rc = measure_clusters(x, label, set->n, dim, metrics->threads, &out->nmi)))
-            ps_evaluation_free(out);
-    }
+    const int32_t *labels = ps_shard_labels(set->shard);
+    for (size_t i = 0; i < set->n && !rc; i++)
+        label[i] = labels[set->index ? set->index[i] : i];
+    if (!rc && ps_rank() == 0)
+        rc = measure(set, settings, dim, x, label, out);
+    rc = ps_ranks_agree(rc);
+    if (!rc && ps_rank_count() > 1)
+        rc = share_results(out, settings->metrics.k_count);
+    if (rc)
+        ps_evaluation_free(out);
     free(x);
     free(label);
     return rc;

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/profile.h"
+#include "train/ranks.h"
 #include "train/tensorboard.h"
 
 #include <math.h>
@@ -14,6 +15,8 @@ int ps_report_open(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
     const struct ps_progress *at = &run->progress;
+    if (ps_rank() > 0)
+        return PS_OK;
     int rc = ps_growing_open(&run->log, s->output, "log.jsonl", at->log_bytes);
     if (!rc)
         rc = ps_growing_open(&run->timing, s->output, "timing.jsonl", -1);
@@ -132,12 +135,12 @@ int ps_report_epoch_end(struct ps_run *run, const struct ps_order *order,
     double seconds = ps_seconds() - clock->started;
     double images = (double)(order->start[order->batches] - order->start[clock->batch]);
     if (!rc)
-        rc = ps_eventlog_add(&run->timing,
-                             json_pack("{s:s, s:I, s:f, s:f, s:f, s:I}", "kind", "epoch", "epoch",
-                                       (json_int_t)at->epoch + 1, "seconds", seconds,
-                                       "images_per_second", images / (seconds > 0 ? seconds : 1),
-                                       "waited", ps_loader_waited(run->loader) - clock->waited,
-                                       "network_bytes", (json_int_t)ps_net_memory(run->net)));
+        rc = ps_eventlog_add(
+            &run->timing, json_pack("{s:s, s:I, s:f, s:f, s:f, s:I}", "kind", "epoch", "epoch",
+                                    (json_int_t)at->epoch + 1, "seconds", seconds,
+                                    "images_per_second", images / (seconds > 0 ? seconds : 1),
+                                    "waited", ps_loader_waited(run->loader) - clock->waited,
+                                    "network_bytes", (json_int_t)ps_pieces_memory(&run->pieces)));
     return rc;
 }
 

@@ -4,12 +4,11 @@
 #include "base/log.h"
 #include "data/folder.h"
 #include "net/device.h"
-#include "net/fit.h"
 #include "net/model.h"
 #include "net/profile.h"
+#include "train/ranks.h"
 #include "train/rundir.h"
 #include "train/tuning.h"
-#include "weights/weightfile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,11 @@ static int open_shards(struct ps_run *run)
     const struct ps_train_settings *s = run->settings;
     char *train = NULL, *test = NULL;
     if (ps_is_folder(s->data)) {
-        int rc = ps_folder_shards(s->data, (int)s->workers, &train, &test);
+        bool first = ps_rank() == 0; /* packs; the others find the shards up to date */
+        int rc = first ? ps_folder_shards(s->data, (int)s->workers, &train, &test) : PS_OK;
+        rc = ps_ranks_agree(rc);
+        if (!rc && !first)
+            rc = ps_folder_shards(s->data, (int)s->workers, &train, &test);
         if (rc)
             return rc;
     }
@@ -97,55 +100,6 @@ static int open_device(struct ps_run *run)
     return rc;
 }
 
-/* Proxies are of use where the file was trained on the same classes. */
-static bool has_proxies(const struct ps_run *run, const struct ps_safetensors *file)
-{
-    const char *classes = ps_safetensors_meta(file, "class_names");
-    bool same = classes && !strcmp(classes, run->classes.data);
-    if (classes && !same)
-        ps_info("%s was trained on other classes: the proxies are new", file->name);
-    return same;
-}
-
-static int load_weights(struct ps_run *run, const char *path)
-{
-    struct ps_safetensors file;
-    struct ps_load_report report;
-    struct ps_hash hash;
-    int rc = ps_weightfile_open(&file, path);
-    if (rc)
-        return rc;
-    rc = ps_fit_strip(&file, ps_net_spec_of(run->net)->backbone, NULL);
-    if (!rc)
-        rc = ps_net_load(run->net, &file, has_proxies(run, &file), &report);
-    const char *other = rc == PS_EMISMATCH ? ps_fit_backbone(&file) : NULL;
-    if (other)
-        rc = ps_fail(PS_EMISMATCH, "%s (the file is of %s)", ps_error(), other);
-    if (!rc)
-        rc = ps_hash_file(path, &hash);
-    if (!rc) {
-        memcpy(run->init_id, hash.hex, PS_HASH_LENGTH + 1);
-        ps_info("%s: %zu tensors loaded, %zu missing", path, report.loaded, report.missing);
-    }
-    ps_safetensors_close(&file);
-    return rc;
-}
-
-/* --init: a file of weights, or the folder of a run, for its best model. */
-static int initialise(struct ps_run *run)
-{
-    const char *init = run->settings->init;
-    char *best = NULL;
-    strcpy(run->init_id, "random");
-    if (!init)
-        return PS_OK;
-    int rc = ps_is_folder(init) ? ps_rundir_best(init, 0, &best) : PS_OK;
-    if (!rc)
-        rc = load_weights(run, best ? best : init);
-    free(best);
-    return rc;
-}
-
 static int open_network(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
@@ -157,7 +111,7 @@ static int open_network(struct ps_run *run)
     if (rc)
         return rc;
     ps_net_checkpoint_activations(run->net, s->checkpoint_activations);
-    return initialise(run);
+    return ps_run_initialise(run);
 }
 
 static ps_vec *new_vector(struct ps_run *run, size_t n)
@@ -173,6 +127,9 @@ static int open_training(struct ps_run *run)
     const struct ps_train_settings *s = run->settings;
     ps_backend *be = run->backend;
     size_t batch = (size_t)s->batch, n = ps_net_params_size(run->net), dim = ps_net_dim(run->net);
+    int rc = ps_pieces_new(&run->pieces, run->net, (size_t)s->micro_batches, batch);
+    if (rc)
+        return rc;
     run->loss = ps_loss_new(be, &s->loss, run->fit.classes, dim, batch);
     if (!run->loss || !(run->dx = new_vector(run, batch * dim)))
         return ps_error_code();
@@ -197,6 +154,8 @@ static int open_training(struct ps_run *run)
         .depth = 4,
         .seed = (uint64_t)s->seed,
     };
+    if (!run->mixed) /* which mixes neighbours, whoever's they are */
+        loading.rows = ps_pieces_rows(&run->pieces);
     run->loader = ps_loader_new(run->train, &loading, batch);
     return run->loader ? PS_OK : (int)ps_error_code();
 }
@@ -243,6 +202,8 @@ static int describe(struct ps_run *run, const struct ps_opt *options, size_t cou
 
 static int lock_folder(struct ps_run *run)
 {
+    if (ps_rank() > 0)
+        return PS_OK;
     run->made_folder = access(run->settings->output, F_OK) != 0;
     run->folder = ps_rundir_lock(run->settings->output);
     return run->folder < 0 ? run->folder : PS_OK;
@@ -288,6 +249,7 @@ void ps_run_close(struct ps_run *run)
     ps_order_free(&run->orders[0]);
     ps_order_free(&run->orders[1]);
     ps_loss_free(run->loss);
+    ps_pieces_free(&run->pieces);
     ps_optimizer_free(&run->optimizer);
     ps_vec *const vectors[3] = {run->dx, run->average, run->spare};
     for (size_t i = 0; i < 3; i++)
@@ -369,6 +331,8 @@ int ps_run_resume(struct ps_run *run)
 
 int ps_run_check_room(const struct ps_run *run, bool resumed)
 {
+    if (ps_rank() > 0)
+        return PS_OK;
     const struct ps_train_settings *s = run->settings;
     struct statvfs fs;
     size_t model = (ps_net_params_size(run->net) + ps_net_state_size(run->net)) * sizeof(float);
@@ -387,6 +351,8 @@ int ps_run_check_room(const struct ps_run *run, bool resumed)
 
 int ps_run_save(struct ps_run *run)
 {
+    if (ps_rank() > 0)
+        return PS_OK;
     int64_t log = ps_growing_sync(&run->log), events = ps_growing_sync(&run->events);
     if (log < 0 || events < 0)
         return (int)(log < 0 ? log : events);
@@ -423,6 +389,8 @@ int ps_run_drop_average(struct ps_run *run)
 
 int ps_run_save_model(struct ps_run *run, const char *name)
 {
+    if (ps_rank() > 0)
+        return PS_OK;
     char trained[64];
     snprintf(trained, sizeof trained, "epoch %lld, step %lld", (long long)run->progress.epoch,
              (long long)run->progress.step);
@@ -479,7 +447,9 @@ int ps_run_measure_best(struct ps_run *run, const struct ps_eval_set *set,
 {
     char *path = NULL;
     struct ps_model model;
-    int rc = ps_rundir_best(run->settings->output, run->k[0], &path);
+    int rc = ps_ranks_agree(PS_OK); /* rank 0 has saved it */
+    if (!rc)
+        rc = ps_rundir_best(run->settings->output, run->k[0], &path);
     if (!rc)
         rc = ps_model_open(&model, path);
     free(path);

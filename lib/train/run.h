@@ -6,6 +6,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/eventlog.h"
+#include "train/pieces.h"
 #include "train/settings.h"
 #include "train/subset.h"
 
@@ -23,6 +24,7 @@ struct ps_run {
     size_t k_count;
 
     ps_loss *loss;
+    struct ps_pieces pieces;
     ps_loader *loader;
     struct ps_order orders[2]; /* of even and odd epochs: the loader uses one while the next is
                                   made */
@@ -54,6 +56,9 @@ struct ps_run {
 int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
                 const struct ps_opt *options, size_t count);
 void ps_run_close(struct ps_run *run);
+
+/* Loads --init, a file of weights or the folder of a run for its best model, into the network. */
+int ps_run_initialise(struct ps_run *run);
 
 /*
  * Continues from RUNDIR/checkpoint.safetensors: 1, or 0 if there is none. A finished run with fewer

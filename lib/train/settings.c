@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/parallel.h"
 #include "net/modelmeta.h"
+#include "train/ranks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -113,6 +114,10 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_SECTION("Optimisation"),
         PS_INT("epochs", &s->schedule.epochs, 0, 1e9, "epochs; 0: only write the initial model"),
         PS_INT("batch-size", &s->batch, 1, 1e6, "images per batch", .letter = 'b'),
+        PS_INT(
+            "micro-batches", &s->micro_batches, 0, 65536,
+            "pieces of a batch that pass through the network each by itself, and are spread over "
+            "the ranks; 0: as many as ranks"),
         PS_INT("n-instance", &s->n_instance, 1, 1e6, "images per class in a batch; 1: shuffle"),
         PS_CHOICE("sampler", &s->sampler, "shuffle|balanced", "balanced draws classes uniformly"),
         PS_INT("accumulate", &s->accumulate, 1, 1e6, "batches accumulated per optimiser step"),
@@ -153,7 +158,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_SECTION("Running"),
         PS_TEXT("device", &s->device, "NAME", "auto, cpu, cuda, cuda:N or ref"),
         PS_INT("gpu", &s->gpu, -1, 1023, "GPU index for --device auto", .hidden = true),
-        PS_INT("threads", &s->threads, 0, 4096, "compute threads; 0: all processors"),
+        PS_INT("threads", &s->threads, 0, 4096,
+               "compute threads; 0: all processors, or 1 with micro-batches"),
         PS_INT("workers", &s->workers, 0, 1024, "threads that read images; 0: all processors",
                .letter = 'j'),
         PS_TEXT("tune", &s->tune, "DIR",
@@ -227,6 +233,20 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     if (s->n_instance > 1 && s->batch % s->n_instance)
         return ps_fail(PS_EUSAGE, "--n-instance: %ld does not divide --batch-size %ld",
                        s->n_instance, s->batch);
+    if (!s->micro_batches)
+        s->micro_batches = ps_rank_count();
+    if (s->micro_batches % ps_rank_count())
+        return ps_fail(PS_EUSAGE, "--micro-batches: %ld is not a multiple of the %d ranks",
+                       s->micro_batches, ps_rank_count());
+    if (!s->threads && s->micro_batches > 1)
+        s->threads = 1;                /* as on any machine, for threads change the last bits */
+    long least = s->freeze_bn ? 1 : 2; /* batch statistics need more than one image */
+    if (s->micro_batches > 1 && s->batch < least * s->micro_batches)
+        return ps_fail(PS_EUSAGE, "--micro-batches: a batch of %ld is too small for %ld pieces",
+                       s->batch, s->micro_batches);
+    if (s->tune && ps_rank_count() > 1)
+        return ps_fail(PS_EUSAGE, "--tune: ranks could choose different algorithms; tune one "
+                                  "process, without mpirun");
     if (s->embedding_lr < 0)
         s->embedding_lr = s->model_lr;
     if (s->clip_grad)

@@ -39,8 +39,9 @@ struct ps_train_settings {
     double model_lr, embedding_lr, proxy_lr; /* embedding_lr negative: as model_lr */
     long clip_grad;                          /* 1: clip_value = 10 */
     long batch, n_instance, accumulate;
-    int sampler; /* index into "shuffle|balanced"; n_instance > 1 overrides */
-    long warmup; /* epochs with a frozen backbone */
+    long micro_batches; /* pieces of a batch; 0: as many as ranks */
+    int sampler;        /* index into "shuffle|balanced"; n_instance > 1 overrides */
+    long warmup;        /* epochs with a frozen backbone */
     long start_epoch;
     double ema; /* decay per step of averaged weights; 0: off */
     long seed;

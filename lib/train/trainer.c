@@ -4,6 +4,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "net/device.h"
+#include "train/ranks.h"
 #include "train/report.h"
 #include "train/run.h"
 #include "train/rundir.h"
@@ -54,14 +55,32 @@ static int make_step(struct ps_run *run, size_t batches, struct ps_step_report *
     return rc ? rc : move_average(run);
 }
 
+/* Fetches batch b of the epoch, or what this rank decodes of it: 1, 0 at the end, or an error. */
+static int next_batch(struct ps_run *run, const struct ps_order *order, size_t b,
+                      struct ps_batch *batch)
+{
+    if (b >= order->batches)
+        return 0;
+    size_t count = order->start[b + 1] - order->start[b];
+    struct ps_rows rows = ps_pieces_rows(&run->pieces);
+    if (!run->mixed && ps_rows_begin(&rows, count) == ps_rows_end(&rows, count)) {
+        *batch = (struct ps_batch){.count = count, .index = order->index + order->start[b]};
+        return 1;
+    }
+    return run->pieces.count > 1 ? ps_loader_next(run->loader, batch)
+                                 : ps_next_batch(run->net, run->loader, batch);
+}
+
 /*
  * Trains on a batch and, where it ends a group of `accumulate`, moves the parameters. A device
  * works through it while the next batch is fetched, which takes its place; the results are waited
- * for once. *more is what ps_next_batch said.
+ * for once. *more is what next_batch said.
  */
-static int train_batch(struct ps_run *run, struct ps_batch *batch, size_t batches, int *more)
+static int train_batch(struct ps_run *run, struct ps_batch *batch, const struct ps_order *order,
+                       int *more)
 {
     struct ps_progress *at = &run->progress;
+    size_t batches = order->batches;
     size_t group = (size_t)run->settings->accumulate, place = (size_t)at->batch % group;
     bool steps = place + 1 == group || (size_t)at->batch + 1 == batches;
     struct ps_step_report report = {.images = batch->count, .loss_scale = at->scale.factor};
@@ -70,7 +89,7 @@ static int train_batch(struct ps_run *run, struct ps_batch *batch, size_t batche
     if (!rc && steps)
         rc = ps_optimizer_measure(&run->optimizer, report.lr);
     if (!rc)
-        *more = (size_t)at->batch + 1 < batches ? ps_next_batch(run->net, run->loader, batch) : 0;
+        *more = next_batch(run, order, (size_t)at->batch + 1, batch);
     if (!rc)
         rc = ps_run_loss(run, &report.loss);
     if (!rc && steps)
@@ -114,14 +133,12 @@ static int train_batches(struct ps_run *run, const struct ps_order *order, doubl
 {
     size_t group = (size_t)run->settings->accumulate;
     struct ps_batch batch;
-    int more = (size_t)run->progress.batch < order->batches
-                   ? ps_next_batch(run->net, run->loader, &batch)
-                   : 0;
+    int more = next_batch(run, order, (size_t)run->progress.batch, &batch);
     while (more > 0) {
         bool between = (size_t)run->progress.batch % group == 0;
         if (between && ps_interrupted())
             return ps_fail_interrupted();
-        int rc = explain(run, train_batch(run, &batch, order->batches, &more));
+        int rc = explain(run, train_batch(run, &batch, order, &more));
         if (rc)
             return rc;
         if ((size_t)run->progress.batch % group == 0 && is_due(run, *saved)) {
@@ -149,8 +166,8 @@ static int make_order(const struct ps_run *run, struct ps_order *order)
     if (rc)
         return rc;
     /* Batch statistics need more than one image. */
-    size_t last = order->batches - 1;
-    if (!s->freeze_bn && last > 0 && order->start[last + 1] - order->start[last] == 1)
+    size_t last = order->batches - 1, least = 2 * run->pieces.count;
+    if (!s->freeze_bn && last > 0 && order->start[last + 1] - order->start[last] < least)
         order->batches--;
     return PS_OK;
 }
@@ -171,6 +188,8 @@ static int train_epoch(struct ps_run *run, double *saved)
     ps_progress_end();
     if (!rc)
         rc = ps_report_epoch_end(run, order, &clock);
+    if (!rc)
+        rc = ps_pieces_compare(&run->pieces);
     if (rc)
         return rc;
     at->epoch++;
@@ -184,7 +203,7 @@ static int keep_model(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
     char name[64];
-    if (s->max_to_keep == 1)
+    if (s->max_to_keep == 1 || ps_rank() > 0)
         return PS_OK;
     snprintf(name, sizeof name, "epoch-%05lld.safetensors", (long long)run->progress.epoch);
     int rc = ps_run_save_model(run, name);
@@ -309,6 +328,8 @@ static int write_settings(const struct ps_run *run, const struct ps_opt *options
 {
     const struct ps_command command = {.options = (struct ps_opt *)options, .option_count = count};
     struct ps_text text = {0};
+    if (ps_rank() > 0)
+        return PS_OK;
     char *path = ps_path_join(run->settings->output, "settings");
     int rc = path ? ps_opt_config(&command, &text) : PS_ENOMEM;
     if (!rc)
@@ -321,6 +342,8 @@ static int write_settings(const struct ps_run *run, const struct ps_opt *options
 /* Restores a deleted last model of a finished run (make deletes targets of failed rules). */
 static int restore_last(struct ps_run *run)
 {
+    if (ps_rank() > 0)
+        return PS_OK;
     char *path = ps_path_join(run->settings->output, "last.safetensors");
     if (!path)
         return PS_ENOMEM;
@@ -370,11 +393,28 @@ static void tell_of_random_weights(const struct ps_train_settings *s)
                 s->optimizer.eps);
 }
 
-static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t count)
+/* Continues a run: 1, or 0 if there is none. All ranks have to find the same. */
+static int resume(struct ps_run *run)
 {
     int resumed = ps_run_resume(run);
     if (resumed == PS_EMISMATCH && run->settings->restart)
-        resumed = ps_rundir_set_aside(run->settings->output);
+        resumed = ps_rank() == 0 ? ps_rundir_set_aside(run->settings->output) : 0;
+    int rc = ps_ranks_agree(resumed < 0 ? resumed : PS_OK);
+    int64_t step = run->progress.step;
+    if (!rc)
+        rc = ps_ranks_broadcast(&step, sizeof step);
+    if (!rc && step != run->progress.step)
+        rc = ps_fail(PS_EMISMATCH,
+                     "%s: rank %d does not find there what rank 0 does: it must be on a file "
+                     "system that all share",
+                     run->settings->output, ps_rank());
+    rc = ps_ranks_agree(rc);
+    return rc ? rc : resumed;
+}
+
+static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t count)
+{
+    int resumed = resume(run);
     if (resumed < 0)
         return resumed;
     if (run->progress.finished)
@@ -404,11 +444,11 @@ static int train_opened(struct ps_run *run, const struct ps_opt *options, size_t
 int ps_train(const struct ps_train_settings *settings, const struct ps_opt *options, size_t count)
 {
     struct ps_run run;
-    int rc = ps_run_open(&run, settings, options, count);
-    if (!rc) {
-        rc = train_opened(&run, options, count);
+    int opened = ps_run_open(&run, settings, options, count), rc = ps_ranks_agree(opened);
+    if (!rc)
+        rc = ps_ranks_agree(train_opened(&run, options, count));
+    if (!opened)
         ps_run_close(&run);
-    }
     return ps_device_suggest(rc, (size_t)settings->batch, !settings->checkpoint_activations);
 }
 

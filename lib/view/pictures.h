@@ -1,4 +1,4 @@
-/* Images of the embedded shard, and saving of composed images. */
+/* Images of the embedded shard; saving composed images. */
 #ifndef PS_VIEW_PICTURES_H
 #define PS_VIEW_PICTURES_H
 

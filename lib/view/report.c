@@ -1,7 +1,9 @@
 #include "view/report.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/filekind.h"
 #include "base/mem.h"
+#include "data/format.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -87,14 +89,21 @@ static void print_markdown(FILE *to, char *text)
         fputs("</table>\n", to);
 }
 
-static const char *image_type(const char *path)
+/* The media type of a picture that browsers show, judged by its content; NULL: none. */
+static const char *image_type(const char *path, const void *bytes, size_t length)
 {
-    static const char *const types[][2] = {
-        {".svg", "image/svg+xml"}, {".png", "image/png"}, {".jpg", "image/jpeg"}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (ps_has_suffix(path, types[i][0]))
-            return types[i][1];
-    return NULL;
+    switch (ps_format_of(bytes, length)) {
+    case PS_FORMAT_JPEG:
+        return "image/jpeg";
+    case PS_FORMAT_PNG:
+        return "image/png";
+    case PS_FORMAT_WEBP:
+        return "image/webp";
+    case PS_FORMAT_GIF:
+        return "image/gif";
+    default:
+        return ps_has_suffix(path, ".svg") && ps_is_text(bytes, length) ? "image/svg+xml" : NULL;
+    }
 }
 
 /* Copies an SVG as part of the document: its names get a prefix, as two pictures may have the same.
@@ -118,14 +127,9 @@ static void print_svg(FILE *to, const char *svg, const char *path, size_t number
     fputc('\n', to);
 }
 
-static int print_file(FILE *to, const char *path, size_t number)
+static void print_content(FILE *to, const char *path, size_t number, char *bytes, size_t length)
 {
-    void *bytes;
-    size_t length;
-    int rc = ps_file_read(path, MOST_BYTES, &bytes, &length);
-    if (rc)
-        return rc;
-    const char *type = image_type(path);
+    const char *type = image_type(path, bytes, length);
     const char *svg = ps_has_suffix(path, ".svg") ? strstr(bytes, "<svg") : NULL;
     fputs("<h2>", to);
     print_words(to, path);
@@ -133,7 +137,7 @@ static int print_file(FILE *to, const char *path, size_t number)
     if (svg && !strcasestr(svg, "<script")) {
         print_svg(to, svg, path, number);
     } else if (type) {
-        gchar *encoded = g_base64_encode(bytes, length);
+        gchar *encoded = g_base64_encode((const guchar *)bytes, length);
         fputs("<img alt=\"", to);
         print_words(to, path);
         fprintf(to, "\" src=\"data:%s;base64,%s\">\n", type, encoded);
@@ -145,12 +149,27 @@ static int print_file(FILE *to, const char *path, size_t number)
         print_escaped(to, bytes, strlen(bytes));
         fputs("</pre>\n", to);
     }
+}
+
+static int print_file(FILE *to, const char *path, size_t number)
+{
+    void *bytes;
+    size_t length;
+    int rc = ps_file_read(path, MOST_BYTES, &bytes, &length);
+    if (rc)
+        return rc;
+    if (!image_type(path, bytes, length) && !ps_is_text(bytes, length))
+        rc = ps_fail_kind(path, bytes, length, "a text or a picture (SVG, PNG, JPEG, WebP, GIF)");
+    else
+        print_content(to, path, number, bytes, length);
     free(bytes);
-    return PS_OK;
+    return rc;
 }
 
 int ps_report_write(const char *title, char *const *files, size_t count, const char *path)
 {
+    if (!ps_has_suffix(path, ".html") && !ps_has_suffix(path, ".htm") && strcmp(path, "-") != 0)
+        return ps_fail(PS_EUSAGE, "%s: the suffix must be .html", path);
     ps_out *out = ps_out_open(path);
     if (!out)
         return ps_error_code();

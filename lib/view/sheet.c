@@ -190,13 +190,9 @@ static int draw(struct drawing *d)
     int rc = pick(d, &chosen, &count);
     int32_t height = TOP + (int32_t)count * d->step_y;
     if (!rc)
-        rc = ps_text_printf(&d->svg,
-                            "<svg xmlns=\"http://www.w3.org/2000/svg\" "
-                            "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%d\" "
-                            "height=\"%d\" font-family=\"sans-serif\" font-size=\"%d\">\n"
-                            "<title>Nearest neighbours</title>\n"
-                            "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-                            width > LEGEND ? width : LEGEND, height, d->font);
+        rc = ps_svg_begin(&d->svg, width > LEGEND ? width : LEGEND, height, d->font);
+    if (!rc)
+        rc = ps_text_printf(&d->svg, "<title>Nearest neighbours</title>\n");
     if (!rc)
         rc = draw_legend(d);
     if (!rc)

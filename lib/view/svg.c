@@ -1,14 +1,28 @@
 #include "view/svg.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/guard.h"
+#include "data/jpeg.h"
 #include "data/transform.h"
 #include "view/pictures.h"
 
 #include <glib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <vips/vips.h>
 
-enum { CHANNELS = 3, QUALITY = 85 };
+enum { QUALITY = 85 };
+
+int ps_svg_begin(struct ps_text *svg, int width, int height, int font)
+{
+    return ps_text_printf(svg,
+                          "<svg xmlns=\"http://www.w3.org/2000/svg\" "
+                          "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%d\" "
+                          "height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
+                          "font-size=\"%d\">\n<rect width=\"100%%\" height=\"100%%\" "
+                          "fill=\"white\"/>\n",
+                          width, height, width, height, font);
+}
 
 int ps_svg_add_text(struct ps_text *svg, const char *text)
 {
@@ -33,29 +47,21 @@ int ps_svg_add_picture(struct ps_text *svg, ps_shard *shard, int64_t id, int32_t
 int ps_svg_add_record(struct ps_text *svg, const struct ps_record *record, int32_t side)
 {
     const struct ps_transform square = {.size = side, .resize = side};
-    size_t bytes = (size_t)side * (size_t)side * CHANNELS, length = 0;
-    uint8_t *pixels = ps_calloc(bytes, 1);
-    if (!pixels)
-        return PS_ENOMEM;
-    int rc = ps_transform_apply(&square, record, NULL, pixels);
+    struct ps_image image;
     void *jpeg = NULL;
-    if (!rc) {
-        VipsImage *image =
-            vips_image_new_from_memory(pixels, bytes, side, side, CHANNELS, VIPS_FORMAT_UCHAR);
-        if (!image || vips_jpegsave_buffer(image, &jpeg, &length, "Q", QUALITY, NULL)) {
-            rc = ps_fail(PS_EIO, "cannot encode an image: %s", vips_error_buffer());
-            vips_error_clear();
-        }
-        if (image)
-            g_object_unref(image);
-    }
+    size_t length = 0;
+    int rc = ps_image_new(&image, side, side, "picture");
+    if (!rc)
+        rc = ps_transform_apply(&square, record, NULL, image.pixels);
+    if (!rc)
+        rc = ps_jpeg_encode(&image, QUALITY, &jpeg, &length);
     if (!rc) {
         gchar *base64 = g_base64_encode(jpeg, length);
         rc = ps_text_printf(svg, "data:image/jpeg;base64,%s", base64);
         g_free(base64);
     }
-    g_free(jpeg);
-    free(pixels);
+    free(jpeg);
+    ps_image_free(&image);
     return rc;
 }
 
@@ -68,11 +74,15 @@ int ps_svg_check(const char *path)
     return ps_fail(PS_EUSAGE, "%s: the suffix must be .svg, .png or .jpg", path);
 }
 
-/* White behind what is transparent. */
+/* White behind what is transparent. Fontconfig and librsvg do not look at what malloc() returns. */
 static int rasterise(const struct ps_text *svg, const char *path)
 {
     VipsImage *image = NULL, *flat = NULL;
+    char crash[512];
     int rc;
+    snprintf(crash, sizeof crash, "%s: cannot draw: a library crashed, perhaps for want of memory",
+             path);
+    ps_guard_begin(crash);
     if (vips_svgload_buffer(svg->data, svg->length, &image, "unlimited", TRUE, NULL) ||
         vips_flatten(image, &flat, NULL)) {
         rc = ps_fail(PS_EIO, "%s: libvips cannot render the SVG: %s (write .svg instead)", path,
@@ -81,6 +91,7 @@ static int rasterise(const struct ps_text *svg, const char *path)
     } else {
         rc = ps_picture_save(flat, path);
     }
+    ps_guard_end();
     g_clear_object(&image);
     g_clear_object(&flat);
     return rc;

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+/* The beginning of a document on white, to be scaled as a whole; `font` is the size of text. */
+int ps_svg_begin(struct ps_text *svg, int width, int height, int font);
 /* Appends text with markup escaped and invalid UTF-8 replaced. */
 int ps_svg_add_text(struct ps_text *svg, const char *text);
 /* Appends the centre square of record `id`, (side, side), as a data: address. */

@@ -106,13 +106,9 @@ static int draw(struct ps_text *svg, const struct ps_tiles *tiles, ps_shard *sha
     int64_t *chosen = ps_calloc(cells * cells, sizeof *chosen);
     int rc = chosen ? choose(tiles, cells, chosen) : PS_ENOMEM;
     if (!rc)
-        rc = ps_text_printf(svg,
-                            "<svg xmlns=\"http://www.w3.org/2000/svg\" "
-                            "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%d\" "
-                            "height=\"%d\" font-family=\"sans-serif\" font-size=\"14\">\n"
-                            "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n"
-                            "<text x=\"%d\" y=\"26\" text-anchor=\"middle\">",
-                            SIDE, height, SIDE, height, SIDE / 2);
+        rc = ps_svg_begin(svg, SIDE, height, 14);
+    if (!rc)
+        rc = ps_text_printf(svg, "<text x=\"%d\" y=\"26\" text-anchor=\"middle\">", SIDE / 2);
     if (!rc)
         rc = ps_svg_add_text(svg, tiles->title);
     if (!rc)

@@ -47,6 +47,7 @@ struct ps_pickle_value {
             size_t module_length, name_length;
             int constructor; /* private to pickle.c */
             bool is_storage;
+            unsigned char opaque; /* bytes of an element of a type that is not read, or 0 */
             enum ps_dtype dtype;
         };
     };

@@ -103,11 +103,28 @@ static const struct known *find(const struct ps_pickle_value *global)
     return &unknown;
 }
 
+/* Bytes of an element of a storage whose elements are complex or quantised; 0: it is none. */
+static unsigned char opaque_size(const struct ps_pickle_value *global)
+{
+    static const struct {
+        const char *name;
+        unsigned char bytes;
+    } classes[] = {{"ComplexFloatStorage", 8}, {"ComplexDoubleStorage", 16}, {"QInt8Storage", 1},
+                   {"QUInt8Storage", 1},       {"QInt32Storage", 4},         {"QUInt4x2Storage", 1},
+                   {"QUInt2x4Storage", 1}};
+    if (same_text(global->module, global->module_length, "torch"))
+        for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+            if (same_text(global->name, global->name_length, classes[i].name))
+                return classes[i].bytes;
+    return 0;
+}
+
 void ps_pickle_recognise(struct ps_pickle_value *global)
 {
     const struct known *known = find(global);
-    global->constructor = known->constructor;
-    global->is_storage = known->constructor == PS_STORAGE_CLASS;
+    global->opaque = opaque_size(global);
+    global->constructor = global->opaque ? PS_STORAGE_CLASS : known->constructor;
+    global->is_storage = global->constructor == PS_STORAGE_CLASS;
     global->dtype = known->dtype;
 }
 

@@ -1,5 +1,6 @@
 #include "weights/pth.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "weights/names.h"
 #include "weights/storages.h"
@@ -67,29 +68,70 @@ static bool place_view(const struct ps_tensor *tensor, struct view *view)
     return last < view->storage.count;
 }
 
-/* Tensors of types that have no storage class of their own name the type, torch.uint16. */
-static int retype(const struct builder *builder, const char *tensor,
-                  const struct ps_pickle_value *made, struct ps_storage *storage)
+/* The type of a tensor whose storage class does not say it, such as torch.uint16; or NULL. */
+static const struct ps_pickle_value *named_type(const struct ps_pickle_value *made)
+{
+    enum { TYPE = 6 };
+    const struct ps_pickle_value *type = made->count > TYPE ? made->items[TYPE] : NULL;
+    return type && type->kind == PS_PICKLE_GLOBAL ? type : NULL;
+}
+
+/* The dtype of that name, or -1. */
+static int named_dtype(const struct ps_pickle_value *type)
 {
     static const struct {
         const char *name;
         enum ps_dtype dtype;
     } types[] = {{"uint16", PS_U16}, {"uint32", PS_U32}, {"uint64", PS_U64}};
-    enum { TYPE = 6 };
-    const struct ps_pickle_value *type = made->count > TYPE ? made->items[TYPE] : NULL;
-    if (!type || type->kind != PS_PICKLE_GLOBAL)
-        return PS_OK;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (type->name_length == strlen(types[i].name) &&
-            !memcmp(type->name, types[i].name, type->name_length)) {
-            storage->dtype = types[i].dtype;
-            storage->count /= ps_dtype_size(storage->dtype);
-            return PS_OK;
-        }
+            !memcmp(type->name, types[i].name, type->name_length))
+            return (int)types[i].dtype;
+    return -1;
+}
+
+static void retype(const struct ps_pickle_value *made, struct ps_storage *storage)
+{
+    const struct ps_pickle_value *type = named_type(made);
+    if (!type)
+        return;
+    storage->dtype = (enum ps_dtype)named_dtype(type);
+    storage->count /= ps_dtype_size(storage->dtype);
+}
+
+/* What makes a tensor one that is not read: its type, or that it is sparse or quantised. NULL: it
+ * is read, or no tensor. */
+static const struct ps_pickle_value *reason_to_skip(const struct ps_pickle_value *made)
+{
+    static const char rebuilt[] = "_rebuild_";
+    if (made->kind == PS_PICKLE_OBJECT)
+        return made->class->name_length > strlen(rebuilt) &&
+                       !memcmp(made->class->name, rebuilt, strlen(rebuilt))
+                   ? made->class
+                   : NULL;
+    if (made->kind != PS_PICKLE_TENSOR || !made->count)
+        return NULL;
+    const struct ps_pickle_value *storage = made->items[0], *type = named_type(made);
+    if (type && named_dtype(type) < 0)
+        return type;
+    return storage->kind == PS_PICKLE_STORAGE && storage->count > 1 &&
+                   storage->items[1]->kind == PS_PICKLE_GLOBAL && storage->items[1]->opaque
+               ? storage->items[1]
+               : NULL;
+}
+
+/* Is the tensor left out, with a warning? */
+static bool is_skipped(const struct builder *builder, const char *prefix,
+                       const struct ps_pickle_value *key, const struct ps_pickle_value *made)
+{
+    const struct ps_pickle_value *reason = reason_to_skip(made);
     char shown[180];
-    ps_pickle_describe(type, shown, sizeof shown);
-    return ps_fail(PS_ENOTSUP, "%s: tensor \"%s\" has type %s, which is not supported",
-                   builder->checkpoint->name, tensor, shown);
+    if (!reason)
+        return false;
+    ps_pickle_describe(reason, shown, sizeof shown);
+    ps_warn("%s: tensor \"%s%.*s\" left out: %s is not read", builder->checkpoint->name, prefix,
+            (int)key->length, key->text, shown);
+    return true;
 }
 
 /* `made` is TENSOR: storage, offset, sizes, strides. Takes ownership of `name`, NULL included. */
@@ -117,8 +159,7 @@ static int add_tensor(struct builder *builder, char *name, const struct ps_pickl
         return bad_tensor(builder, name, "has an invalid description");
     if ((rc = ps_checkpoint_storage(builder->checkpoint, made->items[0], &view->storage)))
         return rc;
-    if ((rc = retype(builder, name, made, &view->storage)))
-        return rc;
+    retype(made, &view->storage);
     int64_t strides[PS_MAX_DIMS];
     size_t ndim = made->items[2]->count, bytes;
     if (ndim > PS_MAX_DIMS)
@@ -197,7 +238,8 @@ static int add_dict(struct builder *builder, const struct ps_pickle_value *dict,
         return PS_OK;
     for (size_t i = 0; i + 1 < dict->count; i += 2) {
         const struct ps_pickle_value *key = dict->items[i], *made = dict->items[i + 1];
-        if (key->kind != PS_PICKLE_STRING || made->kind != PS_PICKLE_TENSOR)
+        if (key->kind != PS_PICKLE_STRING || is_skipped(builder, "", key, made) ||
+            made->kind != PS_PICKLE_TENSOR)
             continue;
         if (key->length > MAX_NAME)
             return ps_fail(PS_EFORMAT, "%s: tensor name of %zu bytes", builder->checkpoint->name,
@@ -231,7 +273,7 @@ static int add_nested(struct builder *builder, const struct ps_pickle_value *dic
         const struct ps_pickle_value *key = dict->items[i], *item = dict->items[i + 1];
         bool nested = has_keys(item);
         if (key->kind != PS_PICKLE_STRING || key->length > MAX_NAME ||
-            (!nested && item->kind != PS_PICKLE_TENSOR))
+            is_skipped(builder, prefix, key, item) || (!nested && item->kind != PS_PICKLE_TENSOR))
             continue;
         if (++builder->visited > MAX_VISITED || strlen(prefix) > MAX_NAME)
             return ps_fail(PS_EFORMAT, "%s: too many nested objects", builder->checkpoint->name);

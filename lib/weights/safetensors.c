@@ -1,5 +1,6 @@
 #include "weights/safetensors.h"
 #include "base/err.h"
+#include "base/filekind.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -161,13 +162,13 @@ int ps_safetensors_parse(struct ps_safetensors *file, const char *name, const vo
     if (length < LENGTH_SIZE)
         return ps_fail(PS_EFORMAT, "%s: too short for a safetensors file", name);
     uint64_t header = little_endian_64(bytes);
-    if (header > MAX_HEADER || header > length - LENGTH_SIZE)
-        return ps_fail(PS_EFORMAT,
-                       "%s: not a safetensors file, or truncated (header of %llu bytes)", name,
-                       (unsigned long long)header);
     const char *text = (const char *)bytes + LENGTH_SIZE;
-    if (!header || *text != '{')
-        return ps_fail(PS_EFORMAT, "%s: not a safetensors file", name);
+    if (!header || length == LENGTH_SIZE || *text != '{')
+        return ps_fail_kind(name, bytes, length,
+                            "a safetensors file (ps-weights import reads those of PyTorch)");
+    if (header > MAX_HEADER || header > length - LENGTH_SIZE)
+        return ps_fail(PS_EFORMAT, "%s: damaged or truncated (header of %llu bytes)", name,
+                       (unsigned long long)header);
     char *what = ps_asprintf("%s: safetensors header", name);
     json_t *root = what ? ps_json_load(text, header, JSON_REJECT_DUPLICATES, what) : NULL;
     free(what);

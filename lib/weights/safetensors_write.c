@@ -103,8 +103,8 @@ static int make_header(const struct ps_tensor *tensors, size_t count, const char
 int ps_safetensors_write(FILE *stream, const struct ps_tensor *tensors, size_t count,
                          const char *const *metadata, size_t pairs)
 {
-    char *header;
-    size_t length;
+    char *header = NULL;
+    size_t length = 0;
     int rc = make_header(tensors, count, metadata, pairs, &header, &length);
     if (rc)
         return rc;

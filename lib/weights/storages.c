@@ -47,6 +47,7 @@ static int read_reference(const char *name, const struct ps_pickle_value *refere
     *storage = (struct ps_storage){.key = items[2]->text,
                                    .key_length = items[2]->length,
                                    .dtype = items[1]->dtype,
+                                   .opaque = items[1]->opaque,
                                    .count = (size_t)items[4]->integer};
     return PS_OK;
 }
@@ -156,7 +157,8 @@ static int collect_storages(struct ps_checkpoint *checkpoint)
         const struct ps_storage *last = kept ? &checkpoint->storages[kept - 1] : NULL;
         if (!last || compare_storages(last, one))
             checkpoint->storages[kept++] = *one;
-        else if (last->dtype != one->dtype || last->count != one->count)
+        else if (last->dtype != one->dtype || last->opaque != one->opaque ||
+                 last->count != one->count)
             return ps_fail(PS_EFORMAT, "%s: storage \"%.*s\" has conflicting types or sizes",
                            checkpoint->name, (int)one->key_length, one->key);
     }
@@ -172,6 +174,11 @@ static struct ps_storage *find_storage(const struct ps_checkpoint *checkpoint, c
                ? bsearch(&wanted, checkpoint->storages, checkpoint->storage_count, sizeof wanted,
                          compare_storages)
                : NULL;
+}
+
+static size_t element_size(const struct ps_storage *storage)
+{
+    return storage->opaque ? storage->opaque : ps_dtype_size(storage->dtype);
 }
 
 /* The data of the storages named in `keys`: for each a 64-bit element count and the elements. */
@@ -191,7 +198,7 @@ static int place_storages(struct ps_checkpoint *checkpoint, const struct ps_pick
         if (left >= sizeof count)
             memcpy(&count, at, sizeof count);
         if (left < sizeof count || count != storage->count ||
-            __builtin_mul_overflow(count, ps_dtype_size(storage->dtype), &bytes) ||
+            __builtin_mul_overflow(count, element_size(storage), &bytes) ||
             bytes > left - sizeof count)
             return ps_fail(PS_EFORMAT, "%s: storage \"%.*s\" is too short; is the file cut short?",
                            checkpoint->name, (int)key->length, key->text);

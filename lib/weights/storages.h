@@ -10,6 +10,7 @@ struct ps_storage {
     const char *key; /* points into the pickle; not terminated */
     size_t key_length;
     enum ps_dtype dtype;
+    unsigned char opaque;      /* as in struct ps_pickle_value */
     size_t count;              /* elements */
     const unsigned char *data; /* unaligned */
 };

@@ -215,8 +215,8 @@ static inline struct op_case case_random(struct ps_rng *rng, enum ps_op op, int 
     return c;
 }
 
-static const char *const operator_names[] = {"conv",    "bn",      "relu",   "add",   "concat",
-                                             "maxpool", "avgpool", "global", "linear"};
+#define OPERATOR_NAME(OP, name, inputs) #name,
+static const char *const operator_names[] = {PS_OPERATORS(OPERATOR_NAME)};
 
 static inline const char *case_text(const struct op_case *c, char text[CASE_TEXT])
 {

@@ -103,8 +103,10 @@ static void check_case(const struct op_case *c, struct ps_rng *rng)
     values_free(&v);
 }
 
-static void check_operator(enum ps_op op)
+/* Random cases of the operator *state. */
+static void operator(void **state)
 {
+    enum ps_op op = *(enum ps_op *)*state;
     for (uint64_t i = 0; i < CASES; i++) {
         struct ps_rng rng = ps_rng_stream(1, PS_RNG_TEST, (uint64_t)op, i);
         struct op_case c = case_random(&rng, op, 9, 5);
@@ -112,37 +114,9 @@ static void check_operator(enum ps_op op)
     }
 }
 
-static void convolution(void **state)
+static void average_pool_rounded_up(void **state)
 {
     (void)state;
-    check_operator(PS_OP_CONV);
-}
-
-static void batch_norm(void **state)
-{
-    (void)state;
-    check_operator(PS_OP_BN);
-}
-
-static void relu_and_add(void **state)
-{
-    (void)state;
-    check_operator(PS_OP_RELU);
-    check_operator(PS_OP_ADD);
-}
-
-static void concatenation(void **state)
-{
-    (void)state;
-    check_operator(PS_OP_CONCAT);
-}
-
-static void pools(void **state)
-{
-    (void)state;
-    check_operator(PS_OP_MAXPOOL);
-    check_operator(PS_OP_AVGPOOL);
-    check_operator(PS_OP_GLOBAL);
     struct ps_rng rng = ps_rng_stream(1, PS_RNG_TEST, PS_OP_AVGPOOL, CASES);
     struct op_case c = {
         .desc = {.op = PS_OP_AVGPOOL, .kernel = 3, .stride = 2, .pad = 1, .ceil = true},
@@ -151,12 +125,6 @@ static void pools(void **state)
     };
     case_finish(&c);
     check_case(&c, &rng);
-}
-
-static void linear(void **state)
-{
-    (void)state;
-    check_operator(PS_OP_LINEAR);
 }
 
 /* A matrix in a vector of its own, with random elements in center +- spread. */
@@ -412,13 +380,16 @@ static void composition(void **state)
 
 int main(void)
 {
+#define OPERATOR_TEST(OP, name, inputs) {#name, operator, NULL, NULL, (enum ps_op[]){PS_OP_##OP}},
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolution),     cmocka_unit_test(batch_norm),
-        cmocka_unit_test(relu_and_add),    cmocka_unit_test(concatenation),
-        cmocka_unit_test(pools),           cmocka_unit_test(linear),
-        cmocka_unit_test(normalization),   cmocka_unit_test(interpolation),
-        cmocka_unit_test(softmax_margins), cmocka_unit_test(soft_triple),
-        cmocka_unit_test(proxy_anchor),    cmocka_unit_test(composition),
+        PS_OPERATORS(OPERATOR_TEST) /* one test for each */
+        cmocka_unit_test(average_pool_rounded_up),
+        cmocka_unit_test(normalization),
+        cmocka_unit_test(interpolation),
+        cmocka_unit_test(softmax_margins),
+        cmocka_unit_test(soft_triple),
+        cmocka_unit_test(proxy_anchor),
+        cmocka_unit_test(composition),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -144,6 +144,9 @@ cell() {
     run ps-eval x.npy
     [ "$status" -eq 2 ]
     [[ $output == *--labels* ]]
+    sed 's/<f4/>f4/' x.npy >big.npy
+    run ps-eval --labels l.tsv big.npy
+    [[ $output == *"big.npy: values of type '>f4'; save them"* ]]
 }
 
 @test "bad input: one line, status 1, no output" {
@@ -230,13 +233,32 @@ named() {
     run ps-eval --labels <(printf 'label\n1\n') "$golden/small.safetensors"
     [ "$status" -eq 1 ]
     grep -q '1 labels for the' <<<"$output"
+    printf 'class\tname\n' >l.tsv
+    awk -F'\t' 'NR > 1 { print $1 "\t" $2 }' toy.tsv >>l.tsv
+    ps-eval --labels l.tsv toy.tsv
+    { head -n 1 l.tsv && tail -n +2 l.tsv | tac; } >back.tsv
+    run ps-eval --labels back.tsv toy.tsv
+    [ "$status" -eq 1 ]
+    [ "$output" = "ps-eval: error: back.tsv:2: name 'g', but row 0 of toy.tsv is 'a'" ]
+}
+
+@test "roles of --labels replace those of the file; a class with a line break is refused" {
+    awk -F'\t' -v OFS='\t' 'NR == 1 { print $0, "role" } NR > 1 { print $0, "both" }' toy.tsv >roles.tsv
+    printf 'label\trole\n0\tquery\n0\tgallery\n0\tgallery\n1\tquery\n1\tgallery\n1\tgallery\n2\tgallery\n' >l.tsv
+    run ps-eval --labels l.tsv roles.tsv
+    [ "$(cell 1 queries)" = 2 ]
+    [ "$(cell 1 gallery)" = 5 ]
+    printf 'class,x0\n"a\nb",1\na,2\n' >break.csv
+    run ps-eval break.csv
+    [ "$status" -eq 1 ]
+    [ "$output" = "ps-eval: error: break.csv:2: class 'a?b' has a line break" ]
 }
 
 @test "what is no embedding file is called what it is" {
     printf 'label,x0\n1,2\n' >a.txt
     gzip -k a.txt
     printf '\xff\xd8\xff\xe0 12345678' >a.jpg
-    printf 'PK\3\4%22s\5\0\0\0x.npy' '' >a.npz
+    printf 'PK\3\4%22s\5\0\0\0x.jpg' '' >a.npz
     printf '\x89PNG\r\n\x1a\n' | zstd -q >a.zst
     while read -r file kind; do
         run ps-eval "$file"
@@ -246,7 +268,7 @@ named() {
 a.txt comma-separated
 a.txt.gz gzip
 a.jpg JPEG
-a.npz .npz
+a.npz zip
 a.zst PNG
 L
 }

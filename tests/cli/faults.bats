@@ -82,9 +82,11 @@ sample() {
 @test "SIGTERM ends a program that waits for its input with 143" {
     mkfifo fifo
     for command in "ps-eval -" "ps-eval fifo" "ps-train --config fifo"; do
-        $command < <(exec sleep 2 3>&-) 2>err 3>&- &
+        $command < <(exec sleep 5 3>&-) 2>err 3>&- &
         pid=$!
-        sleep 0.4
+        # 15 is among the signals it catches; then it goes on to read
+        until grep -q '^SigCgt.*[4-7c-f]...$' /proc/$pid/status; do sleep 0.1; done
+        sleep 0.3
         kill -TERM $pid
         status=0 && wait $pid || status=$?
         [ "$status" -eq 143 ]
@@ -103,6 +105,19 @@ sample() {
 @test "empty names are wrong usage" {
     refused 2 "--output: '' is not the name of a file or folder" train -o ''
     refused 2 "an argument is empty" ps-eval ''
+}
+
+@test "an output that is also an input is wrong usage, and the input stays" {
+    mkdir kept && cp m.tsv t.emb.zst test.mdb kept
+    ps-eval -q t.emb.zst --tag setting=a,seed=1 -o in.tsv
+    ln -s test.mdb link.mdb
+    message="is also read: choose another name"
+    refused 2 "--output: m.tsv $message" ps-pack m.tsv -o m.tsv
+    refused 2 "--output: ./t.emb.zst $message" ps-eval t.emb.zst -o ./t.emb.zst
+    refused 2 "--output: link.mdb $message" ps-embed --raw-pixels 4 test.mdb -o link.mdb
+    refused 2 "--output: in.tsv $message" ps-table in.tsv -o in.tsv
+    refused 2 "--output: test.mdb $message" ps-view neighbours t.emb.zst --shard test.mdb -o test.mdb
+    for file in m.tsv t.emb.zst test.mdb; do cmp $file kept/$file; done
 }
 
 @test "names of 251 bytes, with line breaks and brackets" {

@@ -74,3 +74,56 @@ END
             awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5) exit 1 } END { exit NR != 8 }'
     done
 }
+
+# complete WORD...: what bash offers for the last of the words, of which the first is the program.
+complete_in_bash() {
+    bash -c 'source "$0/$1"
+        compopt() { :; }
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        "_${1//-/_}" "$1" "${@: -1}" "${@: -2:1}"
+        echo "${COMPREPLY[@]}"' "$TREE/share/bash-completion/completions" "$@"
+}
+
+@test "bash completes options, words and operands of every program" {
+    for tool in "$TREE"/bin/ps-*; do
+        [ "$(complete_in_bash "${tool##*/}" --print-)" = --print-config ]
+    done
+    [ "$(complete_in_bash ps-train --backbone resnet1)" = "resnet18 resnet101" ]
+    [ "$(complete_in_bash ps-train --backbone = bn)" = bninception ]
+    [ "$(complete_in_bash ps-eval --resample =)" = "queries classes" ]
+    [ "$(complete_in_bash ps-prepare --no)" = --no-boxes ]
+    [ "$(complete_in_bash ps-view hi)" = histogram ]
+    for option in --seed --output -o; do # a number; files, which readline offers
+        [ -z "$(complete_in_bash ps-eval $option '')" ]
+    done
+}
+
+@test "zsh completes them, too" {
+    command -v zsh >/dev/null || skip "zsh is not installed"
+    for file in "$TREE"/share/zsh/site-functions/_ps-*; do
+        zsh -n "$file"
+    done
+    touch 'query 1.tsv'
+    cat >complete.zsh <<'END'
+# complete.zsh FUNCTIONS LINE...: prints each line as a tab completes it
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "fpath=(${(q)1} \$fpath); autoload -Uz compinit; compinit -u -D"
+zpty -w shell 'show() { print -r -- "<<$BUFFER>>"; BUFFER=; }; zle -N show; bindkey "^X" show'
+for line in $argv[2,-1]; do
+    zpty -w -n shell "$line"$'\t\x18'
+    zpty -r shell seen '*<<ps-*>>*'
+    print -r -- "${${seen##*<<}%%>>*}"
+done
+zpty -d shell
+END
+    run -0 timeout 60 zsh -f complete.zsh "$TREE/share/zsh/site-functions" 'ps-eval --resamp' \
+        'ps-eval --resample=q' 'ps-train --backbone effic' 'ps-view histo' 'ps-eval --pca q'
+    diff - <(printf '%s\n' "${lines[@]%% }") <<'END'
+ps-eval --resample=
+ps-eval --resample=queries
+ps-train --backbone efficientnet-lite
+ps-view histogram
+ps-eval --pca query\ 1.tsv
+END
+}

@@ -243,7 +243,7 @@ objects() {
     [[ "$output" == *"cut.mdb: truncated"* ]]
     run records m.tsv
     [ "$status" -eq 1 ]
-    [[ "$output" == *"m.tsv: not a shard"* ]]
+    [[ "$output" == *"m.tsv: this is text, not a shard"* ]]
     run records absent.mdb
     [ "$status" -eq 1 ]
     at=$(grep -abo JFIF a.mdb | head -1 | cut -d: -f1)

@@ -31,6 +31,20 @@ values() {
     diff <(cut -f 1-3 test.tsv) <(cut -f 1-3 folder.tsv)
     diff <(values test.tsv) <(values folder.tsv)
     [ "$(cut -f 4 folder.tsv | sed -n 2p)" = photos/class4/0.ppm ]
+    embed -b 20 -o test-12.tsv test.mdb # in passes of 12
+    embed -b 20 -o folder-12.tsv photos
+    diff <(values test-12.tsv) <(values folder-12.tsv)
+}
+
+@test "more pictures than are worked on at a time" {
+    mkdir many
+    for i in {1000..1299}; do printf 'P2 2 1 255 %d %d\n' $((i % 250)) $((i / 7)) >many/$i.pgm; done
+    printf 'P2 2 1' >many/1270.pgm
+    ps-embed -q --raw-pixels 2 --format tsv -b 290 --quarantine bad.tsv -o many.tsv many
+    [ "$(wc -l <many.tsv)" -eq 300 ]
+    [ "$(tail -1 many.tsv | cut -f 2,3)" = $'298\tmany/1299.pgm' ]
+    ps-embed -q --raw-pixels 2 --format tsv -o last.tsv many/1299.pgm
+    diff <(tail -1 many.tsv | cut -f 4-) <(tail -1 last.tsv | cut -f 4-)
 }
 
 @test "an archive, a list, a shard and files give the same" {

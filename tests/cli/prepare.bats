@@ -291,8 +291,21 @@ rows() {
     refused 1 "t.tsv:2: column 'class' is empty" ps-prepare list t.tsv --test-classes 0.5 -o n.tsv
     printf 'path\tclass\tsplit\ni/1.jpg\ta\tval\n' >t.tsv
     refused 1 "t.tsv:2: the split 'val' is not" ps-prepare list t.tsv -o n.tsv
+    printf 'path,class,split\ni/1.jpg,a,train\n' >t.tsv
+    refused 1 "t.tsv:1: one column, 'path,class,split'; columns are separated by commas in a file" \
+        ps-prepare list t.tsv -o n.tsv
+    printf 'path;class;split\ni/1.jpg;a;train\n' >t.csv
+    refused 1 "t.csv:1: one column, 'path;class;split'" ps-prepare list t.csv -o n.tsv
+    printf 'path,class,split\ni/1.jpg,"a\nb",train\n' >t.csv
+    refused 1 "t.csv:2: class 'a?b': a control character" ps-prepare list t.csv -o n.tsv
     printf 'thr\0eads = 1\n' >c.conf
     refused 1 "c.conf:1: NUL byte" ps-prepare --config c.conf list t.tsv -o n.tsv
+    printf 'PK\3\4%26s' '' >c.conf
+    refused 1 "c.conf: this is a zip archive, not a text file" ps-prepare --config c.conf list t.tsv -o n.tsv
+    refused 2 "--config: ''" ps-prepare --config= list t.tsv -o n.tsv
+    echo 'workers = 3' >c.conf && echo 'test-classes = 0.25' >d.conf
+    ps-prepare --config c.conf --config=d.conf --print-config | grep -c 'workers = 3\|test-classes = 0.25' |
+        grep -qx 2
     [ ! -e n.tsv ]
 }
 

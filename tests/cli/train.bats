@@ -85,15 +85,28 @@ bytes_of() {
     same whole run
 }
 
-@test "SIGTERM saves and ends with 143; the same command goes on" {
-    ps-train -q "${tiny[@]}" "${whole[@]}" -o run &
+@test "SIGTERM and SIGHUP save and end with 128 + number; the same command goes on" {
+    for signal in TERM:143 HUP:129; do
+        rm -rf run
+        ps-train -q "${tiny[@]}" "${whole[@]}" -o run &
+        pid=$!
+        until [ -s run/log.jsonl ] || ! kill -0 "$pid"; do sleep 0.05; done
+        kill "-${signal%:*}" "$pid"
+        status=0
+        wait "$pid" || status=$?
+        [ "$status" -eq "${signal#*:}" ]
+        [ -s run/checkpoint.safetensors ]
+        small "${whole[@]}" -o run
+        same whole run
+    done
+}
+
+@test "under nohup, SIGHUP does not end a run" {
+    nohup ps-train -q "${tiny[@]}" "${whole[@]}" -o run >out 2>&1 &
     pid=$!
     until [ -s run/log.jsonl ] || ! kill -0 "$pid"; do sleep 0.05; done
-    kill -TERM "$pid"
-    status=0
-    wait "$pid" || status=$?
-    [ "$status" -eq 143 ]
-    small "${whole[@]}" -o run
+    kill -HUP "$pid"
+    wait "$pid"
     same whole run
 }
 
@@ -172,6 +185,14 @@ bytes_of() {
         run -1 --separate-stderr small --backbone bninception --input-size 512 --batch-size 24 -o run
         [[ $stderr == *"out of memory"*"(try --checkpoint-activations or a batch size of 12)"* ]]
     )
+}
+
+@test "threads that wait go to sleep soon, unless the environment says otherwise" {
+    run env -u OMP_WAIT_POLICY OMP_DISPLAY_ENV=verbose ps-train "${tiny[@]}" --epochs 0 -o run
+    [ "$status" -eq 0 ]
+    grep -q "GOMP_SPINCOUNT = '2000'" <<<"$output"
+    run env OMP_WAIT_POLICY=active OMP_DISPLAY_ENV=verbose ps-train "${tiny[@]}" --epochs 0 -o run
+    run ! grep -q "GOMP_SPINCOUNT = '2000'" <<<"$output"
 }
 
 @test "a finished run does nothing" {

@@ -153,6 +153,18 @@ setup() {
     ps-view neighbours raw.emb.zst --shard test.mdb -o n-b.png
     ps-view report c.svg c.svg n-b.png -o r.html
     grep -q '<img alt="n b" src="data:image/png;base64,' r.html
+    ps-view neighbours raw.emb.zst --shard test.mdb -o n.jpg && mv n.jpg n.png
+    ps-view report n.png -o r2.html
+    grep -q 'src="data:image/jpeg;base64,' r2.html
+    run ps-view report table.md test.mdb -o no.html
+    [ "$status" -eq 1 ]
+    [[ $output == *"test.mdb: this is a shard (LMDB), not a text or a picture"* ]]
+    [ ! -e no.html ]
+    # a narrow window scales pictures, which takes a viewBox
+    ps-view neighbours raw.emb.zst --shard test.mdb -o n.svg
+    ps-view map raw.emb.zst --shard test.mdb -o p.svg
+    ps-view report n.svg p.svg -o s.html
+    [ "$(grep -c '<svg role=.* viewBox=' s.html)" -eq 2 ]
     # the same picture twice has no name twice
     [ -z "$(grep -o " id=['\"][^'\"]*" r.html | sort | uniq -d)" ]
 }
@@ -162,6 +174,9 @@ setup() {
     [ "$status" -eq 2 ]
     run ps-view histogram raw.emb.zst
     [ "$status" -eq 2 ]
+    run ps-view report runs/ps/seed1/log.jsonl -o x.pdf
+    [ "$status" -eq 2 ]
+    [ ! -e x.pdf ]
     run ps-view histogram raw.emb.zst -o x.gif
     [ "$status" -eq 2 ]
     [ ! -e x.gif ]

@@ -39,6 +39,19 @@ setup() {
     grep -qx $'bn1.num_batches_tracked\tI64\t1\t7\t7\t7\t0' <<<"$output"
 }
 
+@test "tensors of types that are not read are named, and the others are read" {
+    for name in mixed_zip mixed_legacy; do
+        run ps-weights import --backbone none "$BATS_TEST_DIRNAME/files/$name.pth" -o "$out/$name.st"
+        [ "$status" -eq 0 ]
+        for tensor in complex double_complex quantised per_channel sparse; do
+            grep -q "warning: .*$name.pth: tensor \"$tensor\" left out" <<<"$output"
+        done
+        ps-weights show "$out/$name.st" | grep -v '^#' | cut -f 1-6 |
+            diff - <(printf '%s\t%s\t%s\t%s\t%s\t%s\n' tensor type shape min max mean \
+                a F32 2x3 0 5 2.5 b I64 4 7 7 7 c F32 3 0 2 1)
+    done
+}
+
 @test "a pickle that would run a command is refused by name, and runs nothing" {
     for name in hostile_zip hostile_legacy; do
         run ps-weights import "$golden/$name.pth" -o "$out/x.safetensors"
@@ -151,6 +164,23 @@ pointer a Git LFS pointer
 a.onnx an ONNX model
 a.html a web page
 L
+    cp "$golden/zip.pth" "$out/model.pth"
+    run ps-weights export -m "$out/model.pth" -o "$out/x.onnx"
+    [ "$status" -eq 1 ]
+    [[ $output == *"model.pth: this is a zip archive, not a safetensors file (ps-weights import"* ]]
+}
+
+@test "values that are not finite are no start for a network" {
+    make_images "$out/images" 4 2 && cd "$out"
+    ps-prepare -q folder images --test-classes 0.5 -o m.tsv
+    ps-pack -q m.tsv -o train.mdb
+    start() { ps-train -q --data train.mdb --backbone resnet18 --input-size 32 --epochs 0 "$@"; }
+    start -o run
+    size=$(stat -c %s run/last.safetensors)
+    printf '\0\0\xc0\x7f' | dd of=run/last.safetensors bs=1 seek=$((size - 900000)) conv=notrunc status=none
+    run start --init run/last.safetensors -o third
+    [ "$status" -eq 1 ]
+    [[ $output == *"run/last.safetensors: tensor "*"is not a finite number"* ]]
 }
 
 @test "a model with a head of another width is a start for training" {

@@ -97,8 +97,8 @@ int main(int argc, char **argv)
         return 1;
     }
     int failed = 0;
-    printf("1..%d\n", PS_OP_LINEAR + 1);
-    for (int op = PS_OP_CONV; op <= PS_OP_LINEAR; op++) {
+    printf("1..%d\n", PS_OPS);
+    for (int op = 0; op < PS_OPS; op++) {
         int wrong = 0;
         worst = 0;
         for (long i = 0; i < cases; i++) {

@@ -154,9 +154,25 @@ static void test_cmyk(void **state)
         assert_true(white[0] > 250 && white[1] > 250 && white[2] > 250);
         assert_true(black[0] < 60 && black[1] < 60 && black[2] < 60);
         assert_true(cyan[0] < 60 && cyan[1] > 120 && cyan[2] > 200);
+        bool lossless = form == 1; /* by the same formula as JPEG, not by a profile */
+        assert_true(!lossless || (black[0] == 0 && cyan[0] == 0 && cyan[1] == 255));
         ps_image_free(&decoded);
         g_free(file.bytes);
     }
+}
+
+/* A JPEG 2000 of few bytes and too many pixels for a slow decoder. */
+static void test_slow_format(void **state)
+{
+    (void)state;
+    VipsImage *black;
+    assert_int_equal(vips_black(&black, 8448, 8448, NULL), 0);
+    struct encoded file = encode(black, ".jp2");
+    struct ps_image image;
+    assert_true(file.length < 20000);
+    assert_int_equal(ps_image_decode(&image, file.bytes, file.length, false, "t"), PS_EFORMAT);
+    assert_string_equal(ps_error(), "t: 8448 x 8448 pixels are too many");
+    g_free(file.bytes);
 }
 
 /* The EXIF orientation turns the image only where that is asked for. */
@@ -266,10 +282,15 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),          cmocka_unit_test(test_alpha),
-        cmocka_unit_test(test_palette),        cmocka_unit_test(test_cmyk),
-        cmocka_unit_test(test_orientation),    cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_truncated_jpeg), cmocka_unit_test(test_truncated_others),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_alpha),
+        cmocka_unit_test(test_palette),
+        cmocka_unit_test(test_cmyk),
+        cmocka_unit_test(test_slow_format),
+        cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_truncated_jpeg),
+        cmocka_unit_test(test_truncated_others),
         cmocka_unit_test(test_no_image),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

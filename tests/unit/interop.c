@@ -64,6 +64,24 @@ static void test_round_trip(void **state)
     check_round_trip(PS_EMBEDDING_NPZ, "a.npz");
 }
 
+/* Names are bytes, not all of which are UTF-8. */
+static void test_npz_names(void **state)
+{
+    (void)state;
+    char *odd[] = {"\xff.jpg", "", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\xa6\xc3"};
+    struct ps_embedding e = {.n = 3, .dim = 2, .x = x, .label = label, .id = id, .name = odd}, got;
+    assert_int_equal(ps_embedding_save(&e, "a.npz", PS_EMBEDDING_NPZ, 0), 0);
+    assert_int_equal(ps_embedding_load(&got, "a.npz", NULL), 0);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(got.name[i], odd[i]);
+    ps_embedding_free(&got);
+    assert_int_equal(ps_npy_points(odd[0], NULL), 5);
+    uint32_t points[8];
+    assert_int_equal(ps_npy_points(odd[2], points), 4);
+    assert_int_equal(points[2], 0x1f426);
+    assert_int_equal(points[3], 0xdcc3);
+}
+
 /* As numpy.save writes a list of int64. */
 static void write_ints(const char *path, const int64_t *values, int n)
 {
@@ -243,10 +261,11 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),           cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_labels_as_names),      cmocka_unit_test(test_class_names),
-        cmocka_unit_test(test_unsigned_labels),      cmocka_unit_test(test_numpy),
-        cmocka_unit_test(test_npy_labels_too_large), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_npz_names),   cmocka_unit_test(test_labels_as_names),
+        cmocka_unit_test(test_class_names), cmocka_unit_test(test_unsigned_labels),
+        cmocka_unit_test(test_numpy),       cmocka_unit_test(test_npy_labels_too_large),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -98,7 +98,7 @@ static void test_write_refuses(void **state)
     add(&manifest, "", "a.jpg", "b", PS_SPLIT_TEST, false);
     unlink(scratch->path);
     assert_int_equal(ps_manifest_write(&manifest, scratch->path), PS_EFORMAT);
-    assert_string_equal(ps_error(), "manifest: a.jpg is listed twice");
+    assert_non_null(strstr(ps_error(), ": a.jpg is listed twice"));
     assert_false(ps_is_file(scratch->path));
     ps_manifest_free(&manifest);
 }

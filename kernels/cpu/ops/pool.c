@@ -258,11 +258,12 @@ static void window_release(ps_node *node)
     free(((struct window_node *)node)->index);
 }
 
-const struct cpu_kind cpu_window = {.size = sizeof(struct window_node),
-                                    .prepare = window_prepare,
-                                    .forward = window_forward,
-                                    .backward = window_backward,
-                                    .release = window_release};
+#define WINDOW_KIND                                                                                \
+    {                                                                                              \
+        .size = sizeof(struct window_node), .prepare = window_prepare, .forward = window_forward,  \
+        .backward = window_backward, .release = window_release                                     \
+    }
+const struct cpu_kind cpu_maxpool = WINDOW_KIND, cpu_avgpool = WINDOW_KIND;
 
 struct global_node {
     ps_node node;

@@ -1,8 +1,9 @@
-#include "eval/guard.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "base/out.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +17,10 @@ static char line[1024]; /* made before it is needed: a handler may not */
 
 static void on_crash(int number)
 {
+    static atomic_flag crashed = ATOMIC_FLAG_INIT; /* threads may crash together */
     (void)number;
+    while (atomic_flag_test_and_set(&crashed))
+        pause();
     ps_temporaries_remove();
     (void)!write(STDERR_FILENO, line, strlen(line));
     _exit(1);

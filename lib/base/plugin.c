@@ -1,0 +1,42 @@
+#include "base/plugin.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Folder of the running program, NULL if unknown. free() it. */
+static char *program_folder(void)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0)
+        return NULL;
+    path[length] = 0;
+    return ps_path_folder(path);
+}
+
+const void *ps_plugin_load(const char *file, const char *name)
+{
+    static const char *const places[] = {"", "../lib/ps/"};
+    char *folder = program_folder();
+    void *plugin = NULL;
+    bool found = false;
+    for (size_t i = 0; i < sizeof places / sizeof *places && folder && !found; i++) {
+        char *path = ps_asprintf("%s/%s%s", folder, places[i], file);
+        found = path && ps_is_file(path);
+        if (found && !(plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL)))
+            ps_fail(PS_ENOTSUP, "%s", dlerror());
+        free(path);
+    }
+    free(folder);
+    if (!found)
+        ps_fail(PS_ENOTSUP, "no %s beside the program or in ../lib/ps", file);
+    const void *symbol = plugin ? dlsym(plugin, name) : NULL;
+    if (plugin && !symbol)
+        ps_fail(PS_ENOTSUP, "%s: has no %s", file, name);
+    return symbol;
+}

@@ -1,0 +1,139 @@
+# ps-train on several ranks: the bytes of one, whatever their number; killed, stopped, refused.
+bats_require_minimum_version 1.5.0
+load images
+
+setup_file() {
+    command -v mpirun >/dev/null || skip "needs mpirun (make setup)"
+    cd "$BATS_FILE_TMPDIR"
+    make_shards .
+    train -o one
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+teardown() {
+    rm -rf "$BATS_FILE_TMPDIR/run" "$BATS_FILE_TMPDIR/other"
+}
+
+options=(-q --device cpu --data train.mdb --eval test.mdb --backbone resnet18 --input-size 32
+    --dim 8 --batch-size 8 --epochs 2 --check-epoch 1 --ps-mu 1 --seed 1 --eps 1e-4 --micro-batches 4)
+
+train() {
+    ps-train "${options[@]}" "$@"
+}
+
+# on N COMMAND...: it on so many ranks.
+on() {
+    local ranks=$1
+    shift
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+        OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_orte_execute_quiet=1 timeout 240 mpirun -n "$ranks" "$@"
+}
+
+same() {
+    local file
+    for file in last.safetensors best-recall@1.safetensors best-rp.safetensors \
+        best-map@r.safetensors checkpoint.safetensors log.jsonl; do
+        cmp "$1/$file" "$2/$file"
+    done
+}
+
+@test "any number of ranks that divides the micro-batches gives the bytes of one" {
+    for ranks in 1 4; do
+        on "$ranks" ps-train "${options[@]}" -o run
+        same one run
+        rm -r run
+    done
+}
+
+@test "so do mixup, held-out classes, accumulation, averaged weights, m per class, frozen BN" {
+    local more=(--regularizer mixup --val-classes 0.3 --accumulate 2 --ema 0.9 --freeze-bn)
+    train "${more[@]}" -o run
+    on 2 ps-train "${options[@]}" "${more[@]}" -o other
+    same run other
+    rm -r run other
+    more=(--regularizer manifold-mixup --n-instance 2 --warmup 1)
+    train "${more[@]}" -o run
+    on 2 ps-train "${options[@]}" "${more[@]}" -o other
+    same run other
+}
+
+@test "a last batch smaller than the number of pieces leaves some ranks without images" {
+    local more=(--freeze-bn --batch-size 7 --micro-batches 6 --epochs 1)
+    train "${more[@]}" -o run
+    on 3 ps-train "${options[@]}" "${more[@]}" -o other
+    same run other
+}
+
+@test "under mpirun the number of micro-batches is that of the ranks" {
+    train --micro-batches 2 -o run
+    on 2 ps-train "${options[@]}" --micro-batches 0 -o other
+    same run other
+}
+
+@test "micro-batches change the sums' order and nothing else" {
+    train --freeze-bn --epochs 1 --modellr 1e-5 -o run
+    train --freeze-bn --epochs 1 --modellr 1e-5 --micro-batches 1 -o other
+    ps-weights diff --tolerance 1e-3 run/last.safetensors other/last.safetensors
+    run ! cmp run/last.safetensors other/last.safetensors
+}
+
+# wait_for FILE: until it has something in it, or job $! has ended.
+wait_for() {
+    until [ -s "$1" ] || ! kill -0 $!; do sleep 0.05; done
+}
+
+@test "one rank killed ends all; the run resumes with another number of ranks, in the same bytes" {
+    for ((i = 0; i < 2; i++)); do
+        on 2 ps-train "${options[@]}" --checkpoint-steps 1 -o run 2>/dev/null &
+        wait_for run/log.jsonl
+        sleep "0.$((RANDOM % 8))"
+        pkill -9 -n -f "^ps-train.*--checkpoint-steps 1 -o run$" || true
+        status=0
+        wait $! || status=$?
+        [ "$status" -ne 124 ]
+    done
+    on 4 ps-train "${options[@]}" -o run
+    same one run
+}
+
+@test "SIGTERM to mpirun saves and ends; one process goes on" {
+    export OMPI_MCA_odls_base_sigkill_timeout=10 # what mpirun waits, always
+    on 2 ps-train "${options[@]}" --epochs 40 --check-epoch 40 -o run 2>/dev/null &
+    wait_for run/log.jsonl
+    sleep 1
+    pkill -TERM -f "^mpirun -n 2 ps-train.*--epochs 40"
+    wait $! || true
+    [ -s run/checkpoint.safetensors ]
+    epochs=$(grep -c '"kind":"epoch"' run/log.jsonl || true)
+    train --epochs $((epochs + 2)) --check-epoch 40 -o run
+    train --epochs $((epochs + 2)) --check-epoch 40 -o other
+    cmp run/last.safetensors other/last.safetensors
+}
+
+@test "ps-embed shares out the batches of shards" {
+    ps-embed -q --device cpu --threads 1 -b 5 -m one/last.safetensors train.mdb test.mdb -o one.emb.zst
+    for ranks in 2 3; do
+        on $ranks ps-embed -q --device cpu --threads 1 -b 5 -m one/last.safetensors train.mdb test.mdb \
+            -o run.emb.zst
+        cmp one.emb.zst run.emb.zst
+    done
+    run -1 on 2 ps-embed -q -m one/last.safetensors none.mdb -o run2.emb.zst
+    [ "$(grep -c '^ps-embed: error' <<<"$output")" -eq 1 ]
+    [ ! -e run2.emb.zst ]
+}
+
+@test "errors are printed once, and exit with their status" {
+    run -2 on 2 ps-train "${options[@]}" --micro-batches 3 -o run
+    [ "$(grep -c '^ps-train: error' <<<"$output")" -eq 1 ]
+    [[ $output == *"--micro-batches: 3 is not a multiple of the 2 ranks"* ]]
+    run -1 on 2 ps-train "${options[@]}" --data none.mdb -o run
+    [ "$(grep -c '^ps-train: error' <<<"$output")" -eq 1 ]
+    run -2 on 2 ps-train "${options[@]}" --micro-batches 8 --batch-size 9 -o run
+    [[ $output == *"a batch of 9 is too small for 8 pieces"* ]]
+    run -2 on 2 ps-train "${options[@]}" --tune dir -o run
+    [[ $output == *"--tune"* ]]
+    [ ! -e run ]
+}
