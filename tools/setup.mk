@@ -3,7 +3,7 @@
 PACKAGES := build-essential pkg-config libvips-dev libjpeg-dev liblmdb-dev libzstd-dev \
   libdnnl-dev libfaiss-dev libblas-dev liblapack-dev libarchive-dev libmatio-dev libjansson-dev \
   libxxhash-dev libprotobuf-c-dev protobuf-c-compiler bats libcmocka-dev mandoc gnuplot-nox \
-  zstd jq imagemagick libopenmpi-dev openmpi-bin
+  zstd jq imagemagick libopenmpi-dev openmpi-bin procps
 
 setup:
 	@missing=; for p in $(PACKAGES); do \
