@@ -412,7 +412,7 @@ END
             refused 1 "a link to a row that does not exist" ps-search -q --index bad.faiss q.tsv
         fi
         # the sizes are at the beginning and the end, the links of a graph between
-        for at in $(seq 0 5 120) $(seq $((size / 2)) 97 $((size / 2 + 400))) $(seq $((size - 100)) 9 $((size - 1))); do
+        for at in $(seq 0 9 120) $((size / 2)) $((size / 2 + 97)) $((size - 99)) $((size - 6)); do
             cp whole.faiss bad.faiss
             printf '\177' | dd of=bad.faiss bs=1 seek="$at" conv=notrunc status=none
             run timeout 60 ps-search -q --index bad.faiss -k 3 q.tsv
