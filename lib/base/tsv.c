@@ -321,28 +321,51 @@ const char *ps_tsv_attribute(const struct ps_tsv *table, const char *name)
     return NULL;
 }
 
-/* The backslash and letter for text[at], or NULL: blanks and quotes count at the edges only. */
-static const char *escape_of(const char *text, size_t at)
+/* The letter that follows a backslash for text[at], or NULL: blanks and quotes count at the edges
+ * only. */
+static const char *escape_of(const char *text, size_t length, size_t at)
 {
     for (const char *special = specials; *special; special += 2) {
         if (*special != text[at])
             continue;
-        bool edge = at == 0 || (text[at] == ' ' && !text[at + 1]);
+        bool edge = at == 0 || (text[at] == ' ' && at + 1 == length);
         return edge || (text[at] != ' ' && text[at] != '"') ? special + 1 : NULL;
     }
     return NULL;
 }
 
-char *ps_tsv_escape(const char *text)
+static char *escape(const char *text, size_t length)
 {
     struct ps_text out = {0};
     int rc = ps_text_add(&out, "", 0);
-    for (size_t i = 0; text[i] && !rc; i++) {
-        const char *letter = escape_of(text, i);
+    for (size_t i = 0; i < length && !rc; i++) {
+        const char *letter = escape_of(text, length, i);
         rc = letter ? ps_text_printf(&out, "\\%c", *letter) : ps_text_add(&out, text + i, 1);
     }
     if (!rc)
         return out.data;
     ps_text_free(&out);
     return NULL;
+}
+
+char *ps_tsv_escape(const char *text)
+{
+    return escape(text, strlen(text));
+}
+
+int ps_tsv_put(FILE *stream, const char *text, size_t length)
+{
+    char *cell = escape(text, length);
+    if (!cell)
+        return PS_ENOMEM;
+    fputs(cell, stream);
+    free(cell);
+    return PS_OK;
+}
+
+int ps_tsv_put_cell(FILE *stream, const char *text, char separator)
+{
+    int rc = ps_tsv_put(stream, text, strlen(text));
+    fputc(separator, stream);
+    return rc;
 }

@@ -3,6 +3,7 @@
 #define PS_BASE_TSV_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 /*
  * A parsed table. "# name: value" lines before the header are kept as attributes. Cells are
@@ -36,6 +37,10 @@ const char *ps_tsv_attribute(const struct ps_tsv *table, const char *name);
 
 /* Escapes text for a cell of a TSV. free() it. */
 char *ps_tsv_escape(const char *text);
+/* Writes text[0..length), or a text and the separator behind it. The stream's errors are the
+ * caller's to find. */
+int ps_tsv_put(FILE *stream, const char *text, size_t length);
+int ps_tsv_put_cell(FILE *stream, const char *text, char separator);
 
 /*
  * For readers of text files of any kind: refuses other kinds of files, UTF-16 and NUL bytes in

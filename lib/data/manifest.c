@@ -326,12 +326,8 @@ static int check_entries(const struct ps_manifest *manifest, const char *name)
 
 static int write_cell(FILE *file, const char *before, const char *text)
 {
-    char *escaped = ps_tsv_escape(text);
-    if (!escaped)
-        return PS_ENOMEM;
-    fprintf(file, "%s%s", before, escaped);
-    free(escaped);
-    return PS_OK;
+    fputs(before, file);
+    return ps_tsv_put(file, text, strlen(text));
 }
 
 static int write_entry(FILE *file, const struct ps_entry *entry, bool archives, bool boxes)

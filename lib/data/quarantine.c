@@ -4,7 +4,6 @@
 #include "base/tsv.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 
 enum { MOST_SHOWN = 50 };
 
@@ -26,14 +25,10 @@ int ps_quarantine_add(struct ps_quarantine *quarantine, const char *path, const 
     const char *cells[] = {path, archive, class_name, reason};
     if (++quarantine->count <= MOST_SHOWN)
         ps_warn("%s", reason);
-    for (int c = 0; c < 4 && quarantine->out; c++) {
-        char *text = ps_tsv_escape(cells[c]);
-        if (!text)
-            return PS_ENOMEM;
-        fprintf(ps_out_stream(quarantine->out), "%s%c", text, c < 3 ? '\t' : '\n');
-        free(text);
-    }
-    return PS_OK;
+    int rc = PS_OK;
+    for (int c = 0; c < 4 && quarantine->out && !rc; c++)
+        rc = ps_tsv_put_cell(ps_out_stream(quarantine->out), cells[c], c < 3 ? '\t' : '\n');
+    return rc;
 }
 
 int ps_quarantine_close(struct ps_quarantine *quarantine, int rc, size_t all, const char *tool)

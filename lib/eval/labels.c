@@ -204,16 +204,10 @@ int ps_labels_replace(struct ps_embedding *e, const char *path)
     return rc;
 }
 
-/* A cell of `length` bytes of text. */
-static int put_text(const char *text, size_t length, FILE *stream)
+static int put_cell(const char *text, size_t length, FILE *stream)
 {
-    char *copy = ps_asprintf("%.*s", (int)length, text);
-    char *escaped = copy ? ps_tsv_escape(copy) : NULL;
-    if (escaped)
-        fprintf(stream, "\t%s", escaped);
-    free(copy);
-    free(escaped);
-    return escaped ? PS_OK : PS_ENOMEM;
+    fputc('\t', stream);
+    return ps_tsv_put(stream, text, length);
 }
 
 static int put_row(const struct ps_embedding *e, size_t i, const char *class, FILE *stream)
@@ -221,13 +215,13 @@ static int put_row(const struct ps_embedding *e, size_t i, const char *class, FI
     int rc = PS_OK;
     fprintf(stream, "%lld", (long long)e->label[i]);
     if (class)
-        rc = put_text(class, strcspn(class, "\n"), stream);
+        rc = put_cell(class, strcspn(class, "\n"), stream);
     if (e->id)
         fprintf(stream, "\t%lld", (long long)e->id[i]);
     if (e->role)
         fprintf(stream, "\t%s", role_words[e->role[i]]);
     if (e->name && !rc)
-        rc = put_text(e->name[i], strlen(e->name[i]), stream);
+        rc = put_cell(e->name[i], strlen(e->name[i]), stream);
     return rc;
 }
 

@@ -81,25 +81,15 @@ int ps_results_note(struct ps_results *results, const char *name, const char *va
     return rc;
 }
 
-static int put_escaped(const char *text, char end, FILE *stream)
-{
-    char *escaped = ps_tsv_escape(text);
-    if (!escaped)
-        return PS_ENOMEM;
-    fprintf(stream, "%s%c", escaped, end);
-    free(escaped);
-    return PS_OK;
-}
-
 int ps_results_write_tsv(const struct ps_results *results, FILE *stream)
 {
     if (results->notes.length)
         fputs(results->notes.data, stream);
     int rc = PS_OK;
     for (size_t c = 0; c < results->columns && !rc; c++)
-        rc = put_escaped(results->header[c], c + 1 < results->columns ? '\t' : '\n', stream);
+        rc = ps_tsv_put_cell(stream, results->header[c], c + 1 < results->columns ? '\t' : '\n');
     for (size_t i = 0; results->columns && i < results->cells && !rc; i++)
-        rc = put_escaped(results->cell[i], (i + 1) % results->columns ? '\t' : '\n', stream);
+        rc = ps_tsv_put_cell(stream, results->cell[i], (i + 1) % results->columns ? '\t' : '\n');
     return !rc && ferror(stream) ? ps_fail(PS_EIO, "cannot write the table") : rc;
 }
 

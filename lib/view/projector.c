@@ -58,17 +58,6 @@ static int put_vectors(const struct projection *p, FILE *stream)
     return PS_OK;
 }
 
-static int put_text(FILE *stream, const char *text, size_t length)
-{
-    char *copy = ps_asprintf("%.*s", (int)length, text);
-    char *escaped = copy ? ps_tsv_escape(copy) : NULL;
-    if (escaped)
-        fprintf(stream, "%s", escaped);
-    free(copy);
-    free(escaped);
-    return escaped ? PS_OK : PS_ENOMEM;
-}
-
 static int put_metadata(const struct projection *p, FILE *stream)
 {
     static const char *const roles[] = {"both", "query", "gallery"};
@@ -79,7 +68,7 @@ static int put_metadata(const struct projection *p, FILE *stream)
         size_t row = p->row[i];
         int64_t label = e->label[row];
         if (label >= 0 && (uint64_t)label < p->classes)
-            rc = put_text(stream, p->class[label], strcspn(p->class[label], "\n"));
+            rc = ps_tsv_put(stream, p->class[label], strcspn(p->class[label], "\n"));
         else if (label != PS_NO_CLASS)
             fprintf(stream, "%lld", (long long)label);
         fprintf(stream, "\t%lld", (long long)e->id[row]);
@@ -88,7 +77,7 @@ static int put_metadata(const struct projection *p, FILE *stream)
         if (e->name)
             fputc('\t', stream);
         if (e->name && !rc)
-            rc = put_text(stream, e->name[row], strlen(e->name[row]));
+            rc = ps_tsv_put(stream, e->name[row], strlen(e->name[row]));
         fputc('\n', stream);
     }
     return rc;

@@ -5,17 +5,6 @@
 
 #include <stdlib.h>
 
-/* Prints text that came from a file as a cell of a table. */
-static int print_cell(FILE *out, const char *text, char end)
-{
-    char *escaped = ps_tsv_escape(text);
-    if (!escaped)
-        return PS_ENOMEM;
-    fprintf(out, "%s%c", escaped, end);
-    free(escaped);
-    return PS_OK;
-}
-
 static int show_tensor(FILE *out, const struct ps_tensor *tensor)
 {
     struct ps_tensor_stats stats;
@@ -24,7 +13,7 @@ static int show_tensor(FILE *out, const struct ps_tensor *tensor)
     if (!rc)
         rc = ps_shape_text(tensor, &shape);
     if (!rc)
-        rc = print_cell(out, tensor->name, '\t');
+        rc = ps_tsv_put_cell(out, tensor->name, '\t');
     if (!rc)
         fprintf(out, "%s\t%s\t%.6g\t%.6g\t%.6g\t%zu\n", ps_dtype_name(tensor->dtype), shape.data,
                 stats.min, stats.max, stats.mean, stats.nan);
@@ -37,10 +26,10 @@ int ps_weights_show(FILE *out, const struct ps_safetensors *file)
     int rc = PS_OK;
     for (size_t i = 0; i < file->pairs && !rc; i++) {
         fprintf(out, "# ");
-        rc = print_cell(out, file->metadata[2 * i], ':');
+        rc = ps_tsv_put_cell(out, file->metadata[2 * i], ':');
         fputc(' ', out);
         if (!rc)
-            rc = print_cell(out, file->metadata[2 * i + 1], '\n');
+            rc = ps_tsv_put_cell(out, file->metadata[2 * i + 1], '\n');
     }
     fprintf(out, "tensor\ttype\tshape\tmin\tmax\tmean\tnan\n");
     for (size_t i = 0; i < file->count && !rc; i++)
@@ -53,7 +42,7 @@ static int compare_tensors(FILE *out, const struct ps_tensor *a, const struct ps
                            double tolerance, bool *same)
 {
     struct ps_tensor_difference difference;
-    int rc = print_cell(out, a->name, '\t');
+    int rc = ps_tsv_put_cell(out, a->name, '\t');
     if (rc)
         return rc;
     rc = ps_tensor_difference(a, b, &difference);
@@ -91,14 +80,14 @@ int ps_weights_diff(FILE *out, const struct ps_safetensors *a, const struct ps_s
         const struct ps_tensor *other = ps_safetensors_find(b, a->tensors[i].name);
         if (other) {
             rc = compare_tensors(out, &a->tensors[i], other, tolerance, same);
-        } else if (!(rc = print_cell(out, a->tensors[i].name, '\t'))) {
+        } else if (!(rc = ps_tsv_put_cell(out, a->tensors[i].name, '\t'))) {
             fprintf(out, "only in the first\t\t\n");
             *same = false;
         }
     }
     for (size_t i = 0; i < b->count && !rc; i++)
         if (!ps_safetensors_find(a, b->tensors[i].name) &&
-            !(rc = print_cell(out, b->tensors[i].name, '\t'))) {
+            !(rc = ps_tsv_put_cell(out, b->tensors[i].name, '\t'))) {
             fprintf(out, "only in the second\t\t\n");
             *same = false;
         }
