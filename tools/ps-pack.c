@@ -58,12 +58,11 @@ static int pack(const char *manifest, const struct settings *settings)
 
 static int print_record(const ps_shard *shard, size_t i, const struct ps_record *record)
 {
-    static const char *const roles[] = {"both", "query", "gallery"};
     char *class = ps_tsv_escape(ps_shard_class_name(shard, (size_t)record->label));
     char *name = ps_tsv_escape(record->name);
     int rc = class && name ? PS_OK : PS_ENOMEM;
     if (!rc && printf("%zu\t%d\t%s\t%s\t%u\t%u\t%s\t%zu\t%s\n", i, (int)record->label, class,
-                      record->role <= PS_ROLE_GALLERY ? roles[record->role] : "?", record->width,
+                      record->role < PS_ROLES ? ps_role_names[record->role] : "?", record->width,
                       record->height, record->codec == PS_CODEC_JPEG ? "jpeg" : "other",
                       record->length, name) < 0)
         rc = ps_fail_errno("standard output: cannot write");

@@ -23,6 +23,22 @@ char *ps_strdup(const char *text)
     return copy;
 }
 
+int ps_compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+size_t ps_texts_unique(const char **texts, size_t count)
+{
+    size_t kept = 0;
+    if (count)
+        qsort(texts, count, sizeof *texts, ps_compare_texts);
+    for (size_t i = 0; i < count; i++)
+        if (!kept || strcmp(texts[i], texts[kept - 1]) != 0)
+            texts[kept++] = texts[i];
+    return kept;
+}
+
 char *ps_asprintf(const char *format, ...)
 {
     char *text = NULL;

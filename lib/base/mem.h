@@ -10,6 +10,11 @@ void *ps_calloc(size_t count, size_t size);
 /* A copy of `text`; NULL with the error recorded. free() it. */
 char *ps_strdup(const char *text);
 
+/* strcmp of elements of a (const char *) array, for qsort and bsearch. */
+int ps_compare_texts(const void *a, const void *b);
+/* Sorts texts[0..count) and keeps one of each; returns how many are left. */
+size_t ps_texts_unique(const char **texts, size_t count);
+
 /* sprintf into a new string; NULL with the error recorded. free() it. */
 char *ps_asprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -181,11 +181,6 @@ static int cut_line(struct parser *p, char ***cells, size_t *room, size_t count,
     return stop == BAD ? PS_EFORMAT : PS_OK;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /*
  * Two columns of one name are an error, and so is one that holds other separators; columns without
  * a name are not.
@@ -203,7 +198,7 @@ static int check_header(const struct parser *p)
     if (!sorted)
         return PS_ENOMEM;
     memcpy(sorted, table->header, table->columns * sizeof *sorted);
-    qsort(sorted, table->columns, sizeof *sorted, compare_names);
+    qsort(sorted, table->columns, sizeof *sorted, ps_compare_texts);
     int rc = PS_OK;
     for (size_t i = 1; i < table->columns && !rc; i++)
         if (*sorted[i] && !strcmp(sorted[i - 1], sorted[i]))

@@ -18,11 +18,6 @@ enum ps_role ps_role_of(enum ps_split split)
                                        : PS_ROLE_BOTH;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int label_items(struct ps_pack_list *list)
 {
     list->class_names = ps_calloc(list->count, sizeof *list->class_names);
@@ -30,13 +25,10 @@ static int label_items(struct ps_pack_list *list)
         return PS_ENOMEM;
     for (size_t i = 0; i < list->count; i++)
         list->class_names[i] = list->items[i].entry->class_name;
-    qsort(list->class_names, list->count, sizeof *list->class_names, by_text);
-    for (size_t i = 0; i < list->count; i++)
-        if (i == 0 || strcmp(list->class_names[i], list->class_names[list->classes - 1]) != 0)
-            list->class_names[list->classes++] = list->class_names[i];
+    list->classes = ps_texts_unique(list->class_names, list->count);
     for (size_t i = 0; i < list->count; i++) {
         const char **found = bsearch(&list->items[i].entry->class_name, list->class_names,
-                                     list->classes, sizeof *list->class_names, by_text);
+                                     list->classes, sizeof *list->class_names, ps_compare_texts);
         list->items[i].label = (int32_t)(found - list->class_names);
     }
     return PS_OK;

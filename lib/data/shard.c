@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const ps_role_names[PS_ROLES] = {"both", "query", "gallery"};
+
 /* The texts of the metadata, in this order; class names follow. */
 enum { TEXT_ID, TEXT_MANIFEST, TEXT_DATASET, TEXT_SPLIT, TEXT_SETTINGS, TEXTS };
 

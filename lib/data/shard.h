@@ -16,7 +16,8 @@ enum { PS_SOURCE_LENGTH = 16 };
 enum ps_codec { PS_CODEC_JPEG = 1, PS_CODEC_OTHER = 2 };
 
 /* Role in a query/gallery protocol (In-Shop); PS_ROLE_BOTH in all other data sets. */
-enum ps_role { PS_ROLE_BOTH = 0, PS_ROLE_QUERY = 1, PS_ROLE_GALLERY = 2 };
+enum ps_role { PS_ROLE_BOTH = 0, PS_ROLE_QUERY = 1, PS_ROLE_GALLERY = 2, PS_ROLES };
+extern const char *const ps_role_names[PS_ROLES]; /* "both", "query", "gallery" */
 
 struct ps_record {
     const unsigned char *bytes; /* encoded image; mapped, valid until the shard is closed */

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/filekind.h"
 #include "base/mem.h"
+#include "data/shard.h"
 #include "eval/zstream.h"
 #include "weights/safetensors.h"
 
@@ -163,21 +164,25 @@ static int read_ints(const struct ps_safetensors *file, const char *path, const 
     return *out ? ps_tensor_ints(tensor, *out) : PS_ENOMEM;
 }
 
+int ps_embedding_set_roles(struct ps_embedding *e, const int64_t *role, const char *where)
+{
+    if (!(e->role = ps_calloc(e->n, 1)))
+        return PS_ENOMEM;
+    for (size_t i = 0; i < e->n; i++) {
+        if (role[i] < 0 || role[i] >= PS_ROLES)
+            return ps_fail(PS_EFORMAT, "%s: row %zu: invalid role %lld", where, i,
+                           (long long)role[i]);
+        e->role[i] = (uint8_t)role[i];
+    }
+    return PS_OK;
+}
+
 static int read_roles(struct ps_embedding *embedding, const struct ps_safetensors *file)
 {
     int64_t *role = NULL;
     int rc = read_ints(file, embedding->file, "role", embedding->n, &role);
-    if (!rc && role) {
-        embedding->role = ps_calloc(embedding->n, 1);
-        rc = embedding->role ? PS_OK : PS_ENOMEM;
-    }
-    for (size_t i = 0; role && i < embedding->n && !rc; i++) {
-        if (role[i] < 0 || role[i] > 2)
-            rc = ps_fail(PS_EFORMAT, "%s: row %zu: invalid role %lld", embedding->file, i,
-                         (long long)role[i]);
-        else
-            embedding->role[i] = (uint8_t)role[i];
-    }
+    if (!rc && role)
+        rc = ps_embedding_set_roles(embedding, role, embedding->file);
     free(role);
     return rc;
 }

@@ -46,6 +46,9 @@ uint16_t *ps_embedding_halves(const struct ps_embedding *embedding);
 /* Writes atomically ("-" is stdout); `level` is the zstd level, 0 for plain safetensors. */
 int ps_embedding_write(const struct ps_embedding *embedding, const char *path, int level);
 void ps_embedding_free(struct ps_embedding *embedding);
+/* e->role (n) = the roles, enum ps_role; an error of one names `where`. */
+int ps_embedding_set_roles(struct ps_embedding *e, const int64_t *role, const char *where);
+
 /* The checks of ps_embedding_read, for embeddings from other sources; fills in missing ids. */
 int ps_embedding_check(struct ps_embedding *embedding);
 /* Appends a metadata pair (copies). */

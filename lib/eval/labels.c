@@ -3,12 +3,11 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "data/shard.h"
 #include "eval/npy.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const role_words[] = {"both", "query", "gallery"};
 
 struct ps_label_columns ps_label_columns(const struct ps_tsv *table)
 {
@@ -30,11 +29,6 @@ static bool is_plain_number(const char *text, int64_t *value)
     return !strcmp(plain, text);
 }
 
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Numbers the names in column `label` in sorted order; an empty cell is none. */
 static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int column,
                         const char *path)
@@ -46,23 +40,18 @@ static int number_names(struct ps_embedding *e, const struct ps_tsv *table, int 
     const char **names = ps_calloc(e->n, sizeof *names);
     if (!names)
         return PS_ENOMEM;
-    size_t count = 0;
     size_t named = 0;
     for (size_t i = 0; i < e->n; i++)
         if (*ps_tsv_cell(table, i, column))
             names[named++] = ps_tsv_cell(table, i, column);
-    if (named)
-        qsort(names, named, sizeof *names, compare_texts);
+    size_t count = ps_texts_unique(names, named);
     struct ps_text lines = {0};
     int rc = PS_OK;
-    for (size_t i = 0; i < named && !rc; i++)
-        if (!count || strcmp(names[count - 1], names[i]) != 0) {
-            names[count++] = names[i];
-            rc = ps_text_printf(&lines, "%s%s", count > 1 ? "\n" : "", names[i]);
-        }
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = ps_text_printf(&lines, "%s%s", i ? "\n" : "", names[i]);
     for (size_t i = 0; i < e->n && !rc; i++) {
         const char *cell = ps_tsv_cell(table, i, column);
-        const char **at = bsearch(&cell, names, count, sizeof *names, compare_texts);
+        const char **at = bsearch(&cell, names, count, sizeof *names, ps_compare_texts);
         e->label[i] = *cell ? at - names : PS_NO_CLASS;
     }
     if (!rc)
@@ -130,9 +119,9 @@ static int take_roles(struct ps_embedding *e, const struct ps_tsv *table, int co
         return PS_ENOMEM;
     for (size_t i = 0; i < e->n; i++) {
         const char *cell = ps_tsv_cell(table, i, column);
-        while (e->role[i] < 3 && strcmp(cell, role_words[e->role[i]]) != 0)
+        while (e->role[i] < PS_ROLES && strcmp(cell, ps_role_names[e->role[i]]) != 0)
             e->role[i]++;
-        if (e->role[i] == 3)
+        if (e->role[i] == PS_ROLES)
             return ps_fail(PS_EFORMAT, "%s:%zu: role '%s' is not query, gallery or both", path,
                            table->lines[i], cell);
     }
@@ -219,7 +208,7 @@ static int put_row(const struct ps_embedding *e, size_t i, const char *class, FI
     if (e->id)
         fprintf(stream, "\t%lld", (long long)e->id[i]);
     if (e->role)
-        fprintf(stream, "\t%s", role_words[e->role[i]]);
+        fprintf(stream, "\t%s", ps_role_names[e->role[i]]);
     if (e->name && !rc)
         rc = put_cell(e->name[i], strlen(e->name[i]), stream);
     return rc;

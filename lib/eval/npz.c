@@ -199,18 +199,10 @@ static int read_ints(struct reader *reader, const char *name, int64_t **values)
 
 static int read_roles(struct reader *reader)
 {
-    struct ps_embedding *e = reader->e;
     int64_t *roles = NULL;
     int rc = read_ints(reader, "role", &roles);
-    if (!rc && roles && !(e->role = ps_calloc(e->n, 1)))
-        rc = PS_ENOMEM;
-    for (size_t i = 0; i < e->n && roles && !rc; i++) {
-        if (roles[i] < 0 || roles[i] > 2)
-            rc = ps_fail(PS_EFORMAT, "%s: row %zu: invalid role %lld", reader->where, i,
-                         (long long)roles[i]);
-        else
-            e->role[i] = (uint8_t)roles[i];
-    }
+    if (!rc && roles)
+        rc = ps_embedding_set_roles(reader->e, roles, reader->where);
     free(roles);
     return rc;
 }

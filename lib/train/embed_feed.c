@@ -102,11 +102,6 @@ static int check_all(struct ps_intake *intake, ps_feed *feed, int threads,
     return rc ? rc : more;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int number_classes(struct ps_intake *intake)
 {
     size_t named = 0;
@@ -116,11 +111,7 @@ static int number_classes(struct ps_intake *intake)
     for (size_t i = 0; i < intake->count; i++)
         if (intake->pictures[i].class_name)
             names[named++] = intake->pictures[i].class_name;
-    if (named)
-        qsort(names, named, sizeof *names, by_text);
-    for (size_t i = 0; i < named; i++)
-        if (i == 0 || strcmp(names[i], names[intake->class_count - 1]) != 0)
-            names[intake->class_count++] = names[i];
+    intake->class_count = ps_texts_unique(names, named);
     int rc = PS_OK;
     for (size_t c = 0; c < intake->class_count && !rc; c++)
         rc = ps_safetensors_check_text("class", names[c]);
@@ -250,7 +241,7 @@ static int describe(struct ps_embedding *e, const struct ps_intake *intake)
         const char **found = NULL;
         if (picture->class_name)
             found = bsearch(&picture->class_name, intake->classes, intake->class_count,
-                            sizeof *intake->classes, by_text);
+                            sizeof *intake->classes, ps_compare_texts);
         e->label[i] = found ? found - intake->classes : PS_NO_CLASS;
         e->id[i] = (int64_t)i;
         e->role[i] = (uint8_t)picture->role;

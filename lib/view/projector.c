@@ -60,7 +60,6 @@ static int put_vectors(const struct projection *p, FILE *stream)
 
 static int put_metadata(const struct projection *p, FILE *stream)
 {
-    static const char *const roles[] = {"both", "query", "gallery"};
     const struct ps_embedding *e = p->e;
     int rc = PS_OK;
     fprintf(stream, "class\tid%s%s\n", e->role ? "\trole" : "", e->name ? "\tname" : "");
@@ -73,7 +72,7 @@ static int put_metadata(const struct projection *p, FILE *stream)
             fprintf(stream, "%lld", (long long)label);
         fprintf(stream, "\t%lld", (long long)e->id[row]);
         if (e->role)
-            fprintf(stream, "\t%s", roles[e->role[row]]);
+            fprintf(stream, "\t%s", ps_role_names[e->role[row]]);
         if (e->name)
             fputc('\t', stream);
         if (e->name && !rc)
