@@ -1,28 +1,21 @@
 #include "base/interrupt.h"
 #include "base/err.h"
+#include "base/log.h"
 
 #include <signal.h>
 #include <stddef.h>
-#include <time.h>
 
 static volatile sig_atomic_t caught;
 static bool keeps_writing;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* A second signal kills, but not at once: mpirun sends each signal twice. */
 static void on_signal(int number)
 {
     static double first;
     if (!caught) {
-        first = now();
+        first = ps_seconds();
         caught = number;
-    } else if (now() - first > 0.5) {
+    } else if (ps_seconds() - first > 0.5) {
         signal(number, SIG_DFL);
         raise(number);
     }

@@ -35,7 +35,7 @@ void ps_progress_note(const char *format, ...) __attribute__((format(printf, 1, 
 /* Ends the activity with a summary line. */
 void ps_progress_end(void);
 
-/* Monotonic clock, in seconds. */
+/* Monotonic clock, in seconds; also for handlers of signals. */
 double ps_seconds(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -110,6 +111,13 @@ char *ps_path_relative(const char *folder, const char *path)
     free(from);
     free(to);
     return way;
+}
+
+char *ps_path_program(void)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    return length > 0 ? ps_asprintf("%.*s", (int)length, path) : NULL;
 }
 
 const char *ps_path_base(const char *path)

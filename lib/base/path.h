@@ -14,6 +14,8 @@ char *ps_path_folder(const char *path);
  * free() it; NULL with the error recorded.
  */
 char *ps_path_relative(const char *folder, const char *path);
+/* The file of the running program; NULL if it is not known. free() it. */
+char *ps_path_program(void);
 /* The part after the last '/'. Points into `path`. */
 const char *ps_path_base(const char *path);
 bool ps_has_suffix(const char *text, const char *suffix);

@@ -6,23 +6,11 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-/* Folder of the running program, NULL if unknown. free() it. */
-static char *program_folder(void)
-{
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (length < 0)
-        return NULL;
-    path[length] = 0;
-    return ps_path_folder(path);
-}
 
 const void *ps_plugin_load(const char *file, const char *name)
 {
     static const char *const places[] = {"", "../lib/ps/"};
-    char *folder = program_folder();
+    char *program = ps_path_program(), *folder = program ? ps_path_folder(program) : NULL;
     void *plugin = NULL;
     bool found = false;
     for (size_t i = 0; i < sizeof places / sizeof *places && folder && !found; i++) {
@@ -32,6 +20,7 @@ const void *ps_plugin_load(const char *file, const char *name)
             ps_fail(PS_ENOTSUP, "%s", dlerror());
         free(path);
     }
+    free(program);
     free(folder);
     if (!found)
         ps_fail(PS_ENOTSUP, "no %s beside the program or in ../lib/ps", file);

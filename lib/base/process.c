@@ -4,6 +4,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/out.h"
+#include "base/path.h"
 
 #include <glib.h>
 #include <signal.h>
@@ -54,14 +55,13 @@ void ps_process_begin(const char *name)
 
 void ps_process_share_processors(char **argv)
 {
-    char program[4096];
     bool asks = argv[1] && argv[1][0] == '-' && !argv[2]; /* --version */
     if (asks || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return;
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length <= 0)
+    char *program = ps_path_program();
+    if (!program)
         return;
-    program[length] = '\0';
     setenv("GOMP_SPINCOUNT", "2000", 1);
     execv(program, argv);
+    free(program);
 }

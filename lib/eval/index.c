@@ -2,11 +2,11 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/guard.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/parallel.h"
 #include "eval/embedding.h"
-#include "base/guard.h"
 #include "eval/index_check.h"
 
 #include <faiss/c_api/AutoTune_c.h>
