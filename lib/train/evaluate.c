@@ -42,12 +42,24 @@ int ps_next_batch(ps_net *net, ps_loader *loader, struct ps_batch *batch)
     return rc ? rc : more;
 }
 
+/* How the rows of an order are spread over the ranks. */
+struct shares {
+    const struct ps_order *order;
+    size_t n, dim;
+};
+
 /* Row from which rank r embeds: whole batches, so that they do not depend on the number of ranks.
  */
-static size_t row_of_rank(const struct ps_order *order, size_t r, size_t n)
+static size_t row_of_rank(const struct shares *shares, size_t r)
 {
+    const struct ps_order *order = shares->order;
     size_t row = order->start[order->batches * r / (size_t)ps_rank_count()];
-    return row < n ? row : n;
+    return row < shares->n ? row : shares->n;
+}
+
+static size_t begin_of_rank(const void *shares, size_t r)
+{
+    return row_of_rank(shares, r) * ((const struct shares *)shares)->dim * sizeof(float);
 }
 
 /* Embeds rows `done` to n. Overlaps the computation of a batch with fetching the next. */
@@ -74,18 +86,6 @@ static int embed_batches(ps_net *net, ps_loader *loader, size_t done, size_t n, 
     return more < 0 ? more : PS_OK;
 }
 
-/* All ranks get the rows of all. */
-static int share_rows(const struct ps_order *order, size_t n, size_t dim, float *x)
-{
-    size_t ranks = (size_t)ps_rank_count();
-    size_t *offset = ps_calloc(ranks + 1, sizeof *offset);
-    for (size_t r = 0; r <= ranks && offset; r++)
-        offset[r] = row_of_rank(order, r, n) * dim * sizeof *x;
-    int rc = offset ? ps_ranks_gather(x, offset) : PS_ENOMEM;
-    free(offset);
-    return rc;
-}
-
 int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings *settings,
                    const uint32_t *index, size_t n, float *x)
 {
@@ -100,10 +100,11 @@ int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings 
     ps_loader *loader = NULL;
     size_t batch = settings->same_batch ? settings->batch : ps_embed_batch(n, settings->batch);
     int rc = make_order(&order, index, n, batch);
-    size_t rank = (size_t)ps_rank(), begin = 0, end = n;
+    const struct shares shares = {&order, n, ps_net_dim(net)};
+    size_t begin = 0, end = n;
     if (!rc) {
-        begin = row_of_rank(&order, rank, n);
-        end = row_of_rank(&order, rank + 1, n);
+        begin = row_of_rank(&shares, (size_t)ps_rank());
+        end = row_of_rank(&shares, (size_t)ps_rank() + 1);
         loader = ps_loader_new(shard, &loading, batch);
         rc = loader ? ps_loader_start(loader, &order, 0, begin / batch) : (int)ps_error_code();
     }
@@ -116,7 +117,7 @@ int ps_embed_shard(ps_net *net, ps_shard *shard, const struct ps_embed_settings 
     }
     rc = ps_ranks_agree(rc);
     if (!rc)
-        rc = share_rows(&order, n, ps_net_dim(net), x);
+        rc = ps_ranks_gather(x, begin_of_rank, &shares);
     ps_loader_free(loader);
     ps_order_free(&order);
     return rc;

@@ -87,26 +87,26 @@ struct ps_rows ps_pieces_rows(const struct ps_pieces *p)
     return (struct ps_rows){p->first, p->first + p->own, p->count};
 }
 
-/* All ranks get all of `values`, where piece i begins at begin(i). */
-static int gather(struct ps_pieces *p, size_t (*begin)(const struct ps_pieces *, size_t piece))
+/* Where in p->values the embeddings of a rank, and the state of a piece, begin. */
+static size_t embedding_begin(const struct ps_pieces *p, size_t rank)
 {
-    size_t ranks = (size_t)ps_rank_count();
-    size_t *offset = ps_calloc(ranks + 1, sizeof *offset);
-    for (size_t r = 0; r <= ranks && offset; r++)
-        offset[r] = begin(p, r * p->own) * sizeof(float);
-    int rc = offset ? ps_ranks_gather(p->values, offset) : PS_ENOMEM;
-    free(offset);
-    return rc;
-}
-
-static size_t embedding_begin(const struct ps_pieces *p, size_t piece)
-{
-    return row_of(p, piece) * ps_net_dim(p->net);
+    return row_of(p, rank * p->own) * ps_net_dim(p->net);
 }
 
 static size_t state_begin(const struct ps_pieces *p, size_t piece)
 {
     return piece * ps_net_state_size(p->net);
+}
+
+static size_t embedding_bytes(const void *pieces, size_t rank)
+{
+    return embedding_begin(pieces, rank) * sizeof(float);
+}
+
+static size_t state_bytes(const void *pieces, size_t rank)
+{
+    const struct ps_pieces *p = pieces;
+    return state_begin(p, rank * p->own) * sizeof(float);
 }
 
 /* Passes this rank's pieces through its lanes; p->x has their rows. */
@@ -132,12 +132,13 @@ static int forward_own(struct ps_pieces *p, const uint8_t *images)
 static int share_embeddings(struct ps_pieces *p)
 {
     ps_backend *be = ps_net_backend(p->net);
-    size_t begin = embedding_begin(p, p->first), end = embedding_begin(p, p->first + p->own);
+    size_t me = (size_t)ps_rank(), begin = embedding_begin(p, me);
     size_t all = p->batch * ps_net_dim(p->net);
-    int rc = fail_device(p, be->ops->vec_get(be, p->x, begin, p->values + begin, end - begin));
+    int rc = fail_device(p, be->ops->vec_get(be, p->x, begin, p->values + begin,
+                                             embedding_begin(p, me + 1) - begin));
     rc = ps_ranks_agree(rc);
     if (!rc)
-        rc = gather(p, embedding_begin);
+        rc = ps_ranks_gather(p->values, embedding_bytes, p);
     return rc ? rc : fail_device(p, be->ops->vec_put(be, p->x, 0, p->values, all));
 }
 
@@ -152,7 +153,7 @@ static int average_states(struct ps_pieces *p)
                                              p->values + state_begin(p, p->first + i), n));
     rc = ps_ranks_agree(rc);
     if (!rc)
-        rc = gather(p, state_begin);
+        rc = ps_ranks_gather(p->values, state_bytes, p);
     if (rc)
         return rc;
     for (size_t piece = 0; piece < p->count; piece++) {
@@ -204,12 +205,11 @@ static int add_piece(struct ps_pieces *p, size_t i, size_t j, size_t offset, siz
     return rc ? rc : fail_device(p, be->ops->vec_axpby(be, 1, mine, offset, 1, theirs, offset, n));
 }
 
-/* Adds the gradients of pieces i + step to those of pieces i, for `step` from `first` to below
- * `end`, in the tree's order. */
-static int climb(struct ps_pieces *p, size_t first, size_t end, size_t offset, size_t n)
+/* The tree's sums over groups of `end` pieces: piece i += piece i + step, for step 1, 2, 4 ... */
+static int climb(struct ps_pieces *p, size_t end, size_t offset, size_t n)
 {
     int rc = PS_OK;
-    for (size_t step = first; step < end; step *= 2)
+    for (size_t step = 1; step < end; step *= 2)
         for (size_t i = 0; i + step < p->count && !rc; i += 2 * step)
             rc = add_piece(p, i, i + step, offset, n);
     return rc;
@@ -220,7 +220,7 @@ static int add_by_tree(struct ps_pieces *p, size_t offset, size_t n, ps_vec *sum
 {
     ps_backend *be = ps_net_backend(p->net);
     bool first = ps_rank() == 0;
-    int rc = climb(p, 1, p->count, offset, n);
+    int rc = climb(p, p->count, offset, n);
     if (!rc && first)
         rc = fail_device(p, be->ops->vec_get(be, sum, offset, p->values, n));
     if (!rc)
@@ -251,7 +251,7 @@ static int add_by_halves(struct ps_pieces *p, size_t offset, size_t n, ps_vec *s
     int rank = ps_rank(), levels = 0;
     struct half at[32];
     float *values = p->values;
-    int rc = climb(p, 1, p->own, offset, n);
+    int rc = climb(p, p->own, offset, n);
     if (!rc)
         rc = fail_device(p, be->ops->vec_get(be, ps_net_gradients(p->lane[0]), offset, values, n));
     for (size_t begin = 0, count = n; (1 << levels) < ps_rank_count() && !rc; levels++) {
@@ -282,7 +282,7 @@ static int add_range(struct ps_pieces *p, size_t offset, size_t n, bool accumula
     ps_backend *be = ps_net_backend(p->net);
     size_t ranks = (size_t)ps_rank_count();
     ps_vec *sum = ps_rank() == 0 ? ps_net_gradients(p->lane[0]) : p->other;
-    int rc = ranks == 1                                          ? climb(p, 1, p->count, offset, n)
+    int rc = ranks == 1                                          ? climb(p, p->count, offset, n)
              : is_power_of_two(ranks) && is_power_of_two(p->own) ? add_by_halves(p, offset, n, sum)
                                                                  : add_by_tree(p, offset, n, sum);
     return rc ? rc
@@ -304,20 +304,33 @@ static int backward_own(struct ps_pieces *p, struct ps_mat dx, bool head_only)
     return rc;
 }
 
+static int add_group(struct ps_pieces *p, enum ps_group group, bool accumulate)
+{
+    size_t offset, n;
+    ps_net_group_range(p->net, group, &offset, &n);
+    return n ? add_range(p, offset, n, accumulate) : PS_OK;
+}
+
+/* What the backbone's gradients are where it is frozen. */
+static int clear_backbone(struct ps_pieces *p)
+{
+    ps_backend *be = ps_net_backend(p->net);
+    size_t offset, n;
+    ps_net_group_range(p->net, PS_GROUP_BACKBONE, &offset, &n);
+    return fail_device(p, be->ops->vec_zero(be, ps_net_gradients(p->net), offset, n));
+}
+
 int ps_pieces_backward(struct ps_pieces *p, struct ps_mat dx, bool accumulate, bool head_only)
 {
-    static const enum ps_group groups[] = {PS_GROUP_EMBEDDING, PS_GROUP_BACKBONE};
     if (p->count == 1)
         return ps_net_backward(p->net, dx, accumulate, head_only);
     int rc = ps_net_gradients(p->net) ? backward_own(p, dx, head_only) : (int)ps_error_code();
     rc = ps_ranks_agree(rc);
-    for (size_t i = 0; i < sizeof groups / sizeof *groups && !rc; i++) {
-        size_t offset, n;
-        ps_net_group_range(p->net, groups[i], &offset, &n);
-        if (n)
-            rc = add_range(p, offset, n, accumulate);
-    }
-    return rc;
+    if (!rc)
+        rc = add_group(p, PS_GROUP_EMBEDDING, accumulate);
+    if (rc || !head_only)
+        return rc ? rc : add_group(p, PS_GROUP_BACKBONE, accumulate);
+    return accumulate ? PS_OK : clear_backbone(p);
 }
 
 int ps_pieces_compare(struct ps_pieces *p)

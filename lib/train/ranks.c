@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const struct ps_ranks_ops *ops; /* NULL: one process */
-static int rank, count = 1, local_count = 1;
+static int rank, count = 1;
 static bool left; /* some rank has failed: no more exchanges */
 
 /* Is this one of several processes, by what Open MPI, MPICH or Slurm put into the environment? */
@@ -47,7 +47,7 @@ int ps_ranks_open(void)
         ops = NULL;
         return ps_fail(PS_ENOTSUP, "ps-mpi.so belongs to another build");
     }
-    int rc = check(ops->open(&rank, &count, &local_count));
+    int rc = check(ops->open(&rank, &count));
     if (!rc && rank > 0)
         ps_log_level(PS_LOG_QUIET);
     return rc;
@@ -59,7 +59,7 @@ void ps_ranks_close(void)
         ops->close();
     ops = NULL;
     rank = 0;
-    count = local_count = 1;
+    count = 1;
 }
 
 int ps_rank(void)
@@ -72,11 +72,6 @@ int ps_rank_count(void)
     return count;
 }
 
-int ps_rank_local_count(void)
-{
-    return local_count;
-}
-
 static int first_failed(const int *codes)
 {
     int at = 0;
@@ -85,21 +80,22 @@ static int first_failed(const int *codes)
     return at;
 }
 
+static size_t begin_of_code(const void *context, size_t r)
+{
+    (void)context;
+    return r * sizeof(int);
+}
+
 int ps_ranks_agree(int rc)
 {
     if (!ops || left)
         return rc;
     int *codes = ps_calloc((size_t)count, sizeof *codes);
-    size_t *offset = ps_calloc((size_t)count + 1, sizeof *offset);
-    if (!codes || !offset) {
-        free(codes);
-        free(offset);
+    if (!codes)
         return PS_ENOMEM;
-    }
-    for (int i = 0; i <= count; i++)
-        offset[i] = (size_t)i * sizeof *codes;
     codes[rank] = rc;
-    int failed = check(ops->gather(codes, offset)), first = first_failed(codes), code = rc;
+    int failed = ps_ranks_gather(codes, begin_of_code, NULL), first = first_failed(codes),
+        code = rc;
     if (failed) {
         code = failed;
     } else if (first < count) {
@@ -111,13 +107,22 @@ int ps_ranks_agree(int rc)
             ps_fail((enum ps_err)code, "rank %d failed", first);
     }
     free(codes);
-    free(offset);
     return code;
 }
 
-int ps_ranks_gather(void *all, const size_t *offset)
+int ps_ranks_gather(void *all, size_t (*begin)(const void *context, size_t rank),
+                    const void *context)
 {
-    return ops ? check(ops->gather(all, offset)) : PS_OK;
+    if (!ops)
+        return PS_OK;
+    size_t *offset = ps_calloc((size_t)count + 1, sizeof *offset);
+    if (!offset)
+        return PS_ENOMEM;
+    for (size_t r = 0; r <= (size_t)count; r++)
+        offset[r] = begin(context, r);
+    int rc = check(ops->gather(all, offset));
+    free(offset);
+    return rc;
 }
 
 int ps_ranks_broadcast(void *bytes, size_t length)

@@ -20,8 +20,6 @@ void ps_ranks_close(void);
 
 int ps_rank(void);
 int ps_rank_count(void);
-/* Ranks on this machine. */
-int ps_rank_local_count(void);
 
 /*
  * PS_OK if rc is that on every rank. Otherwise this rank's rc, or that of the lowest rank that
@@ -29,9 +27,10 @@ int ps_rank_local_count(void);
  */
 int ps_ranks_agree(int rc);
 
-/* Rank r contributes the bytes from offset[r] to offset[r + 1] of `all`, (ps_rank_count() + 1)
- * offsets; all have all of them afterwards. */
-int ps_ranks_gather(void *all, const size_t *offset);
+/* Rank r contributes the bytes from begin(context, r) to begin(context, r + 1) of `all`; every rank
+ * has all of them afterwards. */
+int ps_ranks_gather(void *all, size_t (*begin)(const void *context, size_t rank),
+                    const void *context);
 /* Copies from rank 0 to the others. */
 int ps_ranks_broadcast(void *bytes, size_t length);
 /* From one rank to another, in matching order. */
@@ -41,11 +40,11 @@ int ps_ranks_receive(int from, void *bytes, size_t length);
 int ps_ranks_exchange(int peer, const void *out, size_t out_length, void *in, size_t in_length);
 
 /* What a plugin provides: all return 0 or an error of MPI, which `text` describes. */
-enum { PS_RANKS_INTERFACE = 2 };
+enum { PS_RANKS_INTERFACE = 3 };
 struct ps_ranks_ops {
     int interface;
-    int (*open)(int *rank, int *count, int *local_count);
-    int (*gather)(void *all, const size_t *offset);
+    int (*open)(int *rank, int *count);
+    int (*gather)(void *all, const size_t *offset); /* (count + 1) where each rank begins */
     int (*broadcast)(void *bytes, size_t length);
     int (*send)(int to, const void *bytes, size_t length);
     int (*receive)(int from, void *bytes, size_t length);

@@ -43,9 +43,9 @@ struct ps_train_settings ps_train_settings_default(void)
 
 /* Options that may change when a run is resumed. */
 static const char not_recipe[] =
-    " data eval output restart extend freeze data-name init eval-best device gpu threads workers "
-    "deterministic "
-    "checkpoint-steps checkpoint-minutes tensorboard tune profile checkpoint-activations ";
+    " data eval output restart extend data-name init freeze eval-best device gpu threads workers "
+    "deterministic checkpoint-steps checkpoint-minutes tensorboard tune profile "
+    "checkpoint-activations ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
@@ -238,9 +238,10 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     if (s->micro_batches % ps_rank_count())
         return ps_fail(PS_EUSAGE, "--micro-batches: %ld is not a multiple of the %d ranks",
                        s->micro_batches, ps_rank_count());
-    if (!s->threads && s->micro_batches > 1)
-        s->threads = 1;                /* as on any machine, for threads change the last bits */
-    long least = s->freeze_bn ? 1 : 2; /* batch statistics need more than one image */
+    if (!s->threads && s->micro_batches > 1) /* the number of threads changes the last bits */
+        s->threads = 1;
+    /* batch statistics need more than one image */
+    long least = s->freeze_bn ? 1 : 2;
     if (s->micro_batches > 1 && s->batch < least * s->micro_batches)
         return ps_fail(PS_EUSAGE, "--micro-batches: a batch of %ld is too small for %ld pieces",
                        s->batch, s->micro_batches);

@@ -342,8 +342,6 @@ static int write_settings(const struct ps_run *run, const struct ps_opt *options
 /* Restores a deleted last model of a finished run (make deletes targets of failed rules). */
 static int restore_last(struct ps_run *run)
 {
-    if (ps_rank() > 0)
-        return PS_OK;
     char *path = ps_path_join(run->settings->output, "last.safetensors");
     if (!path)
         return PS_ENOMEM;

@@ -13,23 +13,14 @@ static size_t part_of(size_t length)
     return length < LARGEST ? length : LARGEST;
 }
 
-static int open_ranks(int *rank, int *count, int *local_count)
+static int open_ranks(int *rank, int *count)
 {
     int given, error = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &given);
     if (!error)
         error = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     if (!error)
         error = MPI_Comm_rank(MPI_COMM_WORLD, rank);
-    if (!error)
-        error = MPI_Comm_size(MPI_COMM_WORLD, count);
-    MPI_Comm node;
-    if (!error)
-        error = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-    if (!error) {
-        error = MPI_Comm_size(node, local_count);
-        MPI_Comm_free(&node);
-    }
-    return error;
+    return error ? error : MPI_Comm_size(MPI_COMM_WORLD, count);
 }
 
 static int broadcast_from(int root, char *bytes, size_t length)
