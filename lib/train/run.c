@@ -160,9 +160,11 @@ static int open_training(struct ps_run *run)
     return run->loader ? PS_OK : (int)ps_error_code();
 }
 
+/* The recipe of the options that a run's version did not have yet. */
 static int default_recipe(struct ps_text *out)
 {
     struct ps_train_settings settings = ps_train_settings_default();
+    settings.micro_batches = 1; /* as one rank makes of its 0 */
     size_t count;
     struct ps_opt *options = ps_train_options(&settings, &count);
     int rc = options ? ps_train_recipe(&settings, options, count, out) : PS_ENOMEM;

@@ -50,6 +50,20 @@ same() {
     same run two
 }
 
+@test "a run of a version that lacked an option goes on, with that option's default" {
+    cp -r two run
+    for option in freeze-bn folds micro-batches; do # none of them has this name any more
+        sed -i "s/\\\\n$option = /\\\\nx${option#?} = /" run/checkpoint.safetensors
+    done
+    run ! grep -aq '\\nmicro-batches = ' run/checkpoint.safetensors
+    train --epochs 3 -o run
+    rm -r run
+    cp -r two run
+    sed -i 's/\\nfolds = /\\nxolds = /' run/checkpoint.safetensors
+    run -1 train --epochs 3 --folds 2 --fold 1 -o run
+    [[ $output == *"'folds = 0', now 'folds = 2'"* ]]
+}
+
 @test "fewer epochs than are trained are refused" {
     run -1 train --epochs 1 -o two
     [[ $output == *"ps-train: error: two has trained for 2 epochs, more than --epochs 1 (another --output, or --restart)" ]]
