@@ -136,7 +136,7 @@ static int all_shards(const struct operands *operands)
         char head[64];
         size_t length = 0;
         int rc = ps_image_file_head(operands->list[i], head, sizeof head, &length);
-        if (rc && !ps_is_image_fault(rc))
+        if (rc < 0 && !ps_is_image_fault(rc))
             return rc;
         if (!ps_is_shard_start(head, length))
             return 0;

@@ -233,9 +233,9 @@ static int open_operand(ps_feed *feed)
 {
     char head[LOOKED_AT];
     size_t length = 0;
-    if (ps_is_folder(feed->path))
-        return open_source(feed);
     int rc = ps_image_file_head(feed->path, head, sizeof head, &length);
+    if (rc > 0 || (rc && ps_is_folder(feed->path))) /* one may not be readable */
+        return open_source(feed);
     if (rc && !ps_is_image_fault(rc))
         return rc;
     if (ps_is_shard_start(head, length))

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool ps_is_image_fault(int rc)
@@ -20,20 +21,15 @@ static bool is_of_this_file(int number)
            number == ELOOP || number == ENAMETOOLONG || number == ENXIO;
 }
 
-/* The descriptor of a regular file, or an error. Without waiting: for FIFOs, that is for ever. */
-static int open_regular(const char *path, size_t *size)
+/* A descriptor, or an error. Without waiting: for FIFOs, that is for ever. */
+static int open_file(const char *path)
 {
     int fd = ps_fd_open(path, O_RDONLY | O_NONBLOCK);
-    if (fd < 0) {
-        bool its_fault = is_of_this_file(errno);
-        int rc = ps_fail_errno("%s: cannot open", path);
-        return its_fault ? PS_EINVAL : rc;
-    }
-    int rc = ps_fd_regular(fd, path, size);
-    if (!rc)
+    if (fd >= 0)
         return fd;
-    close(fd);
-    return rc;
+    bool its_fault = is_of_this_file(errno);
+    int rc = ps_fail_errno("%s: cannot open", path);
+    return its_fault ? PS_EINVAL : rc;
 }
 
 /* Reads until `size` bytes or the end; *length is how many. */
@@ -54,15 +50,15 @@ static int fill(int fd, const char *path, char *bytes, size_t size, size_t *leng
 int ps_image_file_read(const char *path, size_t limit, void **bytes, size_t *length)
 {
     size_t size;
-    int fd = open_regular(path, &size);
+    int fd = open_file(path);
     if (fd < 0)
         return fd;
-    int rc = PS_OK;
-    if (size > limit)
+    int rc = ps_fd_regular(fd, path, &size);
+    if (!rc && size > limit)
         rc = ps_fail(PS_EFORMAT, "%s: longer than the limit of %zu bytes", path, limit);
-    else if (!(*bytes = ps_calloc(size + 1, 1)))
+    if (!rc && !(*bytes = ps_calloc(size + 1, 1)))
         rc = PS_ENOMEM;
-    else if ((rc = fill(fd, path, *bytes, size, length))) {
+    else if (!rc && (rc = fill(fd, path, *bytes, size, length))) {
         free(*bytes);
         *bytes = NULL;
     }
@@ -73,10 +69,14 @@ int ps_image_file_read(const char *path, size_t limit, void **bytes, size_t *len
 int ps_image_file_head(const char *path, void *bytes, size_t size, size_t *length)
 {
     size_t whole;
-    int fd = open_regular(path, &whole);
+    struct stat st;
+    int fd = open_file(path);
+    *length = 0;
     if (fd < 0)
         return fd;
-    int rc = fill(fd, path, bytes, size, length);
+    int rc = !fstat(fd, &st) && S_ISDIR(st.st_mode) ? 1 : ps_fd_regular(fd, path, &whole);
+    if (!rc)
+        rc = fill(fd, path, bytes, size, length);
     close(fd);
     return rc;
 }

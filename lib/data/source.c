@@ -431,7 +431,7 @@ int ps_source_is_image(struct ps_source *source, size_t index)
     size_t length = 0;
     int rc = path ? ps_image_file_head(path, head, sizeof head, &length) : PS_ENOMEM;
     free(path);
-    if (rc && rc != PS_EINVAL && rc != PS_EFORMAT)
+    if (rc < 0 && rc != PS_EINVAL && rc != PS_EFORMAT)
         return rc;
     file->sniffed = true;
     file->image = ps_is_image(head, length);
