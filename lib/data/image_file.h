@@ -20,8 +20,8 @@ bool ps_is_image_fault(int rc);
  */
 int ps_image_file_read(const char *path, size_t limit, void **bytes, size_t *length);
 
-/* The first bytes of a regular file, at most `size`; *length is how many. 1, and none, for a folder;
- * errors as above. */
+/* The first bytes of a regular file, at most `size`; *length is how many. 1, and none, for a
+ * folder; errors as above. */
 int ps_image_file_head(const char *path, void *bytes, size_t size, size_t *length);
 
 #endif

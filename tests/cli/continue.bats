@@ -1,5 +1,6 @@
 # ps-train: more epochs for a run, a run's model as the start of another, a frozen backbone.
 bats_require_minimum_version 1.5.0
+load checks
 load images
 
 setup_file() {
@@ -22,14 +23,6 @@ options=(-q --device cpu --data train.mdb --eval test.mdb --backbone resnet18 --
 
 train() {
     ps-train "${options[@]}" "$@"
-}
-
-same() {
-    local file
-    for file in last.safetensors best-recall@1.safetensors best-rp.safetensors \
-        best-map@r.safetensors checkpoint.safetensors log.jsonl; do
-        cmp "$1/$file" "$2/$file"
-    done
 }
 
 @test "a finished run goes on to more epochs, with the bytes of one that was asked for them at once" {

@@ -2,6 +2,7 @@
 # What the programs do when the system fails them. tests/faults/run.sh has all of it, this a sample.
 
 bats_require_minimum_version 1.5.0
+load checks
 load images
 
 setup_file() {
@@ -25,18 +26,6 @@ teardown() {
 # ps-train on the shards, as small as it gets
 train() {
     ps-train -q --data train.mdb --backbone resnet18 --input-size 32 --dim 4 --batch-size 8 --threads 1 --device cpu "$@"
-}
-
-# refused STATUS TEXT COMMAND...: one error line with the text
-refused() {
-    local wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$@"
-    # shellcheck disable=SC2154 # run sets it
-    echo "$stderr"
-    [ "$status" -eq "$wanted" ]
-    [ "$(grep -c 'error:' <<<"$stderr")" -eq 1 ]
-    [[ $stderr == *"$text"* ]]
 }
 
 # sample KIND SECONDS

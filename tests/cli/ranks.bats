@@ -1,5 +1,6 @@
 # ps-train on several ranks: the bytes of one, whatever their number; killed, stopped, refused.
 bats_require_minimum_version 1.5.0
+load checks
 load images
 
 setup_file() {
@@ -30,14 +31,6 @@ on() {
     shift
     OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
         OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_orte_execute_quiet=1 timeout 240 mpirun -n "$ranks" "$@"
-}
-
-same() {
-    local file
-    for file in last.safetensors best-recall@1.safetensors best-rp.safetensors \
-        best-map@r.safetensors checkpoint.safetensors log.jsonl; do
-        cmp "$1/$file" "$2/$file"
-    done
 }
 
 @test "any number of ranks that divides the micro-batches gives the bytes of one" {

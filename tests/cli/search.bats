@@ -1,5 +1,6 @@
 # ps-search: neighbours against a plain computation, streams of pictures, indexes and hostile files.
 bats_require_minimum_version 1.5.0
+load checks
 load images
 
 setup_file() {
@@ -46,18 +47,6 @@ rows() {
 alike() {
     [ "$(wc -l <"$1")" -eq "$(wc -l <"$2")" ]
     paste "$1" "$2" | awk -F'\t' '{ d = $3 - $9; if ($1 != $7 || $2 != $8 || d * d > 5e-12) { print; exit 1 } }'
-}
-
-# refused STATUS TEXT COMMAND...: one error line with the text.
-refused() {
-    local wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$@"
-    # shellcheck disable=SC2154 # run sets it
-    echo "$stderr"
-    [ "$status" -eq "$wanted" ]
-    [ "$(grep -c 'error:' <<<"$stderr")" -eq 1 ]
-    [[ $stderr == *"$text"* ]]
 }
 
 @test "neighbours, scores and ties are those of a plain computation" {

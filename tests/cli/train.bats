@@ -1,5 +1,6 @@
 # ps-train: files, determinism, resuming after being killed, refusals, the reference's commands.
 bats_require_minimum_version 1.5.0
+load checks
 load images
 
 setup_file() {
@@ -25,14 +26,6 @@ whole=(--loss norm-softmax --ps-mu 1 --seed 1 --log-steps 1)
 
 small() {
     ps-train -q "${tiny[@]}" "$@"
-}
-
-same() {
-    local file
-    for file in last.safetensors best-recall@1.safetensors best-rp.safetensors \
-        best-map@r.safetensors checkpoint.safetensors log.jsonl; do
-        cmp "$1/$file" "$2/$file"
-    done
 }
 
 # Of activations, as the last epoch says.
