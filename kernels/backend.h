@@ -46,6 +46,8 @@ struct ps_shape {
  *     AVGPOOL   padding counts, as zeros
  *     GLOBAL    (N, C, H, W) -> (N, C, 1, 1), by `pooling`
  *     LINEAR    (N, C, 1, 1) -> (N, D, 1, 1): y = x weight^T + bias
+ *     LAYERNORM (N, C, 1, 1): y = (x - mean) / sqrt(var + eps), over an image's channels; var is
+ *               biased
  */
 #define PS_OPERATORS(ROW)                                                                          \
     ROW(CONV, conv, 1)                                                                             \
@@ -56,7 +58,8 @@ struct ps_shape {
     ROW(MAXPOOL, maxpool, 1)                                                                       \
     ROW(AVGPOOL, avgpool, 1)                                                                       \
     ROW(GLOBAL, global, 1)                                                                         \
-    ROW(LINEAR, linear, 1)
+    ROW(LINEAR, linear, 1)                                                                         \
+    ROW(LAYERNORM, layernorm, 1)
 
 #define PS_OP_VALUE(OP, name, inputs) PS_OP_##OP,
 enum ps_op { PS_OPERATORS(PS_OP_VALUE) PS_OPS };
@@ -88,7 +91,7 @@ struct ps_op_desc {
     float relu_cap;      /* RELU, and `relu` of CONV and BN: y = min(max(x, 0), cap), 6 in ReLU6;
                             0: no cap. The gradient is 0 where y <= 0 or y >= cap */
     enum ps_bn bn;       /* CONV: NONE or FROZEN; BN: BATCH */
-    float eps, momentum; /* of bn */
+    float eps, momentum; /* of bn; LAYERNORM: eps */
     enum ps_pooling pooling; /* GLOBAL */
     /* Offsets of the tensors in the parameter vector, PS_ABSENT for none. Plain layouts: CONV
      * weight (O, I / groups, k, k), LINEAR weight (D, C), the others (channels). */
@@ -189,7 +192,7 @@ static inline int ps_backend_wait(ps_backend *be)
 
 /* Version of this file and operations.h: every change increments it, so that an old plugin is
  * refused. */
-#define PS_BACKEND_INTERFACE 3
+#define PS_BACKEND_INTERFACE 4
 
 /* The reference, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that
  * exports `ps_backend_ops_cuda`. */

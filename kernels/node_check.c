@@ -58,7 +58,7 @@ static bool shapes_agree(const struct ps_node_request *r)
         want.h = window_out(want.h, d);
         want.w = window_out(want.w, d);
     }
-    if (d->op == PS_OP_LINEAR && (want.h != 1 || want.w != 1))
+    if ((d->op == PS_OP_LINEAR || d->op == PS_OP_LAYERNORM) && (want.h != 1 || want.w != 1))
         return false;
     if (d->op == PS_OP_GLOBAL)
         want.h = want.w = 1;
@@ -101,6 +101,8 @@ static const char *fault_of(const struct ps_node_request *r)
         return "wrong number of inputs";
     if (!shapes_agree(r))
         return "the shapes of inputs and output do not match";
+    if (d->op == PS_OP_LAYERNORM && !(d->eps > 0))
+        return "eps is not positive";
     if (d->op == PS_OP_BN && (d->bn != PS_BN_BATCH || r->mode != PS_TRAIN))
         return "batch statistics are for training only";
     if (d->op == PS_OP_CONV && d->bn == PS_BN_BATCH)

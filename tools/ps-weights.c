@@ -19,7 +19,7 @@ enum { MOST_NAMES = 20, MOST_BEGINNINGS = 8 };
 struct settings {
     const char *output, *model, *backbone, *prefix;
     double tolerance;
-    int pooling, channels, format, pooled;
+    int pooling, norm, channels, format, pooled;
     long size, resize;
 };
 
@@ -39,6 +39,7 @@ static void describe_model(struct ps_model_meta *meta, const char *backbone, int
                            const struct settings *settings)
 {
     struct ps_net_spec spec = {.pooling = (enum ps_pooling)settings->pooling,
+                               .norm = (enum ps_embedding_norm)settings->norm,
                                .dim = dim,
                                .size = (int)settings->size,
                                .freeze_bn = true,
@@ -235,6 +236,8 @@ int main(int argc, char **argv)
         PS_CHOICE("dim", &settings.pooled, "auto|0",
                   "embedding layer; auto: the file's; 0: none, the embeddings are the pooled "
                   "features"),
+        PS_CHOICE("embedding-norm", &settings.norm, PS_NORM_WORDS,
+                  "layer normalisation, without weights, of the pooled features or the embedding"),
         PS_INT("input-size", &settings.size, 32, 512, "input size in pixels, 32 to 512",
                .argument = "S"),
         PS_INT("resize", &settings.resize, 0, 4096,

@@ -88,6 +88,14 @@ int ps_cuda_global(const void *x, void *y, enum ps_cuda_type type, int32_t *argm
 int ps_cuda_global_grad(const void *dy, const int32_t *argmax, void *dx, enum ps_cuda_type type,
                         struct ps_shape in, enum ps_pooling pooling, ps_cuda_stream stream);
 
+/* layernorm.cu: rows of x (rows, cols) become y (rows, cols) with mean 0 and variance 1; x and dx
+ * are of `type`, y and dy float32. */
+int ps_cuda_layernorm(const void *x, enum ps_cuda_type type, float *y, float eps, int rows,
+                      int cols, ps_cuda_stream stream);
+int ps_cuda_layernorm_grad(const void *x, const float *y, const float *dy, void *dx,
+                           enum ps_cuda_type type, float eps, int rows, int cols,
+                           ps_cuda_stream stream);
+
 /*
  * bn.cu: batch statistics over `rows`. scratch: PS_CUDA_SPLITS * 2 * channels doubles; saved: 2 *
  * channels floats (mean, 1 / sqrt(var + eps)) that the gradient needs; sums: as many floats of

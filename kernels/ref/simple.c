@@ -1,6 +1,7 @@
-/* ReLU, addition, concatenation and the linear layer. */
+/* ReLU, addition, concatenation, the linear layer and layer normalisation. */
 #include "kernels/ref/ref.h"
 
+#include <math.h>
 #include <string.h>
 
 static int relu_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
@@ -115,7 +116,55 @@ static int linear_backward(ps_backend *be, ps_node *node, const ps_vec *params, 
     return 0;
 }
 
+/* The mean of x (c), and 1 / sqrt(var + eps). */
+static void moments(const double *x, size_t c, double eps, double *mean, double *scale)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < c; i++)
+        sum += x[i];
+    *mean = sum / (double)c;
+    for (size_t i = 0; i < c; i++)
+        squares += (x[i] - *mean) * (x[i] - *mean);
+    *scale = 1 / sqrt(squares / (double)c + eps);
+}
+
+static int layernorm_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
+{
+    (void)be, (void)params, (void)state;
+    size_t channels = (size_t)node->out->shape.c;
+    for (size_t n = 0; n < (size_t)node->out->shape.n; n++) {
+        const double *x = node->in[0]->x + n * channels;
+        double mean, scale;
+        moments(x, channels, node->desc.eps, &mean, &scale);
+        for (size_t c = 0; c < channels; c++)
+            node->out->x[n * channels + c] = (x[c] - mean) * scale;
+    }
+    return 0;
+}
+
+/* dx = scale (dy - mean(dy) - y mean(dy y)) */
+static int layernorm_backward(ps_backend *be, ps_node *node, const ps_vec *params,
+                              const ps_vec *state, ps_vec *grads, bool accumulate)
+{
+    (void)be, (void)params, (void)state, (void)grads, (void)accumulate;
+    size_t channels = (size_t)node->out->shape.c;
+    for (size_t n = 0; node->din[0] && n < (size_t)node->out->shape.n; n++) {
+        const double *x = node->in[0]->x + n * channels, *y = node->out->x + n * channels;
+        const double *dy = node->dout->x + n * channels;
+        double mean, scale, even = 0, along = 0;
+        moments(x, channels, node->desc.eps, &mean, &scale);
+        for (size_t c = 0; c < channels; c++) {
+            even += dy[c] / (double)channels;
+            along += dy[c] * y[c] / (double)channels;
+        }
+        for (size_t c = 0; c < channels; c++)
+            node->din[0]->x[n * channels + c] = scale * (dy[c] - even - y[c] * along);
+    }
+    return 0;
+}
+
 const struct ps_ref_op ps_ref_relu = {NULL, relu_forward, relu_backward};
 const struct ps_ref_op ps_ref_add = {NULL, add_forward, add_backward};
 const struct ps_ref_op ps_ref_concat = {NULL, concat_forward, concat_backward};
 const struct ps_ref_op ps_ref_linear = {NULL, linear_forward, linear_backward};
+const struct ps_ref_op ps_ref_layernorm = {NULL, layernorm_forward, layernorm_backward};

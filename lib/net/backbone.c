@@ -83,8 +83,12 @@ int ps_backbone_network(struct ps_graph *graph, struct ps_params *params,
     ps_graph_scope(graph, "%s", "");
     graph->group = PS_GROUP_EMBEDDING;
     graph->pooled = ps_graph_global(graph, map, spec->pooling);
-    graph->output =
-        spec->dim ? ps_graph_linear(graph, graph->pooled, "embedding", spec->dim) : graph->pooled;
+    int x = graph->pooled;
+    if (spec->norm == PS_NORM_POOLED)
+        x = ps_graph_layernorm(graph, x);
+    if (spec->dim)
+        x = ps_graph_linear(graph, x, "embedding", spec->dim);
+    graph->output = spec->norm == PS_NORM_EMBEDDING ? ps_graph_layernorm(graph, x) : x;
     if (graph->rc || !proxies)
         return graph->rc;
     int dim = graph->values[graph->output].c;

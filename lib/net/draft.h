@@ -33,6 +33,7 @@ struct ps_plan {
     int batch;
     struct ps_plan_step *steps; /* (step_count), one per node */
     size_t step_count;
+    size_t head; /* the first step after the pooled features */
     struct ps_buffer *buffers;
     ps_act **acts; /* (buffer_count) */
     int *made_for; /* (buffer_count) the value held, or whose gradient is held */

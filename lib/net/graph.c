@@ -244,3 +244,12 @@ int ps_graph_linear(struct ps_graph *graph, int x, const char *name, int channel
     desc.bias = add_tensor(graph, name, "bias", (int64_t[4]){channels}, false, init);
     return add_node(graph, &desc, &x, 1, (struct ps_shape){1, channels, 1, 1});
 }
+
+int ps_graph_layernorm(struct ps_graph *graph, int x)
+{
+    if (graph->rc)
+        return PS_GRAPH_IMAGE;
+    struct ps_op_desc desc = describe(PS_OP_LAYERNORM);
+    desc.eps = 1e-5F;
+    return add_node(graph, &desc, &x, 1, graph->values[x]);
+}

@@ -67,5 +67,7 @@ int ps_graph_pool(struct ps_graph *graph, enum ps_op op, int x, int kernel, int 
 int ps_graph_global(struct ps_graph *graph, int x, enum ps_pooling pooling);
 /* "NAME.weight", "NAME.bias", both uniform in +-1/sqrt(fan in). */
 int ps_graph_linear(struct ps_graph *graph, int x, const char *name, int channels);
+/* Of (C, 1, 1), with PyTorch's eps. */
+int ps_graph_layernorm(struct ps_graph *graph, int x);
 
 #endif

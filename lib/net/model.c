@@ -106,16 +106,16 @@ int ps_model_save(const char *path, ps_net *net, int resize, const char *const *
     struct ps_model_meta meta;
     ps_model_meta_write(&meta, ps_net_spec_of(net), resize);
     struct ps_tensor *tensors = ps_calloc(count + extras, sizeof *tensors);
-    const char **all = ps_calloc(2 * (PS_MODEL_PAIRS + pairs), sizeof(char *));
+    const char **all = ps_calloc(2 * (meta.count + pairs), sizeof(char *));
     float *values = NULL;
     int rc = tensors && all ? gather(net, tensors, &values) : PS_ENOMEM;
     if (!rc) {
-        memcpy(all, meta.pairs, sizeof meta.pairs);
+        memcpy(all, meta.pairs, 2 * meta.count * sizeof(char *));
         if (pairs)
-            memcpy(all + 2 * PS_MODEL_PAIRS, metadata, 2 * pairs * sizeof(char *));
+            memcpy(all + 2 * meta.count, metadata, 2 * pairs * sizeof(char *));
         if (extras)
             memcpy(tensors + count, extra, extras * sizeof *extra);
-        rc = ps_safetensors_save(path, tensors, count + extras, all, PS_MODEL_PAIRS + pairs);
+        rc = ps_safetensors_save(path, tensors, count + extras, all, meta.count + pairs);
     }
     free(values);
     free(all);

@@ -11,6 +11,10 @@
 const char *const ps_pooling_names[3] = {
     [PS_POOL_AVG] = "GAP", [PS_POOL_MAX] = "GMP", [PS_POOL_SUM] = "GAP,GMP"};
 
+const char *const ps_norm_names[3] = {[PS_NORM_NONE] = "none",
+                                      [PS_NORM_POOLED] = "pooled",
+                                      [PS_NORM_EMBEDDING] = "embedding"};
+
 static const char format_name[] = "ps-model";
 static const char colours[] = "rgb";
 
@@ -44,6 +48,8 @@ void ps_model_meta_write(struct ps_model_meta *meta, const struct ps_net_spec *s
     add(meta, "backbone", "%s", spec->backbone);
     add(meta, "pooling", "%s", ps_pooling_names[spec->pooling]);
     add(meta, "dim", "%d", spec->dim);
+    if (spec->norm != PS_NORM_NONE)
+        add(meta, "embedding-norm", "%s", ps_norm_names[spec->norm]);
     add(meta, "input-size", "%d", spec->size);
     add(meta, "resize", "%d", resize);
     add(meta, "channels", "%c%c%c", colours[input->order[0]], colours[input->order[1]],
@@ -175,7 +181,7 @@ static int get_backbone(const struct ps_safetensors *file, char backbone[32])
 int ps_model_meta_read(const struct ps_safetensors *file, struct ps_net_spec *spec, int *resize)
 {
     static const char *const truth[] = {"false", "true"};
-    int pooling = 0, frozen = 0;
+    int pooling = 0, frozen = 0, norm = PS_NORM_NONE;
     *spec = (struct ps_net_spec){0};
     int rc = get_format(file);
     if (!rc)
@@ -184,6 +190,8 @@ int ps_model_meta_read(const struct ps_safetensors *file, struct ps_net_spec *sp
         rc = get_word(file, "pooling", ps_pooling_names, 3, &pooling);
     if (!rc)
         rc = get_int(file, "dim", 0, 65536, &spec->dim);
+    if (!rc && ps_safetensors_meta(file, "embedding-norm"))
+        rc = get_word(file, "embedding-norm", ps_norm_names, 3, &norm);
     if (!rc)
         rc = get_int(file, "input-size", 32, 512, &spec->size);
     if (!rc)
@@ -193,6 +201,7 @@ int ps_model_meta_read(const struct ps_safetensors *file, struct ps_net_spec *sp
     if (!rc)
         rc = get_word(file, "freeze-bn", truth, 2, &frozen);
     spec->pooling = (enum ps_pooling)pooling;
+    spec->norm = (enum ps_embedding_norm)norm;
     spec->freeze_bn = frozen;
     return rc;
 }

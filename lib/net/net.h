@@ -11,9 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Layer normalisation without weights of the pooled features (ProxyNCA++) or of the embedding. */
+enum ps_embedding_norm { PS_NORM_NONE, PS_NORM_POOLED, PS_NORM_EMBEDDING };
+
 struct ps_net_spec {
     char backbone[32]; /* one of ps_net_backbones */
     enum ps_pooling pooling;
+    enum ps_embedding_norm norm;
     int dim;        /* D of the embedding layer; 0: none, the pooled features are the embedding */
     int size;       /* S: input is (B, 3, S, S) */
     bool freeze_bn; /* training uses the running statistics and leaves them unchanged */
@@ -117,8 +121,8 @@ int ps_net_pooled(ps_net *net, float *out);
 /*
  * After a TRAIN forward: from dL/dembedding (B, D), the gradients of backbone and embedding layer
  * (the loss computes those of the proxies). accumulate: add to the gradients. head_only: stop at
- * the linear layer (frozen backbone); without accumulate, the backbone's gradients are set to zero.
- * Once per forward.
+ * the pooled features (frozen backbone); without accumulate, the backbone's gradients are set to
+ * zero. Once per forward.
  */
 int ps_net_backward(ps_net *net, struct ps_mat gradient, bool accumulate, bool head_only);
 

@@ -165,6 +165,28 @@ static void add_global(struct translation *t, enum ps_pooling pooling, const cha
         ps_onnx_node(&t->onnx, "Add", out, 2, (const char *[]){mean, most});
 }
 
+static void add_layernorm(struct translation *t, float eps, const char *in, const char *out)
+{
+    enum { MEAN, CENTRED, SQUARE, VAR, EPS, SUM, ROOT, PARTS };
+    static const char *const part[PARTS] = {"mean", "centred", "square", "var", "eps", "sum", "sd"};
+    char name[PARTS][LONG_NAME + 16];
+    for (int i = 0; i < PARTS; i++)
+        snprintf(name[i], sizeof name[i], "%s.%s", out, part[i]);
+    float *constant = ps_onnx_constant(&t->onnx, name[EPS], 0, NULL);
+    if (constant)
+        *constant = eps;
+    const int64_t channels = 1;
+    ps_onnx_node(&t->onnx, "ReduceMean", name[MEAN], 1, &in);
+    ps_onnx_attributes(&t->onnx, "axes", 1, &channels);
+    ps_onnx_node(&t->onnx, "Sub", name[CENTRED], 2, (const char *[]){in, name[MEAN]});
+    ps_onnx_node(&t->onnx, "Mul", name[SQUARE], 2, (const char *[]){name[CENTRED], name[CENTRED]});
+    ps_onnx_node(&t->onnx, "ReduceMean", name[VAR], 1, (const char *[]){name[SQUARE]});
+    ps_onnx_attributes(&t->onnx, "axes", 1, &channels);
+    ps_onnx_node(&t->onnx, "Add", name[SUM], 2, (const char *[]){name[VAR], name[EPS]});
+    ps_onnx_node(&t->onnx, "Sqrt", name[ROOT], 1, (const char *[]){name[SUM]});
+    ps_onnx_node(&t->onnx, "Div", out, 2, (const char *[]){name[CENTRED], name[ROOT]});
+}
+
 static void add_relu(struct translation *t, const struct ps_op_desc *desc, const char *in,
                      const char *out)
 {
@@ -212,6 +234,9 @@ static int add_operator(struct translation *t, const struct ps_graph_node *node,
     case PS_OP_GLOBAL:
         add_global(t, node->desc.pooling, in[0], out);
         return PS_OK;
+    case PS_OP_LAYERNORM:
+        add_layernorm(t, node->desc.eps, in[0], out);
+        return PS_OK;
     default:
         return ps_fail(PS_ENOTSUP, "an operator of the network has no ONNX equivalent");
     }
@@ -221,7 +246,7 @@ static int add_node(struct translation *t, const struct ps_graph_node *node)
 {
     char out[NAME_SIZE], plain[LONG_NAME], sum[LONG_NAME], other[NAME_SIZE];
     bool relu = node->desc.relu && node->desc.op != PS_OP_RELU, residual = node->desc.residual;
-    bool flat = node->desc.op == PS_OP_GLOBAL && node->out == t->graph->output;
+    bool flat = node->desc.op != PS_OP_LINEAR && node->out == t->graph->output;
     name_value(t, node->out, out);
     snprintf(plain, sizeof plain, relu || residual || flat ? "%s.plain" : "%s", out);
     snprintf(sum, sizeof sum, relu ? "%s.sum" : "%s", out);

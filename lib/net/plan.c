@@ -41,6 +41,9 @@ static int build(ps_plan *plan, const struct ps_graph *graph, bool checkpoint)
         !plan->gradient || !plan->value_bytes || !plan->segment)
         return PS_ENOMEM;
     plan->step_count = nodes;
+    for (size_t i = 0; i < nodes; i++)
+        if (graph->nodes[i].out == graph->pooled)
+            plan->head = i + 1;
     for (size_t i = 0; i < values; i++) {
         plan->value_bytes[i] =
             plan->backend->ops->act_bytes(plan->backend, shape_of(plan, graph, (int)i));
@@ -226,7 +229,7 @@ int ps_plan_backward(ps_plan *plan, const ps_vec *params, ps_vec *state, ps_vec 
                      bool accumulate, bool head_only)
 {
     const struct ps_backend_ops *ops = plan->backend->ops;
-    size_t stop = head_only ? plan->step_count - 1 : 0;
+    size_t stop = head_only ? plan->head : 0;
     for (size_t i = plan->step_count; i-- > stop;) {
         struct ps_plan_step *step = &plan->steps[i];
         int rc = step->replay == PS_NONE ? PS_OK : replay(plan, i, params, state);

@@ -43,7 +43,7 @@ int ps_plan_forward(ps_plan *plan, const ps_vec *params, ps_vec *state);
 /* Does backward recompute nodes? These update running statistics a second time, so pass a copy as
  * `state` and discard it. */
 bool ps_plan_replays(const ps_plan *plan);
-/* Once per forward. head_only: stop after the linear layer. */
+/* Once per forward. head_only: stop at the pooled features. */
 int ps_plan_backward(ps_plan *plan, const ps_vec *params, ps_vec *state, ps_vec *grads,
                      bool accumulate, bool head_only);
 

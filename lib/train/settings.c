@@ -86,6 +86,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_CHOICE("pooling-type", &s->pooling, PS_POOLING_WORDS, "global pooling"),
         PS_INT("dim", &s->dim, 0, 65536,
                "dimension of the embedding layer; 0: no layer, the pooled features"),
+        PS_CHOICE("embedding-norm", &s->embedding_norm, PS_NORM_WORDS,
+                  "layer normalisation, without weights, of the pooled features or the embedding"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "freeze the running statistics of batch normalisation"),
         PS_TEXT("init", &s->init, "FILE",
                 "initial weights: model, .safetensors, .pth, or a RUNDIR for its best model"),
@@ -273,6 +275,7 @@ struct ps_net_spec ps_train_spec(const struct ps_train_settings *s)
     const char *backbone = ps_net_backbone((size_t)s->backbone);
     struct ps_net_spec spec = {
         .pooling = s->pooling,
+        .norm = s->embedding_norm,
         .dim = (int)s->dim,
         .size = (int)s->input_size,
         .freeze_bn = s->freeze_bn,

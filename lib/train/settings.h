@@ -20,9 +20,10 @@ struct ps_train_settings {
     long folds, fold;   /* instead: part `fold`, from 1, of `folds`; 0: none */
 
     /* Network and input. */
-    int backbone; /* index into ps_net_backbones */
-    int pooling;  /* enum ps_pooling */
-    int freeze;   /* index into "none|backbone" */
+    int backbone;       /* index into ps_net_backbones */
+    int pooling;        /* enum ps_pooling */
+    int embedding_norm; /* enum ps_embedding_norm */
+    int freeze;         /* index into "none|backbone" */
     bool restart, extend;
     long dim, input_size;
     long resize;  /* short side of test images; 0: round(input_size * 256 / 224) */

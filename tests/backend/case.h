@@ -211,6 +211,8 @@ static inline struct op_case case_random(struct ps_rng *rng, enum ps_op op, int 
         d->out_channels = between(rng, 1, 2 * channels);
         d->bias = chance(rng) ? 0 : PS_ABSENT;
     }
+    if (op == PS_OP_LAYERNORM)
+        c.in[0].h = c.in[0].w = 1;
     case_finish(&c);
     return c;
 }

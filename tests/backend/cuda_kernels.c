@@ -426,6 +426,7 @@ static const struct {
     {"depthwise", test_depthwise},
     {"pools", test_pools},
     {"global", test_global},
+    {"layernorm", test_layernorm},
     {"faults", test_faults},
 };
 

@@ -288,4 +288,19 @@ static void test_global(struct outcome *o, struct ps_rng *rng, ps_backend *const
     trial_end(o, &t);
 }
 
+/* The kernels' y and dy are float32 whatever x is. */
+static void test_layernorm(struct outcome *o, struct ps_rng *rng, ps_backend *const be[2])
+{
+    struct trial t = trial_new(o, rng, be[0], PS_OP_LAYERNORM);
+    int rows = t.c.out.n, cols = t.c.out.c;
+    float *y = need_memory(shape_count(t.c.out), sizeof *y);
+    need(!ps_cuda_layernorm(t.x[0], t.type, y, t.c.desc.eps, rows, cols, NULL) &&
+             !ps_cuda_layernorm_grad(t.x[0], y, t.v.dout, t.dx[0], t.type, t.c.desc.eps, rows, cols,
+                                     NULL) &&
+             !ps_cuda_narrow(y, t.y, t.type, shape_count(t.c.out), NULL),
+         NULL, "layernorm");
+    free(y);
+    trial_end(o, &t);
+}
+
 #endif

@@ -41,6 +41,7 @@ static ps_net *make(size_t proxies, uint64_t seed)
 {
     struct ps_net_spec spec = {.backbone = "resnet18",
                                .pooling = PS_POOL_SUM,
+                               .norm = PS_NORM_EMBEDDING,
                                .dim = DIM,
                                .size = SIZE,
                                .freeze_bn = true,
@@ -88,8 +89,8 @@ static void test_round_trip(void **state)
     const struct ps_net_spec *spec = ps_net_spec_of(net);
     assert_string_equal(model.spec.backbone, "resnet18");
     assert_memory_equal(&model.spec.input, &spec->input, sizeof spec->input);
-    assert_true(model.spec.pooling == PS_POOL_SUM && model.spec.dim == DIM &&
-                model.spec.size == SIZE && model.spec.freeze_bn);
+    assert_true(model.spec.pooling == PS_POOL_SUM && model.spec.norm == PS_NORM_EMBEDDING &&
+                model.spec.dim == DIM && model.spec.size == SIZE && model.spec.freeze_bn);
     assert_int_equal(model.resize, RESIZE);
     assert_int_equal(model.proxies, PROXIES);
     assert_int_equal(strlen(model.id), 32);
@@ -125,13 +126,14 @@ static void refused(const char *message)
 /* A model file without tensors, one value of its metadata replaced (left out if NULL). */
 static void refuse_metadata(const char *key, const char *value, const char *message)
 {
-    struct ps_net_spec spec = {.backbone = "resnet18", .dim = DIM, .size = SIZE};
+    struct ps_net_spec spec = {
+        .backbone = "resnet18", .norm = PS_NORM_POOLED, .dim = DIM, .size = SIZE};
     spec.input = ps_net_default_input(spec.backbone);
     struct ps_model_meta meta;
     const char *pairs[2 * PS_MODEL_PAIRS];
     size_t count = 0;
     ps_model_meta_write(&meta, &spec, RESIZE);
-    for (size_t i = 0; i < PS_MODEL_PAIRS; i++) {
+    for (size_t i = 0; i < meta.count; i++) {
         bool replaced = !strcmp(meta.pairs[2 * i], key);
         pairs[2 * count] = meta.pairs[2 * i];
         pairs[2 * count + 1] = replaced ? value : meta.pairs[2 * i + 1];
@@ -155,10 +157,12 @@ static void test_metadata(void **state)
     snprintf(unknown, sizeof unknown, "backbone 'vgg' is not one of %s", ps_net_backbones);
     refuse_metadata("backbone", "vgg", unknown);
     static const char *const wrong[][2] = {
-        {"pooling", "gap"},     {"dim", "-1"},      {"dim", "6x"},        {"dim", ""},
-        {"input-size", "1000"}, {"resize", "31"},   {"channels", "rgba"}, {"channels", "rg"},
-        {"range", "0"},         {"range", "nan"},   {"mean", "1,2"},      {"mean", "1,2,3,4"},
-        {"std", "1,0,1"},       {"std", "1,inf,1"}, {"freeze-bn", "yes"}, {"version", "0"},
+        {"pooling", "gap"},   {"dim", "-1"},          {"dim", "6x"},
+        {"dim", ""},          {"input-size", "1000"}, {"resize", "31"},
+        {"channels", "rgba"}, {"channels", "rg"},     {"embedding-norm", "layer"},
+        {"range", "0"},       {"range", "nan"},       {"mean", "1,2"},
+        {"mean", "1,2,3,4"},  {"std", "1,0,1"},       {"std", "1,inf,1"},
+        {"freeze-bn", "yes"}, {"version", "0"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char message[128];

@@ -385,6 +385,67 @@ static void test_backward(void **state)
     drop(net);
 }
 
+static void normalise(double *x, int n)
+{
+    double mean = 0, var = 0;
+    for (int i = 0; i < n; i++)
+        mean += x[i] / n;
+    for (int i = 0; i < n; i++)
+        var += (x[i] - mean) * (x[i] - mean) / n;
+    for (int i = 0; i < n; i++)
+        x[i] = (x[i] - mean) / sqrt(var + 1e-5);
+}
+
+/* Layer normalisation where it was asked for, by its definition from the pooled features; and
+ * backward to them alone gives the embedding layer the same gradients. */
+static void test_embedding_norm(void **state)
+{
+    (void)state;
+    enum { WIDE = 512 };
+    uint8_t images[2 * PIXELS];
+    random_bytes(images, sizeof images);
+    ps_backend *be =
+        ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
+    float *weight = malloc(sizeof(float) * DIM * WIDE), bias[DIM];
+    for (enum ps_embedding_norm norm = PS_NORM_POOLED; norm <= PS_NORM_EMBEDDING; norm++) {
+        struct ps_net_spec spec = spec_of("resnet18", SIZE, true);
+        spec.norm = norm;
+        ps_net *net = ps_net_new(be, &spec, 0);
+        assert_non_null(net);
+        assert_int_equal(ps_net_init(net, 1), PS_OK);
+        float pooled[2 * WIDE], found[2 * DIM];
+        double x[WIDE], y[DIM];
+        embed(net, PS_INFER, images, 2, found);
+        assert_int_equal(ps_net_pooled(net, pooled), PS_OK);
+        assert_int_equal(ps_net_get(net, ps_net_find(net, "embedding.weight"), weight), PS_OK);
+        assert_int_equal(ps_net_get(net, ps_net_find(net, "embedding.bias"), bias), PS_OK);
+        for (int i = 0; i < WIDE; i++)
+            x[i] = pooled[i];
+        if (norm == PS_NORM_POOLED)
+            normalise(x, WIDE);
+        for (int d = 0; d < DIM; d++) {
+            y[d] = bias[d];
+            for (int i = 0; i < WIDE; i++)
+                y[d] += x[i] * weight[d * WIDE + i];
+        }
+        if (norm == PS_NORM_EMBEDDING)
+            normalise(y, DIM);
+        for (int d = 0; d < DIM; d++)
+            assert_true(fabs(found[d] - y[d]) < 1e-4 * (1 + fabs(y[d])));
+        size_t head, count;
+        ps_net_group_range(net, PS_GROUP_EMBEDDING, &head, &count);
+        float *once = gradients(net, images, false, false);
+        float *alone = gradients(net, images, false, true);
+        for (size_t i = 0; i < head + count; i++)
+            assert_true(alone[i] == (i < head ? 0 : once[i]));
+        free(once);
+        free(alone);
+        ps_net_free(net);
+    }
+    free(weight);
+    ps_device_close(be);
+}
+
 static bool equal(const float *a, const float *b, int n)
 {
     for (int i = 0; i < n; i++)
@@ -456,19 +517,13 @@ int main(void)
 {
     ps_log_level(PS_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_every_size),
-        cmocka_unit_test(test_spec_errors),
-        cmocka_unit_test(test_device_errors),
-        cmocka_unit_test(test_batch_sizes),
-        cmocka_unit_test(test_no_embedding_layer),
-        cmocka_unit_test(test_slices),
-        cmocka_unit_test(test_only_infer),
-        cmocka_unit_test(test_input),
-        cmocka_unit_test(test_backward),
-        cmocka_unit_test(test_running_statistics),
-        cmocka_unit_test(test_initial_values),
-        cmocka_unit_test(test_sizes_run),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_spec_errors),    cmocka_unit_test(test_device_errors),
+        cmocka_unit_test(test_batch_sizes),    cmocka_unit_test(test_no_embedding_layer),
+        cmocka_unit_test(test_slices),         cmocka_unit_test(test_only_infer),
+        cmocka_unit_test(test_input),          cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_embedding_norm), cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_initial_values), cmocka_unit_test(test_sizes_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
