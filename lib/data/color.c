@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdbool.h>
 
 /* Pillow's conversion to "L": ITU-R 601-2 in 16-bit fixed point. */
 static uint32_t lightness(const uint8_t *rgb)
@@ -86,8 +85,7 @@ static void fill_hues(void)
 
 /* hsv2rgb() for one hue: which channels are the largest, the middle and the smallest. */
 struct sextant {
-    double share;
-    bool falling; /* the middle one, which Pillow then calls q, otherwise t */
+    double share; /* of the saturation, that the middle one loses */
     uint8_t largest, middle, smallest;
 };
 
@@ -100,7 +98,6 @@ static struct sextant sextant_of(uint8_t hue)
     float share = (float)(turn - i);
     const uint8_t *channel = channels[i % 6];
     return (struct sextant){.share = i % 2 ? (double)share : 1.0 - (double)share,
-                            .falling = i % 2,
                             .largest = channel[0],
                             .middle = channel[1],
                             .smallest = channel[2]};
@@ -134,12 +131,11 @@ static void shift_hue(double factor, uint8_t *pixels, size_t count)
             continue;
         int place = place_on_hexagon(r, g, b, largest, chroma);
         const struct sextant *to = &turned[hues_of(chroma)[place]];
-        float saturation = saturations[(int)((float)chroma / (float)largest * 255.0)];
-        double share = to->share * saturation;
-        share = to->falling ? (double)(float)share : share;
+        double saturation = saturations[(int)((float)chroma / (float)largest * 255.0)];
         pixel[to->largest] = (uint8_t)largest;
-        pixel[to->middle] = (uint8_t)(largest * (1.0 - share) + 0.5);
-        pixel[to->smallest] = (uint8_t)(largest * (1.0 - (double)saturation) + 0.5);
+        /* in float64, where Pillow rounds a product to float32, which changes no byte */
+        pixel[to->middle] = (uint8_t)(largest * (1.0 - to->share * saturation) + 0.5);
+        pixel[to->smallest] = (uint8_t)(largest * (1.0 - saturation) + 0.5);
     }
 }
 
