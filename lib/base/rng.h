@@ -20,6 +20,8 @@ enum ps_rng_purpose {
     PS_RNG_CLUSTER = 6, /* k-means initialisation */
     PS_RNG_BOOTSTRAP = 7,
     PS_RNG_TEST = 8,
+    PS_RNG_JITTER = 9, /* colours; a = epoch, b = image index */
+    PS_RNG_ERASE = 10, /* erased rectangle; a = epoch, b = image index */
 };
 
 struct ps_rng {

@@ -82,13 +82,17 @@ static int decode(ps_loader *loader, struct slot *slot, size_t b, size_t i)
     if (rc)
         return rc;
     slot->labels[i] = record.label;
-    struct ps_rng rng = ps_rng_stream(loader->settings.seed, PS_RNG_AUGMENT, loader->epoch,
-                                      (uint64_t)loader->turn[at] << 32 | number);
-    rc = ps_transform_apply(&loader->settings.transform, &record, &rng,
-                            slot->images + i * loader->image_bytes);
-    return rc ? ps_fail((enum ps_err)rc, "%s: record %u: %s", ps_shard_path(loader->shard), number,
-                        ps_error())
-              : PS_OK;
+    const struct ps_loader_settings *settings = &loader->settings;
+    uint64_t image = (uint64_t)loader->turn[at] << 32 | number;
+    struct ps_rng rng = ps_rng_stream(settings->seed, PS_RNG_AUGMENT, loader->epoch, image);
+    uint8_t *out = slot->images + i * loader->image_bytes;
+    rc = ps_transform_apply(&settings->transform, &record, &rng, out);
+    if (rc)
+        return ps_fail((enum ps_err)rc, "%s: record %u: %s", ps_shard_path(loader->shard), number,
+                       ps_error());
+    ps_augment_apply(&settings->augment, settings->transform.size, settings->seed, loader->epoch,
+                     image, out);
+    return PS_OK;
 }
 
 static void finish(ps_loader *loader, struct slot *slot, size_t b, size_t i, int rc)

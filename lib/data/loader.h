@@ -1,13 +1,13 @@
 /*
  * Prefetching loader: worker threads decode into a ring of batches. A batch depends only on (shard,
- * order, transform, seed, epoch), never on threads.
+ * order, transform, augment, seed, epoch), never on threads.
  */
 #ifndef PS_DATA_LOADER_H
 #define PS_DATA_LOADER_H
 
+#include "data/augment.h"
 #include "data/order.h"
 #include "data/shard.h"
-#include "data/transform.h"
 
 struct ps_batch {
     size_t count;          /* B */
@@ -31,8 +31,9 @@ static inline size_t ps_rows_end(const struct ps_rows *rows, size_t batch)
 
 struct ps_loader_settings {
     struct ps_transform transform;
-    int threads;  /* >= 1 */
-    size_t depth; /* batches to prefetch, >= 2 */
+    struct ps_augment augment; /* follows the transform; zero: nothing */
+    int threads;               /* >= 1 */
+    size_t depth;              /* batches to prefetch, >= 2 */
     uint64_t seed;
     struct ps_rows rows; /* only these images are decoded, the others undefined; of 0: all are */
 };

@@ -150,6 +150,7 @@ static int open_training(struct ps_run *run)
         return PS_ENOMEM;
     struct ps_loader_settings loading = {
         .transform = {.size = (int32_t)s->input_size, .train = true, .orient = s->orient},
+        .augment = ps_train_augment(s),
         .threads = (int)s->workers,
         .depth = 4,
         .seed = (uint64_t)s->seed,

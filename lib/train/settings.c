@@ -1,5 +1,6 @@
 #include "train/settings.h"
 #include "base/err.h"
+#include "base/number.h"
 #include "base/parallel.h"
 #include "net/modelmeta.h"
 #include "train/ranks.h"
@@ -80,6 +81,11 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_CHOICE("channels", &s->channels, PS_CHANNELS_WORDS,
                   "channel order; auto: that of the published weights"),
         PS_FLAG("orient", &s->orient, "apply the EXIF orientation of images"),
+        PS_TEXT("color-jitter", &s->color_jitter, "B,C,S,H",
+                "change brightness, contrast and saturation of training images by up to these "
+                "fractions, and the hue by up to H of a circle; one number stands for B, C and S"),
+        PS_REAL("random-erasing", &s->random_erasing, 0, 1,
+                "erase a rectangle of a training image with this probability; 0: never"),
 
         PS_SECTION("Network"),
         PS_CHOICE("backbone", &s->backbone, ps_net_backbones, "backbone"),
@@ -217,6 +223,30 @@ int ps_train_recipe(const struct ps_train_settings *settings, const struct ps_op
     return rc;
 }
 
+static int parse_jitter(const char *text, double *jitter)
+{
+    const double most = 100, most_hue = 0.5;
+    int count = 0;
+    bool good = true;
+    for (const char *at = text; good; at++) {
+        double value;
+        good = count < PS_COLORS && ps_scan_real(&at, &value) && (!*at || *at == ',') &&
+               value >= 0 && value <= (count == PS_COLOR_HUE ? most_hue : most);
+        if (good)
+            jitter[count++] = value;
+        if (!*at)
+            break;
+    }
+    if (!good || (count != 1 && count != PS_COLORS))
+        return ps_fail(PS_EUSAGE,
+                       "--color-jitter: '%s' is neither B nor B,C,S,H, with B, C and S in 0..%g "
+                       "and H in 0..%g",
+                       text, most, most_hue);
+    if (count == 1)
+        jitter[PS_COLOR_CONTRAST] = jitter[PS_COLOR_SATURATION] = jitter[PS_COLOR_BRIGHTNESS];
+    return PS_OK;
+}
+
 int ps_train_settings_complete(struct ps_train_settings *s)
 {
     if (!s->data)
@@ -232,6 +262,9 @@ int ps_train_settings_complete(struct ps_train_settings *s)
         return ps_fail(PS_EUSAGE, "--ps-alpha: %g is not positive", s->alpha);
     if (s->schedule.ramp && s->schedule.kind == PS_SCHEDULE_ONE_CYCLE)
         return ps_fail(PS_EUSAGE, "--lr-warmup: one-cycle has its own warm-up");
+    int rc = s->color_jitter ? parse_jitter(s->color_jitter, s->jitter) : PS_OK;
+    if (rc)
+        return rc;
     if (s->n_instance > 1 && s->batch % s->n_instance)
         return ps_fail(PS_EUSAGE, "--n-instance: %ld does not divide --batch-size %ld",
                        s->n_instance, s->batch);
@@ -283,4 +316,14 @@ struct ps_net_spec ps_train_spec(const struct ps_train_settings *s)
     };
     snprintf(spec.backbone, sizeof spec.backbone, "%s", backbone);
     return spec;
+}
+
+struct ps_augment ps_train_augment(const struct ps_train_settings *s)
+{
+    struct ps_augment augment = {.erase = s->random_erasing};
+    memcpy(augment.jitter, s->jitter, sizeof augment.jitter);
+    struct ps_input_norm input = ps_train_spec(s).input;
+    for (int c = 0; c < 3; c++)
+        augment.fill[input.order[c]] = (uint8_t)lrintf(input.mean[c] * input.range);
+    return augment;
 }

@@ -3,6 +3,7 @@
 #define PS_TRAIN_SETTINGS_H
 
 #include "base/opt.h"
+#include "data/augment.h"
 #include "net/net.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
@@ -29,6 +30,9 @@ struct ps_train_settings {
     long resize;  /* short side of test images; 0: round(input_size * 256 / 224) */
     int channels; /* enum ps_channels */
     bool freeze_bn, orient;
+    const char *color_jitter; /* "B" or "B,C,S,H", or NULL */
+    double jitter[PS_COLORS]; /* the same, filled in by ps_train_settings_complete */
+    double random_erasing;    /* probability */
 
     struct ps_loss_settings loss;
     double alpha;  /* of Beta(alpha, alpha) */
@@ -88,5 +92,9 @@ int ps_train_recipe(const struct ps_train_settings *settings, const struct ps_op
 
 /* The network described by the settings. */
 struct ps_net_spec ps_train_spec(const struct ps_train_settings *settings);
+
+/* The augmentation of training images; what is erased becomes the bytes that the network's
+ * normalisation takes nearest to 0. */
+struct ps_augment ps_train_augment(const struct ps_train_settings *settings);
 
 #endif

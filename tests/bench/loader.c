@@ -46,10 +46,12 @@ static int measure(ps_shard *shard, const struct ps_loader_settings *settings, d
     }
     double wall = ps_seconds() - begun, used = cpu_seconds() - cpu;
     ps_loader_free(loader);
+    const char *name = settings->augment.erase > 0 ? "jitter"
+                       : settings->transform.train ? "train"
+                                                   : "test";
     if (rc >= 0)
-        printf("ours\t%s\t%d\t%d\t%.0f\t%.0f\n", settings->transform.train ? "train" : "test",
-               (int)settings->transform.size, settings->threads, (double)images / wall,
-               (double)images / used);
+        printf("ours\t%s\t%d\t%d\t%.0f\t%.0f\n", name, (int)settings->transform.size,
+               settings->threads, (double)images / wall, (double)images / used);
     return rc;
 }
 
@@ -68,8 +70,10 @@ int main(int argc, char **argv)
     double seconds = argc > 4 ? strtod(argv[4], NULL) : 5;
     ps_shard *shard = ps_shard_open(argv[1]);
     int rc = shard ? 0 : (int)ps_error_code();
-    for (int train = 1; train >= 0 && rc >= 0; train--) {
-        settings.transform.train = train;
+    const struct ps_augment augment = {.jitter = {0.4, 0.4, 0.4, 0.1}, .erase = 0.25};
+    for (int what = 2; what >= 0 && rc >= 0; what--) {
+        settings.transform.train = what > 0;
+        settings.augment = what == 2 ? augment : (struct ps_augment){0};
         rc = measure(shard, &settings, seconds);
     }
     ps_shard_close(shard);

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 folder = Path(sys.argv[1])
 size = int(sys.argv[2]) if len(sys.argv) > 2 else 224
@@ -38,6 +38,34 @@ def pillow_train(image):
     return image.transpose(Image.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
 
 
+def adjust_hue(image, factor):
+    h, s, v = image.convert("HSV").split()
+    shifted = numpy.asarray(h) + numpy.int32(factor * 255).astype(numpy.uint8)
+    return Image.merge("HSV", (Image.fromarray(shifted, "L"), s, v)).convert("RGB")
+
+
+def enhancer(kind, factor):
+    return lambda image: kind(image).enhance(factor)
+
+
+def pillow_jitter(image):
+    """ColorJitter(0.4, 0.4, 0.4, 0.1) and RandomErasing(0.25)"""
+    image = pillow_train(image)
+    hue = random.uniform(-0.1, 0.1)
+    steps = [enhancer(kind, random.uniform(0.6, 1.4)) for kind in
+             (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)]
+    steps.append(lambda image: adjust_hue(image, hue))
+    random.shuffle(steps)
+    for step in steps:
+        image = step(image)
+    if random.random() < 0.25:
+        area = size * size * random.uniform(0.02, 0.33)
+        ratio = math.exp(random.uniform(math.log(0.3), math.log(3.3)))
+        h, w = (min(round(math.sqrt(v)), size - 1) for v in (area * ratio, area / ratio))
+        image.paste((124, 116, 104), (0, 0, w, h))
+    return image
+
+
 def pillow_test(image):
     side = round(size * 256 / 224)
     w, h = image.size
@@ -46,7 +74,7 @@ def pillow_test(image):
     return image.resize((w, h), Image.BILINEAR).crop((x, y, x + size, y + size))
 
 
-steps = {"train": pillow_train, "test": pillow_test}
+steps = {"jitter": pillow_jitter, "train": pillow_train, "test": pillow_test}
 files = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
 random.seed(1)
 random.shuffle(files)

@@ -53,6 +53,14 @@ on() {
     same run other
 }
 
+@test "so do augmented images" {
+    local more=(--color-jitter 0.4,0.4,0.4,0.1 --random-erasing 0.5)
+    train "${more[@]}" -o run
+    on 2 ps-train "${options[@]}" "${more[@]}" -j 2 -o other
+    same run other
+    run ! cmp run/last.safetensors one/last.safetensors
+}
+
 @test "a last batch smaller than the number of pieces leaves some ranks without images" {
     local more=(--freeze-bn --batch-size 7 --micro-batches 6 --epochs 1)
     train "${more[@]}" -o run

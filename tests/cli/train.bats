@@ -103,6 +103,31 @@ bytes_of() {
     same whole run
 }
 
+@test "augmented runs differ from others, resume exactly, and the number of decoding threads is free" {
+    options=(--color-jitter 0.4,0.4,0.4,0.1 --random-erasing 0.5 --input-size 40 --micro-batches 2
+        --regularizer manifold-mixup --log-steps 1)
+    small "${options[@]}" -o other
+    ps-train -q "${tiny[@]}" "${options[@]}" -j 1 --checkpoint-steps 1 -o run &
+    pid=$!
+    until [ -s run/checkpoint.safetensors ] || ! kill -0 "$pid"; do sleep 0.05; done
+    kill -9 "$pid"
+    wait "$pid" || true
+    small "${options[@]}" -j 3 -o run
+    same other run
+    refused 1 "random-erasing" small "${options[@]}" --random-erasing 0.4 -o run
+    for one in "--color-jitter 0.4" "--color-jitter 0,0,0,0.1" "--random-erasing 1"; do
+        rm -r run
+        # shellcheck disable=SC2086
+        small "${whole[@]}" $one -o run
+        run ! cmp whole/last.safetensors run/last.safetensors
+        ps-weights diff whole/last.safetensors run/last.safetensors >differences || true
+        grep -q '^conv1.weight.*different' differences
+    done
+    rm -r run
+    small "${whole[@]}" --color-jitter 0 --random-erasing 0 -o run
+    ps-weights diff whole/last.safetensors run/last.safetensors
+}
+
 @test "EMA, accumulation, mixup and held-out classes resume exactly, too" {
     options=(--ema 0.9 --accumulate 2 --regularizer manifold-mixup --val-classes 0.25 --log-steps 1
         --check-epoch 1)
@@ -277,6 +302,11 @@ bytes_of() {
         run -2 small $folds -o run
         [[ $output == *"--folds"* ]]
     done
+    for jitter in '' x -0.1 0.4, 0.4,0.4,0.4 0.4,0.4,0.4,0.6 0.4,0.4,0.4,0.1,0 101 nan 0.4x; do
+        refused 2 "--color-jitter: '$jitter'" small --color-jitter="$jitter" -o run
+    done
+    refused 2 --random-erasing small --random-erasing 1.1 -o run
+    refused 2 --random-erasing small --random-erasing=-0.1 -o run
     run -2 small --optimiser adam -o run
     [[ $output == *"--optimizer"* ]]
     run -1 small --data absent.mdb -o run

@@ -1,4 +1,4 @@
-# The transforms against Pillow, which torchvision uses.
+# The transforms against Pillow, which torchvision uses, and augmentation against torchvision.
 
 @test "transforms agree with Pillow, given the same random numbers" {
     : "${PYTHON:=python3}"
@@ -15,4 +15,14 @@
             "$PYTHON" "$peer" out $size $mode raw
         done
     done
+}
+
+@test "the hashes of unit/augment are those of torchvision's images" {
+    : "${PYTHON:=python3}"
+    "$PYTHON" -c 'import torchvision' 2>/dev/null || skip "$PYTHON has no torchvision"
+    "$PYTHON" "$BATS_TEST_DIRNAME/../peer/augment.py" >"$BATS_TEST_TMPDIR/tables"
+    [ "$(grep -c . "$BATS_TEST_TMPDIR/tables")" -eq 19 ]
+    while read -r row; do
+        grep -qF -- "$row" "$BATS_TEST_DIRNAME/../unit/augment.c"
+    done <"$BATS_TEST_TMPDIR/tables"
 }

@@ -44,13 +44,21 @@ static struct ps_order make_order(enum ps_sampler sampler, uint64_t epoch)
     return order;
 }
 
-static ps_loader *make_loader(int threads, size_t depth)
+static ps_loader *make_augmenting(int threads, size_t depth, const struct ps_augment *augment)
 {
-    struct ps_loader_settings settings = {
-        .transform = {.size = SIZE, .train = true}, .threads = threads, .depth = depth, .seed = 9};
+    struct ps_loader_settings settings = {.transform = {.size = SIZE, .train = true},
+                                          .augment = *augment,
+                                          .threads = threads,
+                                          .depth = depth,
+                                          .seed = 9};
     ps_loader *loader = ps_loader_new(shard, &settings, BATCH);
     assert_non_null(loader);
     return loader;
+}
+
+static ps_loader *make_loader(int threads, size_t depth)
+{
+    return make_augmenting(threads, depth, &(const struct ps_augment){0});
 }
 
 /* All images of an epoch from batch `first`, one after the other. */
@@ -94,6 +102,32 @@ static void test_same_for_any_threads(void **state)
     collect(loader, &order, 3, 0, many);
     assert_memory_not_equal(one, many, sizeof one);
     ps_loader_free(loader);
+    ps_order_free(&order);
+}
+
+/* Augmented images are the others, augmented with the numbers of (seed, epoch, image), for any
+ * threads and from any batch on. */
+static void test_augmented(void **state)
+{
+    (void)state;
+    static uint8_t expected[COUNT * BYTES], images[COUNT * BYTES];
+    const struct ps_augment augment = {.jitter = {0.4, 0.4, 0.4, 0.1}, .erase = 0.5};
+    struct ps_order order = make_order(PS_SAMPLER_SHUFFLE, 2);
+    ps_loader *loader = make_loader(2, 2);
+    collect(loader, &order, 2, 0, expected);
+    ps_loader_free(loader);
+    for (size_t i = 0; i < COUNT; i++)
+        ps_augment_apply(&augment, SIZE, 9, 2, order.index[i], expected + i * BYTES);
+    for (int threads = 1; threads <= 5; threads += 2) {
+        loader = make_augmenting(threads, 3, &augment);
+        collect(loader, &order, 2, 0, images);
+        assert_memory_equal(images, expected, sizeof images);
+        memset(images, 0, sizeof images);
+        collect(loader, &order, 2, 2, images);
+        size_t kept = order.start[2] * BYTES;
+        assert_memory_equal(images + kept, expected + kept, sizeof images - kept);
+        ps_loader_free(loader);
+    }
     ps_order_free(&order);
 }
 
@@ -208,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_for_any_threads),
+        cmocka_unit_test(test_augmented),
         cmocka_unit_test(test_repeated_record),
         cmocka_unit_test(test_abandoned),
         cmocka_unit_test(test_memory),
