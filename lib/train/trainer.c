@@ -159,6 +159,7 @@ static int make_order(const struct ps_run *run, struct ps_order *order)
                                      : PS_SAMPLER_SHUFFLE,
         .batch = (size_t)s->batch,
         .per_class = (size_t)s->n_instance,
+        .drop_last = s->drop_last,
         .separate = s->loss.regularizer == PS_REGULARIZER_PS && s->loss.mu > 0,
         .seed = (uint64_t)s->seed,
     };
