@@ -310,6 +310,10 @@ relative() {
         run -2 small $folds -o run
         [[ $output == *"--folds"* ]]
     done
+    run -2 small --schedule plateau -o run
+    [[ $output == *"--val-classes or --folds"* ]]
+    run -2 small --schedule plateau --val-classes 0.5 --decay-rate 1 -o run
+    [[ $output == *"--decay-rate: 1 is no decay"* ]]
     run -2 small --optimiser adam -o run
     [[ $output == *"--optimizer"* ]]
     run -1 small --data absent.mdb -o run
