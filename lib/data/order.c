@@ -56,6 +56,19 @@ static int allot(struct ps_order *order, size_t total, size_t batch)
     return PS_OK;
 }
 
+/* Leaves out a last batch that is smaller than the others. */
+static int drop_last(struct ps_order *order, size_t batch)
+{
+    if (batch > order->total)
+        return ps_fail(PS_EINVAL,
+                       "a batch of %zu is larger than the data set of %zu images, and incomplete "
+                       "batches are dropped",
+                       batch, order->total);
+    order->batches = order->total / batch;
+    order->total = order->batches * batch;
+    return PS_OK;
+}
+
 /* Every class has a deck of its records, from which the next m are dealt. */
 struct dealer {
     struct groups groups;
@@ -164,6 +177,8 @@ int ps_order_make(struct ps_order *order, const struct ps_order_settings *settin
         if (!rc && settings->sampler == PS_SAMPLER_SHUFFLE)
             ps_rng_shuffle(&rng, order->index, n);
     }
+    if (!rc && settings->drop_last)
+        rc = drop_last(order, settings->batch);
     if (rc) {
         ps_order_free(order);
         return rc;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum ps_sampler {
-    PS_SAMPLER_SHUFFLE,     /* a new permutation each epoch; a last, smaller batch is kept */
+    PS_SAMPLER_SHUFFLE,     /* a new permutation each epoch; the last batch may be smaller */
     PS_SAMPLER_M_PER_CLASS, /* batch/m classes, m records of each; floor(N/batch) batches */
     PS_SAMPLER_BALANCED,    /* each draw: a class uniformly, then one of its records */
     PS_SAMPLER_SEQUENTIAL,  /* 0..N-1, for embedding */
@@ -20,6 +20,7 @@ struct ps_order_settings {
     enum ps_sampler sampler;
     size_t batch;     /* images per batch, >= 1 */
     size_t per_class; /* m */
+    bool drop_last;   /* leave out a last, smaller batch */
     /*
      * Reorder each batch so that cyclic neighbours have different labels (Synthesis in
      * ps-method(7)); where that is impossible, with as few equal neighbours as possible.

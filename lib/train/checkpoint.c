@@ -18,7 +18,7 @@ static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
     const struct ps_progress *p = c->progress;
     const int64_t *steps = c->optimizer->steps;
     int rc = ps_text_printf(out,
-                            "2 %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
+                            "3 %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
                             " %" PRId64 " %" PRId64 " %" PRId64 " %a",
                             p->step, p->epoch, p->batch, p->evaluated, p->stale, p->finished,
                             p->left_out, p->log_bytes, p->event_bytes, p->loss);
@@ -26,7 +26,10 @@ static int progress_text(const struct ps_checkpoint *c, struct ps_text *out)
         rc = ps_text_printf(out, " %a %" PRId64, p->best[i], p->best_epoch[i]);
     for (int i = 0; i < PS_GROUPS && !rc; i++)
         rc = ps_text_printf(out, " %" PRId64, steps[i]);
-    return rc ? rc : ps_text_printf(out, " %a %" PRId64, p->scale.factor, p->scale.good_steps);
+    return rc ? rc
+              : ps_text_printf(out, " %a %" PRId64 " %a %" PRId64 " %" PRId64, p->scale.factor,
+                               p->scale.good_steps, p->plateau.best, p->plateau.bad,
+                               p->plateau.decays);
 }
 
 static bool parse_progress(const char *text, struct ps_progress *p, int64_t steps[PS_GROUPS])
@@ -34,7 +37,7 @@ static bool parse_progress(const char *text, struct ps_progress *p, int64_t step
     int64_t version, *const counters[] = {&p->step,      &p->epoch,     &p->batch,
                                           &p->evaluated, &p->stale,     &p->finished,
                                           &p->left_out,  &p->log_bytes, &p->event_bytes};
-    bool ok = text && ps_scan_whole(&text, &version) && (version == 1 || version == 2);
+    bool ok = text && ps_scan_whole(&text, &version) && version >= 1 && version <= 3;
     for (size_t i = 0; ok && i < sizeof counters / sizeof *counters; i++)
         ok = ps_scan_whole(&text, counters[i]);
     ok = ok && ps_scan_real(&text, &p->loss);
@@ -42,9 +45,12 @@ static bool parse_progress(const char *text, struct ps_progress *p, int64_t step
         ok = ps_scan_real(&text, &p->best[i]) && ps_scan_whole(&text, &p->best_epoch[i]);
     for (int i = 0; ok && i < PS_GROUPS; i++)
         ok = ps_scan_whole(&text, &steps[i]);
-    if (ok && version == 2) /* older checkpoints have no scale */
+    if (ok && version >= 2) /* older checkpoints have no scale */
         ok = ps_scan_real(&text, &p->scale.factor) && ps_scan_whole(&text, &p->scale.good_steps) &&
              p->scale.factor > 0 && p->scale.factor <= 0x1p24;
+    if (ok && version >= 3) /* nor a plateau */
+        ok = ps_scan_real(&text, &p->plateau.best) && ps_scan_whole(&text, &p->plateau.bad) &&
+             ps_scan_whole(&text, &p->plateau.decays);
     return ok && !*text && p->epoch >= 0 && p->batch >= 0 && p->log_bytes >= 0 &&
            p->event_bytes >= 0;
 }

@@ -8,6 +8,7 @@
 
 #include "train/lossscale.h"
 #include "train/optimizer.h"
+#include "train/schedule.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +30,7 @@ struct ps_progress {
     int64_t best_epoch[PS_BESTS];
     int64_t log_bytes, event_bytes; /* lengths of the logs, for truncation */
     struct ps_loss_scale scale;
+    struct ps_plateau plateau;
 };
 
 /* What a checkpoint saves and restores. */

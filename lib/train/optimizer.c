@@ -67,6 +67,38 @@ static int gradient_norm(struct ps_optimizer_state *optimizer, const double *lr,
     return PS_OK;
 }
 
+static double decay_of(const struct ps_optimizer_settings *settings, const struct ps_param *param)
+{
+    if (param->group == PS_GROUP_PROXY)
+        return settings->proxy_decay < 0 ? settings->weight_decay : settings->proxy_decay;
+    return settings->decay == PS_DECAY_MATRICES && param->ndim < 2 ? 0 : settings->weight_decay;
+}
+
+/* Tensors of a group that lie side by side and have the same weight decay. */
+struct run {
+    size_t offset, count;
+    double decay;
+};
+
+/* The first run of the group among the tensors from *next on, which moves past it; its count is 0
+ * if there is none. */
+static struct run next_run(const struct ps_optimizer_state *optimizer, int group, size_t *next)
+{
+    struct run run = {0};
+    for (; *next < ps_net_param_count(optimizer->net); ++*next) {
+        const struct ps_param *param = ps_net_param(optimizer->net, *next);
+        if (param->state || (int)param->group != group)
+            continue;
+        double decay = decay_of(&optimizer->settings, param);
+        if (run.count && decay != run.decay)
+            break;
+        if (!run.count)
+            run = (struct run){.offset = param->offset, .decay = decay};
+        run.count += param->count;
+    }
+    return run;
+}
+
 int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, double scale,
                       double loss_scale, double *norm)
 {
@@ -83,15 +115,14 @@ int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, do
         scale *= settings->clip_norm / *norm;
 
     for (int group = 0; group < PS_GROUPS; group++) {
-        size_t offset, count;
-        ps_net_group_range(net, group, &offset, &count);
-        if (lr[group] < 0 || !count)
+        size_t next = 0;
+        struct run run = next_run(optimizer, group, &next);
+        if (lr[group] < 0 || !run.count)
             continue;
         struct ps_update_desc desc = {
             .kind = settings->kind,
             .step = ++optimizer->steps[group],
             .lr = lr[group],
-            .weight_decay = settings->weight_decay,
             .eps = settings->kind == PS_RMSPROP ? RMSPROP_EPS : settings->eps,
             .beta1 = 0.9,
             .beta2 = 0.999,
@@ -101,9 +132,12 @@ int ps_optimizer_step(struct ps_optimizer_state *optimizer, const double *lr, do
             .gradient_scale = scale / divisor_of(group, loss_scale),
             .clip_value = settings->clip_value,
         };
-        if (be->ops->update(be, &desc, ps_net_params(net), ps_net_gradients(net), optimizer->m,
-                            optimizer->v, offset, count))
-            return ps_device_fail(be);
+        for (; run.count; run = next_run(optimizer, group, &next)) {
+            desc.weight_decay = run.decay;
+            if (be->ops->update(be, &desc, ps_net_params(net), ps_net_gradients(net), optimizer->m,
+                                optimizer->v, run.offset, run.count))
+                return ps_device_fail(be);
+        }
     }
     ps_net_changed(net);
     return PS_OK;

@@ -4,9 +4,17 @@
 
 #include "net/net.h"
 
+enum ps_decay {
+    PS_DECAY_ALL,      /* weight decay acts on every parameter */
+    PS_DECAY_MATRICES, /* not on those with one dimension: biases and batch normalisation */
+};
+#define PS_DECAY_NAMES "all|matrices"
+
 struct ps_optimizer_settings {
     int kind;            /* enum ps_optimizer */
     double weight_decay; /* L2, added to the gradient; decoupled for ADAMW */
+    double proxy_decay;  /* that of the proxies; negative: weight_decay */
+    int decay;           /* enum ps_decay */
     double eps;          /* for ADAM and ADAMW; RMSPROP uses PyTorch's 1e-8 */
     double clip_value;   /* clip gradients element-wise to +-this; 0: off */
     double clip_norm;    /* clip the global gradient norm to this; 0: off */

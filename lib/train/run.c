@@ -10,6 +10,7 @@
 #include "train/rundir.h"
 #include "train/tuning.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -223,7 +224,8 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
             .epoch = settings->start_epoch,
             .evaluated = -1,
             .best_epoch = {-1, -1, -1},
-            .scale = {settings->precision == PS_PRECISION_FP16 ? settings->loss_scale : 1, 0}}};
+            .scale = {settings->precision == PS_PRECISION_FP16 ? settings->loss_scale : 1, 0},
+            .plateau = {.best = -INFINITY}}};
     int rc = lock_folder(run);
     if (!rc)
         rc = open_data(run);

@@ -1,6 +1,7 @@
 #include "train/schedule.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #define PI 3.14159265358979323846
 
@@ -17,6 +18,13 @@ static double one_cycle(double at, double steps)
                       : cosine(1, end, (at - peak) / (steps - 1 - peak));
 }
 
+static long decays_by(const struct ps_schedule *s, long epoch)
+{
+    long first = s->decay_first ? s->decay_first : s->decay_step;
+    long until = epoch < s->decay_stop ? epoch : s->decay_stop;
+    return s->decay_step > 0 && until >= first ? (until - first) / s->decay_step + 1 : 0;
+}
+
 double ps_schedule_factor(const struct ps_schedule *s, long epoch, size_t step, size_t steps)
 {
     double done = (double)(epoch - 1) + (double)step / (double)steps; /* epochs */
@@ -29,7 +37,24 @@ double ps_schedule_factor(const struct ps_schedule *s, long epoch, size_t step, 
         double left = (double)(s->epochs - s->ramp);
         return cosine(1, 0, left > 0 ? fmin((done - (double)s->ramp) / left, 1) : 0);
     }
-    long until = epoch < s->decay_stop ? epoch : s->decay_stop;
-    long decays = s->decay_step > 0 ? until / s->decay_step : 0;
-    return pow(s->decay_rate, (double)decays);
+    return s->kind == PS_SCHEDULE_STEP ? pow(s->decay_rate, (double)decays_by(s, epoch)) : 1;
+}
+
+void ps_plateau_step(struct ps_plateau *p, const struct ps_schedule *s, long epoch, double value)
+{
+    if (s->kind != PS_SCHEDULE_PLATEAU || epoch <= s->ramp)
+        return;
+    bool better = value > p->best * (1 + 1e-4);
+    if (better)
+        p->best = value;
+    p->bad = better ? 0 : p->bad + 1;
+    if (p->bad > s->patience) {
+        p->decays++;
+        p->bad = 0;
+    }
+}
+
+double ps_plateau_factor(const struct ps_plateau *p, const struct ps_schedule *s)
+{
+    return pow(s->decay_rate, (double)p->decays);
 }

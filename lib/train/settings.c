@@ -21,8 +21,12 @@ struct ps_train_settings ps_train_settings_default(void)
         .input_size = 224,
         .loss = {.kind = PS_LOSS_DEFAULT, .m = -1, .tau = -1},
         .alpha = 0.4,
-        .optimizer = {.kind = PS_ADAM, .weight_decay = 1e-4, .eps = 0.01},
-        .schedule = {.decay_rate = 0.1, .decay_step = 20, .decay_stop = 100000, .epochs = 50},
+        .optimizer = {.kind = PS_ADAM, .weight_decay = 1e-4, .proxy_decay = -1, .eps = 0.01},
+        .schedule = {.decay_rate = 0.1,
+                     .decay_step = 20,
+                     .decay_stop = 100000,
+                     .patience = 10,
+                     .epochs = 50},
         .model_lr = 1e-4,
         .embedding_lr = -1,
         .proxy_lr = 1e-2,
@@ -128,6 +132,7 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
             "the ranks; 0: as many as ranks"),
         PS_INT("n-instance", &s->n_instance, 1, 1e6, "images per class in a batch; 1: shuffle"),
         PS_CHOICE("sampler", &s->sampler, "shuffle|balanced", "balanced draws classes uniformly"),
+        PS_FLAG("drop-last", &s->drop_last, "drop the last batch of an epoch if it is incomplete"),
         PS_INT("accumulate", &s->accumulate, 1, 1e6, "batches accumulated per optimiser step"),
         PS_CHOICE("optimizer", &s->optimizer.kind, "adam|adamw|rmsprop|sgd", "optimiser"),
         PS_REAL("modellr", &s->model_lr, 0, inf, "learning rate of the backbone",
@@ -138,11 +143,19 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                 .aliases = "proxy-lr center-lr"),
         PS_REAL("weight-decay", &s->optimizer.weight_decay, 0, inf, "L2 weight decay",
                 .aliases = "wd"),
+        PS_REAL("weight-decay-proxies", &s->optimizer.proxy_decay, -1, inf,
+                "weight decay of the proxies; negative: as --weight-decay"),
+        PS_CHOICE("decay", &s->optimizer.decay, PS_DECAY_NAMES,
+                  "what weight decay acts on; matrices: not on biases and normalisation"),
         PS_REAL("eps", &s->optimizer.eps, 1e-30, inf, "epsilon of adam and adamw"),
         PS_CHOICE("schedule", &s->schedule.kind, PS_SCHEDULE_NAMES, "learning rate schedule"),
-        PS_REAL("decay-rate", &s->schedule.decay_rate, 0, inf, "step: decay factor"),
+        PS_REAL("decay-rate", &s->schedule.decay_rate, 0, inf, "step, plateau: decay factor"),
         PS_INT("decay-step", &s->schedule.decay_step, 0, 1e9, "step: epochs between decays"),
+        PS_INT("decay-first", &s->schedule.decay_first, 0, 1e9,
+               "step: first epoch with a decay; 0: --decay-step"),
         PS_INT("decay-stop", &s->schedule.decay_stop, 0, 1e9, "step: last epoch with a decay"),
+        PS_INT("decay-patience", &s->schedule.patience, 0, 1e9,
+               "plateau: evaluations in a row without better recall that cause no decay yet"),
         PS_INT("lr-warmup", &s->schedule.ramp, 0, 1e9, "epochs of linear learning rate warm-up"),
         PS_INT("warmup", &s->warmup, 0, NO_END, "epochs with a frozen backbone"),
         PS_INT("clip-grad", &s->clip_grad, 0, 1, "1: clip gradients element-wise to 10"),
@@ -203,7 +216,7 @@ static bool in_recipe(const struct ps_train_settings *s, const char *name)
     char word[64];
     snprintf(word, sizeof word, " %s ", name);
     if (!strcmp(name, "epochs"))
-        return s->schedule.kind != PS_SCHEDULE_STEP;
+        return s->schedule.kind == PS_SCHEDULE_COSINE || s->schedule.kind == PS_SCHEDULE_ONE_CYCLE;
     return !strstr(not_recipe, word);
 }
 
@@ -265,6 +278,11 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     int rc = s->color_jitter ? parse_jitter(s->color_jitter, s->jitter) : PS_OK;
     if (rc)
         return rc;
+    if (s->schedule.kind == PS_SCHEDULE_PLATEAU && !s->folds && !(s->val_classes > 0))
+        return ps_fail(PS_EUSAGE, "--schedule plateau: goes by held-out classes: give "
+                                  "--val-classes or --folds");
+    if (s->schedule.kind == PS_SCHEDULE_PLATEAU && s->schedule.decay_rate >= 1)
+        return ps_fail(PS_EUSAGE, "--decay-rate: %g is no decay", s->schedule.decay_rate);
     if (s->n_instance > 1 && s->batch % s->n_instance)
         return ps_fail(PS_EUSAGE, "--n-instance: %ld does not divide --batch-size %ld",
                        s->n_instance, s->batch);

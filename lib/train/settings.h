@@ -46,6 +46,7 @@ struct ps_train_settings {
     long batch, n_instance, accumulate;
     long micro_batches; /* pieces of a batch; 0: as many as ranks */
     int sampler;        /* index into "shuffle|balanced"; n_instance > 1 overrides */
+    bool drop_last;     /* the last, incomplete batch of an epoch */
     long warmup;        /* epochs with a frozen backbone */
     long start_epoch;
     double ema; /* decay per step of averaged weights; 0: off */

@@ -20,7 +20,8 @@ static void learning_rates(const struct ps_run *run, size_t batches, double lr[P
 {
     const struct ps_train_settings *s = run->settings;
     long epoch = (long)run->progress.epoch + 1;
-    double factor = ps_schedule_factor(&s->schedule, epoch, (size_t)run->progress.batch, batches);
+    double factor = ps_schedule_factor(&s->schedule, epoch, (size_t)run->progress.batch, batches) *
+                    ps_plateau_factor(&run->progress.plateau, &s->schedule);
     lr[PS_GROUP_BACKBONE] = epoch <= s->warmup ? -1 : s->model_lr * factor;
     lr[PS_GROUP_EMBEDDING] = s->embedding_lr * factor;
     lr[PS_GROUP_PROXY] = s->proxy_lr * factor;
@@ -159,6 +160,7 @@ static int make_order(const struct ps_run *run, struct ps_order *order)
                                      : PS_SAMPLER_SHUFFLE,
         .batch = (size_t)s->batch,
         .per_class = (size_t)s->n_instance,
+        .drop_last = s->drop_last,
         .separate = s->loss.regularizer == PS_REGULARIZER_PS && s->loss.mu > 0,
         .seed = (uint64_t)s->seed,
     };
@@ -218,8 +220,9 @@ static int keep_model(struct ps_run *run)
     return path ? rc : PS_ENOMEM;
 }
 
-/* Evaluates, and saves the model if it is best by any criterion. */
-static int evaluate(struct ps_run *run)
+/* Evaluates, and saves the model if it is best by any criterion. `due`: not just because the run
+ * ends, which must not change the learning rates of one that goes on. */
+static int evaluate(struct ps_run *run, bool due)
 {
     static const char *const names[PS_BESTS] = {"best-recall@", "best-rp.safetensors",
                                                 "best-map@r.safetensors"};
@@ -232,6 +235,9 @@ static int evaluate(struct ps_run *run)
                                      result.retrieval.map_at_r};
     bool best[PS_BESTS], any = false;
     at->evaluated = at->epoch;
+    if (due)
+        ps_plateau_step(&at->plateau, &run->settings->schedule, (long)at->epoch,
+                        values[PS_BEST_RECALL]);
     for (int i = 0; i < PS_BESTS && !rc; i++) {
         best[i] = at->best_epoch[i] < 0 || values[i] > at->best[i];
         if (!best[i])
@@ -275,7 +281,7 @@ static int loop(struct ps_run *run)
         bool last = at->epoch >= s->schedule.epochs;
         bool due = at->epoch > s->start_epoch ? at->epoch % s->check_epoch == 0 : false;
         if (run->choice.shard && (due || last) && at->evaluated < at->epoch) {
-            int rc = evaluate(run);
+            int rc = evaluate(run, due);
             if (rc)
                 return rc;
             stop = ps_run_stops_early(run);

@@ -80,7 +80,8 @@ static void open_training(struct run *run)
     struct ps_loss_settings loss = {.kind = 1, .m = -1, .tau = -1, .mu = 1};
     check(ps_loss_settings_complete(&loss));
     run->loss = ps_loss_new(run->backend, &loss, CLASSES, (size_t)run->spec.dim, run->batch);
-    struct ps_optimizer_settings adam = {.kind = PS_ADAM, .weight_decay = 1e-4, .eps = 0.01};
+    struct ps_optimizer_settings adam = {
+        .kind = PS_ADAM, .weight_decay = 1e-4, .proxy_decay = -1, .eps = 0.01};
     check(ps_optimizer_new(&run->optimizer, &adam, run->net));
     run->dx = run->backend->ops->vec_new(run->backend, run->batch * (size_t)run->spec.dim);
     run->labels = ps_calloc(run->batch, sizeof *run->labels);

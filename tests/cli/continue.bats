@@ -89,6 +89,44 @@ train() {
     same run other
 }
 
+plateau=(--schedule plateau --val-classes 0.5 --decay-patience 0 --decay-rate 0.5 --log-steps 1)
+
+# Do the learning rates follow the recall? Those of the last epochs have decayed.
+follows_recall() {
+    jq -es 'map(select(.kind == "eval" or .kind == "step")) |
+        reduce .[] as $line ({best: -1, lr: 1e-4, good: true};
+            if $line.kind == "step" then .good = (.good and ($line.lr - .lr | fabs) < 1e-15)
+            elif $line["recall@1"] > .best * 1.0001 then .best = $line["recall@1"]
+            else .lr *= 0.5 end) |
+        .good and .lr < 1e-4' "$1/log.jsonl"
+}
+
+@test "a plateau run that was killed ends in the same bytes" {
+    train "${plateau[@]}" --check-epoch 1 --epochs 6 -o other
+    follows_recall other
+    for evaluations in 2 3 5; do
+        ps-train "${options[@]}" "${plateau[@]}" --check-epoch 1 --epochs 6 --checkpoint-steps 1 \
+            -o run &
+        until [ "$(grep -c '"kind":"eval"' run/log.jsonl)" -ge $evaluations ] || ! kill -0 $!; do
+            sleep 0.05
+        done
+        kill -9 $! 2>/dev/null || true
+        wait $! || true
+    done
+    train "${plateau[@]}" --check-epoch 1 --epochs 6 -o run
+    same run other
+}
+
+@test "an evaluation made only because a run ended does not change a plateau's learning rates" {
+    train "${plateau[@]}" --epochs 7 -o other
+    follows_recall other
+    for epochs in 3 5 7; do
+        train "${plateau[@]}" --epochs $epochs -o run
+    done
+    [ "$(grep -c '"kind":"eval"' run/log.jsonl)" -eq 6 ]
+    cmp run/last.safetensors other/last.safetensors
+}
+
 @test "a run that stopped early is not continued" {
     train --epochs 40 --check-epoch 1 --early-stop-epoch 1 --modellr 0 --centerlr 0 -o run
     epoch=$(jq -s 'map(.epoch // 0) | max' run/log.jsonl)

@@ -290,6 +290,39 @@ bytes_of() {
     grep -qE '^conv1.weight.*different' differences
 }
 
+@test "--drop-last: an epoch has whole batches only, and schedules count those" {
+    small --batch-size 10 --drop-last --schedule cosine --log-steps 1 --accumulate 2 -o run
+    jq -es 'map(select(.kind == "step")) | map(.gradient_norm != null) ==
+        [false, true, false, true] and (.[1].lr / 1e-4 - 0.8535533905932737 | fabs) < 1e-9' \
+        run/log.jsonl
+    small --batch-size 10 --drop-last --micro-batches 5 --sampler balanced --epochs 1 -o run/2
+    [ "$(jq -s 'map(.step // 0) | max' run/2/log.jsonl)" -eq 2 ]
+    refused 1 "a batch of 25 is larger than the data set of 24 images, and incomplete batches are" \
+        small --batch-size 25 --drop-last -o run/3
+}
+
+# relative RUN TENSOR: by how much of itself it differs from that of run/.
+relative() {
+    ps-weights diff run/last.safetensors "$1/last.safetensors" 2>/dev/null |
+        awk -v name="$2" '$1 == name { print $4 }'
+}
+
+@test "--decay matrices and --weight-decay-proxies: three steps that do nothing but decay" {
+    still=(--optimizer adamw --eps 1e30 --modellr 0.5 --centerlr 1 --weight-decay 0.5)
+    small "${still[@]}" --epochs 0 -o run
+    small "${still[@]}" --epochs 1 -o run/all
+    small "${still[@]}" --epochs 1 --decay matrices --weight-decay-proxies 0.125 -o run/matrices
+    for tensor in conv1.weight bn1.weight embedding.weight embedding.bias; do
+        [ "$(relative run/all $tensor)" = 0.578125 ] # 1 - (3/4)^3
+    done
+    [ "$(relative run/all proxy.weight)" = 0.875 ]
+    [ "$(relative run/matrices conv1.weight)" = 0.578125 ]
+    [ "$(relative run/matrices embedding.weight)" = 0.578125 ]
+    [ "$(relative run/matrices bn1.weight)" = 0 ]
+    [ "$(relative run/matrices embedding.bias)" = 0 ]
+    [ "$(relative run/matrices proxy.weight)" = 0.330078 ]
+}
+
 @test "wrong use ends with 2, bad input with 1, and nothing is left" {
     run -2 ps-train -q -o run
     [[ $output == *--data* ]]
@@ -307,6 +340,10 @@ bytes_of() {
     done
     refused 2 --random-erasing small --random-erasing 1.1 -o run
     refused 2 --random-erasing small --random-erasing=-0.1 -o run
+    run -2 small --schedule plateau -o run
+    [[ $output == *"--val-classes or --folds"* ]]
+    run -2 small --schedule plateau --val-classes 0.5 --decay-rate 1 -o run
+    [[ $output == *"--decay-rate: 1 is no decay"* ]]
     run -2 small --optimiser adam -o run
     [[ $output == *"--optimizer"* ]]
     run -1 small --data absent.mdb -o run

@@ -72,7 +72,8 @@ static inline void trainee_open(struct trainee *t, const char *device, const cha
     struct ps_loss_settings loss = {.kind = 1, .m = -1, .tau = -1, .mu = 1};
     must(ps_loss_settings_complete(&loss));
     t->loss = ps_loss_new(t->backend, &loss, classes, (size_t)t->spec.dim, batch);
-    struct ps_optimizer_settings adam = {.kind = PS_ADAM, .weight_decay = 1e-4, .eps = 1e-8};
+    struct ps_optimizer_settings adam = {
+        .kind = PS_ADAM, .weight_decay = 1e-4, .proxy_decay = -1, .eps = 1e-8};
     must(ps_optimizer_new(&t->optimizer, &adam, t->net));
     t->dx = t->backend->ops->vec_new(t->backend, batch * (size_t)t->spec.dim);
     t->images = ps_calloc(batch, image_bytes(t));

@@ -4,6 +4,7 @@
 #include "net/device.h"
 #include "train/checkpoint.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -98,7 +99,8 @@ static void test_round_trip(void **state)
                                       .best = {0.1, 0.2, 1.0 / 7},
                                       .best_epoch = {1, 2, -1},
                                       .log_bytes = 77,
-                                      .scale = {0x1p13, 1999}};
+                                      .scale = {0x1p13, 1999},
+                                      .plateau = {1.0 / 9, 3, 2}};
     assert_int_equal(ps_checkpoint_save(path, &a.checkpoint), 0);
     if (ps_checkpoint_load(path, &b.checkpoint))
         fail_msg("%s", ps_error());
@@ -132,6 +134,47 @@ static void test_round_trip(void **state)
     fixture_free(&b);
 }
 
+/* Versions 1 and 2 of the counters ended before the loss scale and the state of the plateau. */
+static void test_older_counters(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_new(1);
+    bind(&f);
+    void *bytes;
+    size_t length;
+    for (char version = '3'; version >= '1'; version--) {
+        f.progress =
+            (struct ps_progress){.step = 12, .scale = {0x1p13, 1999}, .plateau = {-INFINITY, 3, 2}};
+        f.optimizer.steps[PS_GROUP_PROXY] = 7;
+        assert_int_equal(ps_checkpoint_save(path, &f.checkpoint), 0);
+        assert_int_equal(ps_file_read(path, 1 << 30, &bytes, &length), 0);
+        char *counters = memmem(bytes, 100000, "\"progress\":\"3 ", 14), *end;
+        assert_non_null(counters);
+        counters[12] = version;
+        end = strchr(counters + 13, '"');
+        for (int words = (version < '3' ? 3 : 0) + (version < '2' ? 2 : 0); words > 0; words--) {
+            *end = ' '; /* JSON does not mind */
+            while (*--end != ' ')
+                *end = ' ';
+            *end = '"';
+        }
+        assert_int_equal(ps_file_write(path, bytes, length), 0);
+        free(bytes);
+        const struct ps_progress initial = {.scale = {1, 0}, .plateau = {-1, 0, 0}};
+        f.progress = initial;
+        f.optimizer.steps[PS_GROUP_PROXY] = 0;
+        if (ps_checkpoint_load(path, &f.checkpoint))
+            fail_msg("%s", ps_error());
+        assert_int_equal(f.progress.step, 12);
+        assert_int_equal(f.optimizer.steps[PS_GROUP_PROXY], 7);
+        assert_int_equal(f.progress.scale.good_steps, version < '2' ? 0 : 1999);
+        assert_true(f.progress.plateau.best == (version < '3' ? -1 : -INFINITY));
+        assert_int_equal(f.progress.plateau.bad, version < '3' ? 0 : 3);
+        assert_int_equal(f.progress.plateau.decays, version < '3' ? 0 : 2);
+    }
+    fixture_free(&f);
+}
+
 /* Cut anywhere, or with bytes changed in the header, a checkpoint is an error and no crash. */
 static void test_damage(void **state)
 {
@@ -147,7 +190,7 @@ static void test_damage(void **state)
         assert_int_equal(ps_file_write(path, bytes, cuts[i]), 0);
         assert_int_equal(ps_checkpoint_load(path, &f.checkpoint), PS_EFORMAT);
     }
-    char *progress = memmem(bytes, 100000, "\"progress\":\"2 ", 14);
+    char *progress = memmem(bytes, 100000, "\"progress\":\"3 ", 14);
     assert_non_null(progress);
     progress[12] = 'x';
     assert_int_equal(ps_file_write(path, bytes, length), 0);
@@ -173,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_older_counters),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);

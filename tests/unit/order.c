@@ -133,6 +133,40 @@ static void test_shuffle(void **state)
     ps_order_free(&a);
 }
 
+/* What is left of an epoch without its last, incomplete batch is the same as with it. */
+static void test_drop_last(void **state)
+{
+    (void)state;
+    static const enum ps_sampler samplers[] = {PS_SAMPLER_SHUFFLE, PS_SAMPLER_M_PER_CLASS,
+                                               PS_SAMPLER_BALANCED, PS_SAMPLER_SEQUENTIAL};
+    int32_t labels[50];
+    fill_labels(labels, 50, 7);
+    for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++)
+        for (size_t batch = 2; batch <= 50; batch += 2) {
+            struct ps_order_settings settings = {
+                .sampler = samplers[i], .batch = batch, .per_class = 2, .seed = 3};
+            struct ps_order all, full;
+            settings.separate = batch % 4 == 0;
+            assert_int_equal(ps_order_make(&all, &settings, labels, 50, 7, 1), 0);
+            settings.drop_last = true;
+            assert_int_equal(ps_order_make(&full, &settings, labels, 50, 7, 1), 0);
+            assert_int_equal(full.batches, 50 / batch);
+            assert_int_equal(full.total, 50 / batch * batch);
+            for (size_t b = 0; b <= full.batches; b++)
+                assert_int_equal(full.start[b], b * batch);
+            assert_memory_equal(full.index, all.index, full.total * sizeof *all.index);
+            size_t equal = 0;
+            for (size_t b = 0; b < full.batches; b++)
+                equal += equal_pairs(full.index + full.start[b], batch, labels);
+            assert_int_equal(full.equal_pairs, settings.separate ? equal : 0);
+            ps_order_free(&all);
+            ps_order_free(&full);
+            settings.batch = 52;
+            assert_int_equal(ps_order_make(&full, &settings, labels, 50, 7, 1), PS_EINVAL);
+            assert_null(full.index);
+        }
+}
+
 static void test_m_per_class(void **state)
 {
     (void)state;
@@ -207,9 +241,13 @@ static void test_sequential(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_separate_all_small),   cmocka_unit_test(test_separate_random),
-        cmocka_unit_test(test_separate_keeps_order), cmocka_unit_test(test_shuffle),
-        cmocka_unit_test(test_m_per_class),          cmocka_unit_test(test_balanced),
+        cmocka_unit_test(test_separate_all_small),
+        cmocka_unit_test(test_separate_random),
+        cmocka_unit_test(test_separate_keeps_order),
+        cmocka_unit_test(test_shuffle),
+        cmocka_unit_test(test_drop_last),
+        cmocka_unit_test(test_m_per_class),
+        cmocka_unit_test(test_balanced),
         cmocka_unit_test(test_sequential),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,76 @@ static void test_step(void **state)
     near(ps_schedule_factor(&s, 3, 0, 4), 1);
 }
 
+/* tests/torch/schedules.py prints the numbers of the two following tests. */
+static void test_step_as_pytorch(void **state)
+{
+    (void)state;
+    static const int halvings[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1,
+                                   1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3};
+    struct ps_schedule s = {.kind = PS_SCHEDULE_STEP,
+                            .decay_rate = 0.5,
+                            .decay_step = 10,
+                            .decay_first = 11,
+                            .decay_stop = 100};
+    for (size_t e = 0; e < sizeof halvings / sizeof *halvings; e++)
+        near(ps_schedule_factor(&s, (long)e + 1, e % 3, 3), ldexp(1, -halvings[e]));
+    s.decay_stop = 20;
+    near(ps_schedule_factor(&s, 40, 0, 3), 0.5);
+    s.decay_first = 3; /* earlier than --decay-step: 3, 13, and not 23 */
+    near(ps_schedule_factor(&s, 2, 0, 3), 1);
+    near(ps_schedule_factor(&s, 3, 0, 3), 0.5);
+    near(ps_schedule_factor(&s, 12, 2, 3), 0.5);
+    near(ps_schedule_factor(&s, 13, 0, 3), 0.25);
+    near(ps_schedule_factor(&s, 23, 0, 3), 0.25);
+    s.decay_step = 0;
+    near(ps_schedule_factor(&s, 40, 0, 3), 1);
+}
+
+static void test_plateau_as_pytorch(void **state)
+{
+    (void)state;
+    static const double values[] = {0,       0.2,     0.3,   0.30002, 0.29,    0.3,  0.30004,
+                                    0.31,    0.31,    0.305, 0.3,     0.31003, 0.30, 0.31,
+                                    0.31004, 0.4,     0.39,  0.39,    0.39,    0.41, 0.40,
+                                    0.41,    0.41003, 0.41,  0.41,    0.41,    0.41, 0.42};
+    enum { N = sizeof values / sizeof *values };
+    static const struct {
+        long patience;
+        int halvings[N];
+    } cases[] = {
+        {0, {0, 0, 0,  1,  2,  3,  3,  3,  4,  5,  6,  7,  8,  9,
+             9, 9, 10, 11, 12, 12, 13, 14, 15, 16, 17, 18, 19, 19}},
+        {2, {0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 6, 6, 6}},
+        {3, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2}}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct ps_schedule s = {
+            .kind = PS_SCHEDULE_PLATEAU, .decay_rate = 0.5, .patience = cases[c].patience};
+        struct ps_plateau plateau = {.best = -INFINITY};
+        for (int i = 0; i < N; i++) {
+            ps_plateau_step(&plateau, &s, i + 1, values[i]);
+            near(ps_plateau_factor(&plateau, &s), ldexp(1, -cases[c].halvings[i]));
+        }
+    }
+}
+
+static void test_plateau_begins_after_warm_up(void **state)
+{
+    (void)state;
+    struct ps_schedule s = {.kind = PS_SCHEDULE_PLATEAU, .decay_rate = 0.5, .ramp = 4};
+    struct ps_plateau plateau = {.best = -INFINITY};
+    near(ps_schedule_factor(&s, 2, 0, 2), 3.0 / 8);
+    near(ps_schedule_factor(&s, 5, 0, 2), 1);
+    for (long epoch = 1; epoch <= 4; epoch++)
+        ps_plateau_step(&plateau, &s, epoch, 0.9);
+    ps_plateau_step(&plateau, &s, 5, 0.1); /* the first that counts, and so the best */
+    near(ps_plateau_factor(&plateau, &s), 1);
+    ps_plateau_step(&plateau, &s, 6, 0.1);
+    near(ps_plateau_factor(&plateau, &s), 0.5);
+    s.kind = PS_SCHEDULE_STEP;
+    ps_plateau_step(&plateau, &s, 7, 0.1);
+    assert_int_equal(plateau.decays, 1);
+}
+
 static void test_cosine(void **state)
 {
     (void)state;
@@ -129,6 +199,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_step),
+        cmocka_unit_test(test_step_as_pytorch),
+        cmocka_unit_test(test_plateau_as_pytorch),
+        cmocka_unit_test(test_plateau_begins_after_warm_up),
         cmocka_unit_test(test_cosine),
         cmocka_unit_test(test_one_cycle),
         cmocka_unit_test(test_tensorboard),

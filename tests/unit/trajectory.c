@@ -1,6 +1,7 @@
 /*
  * Twenty training steps here and in PyTorch, from the same weights, images and interpolation
- * weights: the losses agree (tests/torch/trajectory.py). Skipped where PyTorch is not installed.
+ * weights: the losses agree, and so do the parameters in the end (tests/torch/trajectory.py).
+ * Skipped where PyTorch is not installed.
  */
 #include "base/err.h"
 #include "base/opt.h"
@@ -28,10 +29,14 @@ static bool has_torch(void)
     return system("\"${PYTHON:-python3}\" -c 'import torch' 2>/dev/null") == 0;
 }
 
-/* What goes to PyTorch: initial parameters, inputs of all steps, and our losses. */
+static const struct ps_optimizer_settings adam = {
+    .kind = PS_ADAM, .weight_decay = 1e-4, .proxy_decay = -1, .eps = 0.01};
+
+/* What goes to PyTorch: initial parameters, inputs of all steps, our losses and last parameters. */
 struct record {
     struct ps_tensor tensors[MOST];
     size_t count;
+    char end_names[MOST][64];
     uint8_t images[STEPS * B * S * S * 3];
     int32_t labels[STEPS * B];
     float lambda[STEPS], loss[STEPS];
@@ -89,14 +94,27 @@ static void add_parameters(struct record *r, ps_net *net, float *values)
     }
 }
 
+/* The trained parameters, named end.NAME. */
+static void add_end(struct record *r, ps_net *net, float *values)
+{
+    for (size_t i = 0; i < ps_net_param_count(net); i++) {
+        const struct ps_param *param = ps_net_param(net, i);
+        if (param->state)
+            continue;
+        assert_int_equal(ps_net_get(net, param, values), 0);
+        snprintf(r->end_names[i], sizeof r->end_names[i], "end.%s", param->name);
+        add(r, r->end_names[i], PS_F32, param->ndim, param->shape, values);
+        values += param->count;
+    }
+}
+
 static void train(struct record *r, ps_net *net, const struct ps_loss_settings *settings,
-                  size_t steps)
+                  const struct ps_optimizer_settings *updates, size_t steps)
 {
     ps_backend *be = ps_net_backend(net);
     const double lr[PS_GROUPS] = {3e-5, 3e-5, 3e-3};
-    struct ps_optimizer_settings adam = {.kind = PS_ADAM, .weight_decay = 1e-4, .eps = 0.01};
     struct ps_optimizer_state optimizer;
-    assert_int_equal(ps_optimizer_new(&optimizer, &adam, net), 0);
+    assert_int_equal(ps_optimizer_new(&optimizer, updates, net), 0);
     ps_loss *loss = ps_loss_new(be, settings, C, D, B);
     ps_vec *dx = be->ops->vec_new(be, B * D);
     for (size_t step = 0; step < steps; step++) {
@@ -122,7 +140,8 @@ static void train(struct record *r, ps_net *net, const struct ps_loss_settings *
     ps_optimizer_free(&optimizer);
 }
 
-static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
+static void compare(const char *name, double mu, bool freeze_bn, size_t steps,
+                    const struct ps_optimizer_settings *updates)
 {
     if (!has_torch()) {
         print_message("# skip PyTorch is not installed\n");
@@ -138,21 +157,31 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
     ps_net *net = ps_net_new(be, &spec, C);
     assert_non_null(net);
     assert_int_equal(ps_net_init(net, 1), 0);
-    float *values = malloc((ps_net_params_size(net) + ps_net_state_size(net)) * sizeof *values);
+    size_t all = ps_net_params_size(net) + ps_net_state_size(net);
+    float *values = malloc((all + ps_net_params_size(net)) * sizeof *values);
     struct record *record = calloc(1, sizeof *record);
     add_inputs(record, steps, !freeze_bn);
     add_parameters(record, net, values);
-    train(record, net, &settings, steps);
+    train(record, net, &settings, updates, steps);
+    add_end(record, net, values + all);
 
     char path[] = "/tmp/ps-trajectory-XXXXXX", scale[40], synthesis[40], command[200];
+    char decay[40], proxy_decay[40];
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
     snprintf(scale, sizeof scale, "%g", settings.scale * ps_loss_kinds[settings.kind].scale_factor);
     snprintf(synthesis, sizeof synthesis, "%zu", ps_synthetic_count(mu, B));
-    const char *metadata[] = {"scale",   scale,       "synthetic",
-                              synthesis, "freeze_bn", freeze_bn ? "true" : "false"};
-    assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, metadata, 3), 0);
+    snprintf(decay, sizeof decay, "%g", updates->weight_decay);
+    snprintf(proxy_decay, sizeof proxy_decay, "%g",
+             updates->proxy_decay < 0 ? updates->weight_decay : updates->proxy_decay);
+    const char *metadata[] = {
+        "scale",        scale,       "synthetic",
+        synthesis,      "freeze_bn", freeze_bn ? "true" : "false",
+        "weight_decay", decay,       "proxy_decay",
+        proxy_decay,    "decayed",   updates->decay == PS_DECAY_MATRICES ? "matrices" : "all",
+    };
+    assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, metadata, 6), 0);
     snprintf(command, sizeof command, "\"${PYTHON:-python3}\" tests/torch/trajectory.py %s >&2",
              path);
     int status = system(command);
@@ -167,13 +196,13 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
 static void test_norm_softmax_with_synthesis(void **state)
 {
     (void)state;
-    compare("norm-softmax", 1, true, STEPS);
+    compare("norm-softmax", 1, true, STEPS, &adam);
 }
 
 static void test_proxy_nca(void **state)
 {
     (void)state;
-    compare("proxy-nca", 0, true, STEPS);
+    compare("proxy-nca", 0, true, STEPS, &adam);
 }
 
 /* Two steps: statistics of few images make rounding grow tenfold a step, in PyTorch from run to
@@ -181,7 +210,18 @@ static void test_proxy_nca(void **state)
 static void test_batch_statistics(void **state)
 {
     (void)state;
-    compare("norm-softmax", 0.5, false, 2);
+    compare("norm-softmax", 0.5, false, 2, &adam);
+}
+
+/* Only convolutions, the linear layer and the proxies decay, these by themselves. */
+static void test_weight_decay(void **state)
+{
+    (void)state;
+    struct ps_optimizer_settings updates = adam;
+    updates.weight_decay = 0.05;
+    updates.proxy_decay = 0.5;
+    updates.decay = PS_DECAY_MATRICES;
+    compare("norm-softmax", 1, true, STEPS, &updates);
 }
 
 int main(void)
@@ -190,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_norm_softmax_with_synthesis),
         cmocka_unit_test(test_proxy_nca),
         cmocka_unit_test(test_batch_statistics),
+        cmocka_unit_test(test_weight_decay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
