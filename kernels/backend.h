@@ -136,6 +136,8 @@ struct ps_softmax_desc {
     enum ps_margin margin;
     float m;
     bool virtual_class; /* one more class whose logit is `scale` (virtual softmax, normalised) */
+    float smoothing;    /* label smoothing X in [0, 1): the target distribution is 1 - X times the
+                           label, and X / K on each of the K logits, the virtual class's too */
 };
 
 enum ps_optimizer { PS_ADAM, PS_ADAMW, PS_RMSPROP, PS_SGD };
@@ -189,7 +191,7 @@ static inline int ps_backend_wait(ps_backend *be)
 
 /* Version of this file and operations.h: every change increments it, so that an old plugin is
  * refused. */
-#define PS_BACKEND_INTERFACE 3
+#define PS_BACKEND_INTERFACE 4
 
 /* The reference, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that
  * exports `ps_backend_ops_cuda`. */
