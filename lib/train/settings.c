@@ -41,11 +41,11 @@ struct ps_train_settings ps_train_settings_default(void)
     };
 }
 
-/* Options that may change when a run is resumed. */
+/* Options that may change when a run is resumed, and temperature, which scale tells. */
 static const char not_recipe[] =
     " data eval output restart extend data-name init freeze eval-best device gpu threads workers "
     "deterministic checkpoint-steps checkpoint-minutes tensorboard tune profile "
-    "checkpoint-activations ";
+    "checkpoint-activations temperature ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
@@ -95,6 +95,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_SECTION("Loss (see --help loss)"),
         PS_CHOICE("loss", &s->loss.kind, ps_loss_names, "loss"),
         PS_REAL("scale", &s->loss.scale, 0, inf, "scale s of the logits; 0: the loss's default"),
+        PS_REAL("temperature", &s->loss.temperature, 0, inf,
+                "1 / s, in place of --scale; 0: not given"),
         PS_REAL("margin", &s->loss.m, -1, 100, "margin m; negative: the loss's default"),
         PS_INT("centers", &s->loss.centers, 0, 1000,
                "centers per class, for losses with several; 0: the loss's default"),
@@ -102,6 +104,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                 "temperature of the choice among centers; 0: the loss's default"),
         PS_REAL("tau", &s->loss.tau, -1, inf,
                 "weight of the distance between centers; negative: the loss's default"),
+        PS_REAL("label-smoothing", &s->loss.smoothing, 0, 0.999999,
+                "part of the target that is spread evenly over all classes; 0: none"),
         PS_CHOICE("regularizer", &s->loss.regularizer, PS_REGULARIZER_NAMES, "regulariser"),
         PS_REAL("ps-mu", &s->loss.mu, 0, inf, "synthetic samples per real sample, 0 to 1; 0: off"),
         PS_REAL("ps-alpha", &s->alpha, 0, inf,

@@ -265,6 +265,32 @@ bytes_of() {
     grep -qE '^conv1.weight.*different' differences
 }
 
+@test "--temperature is another name of a scale: the same run, the same bytes" {
+    small --scale 20 --epochs 1 -o run
+    before=$(stat -c %Y%s run/*)
+    small --temperature 0.05 --epochs 1 -o run
+    [ "$before" = "$(stat -c %Y%s run/*)" ]
+    small --temperature 0.05 --epochs 1 -o other
+    same run other
+    grep -qx 'scale = 20' other/settings
+    ps-train -q --config other/settings -o run/2
+    same run run/2
+    run -2 small --scale 20 --temperature 0.05 -o run/3
+    [[ $output == *--temperature*--scale* ]]
+    run -2 small --temperature -1 -o run/3
+    run -1 small --temperature 0.1 --epochs 1 -o run
+    [[ $output == *"'scale = 20', now 'scale = 10'"* ]]
+}
+
+@test "label smoothing trains, and is part of the run" {
+    small --label-smoothing 0.1 --ps-mu 1 --epochs 1 -o run
+    run -1 small --label-smoothing 0.2 --ps-mu 1 --epochs 1 -o run
+    [[ $output == *"'label-smoothing = 0.1', now 'label-smoothing = 0.2'"* ]]
+    run -2 small --label-smoothing 1 -o other
+    run -2 small --label-smoothing 0.1 --loss proxy-anchor -o other
+    [[ $output == *"--label-smoothing: proxy-anchor"* ]]
+}
+
 @test "wrong use ends with 2, bad input with 1, and nothing is left" {
     run -2 ps-train -q -o run
     [[ $output == *--data* ]]

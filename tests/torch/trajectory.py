@@ -1,6 +1,7 @@
 """Repeats with PyTorch the training steps that tests/unit/trajectory.c has recorded in a
 safetensors file, and compares the losses. The network is ResNet-18 as published (He et al. 2016,
-torchvision's tensor names), the loss Norm-SoftMax with Proxy Synthesis from its formulas."""
+torchvision's tensor names), the loss Norm-SoftMax with Proxy Synthesis from its formulas, over
+PyTorch's cross-entropy with its label smoothing."""
 
 import json
 import struct
@@ -50,13 +51,14 @@ def resnet18(t, x, training):
     return F.linear(x.mean((2, 3)), t["embedding.weight"], t["embedding.bias"])
 
 
-def loss_of(x, proxies, labels, weight, synthetic, scale):
+def loss_of(x, proxies, labels, weight, synthetic, scale, smoothing):
     x, p = F.normalize(x), F.normalize(proxies)
     previous = labels.roll(1)
     made_x = F.normalize(weight * x + (1 - weight) * x.roll(1, 0))[:synthetic]
     made_p = F.normalize(weight * p[labels] + (1 - weight) * p[previous])[:synthetic]
     labels = torch.cat([labels, len(p) + torch.arange(synthetic)])
-    return F.cross_entropy(scale * torch.cat([x, made_x]) @ torch.cat([p, made_p]).t(), labels)
+    return F.cross_entropy(scale * torch.cat([x, made_x]) @ torch.cat([p, made_p]).t(), labels,
+                           label_smoothing=smoothing)
 
 
 def main(path):
@@ -72,7 +74,8 @@ def main(path):
         images = inputs["images"][step].permute(0, 3, 1, 2).float() / 255
         x = resnet18(t, (images - MEAN) / STD, metadata["freeze_bn"] == "false")
         loss = loss_of(x, proxies, inputs["labels"][step].long(), float(inputs["lambda"][step]),
-                       int(metadata["synthetic"]), float(metadata["scale"]))
+                       int(metadata["synthetic"]), float(metadata["scale"]),
+                       float(metadata["smoothing"]))
         worst = max(worst, abs(loss.item() - ours) / loss.item())
         adam.zero_grad()
         loss.backward()

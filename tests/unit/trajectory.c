@@ -6,6 +6,7 @@
 #include "base/opt.h"
 #include "base/rng.h"
 #include "net/device.h"
+#include "torch.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
 #include "train/synthesis.h"
@@ -22,11 +23,6 @@
 #include <cmocka.h>
 
 enum { STEPS = 20, B = 12, S = 32, D = 16, C = 6, MOST = 200 };
-
-static bool has_torch(void)
-{
-    return system("\"${PYTHON:-python3}\" -c 'import torch' 2>/dev/null") == 0;
-}
 
 /* What goes to PyTorch: initial parameters, inputs of all steps, and our losses. */
 struct record {
@@ -122,14 +118,17 @@ static void train(struct record *r, ps_net *net, const struct ps_loss_settings *
     ps_optimizer_free(&optimizer);
 }
 
-static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
+static void compare(const char *name, double mu, double smoothing, bool freeze_bn, size_t steps)
 {
     if (!has_torch()) {
         print_message("# skip PyTorch is not installed\n");
         skip();
     }
-    struct ps_loss_settings settings = {
-        .kind = ps_choice_index(ps_loss_names, name), .m = -1, .tau = -1, .mu = mu};
+    struct ps_loss_settings settings = {.kind = ps_choice_index(ps_loss_names, name),
+                                        .m = -1,
+                                        .tau = -1,
+                                        .mu = mu,
+                                        .smoothing = smoothing};
     assert_int_equal(ps_loss_settings_complete(&settings), 0);
     ps_backend *be =
         ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
@@ -144,18 +143,17 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
     add_parameters(record, net, values);
     train(record, net, &settings, steps);
 
-    char path[] = "/tmp/ps-trajectory-XXXXXX", scale[40], synthesis[40], command[200];
+    char path[] = "/tmp/ps-trajectory-XXXXXX", scale[40], synthesis[40], smooth[40];
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
     snprintf(scale, sizeof scale, "%g", settings.scale * ps_loss_kinds[settings.kind].scale_factor);
     snprintf(synthesis, sizeof synthesis, "%zu", ps_synthetic_count(mu, B));
-    const char *metadata[] = {"scale",   scale,       "synthetic",
-                              synthesis, "freeze_bn", freeze_bn ? "true" : "false"};
-    assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, metadata, 3), 0);
-    snprintf(command, sizeof command, "\"${PYTHON:-python3}\" tests/torch/trajectory.py %s >&2",
-             path);
-    int status = system(command);
+    snprintf(smooth, sizeof smooth, "%g", smoothing);
+    const char *metadata[] = {"scale",     scale,  "synthetic", synthesis,
+                              "smoothing", smooth, "freeze_bn", freeze_bn ? "true" : "false"};
+    assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, metadata, 4), 0);
+    int status = run_torch("trajectory.py", path);
     unlink(path);
     free(values);
     free(record);
@@ -167,13 +165,26 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps)
 static void test_norm_softmax_with_synthesis(void **state)
 {
     (void)state;
-    compare("norm-softmax", 1, true, STEPS);
+    compare("norm-softmax", 1, 0, true, STEPS);
 }
 
 static void test_proxy_nca(void **state)
 {
     (void)state;
-    compare("proxy-nca", 0, true, STEPS);
+    compare("proxy-nca", 0, 0, true, STEPS);
+}
+
+static void test_label_smoothing(void **state)
+{
+    (void)state;
+    compare("norm-softmax", 0, 0.2, true, STEPS);
+}
+
+/* The synthetic classes take their share. */
+static void test_label_smoothing_with_synthesis(void **state)
+{
+    (void)state;
+    compare("norm-softmax", 1, 0.3, true, STEPS);
 }
 
 /* Two steps: statistics of few images make rounding grow tenfold a step, in PyTorch from run to
@@ -181,7 +192,7 @@ static void test_proxy_nca(void **state)
 static void test_batch_statistics(void **state)
 {
     (void)state;
-    compare("norm-softmax", 0.5, false, 2);
+    compare("norm-softmax", 0.5, 0, false, 2);
 }
 
 int main(void)
@@ -189,6 +200,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norm_softmax_with_synthesis),
         cmocka_unit_test(test_proxy_nca),
+        cmocka_unit_test(test_label_smoothing),
+        cmocka_unit_test(test_label_smoothing_with_synthesis),
         cmocka_unit_test(test_batch_statistics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
