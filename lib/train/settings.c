@@ -20,6 +20,7 @@ struct ps_train_settings ps_train_settings_default(void)
         .input_size = 224,
         .loss = {.kind = PS_LOSS_DEFAULT, .m = -1, .tau = -1},
         .alpha = 0.4,
+        .proxy_init_scale = 1,
         .optimizer = {.kind = PS_ADAM, .weight_decay = 1e-4, .eps = 0.01},
         .schedule = {.decay_rate = 0.1, .decay_step = 20, .decay_stop = 100000, .epochs = 50},
         .model_lr = 1e-4,
@@ -86,6 +87,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_CHOICE("pooling-type", &s->pooling, PS_POOLING_WORDS, "global pooling"),
         PS_INT("dim", &s->dim, 0, 65536,
                "dimension of the embedding layer; 0: no layer, the pooled features"),
+        PS_CHOICE("embedding-init", &s->embedding_init, PS_EMBEDDING_INIT_WORDS,
+                  "initial values of the embedding layer"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "freeze the running statistics of batch normalisation"),
         PS_TEXT("init", &s->init, "FILE",
                 "initial weights: model, .safetensors, .pth, or a RUNDIR for its best model"),
@@ -106,6 +109,10 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                 "weight of the distance between centers; negative: the loss's default"),
         PS_REAL("label-smoothing", &s->loss.smoothing, 0, 0.999999,
                 "part of the target that is spread evenly over all classes; 0: none"),
+        PS_CHOICE("proxy-init", &s->proxy_init, PS_PROXY_INIT_WORDS,
+                  "distribution that the proxies are drawn from"),
+        PS_REAL("proxy-init-scale", &s->proxy_init_scale, 1e-30, inf,
+                "multiplies the drawn proxies"),
         PS_CHOICE("regularizer", &s->loss.regularizer, PS_REGULARIZER_NAMES, "regulariser"),
         PS_REAL("ps-mu", &s->loss.mu, 0, inf, "synthetic samples per real sample, 0 to 1; 0: off"),
         PS_REAL("ps-alpha", &s->alpha, 0, inf,
@@ -254,6 +261,8 @@ int ps_train_settings_complete(struct ps_train_settings *s)
                                   "process, without mpirun");
     if (s->embedding_lr < 0)
         s->embedding_lr = s->model_lr;
+    if (s->embedding_init && !s->dim)
+        return ps_fail(PS_EUSAGE, "--embedding-init: --dim 0 has no embedding layer");
     if (s->clip_grad)
         s->optimizer.clip_value = 10;
     if (s->freeze) {
