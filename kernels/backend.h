@@ -139,6 +139,8 @@ struct ps_softmax_desc {
     enum ps_margin margin;
     float m;
     bool virtual_class; /* one more class whose logit is `scale` (virtual softmax, normalised) */
+    float smoothing;    /* label smoothing X in [0, 1): the target distribution is 1 - X times the
+                           label, and X / K on each of the K logits, the virtual class's too */
 };
 
 enum ps_optimizer { PS_ADAM, PS_ADAMW, PS_RMSPROP, PS_SGD };

@@ -36,6 +36,11 @@ static void print_losses(void)
                    kind->tau);
         putchar('\n');
     }
+    printf("\n");
+    ps_print_wrapped("--label-smoothing X replaces the label of every CE by 1 - X times it and X "
+                     "spread evenly over all classes, synthetic and virtual ones among them. "
+                     "--temperature T is s = 1 / T.",
+                     0, 0);
     printf("\nRegularisers (--regularizer)\n"
            "    ps              Proxy Synthesis: --ps-mu synthetic classes per sample, each\n"
            "                    with embedding and proxy interpolated between neighbours\n"

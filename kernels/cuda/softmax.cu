@@ -46,9 +46,13 @@ struct target {
     int label;
     float weight, logit, slope;
     float max, others; /* the largest logit; the other classes' sum of exp(logit - max) */
+    float smoothing;   /* label smoothing: what it takes off the label */
+    float each;        /* and what it puts on each class */
+    double logits;     /* their sum, where there is smoothing */
 
-    __device__ target(const float *z, int at, float share, const ps_softmax_desc &desc)
-        : label(at), weight(share), max(0), others(0)
+    __device__ target(const float *z, int cols, int at, float share, const ps_softmax_desc &desc)
+        : label(at), weight(share), max(0), others(0), smoothing(desc.smoothing),
+          each(desc.smoothing / static_cast<float>(desc.virtual_class ? cols + 1 : cols)), logits(0)
     {
         double value = z[at], derivative = 1;
         if (desc.margin == PS_MARGIN_SPHERE)
@@ -75,6 +79,17 @@ struct target {
         others = ps::block_reduce<ps::sum>(others);
         if (desc.virtual_class)
             others += expf(desc.scale - max);
+        if (smoothing > 0)
+            add_logits(z, cols, desc);
+    }
+
+    __device__ void add_logits(const float *z, int cols, const ps_softmax_desc &desc)
+    {
+        for (int c = static_cast<int>(threadIdx.x); c < cols; c += ps::BLOCK)
+            logits += static_cast<double>(c == label ? logit : desc.scale * z[c]);
+        logits = ps::block_reduce<ps::sum>(logits);
+        if (desc.virtual_class)
+            logits += static_cast<double>(desc.scale);
     }
 
     __device__ float total() const
@@ -85,14 +100,16 @@ struct target {
     __device__ float gradient(float z, int c, float scale) const
     {
         if (c == label)
-            return -weight * others / total() * slope;
-        return weight * expf(scale * z - max) / total() * scale;
+            return -weight * others / total() * slope - weight * (each - smoothing) * slope;
+        return weight * expf(scale * z - max) / total() * scale - weight * each * scale;
     }
 
     __device__ double loss() const
     {
         double sum = exp(static_cast<double>(logit - max)) + static_cast<double>(others);
-        return static_cast<double>(weight) * (static_cast<double>(max - logit) + log(sum));
+        double smooth = static_cast<double>(smoothing) * static_cast<double>(logit) -
+                        static_cast<double>(each) * logits;
+        return static_cast<double>(weight) * (static_cast<double>(max - logit) + log(sum) + smooth);
     }
 };
 
@@ -104,8 +121,8 @@ __global__ void softmax_kernel(float *z, int rows, int cols, const int32_t *labe
     float *logits = z + row * static_cast<size_t>(cols), each = 1 / static_cast<float>(rows);
     bool mixed = label2 != nullptr;
     float share = mixed ? weight[row] : 1;
-    target a(logits, label[row], each * share, desc);
-    target b(logits, mixed ? label2[row] : label[row], mixed ? each * (1 - share) : 0, desc);
+    target a(logits, cols, label[row], each * share, desc);
+    target b(logits, cols, mixed ? label2[row] : label[row], mixed ? each * (1 - share) : 0, desc);
     a.reduce(logits, cols, desc);
     if (mixed)
         b.reduce(logits, cols, desc);

@@ -78,10 +78,15 @@ static double row_loss(const double *z, size_t classes, size_t target, double we
     for (size_t c = 0; c < classes; c++)
         if (c != target)
             others += exp(s * z[c] - max);
-    double sum = exp(logit - max) + others;
-    for (size_t c = 0; c < classes; c++)
-        dz[c] += weight * (c == target ? -others / sum * slope : exp(s * z[c] - max) / sum * s);
-    return weight * (max - logit + log(sum));
+    double sum = exp(logit - max) + others, logits = desc->virtual_class ? logit + s : logit;
+    double smoothing = desc->smoothing;
+    double each = smoothing / (double)(classes + (desc->virtual_class ? 1 : 0));
+    for (size_t c = 0; c < classes; c++) {
+        dz[c] += weight * (c == target ? (smoothing - each - others / sum) * slope
+                                       : (exp(s * z[c] - max) / sum - each) * s);
+        logits += c == target ? 0 : s * z[c];
+    }
+    return weight * (max - logit + log(sum) + smoothing * logit - each * logits);
 }
 
 int ps_ref_softmax_loss(ps_backend *be, struct ps_mat z, const int32_t *label,

@@ -132,6 +132,12 @@ int ps_net_get_gradient(ps_net *net, const struct ps_param *param, float *values
         net, net->backend->ops->vec_get(net->backend, v, param->offset, values, param->count));
 }
 
+struct ps_init *ps_net_initial(ps_net *net, const char *name)
+{
+    const struct ps_param *param = ps_net_find(net, name);
+    return param ? &net->table.init[param - net->table.list] : NULL;
+}
+
 int ps_net_init(ps_net *net, uint64_t seed)
 {
     size_t most = 0;

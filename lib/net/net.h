@@ -85,6 +85,17 @@ int ps_net_get_gradient(ps_net *net, const struct ps_param *param, float *values
  * linear layers uniform in +-1/sqrt(fan in), BN 1 and 0, proxies uniform in +-1/sqrt(D). */
 int ps_net_init(ps_net *net, uint64_t seed);
 
+enum ps_init_kind { PS_INIT_CONSTANT, PS_INIT_UNIFORM, PS_INIT_NORMAL };
+
+/* scale: the constant, the bound of U(-scale, scale), or the standard deviation. */
+struct ps_init {
+    enum ps_init_kind kind;
+    double scale;
+};
+
+/* How ps_net_init draws a tensor, to be changed before; NULL if there is none of that name. */
+struct ps_init *ps_net_initial(ps_net *net, const char *name);
+
 /* The whole vectors, owned by the net. */
 ps_vec *ps_net_params(const ps_net *net);
 ps_vec *ps_net_gradients(ps_net *net); /* allocated on first use */

@@ -4,14 +4,6 @@
 
 #include "net/net.h"
 
-enum ps_init_kind { PS_INIT_CONSTANT, PS_INIT_UNIFORM, PS_INIT_NORMAL };
-
-/* scale: the constant, the bound of U(-scale, scale), or the standard deviation. */
-struct ps_init {
-    enum ps_init_kind kind;
-    double scale;
-};
-
 struct ps_params {
     struct ps_param *list; /* names are owned */
     struct ps_init *init;  /* (count) */

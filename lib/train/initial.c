@@ -8,6 +8,7 @@
 #include "train/rundir.h"
 #include "weights/weightfile.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,14 +46,36 @@ static int load_weights(struct ps_run *run, const char *path)
     return rc;
 }
 
+static struct ps_init kaiming(double fan_out)
+{
+    return (struct ps_init){PS_INIT_NORMAL, sqrt(2 / fan_out)};
+}
+
+static int draw_weights(struct ps_run *run)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct ps_init *proxy = ps_net_initial(run->net, "proxy.weight");
+    if (s->proxy_init == PS_PROXY_NORMAL)
+        *proxy = (struct ps_init){PS_INIT_NORMAL, 1};
+    else if (s->proxy_init == PS_PROXY_KAIMING)
+        *proxy = kaiming((double)ps_net_proxy(run->net).rows);
+    proxy->scale *= s->proxy_init_scale;
+    if (s->embedding_init == PS_EMBEDDING_KAIMING) {
+        *ps_net_initial(run->net, "embedding.weight") = kaiming((double)ps_net_dim(run->net));
+        *ps_net_initial(run->net, "embedding.bias") = (struct ps_init){PS_INIT_CONSTANT, 0};
+    }
+    return ps_net_init(run->net, (uint64_t)s->seed);
+}
+
 int ps_run_initialise(struct ps_run *run)
 {
     const char *init = run->settings->init;
     char *best = NULL;
     strcpy(run->init_id, "random");
-    if (!init)
-        return PS_OK;
-    int rc = ps_is_folder(init) ? ps_rundir_best(init, 0, &best) : PS_OK;
+    int rc = draw_weights(run);
+    if (rc || !init)
+        return rc;
+    rc = ps_is_folder(init) ? ps_rundir_best(init, 0, &best) : PS_OK;
     if (!rc)
         rc = load_weights(run, best ? best : init);
     free(best);

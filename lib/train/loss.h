@@ -28,7 +28,7 @@ struct ps_loss_kind {
     double least_m;        /* smallest margin that makes sense */
     long centers;          /* K per class by default; 1: it has only one */
     double gamma, tau;     /* defaults, where there are several centers */
-    bool mixes;            /* takes two labels per sample: mixup */
+    bool soft_labels;      /* takes a distribution over labels: mixup, label smoothing */
     bool virtual_class;    /* takes the virtual class of virtual softmax */
 };
 
@@ -48,15 +48,17 @@ enum ps_regularizer {
 #define PS_REGULARIZER_NAMES "ps|mixup|manifold-mixup|virtual|none"
 
 struct ps_loss_settings {
-    int kind;        /* index into ps_loss_kinds */
-    double scale;    /* 0: the kind's default */
-    double m;        /* negative: the kind's default */
-    long centers;    /* 0: the kind's default */
-    double gamma;    /* 0: the kind's default */
-    double tau;      /* negative: the kind's default */
-    int regularizer; /* enum ps_regularizer */
-    bool keep_equal; /* PS: also synthesise pairs of equal labels, as the reference does */
-    double mu;       /* PS: synthetic samples per real sample, 0..1 */
+    int kind;           /* index into ps_loss_kinds */
+    double scale;       /* 0: the kind's default */
+    double temperature; /* 0, or 1 / scale, in place of it */
+    double m;           /* negative: the kind's default */
+    long centers;       /* 0: the kind's default */
+    double gamma;       /* 0: the kind's default */
+    double tau;         /* negative: the kind's default */
+    double smoothing;   /* label smoothing, 0..1 */
+    int regularizer;    /* enum ps_regularizer */
+    bool keep_equal;    /* PS: also synthesise pairs of equal labels, as the reference does */
+    double mu;          /* PS: synthetic samples per real sample, 0..1 */
 };
 
 /* Fills in defaults and validates; PS_EUSAGE names the option. */

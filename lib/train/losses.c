@@ -9,6 +9,7 @@ static struct ps_softmax_desc softmax_of(const struct ps_loss_head *h)
         .margin = h->kind->margin,
         .m = (float)h->settings->m,
         .virtual_class = h->settings->regularizer == PS_REGULARIZER_VIRTUAL,
+        .smoothing = (float)h->settings->smoothing,
     };
 }
 
@@ -52,28 +53,29 @@ static int proxy_anchor(const struct ps_loss_head *h)
 /* One row per loss; omitted fields are 0 or false. */
 #define LOSSES(ROW)                                                                                \
     ROW("softmax", .formula = "CE(x.p), raw inner products, no bias", .head = softmax,             \
-        .scale_factor = 1, .scale = 1, .centers = 1, .mixes = true)                                \
+        .scale_factor = 1, .scale = 1, .centers = 1, .soft_labels = true)                          \
     ROW("norm-softmax", .formula = "CE(s cos(x, p))", .head = softmax, .normalize = true,          \
-        .scale_factor = 1, .scale = 23, .centers = 1, .mixes = true, .virtual_class = true)        \
+        .scale_factor = 1, .scale = 23, .centers = 1, .soft_labels = true, .virtual_class = true)  \
     ROW("proxy-nca", .formula = "CE(2 s cos(x, p)) = CE(-s |x^ - p^|^2), x^ and p^ of length 1",   \
         .head = softmax, .normalize = true, .scale_factor = 2, .scale = 12, .centers = 1,          \
-        .mixes = true, .virtual_class = true)                                                      \
+        .soft_labels = true, .virtual_class = true)                                                \
     ROW("sphereface",                                                                              \
         .formula = "CE(s cos), target s ((-1)^k cos(m theta) - 2 k), theta in [k, k+1] pi / m",    \
         .head = softmax, .normalize = true, .margin = PS_MARGIN_SPHERE, .scale_factor = 1,         \
-        .scale = 23, .m = 1.35, .least_m = 1, .centers = 1, .mixes = true, .virtual_class = true)  \
+        .scale = 23, .m = 1.35, .least_m = 1, .centers = 1, .soft_labels = true,                   \
+        .virtual_class = true)                                                                     \
     ROW("cosface", .formula = "CE(s cos), target s (cos - m)", .head = softmax, .normalize = true, \
         .margin = PS_MARGIN_COSINE, .scale_factor = 1, .scale = 23, .m = 0.1, .centers = 1,        \
-        .mixes = true, .virtual_class = true)                                                      \
+        .soft_labels = true, .virtual_class = true)                                                \
     ROW("arcface", .formula = "CE(s cos), target s cos(theta + m)", .head = softmax,               \
         .normalize = true, .margin = PS_MARGIN_ARC, .scale_factor = 1, .scale = 23, .m = 0.1,      \
-        .centers = 1, .mixes = true, .virtual_class = true)                                        \
+        .centers = 1, .soft_labels = true, .virtual_class = true)                                  \
     ROW("softtriple",                                                                              \
         .formula = "CE(s S), S = sum_k softmax_k(cos_k / gamma) cos_k over K centers, target "     \
                    "s (S - m); plus tau times the mean distance of centers of a class",            \
         .head = softtriple, .regularize = softtriple_regularize, .normalize = true,                \
         .margin = PS_MARGIN_COSINE, .scale_factor = 1, .scale = 20, .m = 0.01, .centers = 10,      \
-        .gamma = 0.1, .tau = 0.2, .mixes = true)                                                   \
+        .gamma = 0.1, .tau = 0.2, .soft_labels = true)                                             \
     ROW("proxy-anchor",                                                                            \
         .formula = "mean over p in P+ of log(1 + sum_pos e^(-s (cos - m))) + mean over P of "      \
                    "log(1 + sum_neg e^(s (cos + m)))",                                             \
@@ -90,6 +92,11 @@ const size_t ps_loss_kind_count = sizeof ps_loss_kinds / sizeof *ps_loss_kinds;
 int ps_loss_settings_complete(struct ps_loss_settings *s)
 {
     const struct ps_loss_kind *kind = &ps_loss_kinds[s->kind];
+    if (s->temperature > 0 && s->scale > 0)
+        return ps_fail(PS_EUSAGE, "--temperature: it is 1 / --scale, which is given, too");
+    if (s->temperature > 0)
+        s->scale = 1 / s->temperature;
+    s->temperature = 0;
     if (s->scale == 0)
         s->scale = kind->scale;
     if (s->m < 0)
@@ -114,7 +121,10 @@ int ps_loss_settings_complete(struct ps_loss_settings *s)
         return ps_fail(PS_EUSAGE, "--gamma: %g is not positive", s->gamma);
     bool mixed =
         s->regularizer == PS_REGULARIZER_MIXUP || s->regularizer == PS_REGULARIZER_MANIFOLD;
-    if (mixed && !kind->mixes)
+    if (s->smoothing > 0 && !kind->soft_labels)
+        return ps_fail(PS_EUSAGE, "--label-smoothing: %s is no softmax over the classes",
+                       kind->name);
+    if (mixed && !kind->soft_labels)
         return ps_fail(PS_EUSAGE, "--regularizer: %s has no mixed labels; use ps or none",
                        kind->name);
     if (s->regularizer == PS_REGULARIZER_VIRTUAL && !kind->virtual_class)

@@ -106,9 +106,9 @@ static int open_network(struct ps_run *run)
     const struct ps_train_settings *s = run->settings;
     struct ps_net_spec spec = ps_train_spec(s);
     run->net = ps_net_new(run->backend, &spec, ps_loss_proxies(&s->loss, run->fit.classes));
-    int rc = run->net ? ps_net_init(run->net, (uint64_t)s->seed) : (int)ps_error_code();
-    if (!rc)
-        rc = ps_optimizer_new(&run->optimizer, &s->optimizer, run->net);
+    if (!run->net)
+        return ps_error_code();
+    int rc = ps_optimizer_new(&run->optimizer, &s->optimizer, run->net);
     if (rc)
         return rc;
     ps_net_checkpoint_activations(run->net, s->checkpoint_activations);

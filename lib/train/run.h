@@ -57,7 +57,8 @@ int ps_run_open(struct ps_run *run, const struct ps_train_settings *settings,
                 const struct ps_opt *options, size_t count);
 void ps_run_close(struct ps_run *run);
 
-/* Loads --init, a file of weights or the folder of a run for its best model, into the network. */
+/* Draws the network's weights, and loads --init, a file of weights or the folder of a run for its
+ * best model, over them. */
 int ps_run_initialise(struct ps_run *run);
 
 /*

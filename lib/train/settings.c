@@ -27,6 +27,7 @@ struct ps_train_settings ps_train_settings_default(void)
                      .decay_stop = 100000,
                      .patience = 10,
                      .epochs = 50},
+        .proxy_init_scale = 1,
         .model_lr = 1e-4,
         .embedding_lr = -1,
         .proxy_lr = 1e-2,
@@ -46,11 +47,11 @@ struct ps_train_settings ps_train_settings_default(void)
     };
 }
 
-/* Options that may change when a run is resumed. */
+/* Options that may change when a run is resumed, and temperature, which scale tells. */
 static const char not_recipe[] =
     " data eval output restart extend data-name init freeze eval-best device gpu threads workers "
     "deterministic checkpoint-steps checkpoint-minutes tensorboard tune profile "
-    "checkpoint-activations ";
+    "checkpoint-activations temperature ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
@@ -98,6 +99,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                "dimension of the embedding layer; 0: no layer, the pooled features"),
         PS_CHOICE("embedding-norm", &s->embedding_norm, PS_NORM_WORDS,
                   "layer normalisation, without weights, of the pooled features or the embedding"),
+        PS_CHOICE("embedding-init", &s->embedding_init, PS_EMBEDDING_INIT_WORDS,
+                  "initial values of the embedding layer"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "freeze the running statistics of batch normalisation"),
         PS_TEXT("init", &s->init, "FILE",
                 "initial weights: model, .safetensors, .pth, or a RUNDIR for its best model"),
@@ -107,6 +110,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_SECTION("Loss (see --help loss)"),
         PS_CHOICE("loss", &s->loss.kind, ps_loss_names, "loss"),
         PS_REAL("scale", &s->loss.scale, 0, inf, "scale s of the logits; 0: the loss's default"),
+        PS_REAL("temperature", &s->loss.temperature, 0, inf,
+                "1 / s, in place of --scale; 0: not given"),
         PS_REAL("margin", &s->loss.m, -1, 100, "margin m; negative: the loss's default"),
         PS_INT("centers", &s->loss.centers, 0, 1000,
                "centers per class, for losses with several; 0: the loss's default"),
@@ -114,6 +119,12 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
                 "temperature of the choice among centers; 0: the loss's default"),
         PS_REAL("tau", &s->loss.tau, -1, inf,
                 "weight of the distance between centers; negative: the loss's default"),
+        PS_REAL("label-smoothing", &s->loss.smoothing, 0, 0.999999,
+                "part of the target that is spread evenly over all classes; 0: none"),
+        PS_CHOICE("proxy-init", &s->proxy_init, PS_PROXY_INIT_WORDS,
+                  "distribution that the proxies are drawn from"),
+        PS_REAL("proxy-init-scale", &s->proxy_init_scale, 1e-30, inf,
+                "multiplies the drawn proxies"),
         PS_CHOICE("regularizer", &s->loss.regularizer, PS_REGULARIZER_NAMES, "regulariser"),
         PS_REAL("ps-mu", &s->loss.mu, 0, inf, "synthetic samples per real sample, 0 to 1; 0: off"),
         PS_REAL("ps-alpha", &s->alpha, 0, inf,
@@ -303,6 +314,8 @@ int ps_train_settings_complete(struct ps_train_settings *s)
                                   "process, without mpirun");
     if (s->embedding_lr < 0)
         s->embedding_lr = s->model_lr;
+    if (s->embedding_init && !s->dim)
+        return ps_fail(PS_EUSAGE, "--embedding-init: --dim 0 has no embedding layer");
     if (s->clip_grad)
         s->optimizer.clip_value = 10;
     if (s->freeze) {

@@ -9,6 +9,12 @@
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
+/* KAIMING: normal, as torch.nn.init.kaiming_normal_(mode='fan_out') (Networks in ps-method(7)). */
+enum ps_proxy_init { PS_PROXY_UNIFORM, PS_PROXY_NORMAL, PS_PROXY_KAIMING };
+#define PS_PROXY_INIT_WORDS "uniform|normal|kaiming-fan-out"
+enum ps_embedding_init { PS_EMBEDDING_DEFAULT, PS_EMBEDDING_KAIMING };
+#define PS_EMBEDDING_INIT_WORDS "default|kaiming-fan-out"
+
 struct ps_train_settings {
     /* Input and output. */
     const char *data;   /* training shard, or a folder (data/folder.h) */
@@ -33,8 +39,11 @@ struct ps_train_settings {
     const char *color_jitter; /* "B" or "B,C,S,H", or NULL */
     double jitter[PS_COLORS]; /* the same, filled in by ps_train_settings_complete */
     double random_erasing;    /* probability */
+    int embedding_init; /* enum ps_embedding_init */
 
     struct ps_loss_settings loss;
+    int proxy_init; /* enum ps_proxy_init */
+    double proxy_init_scale;
     double alpha;  /* of Beta(alpha, alpha) */
     bool per_pair; /* one coefficient per pair instead of per batch */
 

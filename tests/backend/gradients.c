@@ -242,20 +242,22 @@ static void softmax_margins(void **state)
     static const float m[] = {0, 3.3F, 0.35F, 0.5F};
     for (int margin = PS_MARGIN_NONE; margin <= PS_MARGIN_ARC; margin++)
         for (int mixed = 0; mixed < 2; mixed++)
-            for (int more = 0; more < 2; more++) {
+            for (int way = 0; way < 4; way++) {
+                bool more = way % 2, smooth = way / 2;
                 struct ps_rng rng = ps_rng_stream(1, PS_RNG_TEST, 102, (uint64_t)margin);
-                struct kernel k = {.x = random_mat(&rng, ROWS, CLASSES, 0, 0.97),
-                                   .work = random_mat(&rng, ROWS, CLASSES, 0, 1),
-                                   .label = label,
-                                   .label2 = mixed ? label2 : NULL,
-                                   .weight = mixed ? weight : NULL,
-                                   .desc = {16, (enum ps_margin)margin, m[margin], more}};
+                struct kernel k = {
+                    .x = random_mat(&rng, ROWS, CLASSES, 0, 0.97),
+                    .work = random_mat(&rng, ROWS, CLASSES, 0, 1),
+                    .label = label,
+                    .label2 = mixed ? label2 : NULL,
+                    .weight = mixed ? weight : NULL,
+                    .desc = {16, (enum ps_margin)margin, m[margin], more, smooth ? 0.2F : 0}};
                 elements(k.x)[3] = -0.93; /* ARC past pi */
                 softmax(&k);
                 double *dz = copy(elements(k.work), ROWS * CLASSES);
                 char text[100];
-                snprintf(text, sizeof text, "softmax margin %d mixed %d virtual %d", margin, mixed,
-                         more);
+                snprintf(text, sizeof text, "softmax margin %d mixed %d virtual %d smoothing %d",
+                         margin, mixed, more, smooth);
                 check_slope(text, elements(k.x), dz, (size_t)ROWS * CLASSES, softmax, &k, &rng);
                 free(dz);
                 mat_free(k.x);

@@ -109,6 +109,33 @@ static void softmax_by_hand(void **state)
                 1e-12);
 }
 
+/* Of the formula -sum_c q_c log p_c, with q = .75 of the label and .25 spread over all logits, the
+ * virtual class's among them; the label's has its margin. */
+static void label_smoothing(void **state)
+{
+    (void)state;
+    float dz[LONGEST];
+    const float z[] = {0.5F, -0.25F, 0};
+    const int32_t label[] = {0};
+    struct ps_softmax_desc desc = {
+        .scale = 2, .margin = PS_MARGIN_COSINE, .m = 0.25F, .smoothing = 0.25F};
+    for (int more = 0; more < 2; more++) {
+        desc.virtual_class = more;
+        const double logit[] = {0.5, -0.5, 0, 2};
+        int classes = 3 + more;
+        double sum = 0, expected = 0;
+        for (int c = 0; c < classes; c++)
+            sum += exp(logit[c]);
+        for (int c = 0; c < classes; c++)
+            expected -= ((c == 0 ? 0.75 : 0) + 0.25 / classes) * (logit[c] - log(sum));
+        assert_near(softmax(z, 1, 3, label, &desc, dz), expected, 1e-12);
+        for (int c = 0; c < 3; c++) {
+            double target = (c == 0 ? 0.75 : 0) + 0.25 / classes;
+            assert_near(dz[c], 2 * (exp(logit[c]) / sum - target), 1e-6);
+        }
+    }
+}
+
 /* A half of each of two targets is the mean of the two losses. */
 static void mixed_targets(void **state)
 {
@@ -117,7 +144,8 @@ static void mixed_targets(void **state)
     const int32_t a[] = {0, 2}, b[] = {1, 1};
     const float half[] = {0.5F, 0.5F};
     float da[LONGEST], db[LONGEST], dmixed[LONGEST];
-    struct ps_softmax_desc desc = {.scale = 3, .margin = PS_MARGIN_COSINE, .m = 0.1F};
+    struct ps_softmax_desc desc = {
+        .scale = 3, .margin = PS_MARGIN_COSINE, .m = 0.1F, .smoothing = 0.2F};
     double expected = (softmax(z, 2, 3, a, &desc, da) + softmax(z, 2, 3, b, &desc, db)) / 2, loss;
     struct ps_mat m = matrix(z, 2, 3);
     assert_int_equal(ops->softmax_loss(be, m, a, b, half, &desc, &loss), 0);
@@ -138,7 +166,8 @@ static void softmax_extremes(void **state)
     for (int margin = PS_MARGIN_NONE; margin <= PS_MARGIN_ARC; margin++)
         for (int more = 0; more < 2; more++)
             for (int k = 0; k < 3; k++) {
-                struct ps_softmax_desc desc = {1000, (enum ps_margin)margin, m[margin], more};
+                struct ps_softmax_desc desc = {1000, (enum ps_margin)margin, m[margin], more,
+                                               more ? 0.1F : 0};
                 softmax(z, 4, 3, labels[k], &desc, dz);
                 desc.scale = 1e-3F;
                 softmax(z, 4, 3, labels[k], &desc, dz);
@@ -385,11 +414,12 @@ static void pool_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(softmax_by_hand),  cmocka_unit_test(mixed_targets),
-        cmocka_unit_test(softmax_extremes), cmocka_unit_test(softmax_labels),
-        cmocka_unit_test(zero_rows),        cmocka_unit_test(softtriple_extremes),
-        cmocka_unit_test(anchor_values),    cmocka_unit_test(optimizers),
-        cmocka_unit_test(nan_survives),     cmocka_unit_test(pool_values),
+        cmocka_unit_test(softmax_by_hand),     cmocka_unit_test(mixed_targets),
+        cmocka_unit_test(label_smoothing),     cmocka_unit_test(softmax_extremes),
+        cmocka_unit_test(softmax_labels),      cmocka_unit_test(zero_rows),
+        cmocka_unit_test(softtriple_extremes), cmocka_unit_test(anchor_values),
+        cmocka_unit_test(optimizers),          cmocka_unit_test(nan_survives),
+        cmocka_unit_test(pool_values),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -205,15 +205,16 @@ static void test_softmax(struct outcome *o, struct ps_rng *rng, ps_backend *cons
     static const float m[] = {0, 1.7F, 0.35F, 0.5F};
     size_t rows = extent(rng, 40), classes = extent(rng, 150);
     enum ps_margin margin = (enum ps_margin)between(rng, PS_MARGIN_NONE, PS_MARGIN_ARC);
-    struct ps_softmax_desc desc = {(float)between(rng, 1, 64), margin, m[margin], chance(rng)};
+    struct ps_softmax_desc desc = {(float)between(rng, 1, 64), margin, m[margin], chance(rng),
+                                   chance(rng) ? (float)ps_rng_uniform(rng) : 0};
     bool mixed = chance(rng);
     struct pair z = pair_new(rng, be, rows, classes, 0.98);
     int32_t *label = random_indices(rng, rows, classes);
     int32_t *label2 = random_indices(rng, rows, classes);
     float *weight = random_weights(rng, rows);
     double loss[2];
-    snprintf(o->text, CASE_TEXT, "%zux%zu scale %g margin %d%s%s", rows, classes,
-             (double)desc.scale, (int)margin, mixed ? " mixed" : "",
+    snprintf(o->text, CASE_TEXT, "%zux%zu scale %g margin %d smoothing %g%s%s", rows, classes,
+             (double)desc.scale, (int)margin, (double)desc.smoothing, mixed ? " mixed" : "",
              desc.virtual_class ? " virtual" : "");
     for (int i = 0; i < 2; i++)
         need(!be[i]->ops->softmax_loss(be[i], z.m[i], label, mixed ? label2 : NULL,
@@ -377,15 +378,16 @@ static void test_extremes(struct outcome *o, struct ps_rng *rng, ps_backend *con
     size_t rows = extent(rng, 4), classes = extent(rng, 4), n = rows * classes;
     enum ps_margin margin = (enum ps_margin)between(rng, PS_MARGIN_NONE, PS_MARGIN_ARC);
     double scale = pow(10, 3 * uniform(rng)), loss[2], anchor[2];
-    struct ps_softmax_desc desc = {(float)scale, margin, m[margin], chance(rng)};
+    struct ps_softmax_desc desc = {(float)scale, margin, m[margin], chance(rng),
+                                   chance(rng) ? 0.1F : 0};
     struct pair z = pair_new(rng, be, rows, classes, 1), y = pair_new(rng, be, rows, classes, 1);
     struct pair x = pair_new(rng, be, rows, classes, 1), norm = pair_new(rng, be, rows, 1, 1);
     int32_t *label = random_indices(rng, rows, classes);
     float *cosines = need_memory(n, sizeof *cosines);
     for (size_t i = 0; i < n; i++)
         cosines[i] = ends[ps_rng_below(rng, sizeof ends / sizeof *ends)];
-    snprintf(o->text, CASE_TEXT, "%zux%zu scale %g margin %d%s", rows, classes, scale, (int)margin,
-             desc.virtual_class ? " virtual" : "");
+    snprintf(o->text, CASE_TEXT, "%zux%zu scale %g margin %d smoothing %g%s", rows, classes, scale,
+             (int)margin, (double)desc.smoothing, desc.virtual_class ? " virtual" : "");
     for (int i = 0; i < 2; i++) {
         const struct ps_backend_ops *ops = be[i]->ops;
         need(!ops->vec_put(be[i], z.m[i].v, z.m[i].offset, cosines, n) &&

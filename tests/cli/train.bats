@@ -323,6 +323,39 @@ relative() {
     [ "$(relative run/matrices proxy.weight)" = 0.330078 ]
 }
 
+@test "--temperature is another name of a scale: the same run, the same bytes" {
+    small --scale 20 --epochs 1 -o run
+    before=$(stat -c %Y%s run/*)
+    small --temperature 0.05 --epochs 1 -o run
+    [ "$before" = "$(stat -c %Y%s run/*)" ]
+    small --temperature 0.05 --epochs 1 -o other
+    same run other
+    grep -qx 'scale = 20' other/settings
+    ps-train -q --config other/settings -o run/2
+    same run run/2
+    run -2 small --scale 20 --temperature 0.05 -o run/3
+    [[ $output == *--temperature*--scale* ]]
+    run -2 small --temperature -1 -o run/3
+    run -1 small --temperature 0.1 --epochs 1 -o run
+    [[ $output == *"'scale = 20', now 'scale = 10'"* ]]
+}
+
+@test "label smoothing and other initial weights train, and are part of the run" {
+    small --label-smoothing 0.1 --ps-mu 1 --epochs 1 -o run
+    run -1 small --label-smoothing 0.2 --ps-mu 1 --epochs 1 -o run
+    [[ $output == *"'label-smoothing = 0.1', now 'label-smoothing = 0.2'"* ]]
+    run -2 small --label-smoothing 1 -o other
+    run -2 small --label-smoothing 0.1 --loss proxy-anchor -o other
+    [[ $output == *"--label-smoothing: proxy-anchor"* ]]
+    run -2 small --dim 0 --embedding-init kaiming-fan-out -o other
+    [[ $output == *--embedding-init* ]]
+    small --loss softtriple --centers 3 --proxy-init kaiming-fan-out --proxy-init-scale 2 \
+        --embedding-init kaiming-fan-out --epochs 1 -o other
+    run -1 small --loss softtriple --centers 3 --proxy-init normal --proxy-init-scale 2 \
+        --embedding-init kaiming-fan-out --epochs 1 -o other
+    [[ $output == *"'proxy-init = kaiming-fan-out', now 'proxy-init = normal'"* ]]
+}
+
 @test "wrong use ends with 2, bad input with 1, and nothing is left" {
     run -2 ps-train -q -o run
     [[ $output == *--data* ]]

@@ -1,7 +1,7 @@
 """Repeats with PyTorch the training steps that tests/unit/trajectory.c has recorded in a
 safetensors file, and compares the losses and the last parameters. The network is ResNet-18 as
 published (He et al. 2016, torchvision's tensor names), the loss Norm-SoftMax with Proxy Synthesis
-from its formulas."""
+from its formulas, over PyTorch's cross-entropy with its label smoothing."""
 
 import json
 import struct
@@ -30,7 +30,13 @@ def read(path):
     return tensors, metadata
 
 
-def resnet18(t, x, training):
+def pool(x, pooling):
+    if pooling == "GAP":
+        return x.mean((2, 3))
+    return x.amax((2, 3)) + (x.mean((2, 3)) if pooling == "GAP,GMP" else 0)
+
+
+def resnet18(t, x, training, pooling, norm):
     def bn(x, name):
         return F.batch_norm(
             x, t[name + ".running_mean"], t[name + ".running_var"],
@@ -49,16 +55,21 @@ def resnet18(t, x, training):
     for layer in range(1, 5):
         for place in range(2):
             x = block(x, f"layer{layer}.{place}", 2 if layer > 1 and place == 0 else 1)
-    return F.linear(x.mean((2, 3)), t["embedding.weight"], t["embedding.bias"])
+    x = pool(x, pooling)
+    if norm == "pooled":
+        x = F.layer_norm(x, x.shape[1:])
+    x = F.linear(x, t["embedding.weight"], t["embedding.bias"])
+    return F.layer_norm(x, x.shape[1:]) if norm == "embedding" else x
 
 
-def loss_of(x, proxies, labels, weight, synthetic, scale):
+def loss_of(x, proxies, labels, weight, synthetic, scale, smoothing):
     x, p = F.normalize(x), F.normalize(proxies)
     previous = labels.roll(1)
     made_x = F.normalize(weight * x + (1 - weight) * x.roll(1, 0))[:synthetic]
     made_p = F.normalize(weight * p[labels] + (1 - weight) * p[previous])[:synthetic]
     labels = torch.cat([labels, len(p) + torch.arange(synthetic)])
-    return F.cross_entropy(scale * torch.cat([x, made_x]) @ torch.cat([p, made_p]).t(), labels)
+    return F.cross_entropy(scale * torch.cat([x, made_x]) @ torch.cat([p, made_p]).t(), labels,
+                           label_smoothing=smoothing)
 
 
 def main(path):
@@ -79,9 +90,11 @@ def main(path):
     worst = 0
     for step, ours in enumerate(inputs["loss"].tolist()):
         images = inputs["images"][step].permute(0, 3, 1, 2).float() / 255
-        x = resnet18(t, (images - MEAN) / STD, metadata["freeze_bn"] == "false")
+        x = resnet18(t, (images - MEAN) / STD, metadata["freeze_bn"] == "false",
+                     metadata["pooling"], metadata["norm"])
         loss = loss_of(x, proxies, inputs["labels"][step].long(), float(inputs["lambda"][step]),
-                       int(metadata["synthetic"]), float(metadata["scale"]))
+                       int(metadata["synthetic"]), float(metadata["scale"]),
+                       float(metadata["smoothing"]))
         worst = max(worst, abs(loss.item() - ours) / loss.item())
         adam.zero_grad()
         loss.backward()

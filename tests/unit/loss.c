@@ -241,9 +241,9 @@ static void check_gradients(ps_backend *be, struct ps_loss_settings settings, bo
     double x_error = worst_difference(&b, b.x, x, B * D, dx);
     double w_error = worst_difference(&b, b.w, w, n, dw);
     if (!(x_error < 2e-4 && w_error < 2e-4))
-        fail_msg("%s, regularizer %d, mu %g: dx off by %g, dproxy by %g",
-                 ps_loss_kinds[settings.kind].name, settings.regularizer, settings.mu, x_error,
-                 w_error);
+        fail_msg("%s, regularizer %d, mu %g, smoothing %g: dx off by %g, dproxy by %g",
+                 ps_loss_kinds[settings.kind].name, settings.regularizer, settings.mu,
+                 settings.smoothing, x_error, w_error);
 
     float twice[C * K * D];
     bench_run(&b, NULL);
@@ -262,11 +262,15 @@ static void test_gradients(void **state)
         int regularizer;
         double mu;
         bool images_mixed;
+        double smoothing;
     } ways[] = {
-        {PS_REGULARIZER_NONE, 0, false},    {PS_REGULARIZER_PS, 0, false},
-        {PS_REGULARIZER_PS, 0.4, false},    {PS_REGULARIZER_PS, 1, false},
-        {PS_REGULARIZER_MIXUP, 0, false},   {PS_REGULARIZER_MANIFOLD, 0, false},
-        {PS_REGULARIZER_MANIFOLD, 0, true}, {PS_REGULARIZER_VIRTUAL, 0, false},
+        {PS_REGULARIZER_NONE, 0, false, 0},      {PS_REGULARIZER_PS, 0, false, 0},
+        {PS_REGULARIZER_PS, 0.4, false, 0},      {PS_REGULARIZER_PS, 1, false, 0},
+        {PS_REGULARIZER_MIXUP, 0, false, 0},     {PS_REGULARIZER_MANIFOLD, 0, false, 0},
+        {PS_REGULARIZER_MANIFOLD, 0, true, 0},   {PS_REGULARIZER_VIRTUAL, 0, false, 0},
+        {PS_REGULARIZER_NONE, 0, false, 0.1},    {PS_REGULARIZER_PS, 1, false, 0.5},
+        {PS_REGULARIZER_MIXUP, 0, false, 0.1},   {PS_REGULARIZER_MANIFOLD, 0, true, 0.1},
+        {PS_REGULARIZER_VIRTUAL, 0, false, 0.1},
     };
     ps_backend *be = open_backend(&ps_backend_ref);
     for (size_t kind = 0; kind < ps_loss_kind_count; kind++)
@@ -275,7 +279,8 @@ static void test_gradients(void **state)
                                                 .m = -1,
                                                 .tau = -1,
                                                 .regularizer = ways[way].regularizer,
-                                                .mu = ways[way].mu};
+                                                .mu = ways[way].mu,
+                                                .smoothing = ways[way].smoothing};
             struct ps_loss_settings trial = settings;
             if (ps_loss_settings_complete(&trial))
                 continue; /* that loss does not go with that regulariser */
@@ -343,6 +348,14 @@ static void test_refusals(void **state)
     assert_int_equal(ps_synthetic_count(0.1, 10), 1);
     assert_int_equal(ps_synthetic_count(0.7, 10), 7);
     assert_int_equal(ps_synthetic_count(0.5, 13), 6);
+
+    settings = (struct ps_loss_settings){.kind = 1, .m = -1, .tau = -1, .temperature = 0.05};
+    assert_int_equal(ps_loss_settings_complete(&settings), 0);
+    assert_true(settings.scale == 20 && settings.temperature == 0);
+    settings.temperature = 0.05;
+    assert_int_equal(ps_loss_settings_complete(&settings), PS_EUSAGE);
+    settings.temperature = 0;
+    settings.mu = 1;
 
     ps_backend *be = open_backend(&ps_backend_ref);
     struct bench b = bench_new(be, settings, B, C, D);

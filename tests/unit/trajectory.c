@@ -7,6 +7,8 @@
 #include "base/opt.h"
 #include "base/rng.h"
 #include "net/device.h"
+#include "net/modelmeta.h"
+#include "torch.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
 #include "train/synthesis.h"
@@ -24,13 +26,25 @@
 
 enum { STEPS = 20, B = 12, S = 32, D = 16, C = 6, MOST = 200 };
 
-static bool has_torch(void)
-{
-    return system("\"${PYTHON:-python3}\" -c 'import torch' 2>/dev/null") == 0;
-}
+/* What is trained, and how long. */
+struct trial {
+    struct ps_loss_settings loss;
+    struct ps_optimizer_settings updates;
+    struct ps_net_spec spec;
+    size_t steps;
+};
 
-static const struct ps_optimizer_settings adam = {
-    .kind = PS_ADAM, .weight_decay = 1e-4, .proxy_decay = -1, .eps = 0.01};
+/* 20 steps of Adam with frozen batch normalisation; `mu` synthetic samples per real one. */
+static struct trial trial_of(const char *loss, double mu)
+{
+    struct trial trial = {
+        .loss = {.kind = ps_choice_index(ps_loss_names, loss), .m = -1, .tau = -1, .mu = mu},
+        .updates = {.kind = PS_ADAM, .weight_decay = 1e-4, .proxy_decay = -1, .eps = 0.01},
+        .spec = {.backbone = "resnet18", .dim = D, .size = S, .freeze_bn = true},
+        .steps = STEPS};
+    trial.spec.input = ps_net_default_input(trial.spec.backbone);
+    return trial;
+}
 
 /* What goes to PyTorch: initial parameters, inputs of all steps, our losses and last parameters. */
 struct record {
@@ -140,52 +154,74 @@ static void train(struct record *r, ps_net *net, const struct ps_loss_settings *
     ps_optimizer_free(&optimizer);
 }
 
-static void compare(const char *name, double mu, bool freeze_bn, size_t steps,
-                    const struct ps_optimizer_settings *updates)
+/* The trial as PyTorch is told of it: pairs of name and value. */
+enum { PAIRS = 9 };
+struct description {
+    const char *pairs[2 * PAIRS];
+    char text[PAIRS][40];
+    size_t count;
+};
+
+static void describe(struct description *d, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void describe(struct description *d, const char *name, const char *format, ...)
+{
+    assert_true(d->count < PAIRS);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(d->text[d->count], sizeof d->text[0], format, arguments);
+    va_end(arguments);
+    d->pairs[2 * d->count] = name;
+    d->pairs[2 * d->count + 1] = d->text[d->count];
+    d->count++;
+}
+
+static int compare_with_torch(const struct record *record, const struct trial *trial)
+{
+    const struct ps_loss_settings *loss = &trial->loss;
+    const struct ps_optimizer_settings *updates = &trial->updates;
+    struct description d = {.count = 0};
+    describe(&d, "scale", "%g", loss->scale * ps_loss_kinds[loss->kind].scale_factor);
+    describe(&d, "synthetic", "%zu", ps_synthetic_count(loss->mu, B));
+    describe(&d, "smoothing", "%g", loss->smoothing);
+    describe(&d, "freeze_bn", "%s", trial->spec.freeze_bn ? "true" : "false");
+    describe(&d, "pooling", "%s", ps_pooling_names[trial->spec.pooling]);
+    describe(&d, "norm", "%s", ps_norm_names[trial->spec.norm]);
+    describe(&d, "weight_decay", "%g", updates->weight_decay);
+    describe(&d, "proxy_decay", "%g",
+             updates->proxy_decay < 0 ? updates->weight_decay : updates->proxy_decay);
+    describe(&d, "decayed", "%s", updates->decay == PS_DECAY_MATRICES ? "matrices" : "all");
+    char path[] = "/tmp/ps-trajectory-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, d.pairs, d.count),
+                     0);
+    int status = run_torch("trajectory.py", path);
+    unlink(path);
+    return status;
+}
+
+static void compare(struct trial trial)
 {
     if (!has_torch()) {
         print_message("# skip PyTorch is not installed\n");
         skip();
     }
-    struct ps_loss_settings settings = {
-        .kind = ps_choice_index(ps_loss_names, name), .m = -1, .tau = -1, .mu = mu};
-    assert_int_equal(ps_loss_settings_complete(&settings), 0);
+    assert_int_equal(ps_loss_settings_complete(&trial.loss), 0);
     ps_backend *be =
         ps_device_open("cpu", &(struct ps_backend_config){.precision = PS_PRECISION_FP32});
-    struct ps_net_spec spec = {.backbone = "resnet18", .dim = D, .size = S, .freeze_bn = freeze_bn};
-    spec.input = ps_net_default_input(spec.backbone);
-    ps_net *net = ps_net_new(be, &spec, C);
+    ps_net *net = ps_net_new(be, &trial.spec, C);
     assert_non_null(net);
     assert_int_equal(ps_net_init(net, 1), 0);
     size_t all = ps_net_params_size(net) + ps_net_state_size(net);
     float *values = malloc((all + ps_net_params_size(net)) * sizeof *values);
     struct record *record = calloc(1, sizeof *record);
-    add_inputs(record, steps, !freeze_bn);
+    add_inputs(record, trial.steps, !trial.spec.freeze_bn);
     add_parameters(record, net, values);
-    train(record, net, &settings, updates, steps);
+    train(record, net, &trial.loss, &trial.updates, trial.steps);
     add_end(record, net, values + all);
-
-    char path[] = "/tmp/ps-trajectory-XXXXXX", scale[40], synthesis[40], command[200];
-    char decay[40], proxy_decay[40];
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
-    snprintf(scale, sizeof scale, "%g", settings.scale * ps_loss_kinds[settings.kind].scale_factor);
-    snprintf(synthesis, sizeof synthesis, "%zu", ps_synthetic_count(mu, B));
-    snprintf(decay, sizeof decay, "%g", updates->weight_decay);
-    snprintf(proxy_decay, sizeof proxy_decay, "%g",
-             updates->proxy_decay < 0 ? updates->weight_decay : updates->proxy_decay);
-    const char *metadata[] = {
-        "scale",        scale,       "synthetic",
-        synthesis,      "freeze_bn", freeze_bn ? "true" : "false",
-        "weight_decay", decay,       "proxy_decay",
-        proxy_decay,    "decayed",   updates->decay == PS_DECAY_MATRICES ? "matrices" : "all",
-    };
-    assert_int_equal(ps_safetensors_save(path, record->tensors, record->count, metadata, 6), 0);
-    snprintf(command, sizeof command, "\"${PYTHON:-python3}\" tests/torch/trajectory.py %s >&2",
-             path);
-    int status = system(command);
-    unlink(path);
+    int status = compare_with_torch(record, &trial);
     free(values);
     free(record);
     ps_net_free(net);
@@ -196,13 +232,24 @@ static void compare(const char *name, double mu, bool freeze_bn, size_t steps,
 static void test_norm_softmax_with_synthesis(void **state)
 {
     (void)state;
-    compare("norm-softmax", 1, true, STEPS, &adam);
+    compare(trial_of("norm-softmax", 1));
 }
 
 static void test_proxy_nca(void **state)
 {
     (void)state;
-    compare("proxy-nca", 0, true, STEPS, &adam);
+    compare(trial_of("proxy-nca", 0));
+}
+
+/* With synthesis, the synthetic classes take their share. */
+static void test_label_smoothing(void **state)
+{
+    (void)state;
+    for (int mu = 0; mu < 2; mu++) {
+        struct trial trial = trial_of("norm-softmax", mu);
+        trial.loss.smoothing = mu ? 0.3 : 0.2;
+        compare(trial);
+    }
 }
 
 /* Two steps: statistics of few images make rounding grow tenfold a step, in PyTorch from run to
@@ -210,18 +257,34 @@ static void test_proxy_nca(void **state)
 static void test_batch_statistics(void **state)
 {
     (void)state;
-    compare("norm-softmax", 0.5, false, 2, &adam);
+    struct trial trial = trial_of("norm-softmax", 0.5);
+    trial.spec.freeze_bn = false;
+    trial.steps = 2;
+    compare(trial);
 }
 
 /* Only convolutions, the linear layer and the proxies decay, these by themselves. */
 static void test_weight_decay(void **state)
 {
     (void)state;
-    struct ps_optimizer_settings updates = adam;
-    updates.weight_decay = 0.05;
-    updates.proxy_decay = 0.5;
-    updates.decay = PS_DECAY_MATRICES;
-    compare("norm-softmax", 1, true, STEPS, &updates);
+    struct trial trial = trial_of("norm-softmax", 1);
+    trial.updates.weight_decay = 0.05;
+    trial.updates.proxy_decay = 0.5;
+    trial.updates.decay = PS_DECAY_MATRICES;
+    compare(trial);
+}
+
+/* As ProxyNCA++ and HIST have it. */
+static void test_embedding_norm(void **state)
+{
+    (void)state;
+    struct trial trial = trial_of("proxy-nca", 1);
+    trial.spec.pooling = PS_POOL_MAX;
+    trial.spec.norm = PS_NORM_POOLED;
+    compare(trial);
+    trial.spec.pooling = PS_POOL_SUM;
+    trial.spec.norm = PS_NORM_EMBEDDING;
+    compare(trial);
 }
 
 int main(void)
@@ -229,8 +292,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norm_softmax_with_synthesis),
         cmocka_unit_test(test_proxy_nca),
+        cmocka_unit_test(test_label_smoothing),
         cmocka_unit_test(test_batch_statistics),
         cmocka_unit_test(test_weight_decay),
+        cmocka_unit_test(test_embedding_norm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,15 +84,38 @@ static float largest(const float *z, size_t classes, float scale)
     return best;
 }
 
-/* The gradient at target a; b is the other target, or NULL. */
-static double gradient(const struct target *a, const struct target *b, double scale, double top)
+static double sum_of(const float *z, size_t classes)
 {
-    double hit = -a->weight * a->others / a->sum * a->slope;
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t c = 0; c < classes; c++)
+        sum += z[c];
+    return sum;
+}
+
+/* Label smoothing: what it takes off the label, and puts on each class. */
+struct smoothing {
+    double off, each;
+};
+
+/* Of a target's own term by its z. */
+static double own_gradient(const struct target *a, struct smoothing smoothing)
+{
+    return -a->weight * a->others / a->sum * a->slope -
+           a->weight * (smoothing.each - smoothing.off) * a->slope;
+}
+
+/* The gradient at target a; b is the other target, or NULL. */
+static double gradient(const struct target *a, const struct target *b, double scale, double top,
+                       struct smoothing smoothing)
+{
+    double hit = own_gradient(a, smoothing);
     if (!b)
         return hit;
     if (a->class == b->class)
-        return hit - b->weight * b->others / b->sum * b->slope;
-    return hit + b->weight * scale * exp(a->raw - top) / b->sum;
+        return hit + own_gradient(b, smoothing);
+    return hit + b->weight * scale * exp(a->raw - top) / b->sum -
+           b->weight * scale * smoothing.each;
 }
 
 /* Overwrites a row of cosines with its gradient; weights include 1 / rows. Returns the loss. */
@@ -100,6 +123,10 @@ static double row_loss(float *z, size_t classes, struct target *target, int targ
                        const struct ps_softmax_desc *desc)
 {
     bool distinct = targets == 2 && target[0].class != target[1].class;
+    struct smoothing smoothing = {
+        desc->smoothing, desc->smoothing / (double)(classes + (desc->virtual_class ? 1 : 0))};
+    /* the sum of the logits, without a margin */
+    double logits = smoothing.off > 0 ? desc->scale * sum_of(z, classes) : 0;
     double max = desc->virtual_class ? desc->scale : -INFINITY;
     for (int t = 0; t < targets; t++) {
         struct target *a = &target[t];
@@ -110,23 +137,27 @@ static double row_loss(float *z, size_t classes, struct target *target, int targ
     for (int t = 0; t < targets; t++)
         z[target[t].class] = -INFINITY;
     float top = fmaxf(nextafterf((float)max, INFINITY), largest(z, classes, desc->scale));
-    double base = exponentials(z, classes, desc->scale, top), loss = 0, slope = 0;
-    if (desc->virtual_class)
+    double base = exponentials(z, classes, desc->scale, top), loss = 0, slope = 0, shift = 0;
+    if (desc->virtual_class) {
         base += exp((double)desc->scale - top);
+        logits += desc->scale;
+    }
     for (int t = 0; t < targets; t++) {
         struct target *a = &target[t];
         a->others = base + (distinct ? exp(target[1 - t].raw - top) : 0);
         a->sum = a->others + exp(a->logit - top);
-        loss += a->weight * (top - a->logit + log(a->sum));
+        loss += a->weight * (top - a->logit + log(a->sum) + smoothing.off * a->logit -
+                             smoothing.each * (logits - a->raw + a->logit));
         slope += a->weight * desc->scale / a->sum;
+        shift += a->weight * desc->scale * smoothing.each;
     }
-    float factor = (float)slope;
+    float factor = (float)slope, less = (float)shift;
 #pragma omp simd
     for (size_t c = 0; c < classes; c++)
-        z[c] *= factor;
+        z[c] = z[c] * factor - less;
     for (int t = 0; t < targets; t++)
-        z[target[t].class] =
-            (float)gradient(&target[t], targets == 2 ? &target[1 - t] : NULL, desc->scale, top);
+        z[target[t].class] = (float)gradient(&target[t], targets == 2 ? &target[1 - t] : NULL,
+                                             desc->scale, top, smoothing);
     return loss;
 }
 
