@@ -90,6 +90,8 @@ BACKEND_TESTS := $(patsubst tests/backend/%.c,$(BUILD)/tests/%,$(wildcard tests/
 HELPERS := $(patsubst pipelines/%.c,$(BUILD)/bin/%,$(wildcard pipelines/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench-%,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
+# What --recipe names, beside the programs as make install puts it.
+RECIPES := $(patsubst pipelines/%,$(BUILD)/share/proxy-synthesis/%,$(wildcard pipelines/recipes/*.conf))
 # Runs of several processes; without MPI there is one.
 MPICC ?= mpicc
 MPI := $(if $(shell command -v $(MPICC)),$(BUILD)/bin/ps-mpi.so)
@@ -97,7 +99,7 @@ MPI := $(if $(shell command -v $(MPICC)),$(BUILD)/bin/ps-mpi.so)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all asan fuzz setup demo check lint format bench bench-loader clean tests
-all: $(TOOLS) $(HELPERS) $(MPI)
+all: $(TOOLS) $(HELPERS) $(MPI) $(RECIPES)
 asan: all
 
 include tools/setup.mk
@@ -147,6 +149,10 @@ $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 $(BUILD)/bin/ps-mpi.so: lib/train/mpi/mpi.c lib/train/ranks.h $(FLAGS)
 	@mkdir -p $(@D)
 	OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(ALL_CFLAGS) $(LDFLAGS) -shared $< -o $@
+
+$(BUILD)/share/proxy-synthesis/%: pipelines/%
+	@mkdir -p $(@D)
+	cp $< $@
 
 # gcc 12's vectorizer fails on some of them for arm64.
 ifeq ($(MACHINE),aarch64)

@@ -1,4 +1,4 @@
-# make install: programs, man pages, completions, the CUDA plugin where it was built, and the library
+# make install: programs, recipes, man pages, completions, the CUDA plugin where it was built, and the library
 # for other programs, shared and static, with its headers under ps/. Debian's pslib has the name libps.
 LIBDIR ?= $(PREFIX)/lib
 BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
@@ -43,6 +43,8 @@ install: $(COMPLETIONS) all $(BUILD)/$(SHARED) $(BUILD)/proxy-synthesis.pc
 	install -m 755 $(TOOLS) "$(TO)/bin"
 	install -m 644 $(filter $(BUILD)/completions/bash/%,$(COMPLETIONS)) "$(DESTDIR)$(BASH_COMPLETIONS)"
 	install -m 644 $(filter $(BUILD)/completions/zsh/%,$(COMPLETIONS)) "$(DESTDIR)$(ZSH_COMPLETIONS)"
+	install -d "$(TO)/share/proxy-synthesis/recipes"
+	install -m 644 $(RECIPES) "$(TO)/share/proxy-synthesis/recipes"
 	for page in $(MAN); do install -D -m 644 $$page \
 	  "$(TO)/share/man/man$${page##*.}/$${page##*/}" || exit; done
 	for plugin in $(BUILD)/bin/ps-*.so; do [ ! -e "$$plugin" ] || \

@@ -1,3 +1,4 @@
+#include "base/config.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -11,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "ps-train --help loss" */
-static bool wants_losses(int argc, char **argv)
+/* "ps-train --help TOPIC" */
+static bool wants_help(int argc, char **argv, const char *topic)
 {
     return argc == 3 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) &&
-           !strcmp(argv[2], "loss");
+           !strcmp(argv[2], topic);
 }
 
 static void print_losses(void)
@@ -100,7 +101,9 @@ int main(int argc, char **argv)
 {
     ps_process_share_processors(argv);
     ps_log_program("ps-train");
-    if (wants_losses(argc, argv)) {
+    if (wants_help(argc, argv, "recipe"))
+        return ps_opt_finish(&(struct ps_command){0}, ps_config_print_library(PS_TRAIN_RECIPES));
+    if (wants_help(argc, argv, "loss")) {
         print_losses();
         return ps_opt_finish(&(struct ps_command){0}, PS_OK);
     }
@@ -114,6 +117,7 @@ int main(int argc, char **argv)
         .examples =
             "  ps-train --data train.mdb --eval test.mdb -o run --backbone resnet18 \\\n"
             "    --input-size 64 --dim 128 --ps-mu 1 --modellr 1e-3 --eps 1e-4 --epochs 12\n"
+            "  ps-train --recipe proxy-anchor+ps --data train.mdb -o run --init resnet50.pth\n"
             "  ps-train --help loss\n",
     };
     command.options = ps_train_options(&settings, &command.option_count);

@@ -1,4 +1,5 @@
 #include "base/opt.h"
+#include "base/config.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -6,7 +7,6 @@
 #include "base/number.h"
 #include "base/opthelp.h"
 #include "base/process.h"
-#include "base/tsv.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -176,59 +176,6 @@ int ps_opt_set(struct ps_command *command, const char *where, const char *name, 
     return rc ? rc : set_value(where, option, copy);
 }
 
-static char *trim(char *text)
-{
-    text += strspn(text, " \t");
-    size_t length = strlen(text);
-    while (length && isspace((unsigned char)text[length - 1]))
-        text[--length] = '\0';
-    return text;
-}
-
-/* "quiet" and "verbose", which are in no program's table: 1 if `name` is one of them. */
-static int set_log_level(const char *where, const char *name, const char *value)
-{
-    bool quiet = !strcmp(name, "quiet"), on = false;
-    if (!quiet && strcmp(name, "verbose") != 0)
-        return 0;
-    struct ps_opt flag = {.name = name, .kind = PS_OPT_FLAG, .value = &on};
-    int rc = set_value(where, &flag, value);
-    if (!rc && on)
-        ps_log_level(quiet ? PS_LOG_WARN : PS_LOG_DEBUG);
-    return rc ? rc : 1;
-}
-
-static int read_config(struct ps_command *command, const char *path)
-{
-    void *bytes;
-    size_t length;
-    int rc = ps_file_read(path, 1 << 20, &bytes, &length);
-    if (rc)
-        return rc;
-    unsigned number = 0;
-    char *rest, *line;
-    rc = ps_text_begin(path, bytes, length, &rest);
-    while (!rc && (line = strsep(&rest, "\n"))) {
-        number++;
-        line = trim(line);
-        if (!*line || *line == '#')
-            continue;
-        char where[512];
-        snprintf(where, sizeof where, "%s:%u: ", path, number);
-        char *equals = strchr(line, '=');
-        if (!equals) {
-            rc = ps_fail(PS_EUSAGE, "%sexpected 'name = value'", where);
-            break;
-        }
-        *equals = '\0';
-        const char *name = trim(line), *value = trim(equals + 1);
-        rc = set_log_level(where, name, value);
-        rc = rc == 0 ? ps_opt_set(command, where, name, value) : rc < 0 ? rc : PS_OK;
-    }
-    free(bytes);
-    return rc;
-}
-
 struct cursor {
     int argc, at;
     char **argv;
@@ -289,24 +236,6 @@ static int parse_short(struct ps_command *command, struct cursor *cursor)
     return PS_OK;
 }
 
-/* Reads the files of "--config FILE" and "--config=FILE" in turn, so that the last wins. */
-static int read_configs(struct ps_command *command, int argc, char **argv)
-{
-    int rc = PS_OK;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && !rc; i++) {
-        const char *path = NULL;
-        if (!strcmp(argv[i], "--config") && i + 1 < argc)
-            path = argv[++i];
-        else if (!strncmp(argv[i], "--config=", 9))
-            path = argv[i] + 9;
-        if (path && !*path)
-            rc = ps_fail(PS_EUSAGE, "--config: '' is not the name of a file");
-        else if (path)
-            rc = read_config(command, path);
-    }
-    return rc;
-}
-
 static bool has_word(int argc, char **argv, const char *word, const char *other)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -331,7 +260,7 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
             argv[(*operands)++] = word;
         else if (!strcmp(word, "--"))
             only_operands = true;
-        else if (!strcmp(word, "--config")) /* read first, by read_configs */
+        else if (!strcmp(word, "--config")) /* read first, by ps_config_read */
             cursor.at++;
         else if (!strncmp(word, "--config=", 9))
             continue;
@@ -383,7 +312,7 @@ int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operand
         ps_opt_print_table(command);
         return PS_OPT_DONE;
     }
-    int rc = read_configs(command, argc, argv);
+    int rc = ps_config_read(command, argc, argv);
     if (rc)
         return rc;
     rc = parse_all(command, argc, argv, operands);

@@ -29,13 +29,16 @@ struct ps_opt {
     const char *help;     /* one phrase, wrapped by --help */
     double least, most;   /* inclusive bounds of a number; both 0: none */
     const char *aliases;  /* other long names, separated by spaces, or NULL */
-    bool hidden;          /* accepted but not listed by --help */
-    bool given;           /* out: set on the command line or in a config file */
+    /* TEXT: the value names a file of settings in this folder of the programs' (base/config.h), to
+     * be read as by --config; NULL */
+    const char *library;
+    bool hidden; /* accepted but not listed by --help */
+    bool given;  /* out: set on the command line or in a config file */
 };
 
 /*
  * Rows of an option table. `value` points to the kind's type. After the help text a row may set
- * .letter, .argument, .aliases and .hidden:
+ * .letter, .argument, .aliases, .library and .hidden:
  *     PS_INT("threads", &threads, 0, 4096, "compute threads; 0: all cores", .letter = 'j')
  */
 #define PS_SECTION(title)                                                                          \
@@ -75,6 +78,7 @@ struct ps_command {
     size_t option_count;
     char **owned; /* strings from config files; managed by the parser */
     size_t owned_count;
+    int nested; /* config files being read, one by another */
 };
 
 enum { PS_OPT_RUN = 0, PS_OPT_DONE = 1 };

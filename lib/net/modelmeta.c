@@ -11,9 +11,8 @@
 const char *const ps_pooling_names[3] = {
     [PS_POOL_AVG] = "GAP", [PS_POOL_MAX] = "GMP", [PS_POOL_SUM] = "GAP,GMP"};
 
-const char *const ps_norm_names[3] = {[PS_NORM_NONE] = "none",
-                                      [PS_NORM_POOLED] = "pooled",
-                                      [PS_NORM_EMBEDDING] = "embedding"};
+const char *const ps_norm_names[3] = {
+    [PS_NORM_NONE] = "none", [PS_NORM_POOLED] = "pooled", [PS_NORM_EMBEDDING] = "embedding"};
 
 static const char format_name[] = "ps-model";
 static const char colours[] = "rgb";

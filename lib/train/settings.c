@@ -49,7 +49,8 @@ struct ps_train_settings ps_train_settings_default(void)
 
 /* Options that may change when a run is resumed, and temperature, which scale tells. */
 static const char not_recipe[] =
-    " data eval output restart extend data-name init freeze eval-best device gpu threads workers "
+    " recipe data eval output restart extend data-name init freeze eval-best device gpu threads "
+    "workers "
     "deterministic checkpoint-steps checkpoint-minutes tensorboard tune profile "
     "checkpoint-activations temperature ";
 
@@ -57,6 +58,10 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
     const double inf = INFINITY;
     const struct ps_opt table[] = {
+        PS_TEXT("recipe", &s->recipe, "NAME",
+                "begin with the settings of a published recipe (see --help recipe); all other "
+                "options win over it",
+                .library = PS_TRAIN_RECIPES),
         PS_SECTION("Data"),
         PS_TEXT("data", &s->data, "SHARD",
                 "training shard, or a folder with train.mdb and test.mdb or with class folders in "

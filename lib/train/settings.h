@@ -14,8 +14,12 @@ enum ps_proxy_init { PS_PROXY_UNIFORM, PS_PROXY_NORMAL, PS_PROXY_KAIMING };
 #define PS_PROXY_INIT_WORDS "uniform|normal|kaiming-fan-out"
 enum ps_embedding_init { PS_EMBEDDING_DEFAULT, PS_EMBEDDING_KAIMING };
 #define PS_EMBEDDING_INIT_WORDS "default|kaiming-fan-out"
+/* The folder of the recipes (base/config.h). */
+#define PS_TRAIN_RECIPES "recipes"
 
 struct ps_train_settings {
+    const char *recipe;
+
     /* Input and output. */
     const char *data;   /* training shard, or a folder (data/folder.h) */
     const char *eval;   /* test shard; NULL: that of the data folder, if any */
