@@ -47,7 +47,7 @@ settings() {
     printf 'recipe = nix\n' >"$BATS_TEST_TMPDIR/own.conf"
     run -2 settings --config "$BATS_TEST_TMPDIR/own.conf"
     [[ $output == *"own.conf:1: --recipe: 'nix' is not one of "* ]]
-    run -2 settings --recipe
+    run -2 ps-train --recipe
     [[ $output == *"--recipe needs an argument"* ]]
 }
 
