@@ -172,9 +172,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/backend/%.o $(EMULATED) $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -lcmocka -o $@
 
+# By the compiler of C++, whose sanitizer knows the types of FAISS.
 $(BUILD)/bin/fuzz-%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
-	$(CC) $(VARIANT) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+	$(CXX) $(VARIANT) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 
 fuzz: $(FUZZ)
 

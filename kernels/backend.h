@@ -19,6 +19,7 @@
 /* The first member of every backend's own struct. */
 typedef struct ps_backend {
     const struct ps_backend_ops *ops;
+    const char *choices; /* the file of its measured choices (choices.h), or NULL */
 } ps_backend;
 
 typedef struct ps_vec ps_vec;   /* a vector of real numbers on the device */
@@ -194,7 +195,7 @@ static inline int ps_backend_wait(ps_backend *be)
 
 /* Version of this file and operations.h: every change increments it, so that an old plugin is
  * refused. */
-#define PS_BACKEND_INTERFACE 4
+#define PS_BACKEND_INTERFACE 5
 
 /* The reference, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that
  * exports `ps_backend_ops_cuda`. */

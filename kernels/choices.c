@@ -12,6 +12,7 @@ struct choice {
 };
 
 struct ps_choices {
+    char *path;
     int file; /* open for appending */
     struct choice *all;
     size_t count;
@@ -51,8 +52,9 @@ struct ps_choices *ps_choices_open(const char *path, char *message, size_t size)
         snprintf(message, size, "out of memory");
         return NULL;
     }
+    choices->path = strdup(path);
     choices->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_DSYNC | O_CLOEXEC, 0666);
-    if (choices->file >= 0 && !read_file(choices, path))
+    if (choices->path && choices->file >= 0 && !read_file(choices, path))
         return choices;
     snprintf(message, size, "%s: %s", path, strerror(errno));
     ps_choices_close(choices);
@@ -65,8 +67,14 @@ void ps_choices_close(struct ps_choices *choices)
         return;
     if (choices->file >= 0)
         close(choices->file);
+    free(choices->path);
     free(choices->all);
     free(choices);
+}
+
+const char *ps_choices_path(const struct ps_choices *choices)
+{
+    return choices->path;
 }
 
 const char *ps_choices_find(const struct ps_choices *choices, const char *key)

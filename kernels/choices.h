@@ -15,6 +15,8 @@ struct ps_choices;
 /* Reads the file, or creates it. NULL on failure. */
 struct ps_choices *ps_choices_open(const char *path, char *message, size_t size);
 void ps_choices_close(struct ps_choices *choices);
+/* The file, owned by `choices`. */
+const char *ps_choices_path(const struct ps_choices *choices);
 
 /* The choice of a key, or NULL. It may contain tabs, and is owned by `choices`. */
 const char *ps_choices_find(const struct ps_choices *choices, const char *key);

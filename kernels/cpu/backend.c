@@ -65,6 +65,7 @@ ps_backend *cpu_open(const struct ps_backend_config *config, char *message, size
         cpu_close(&cpu->base);
         return NULL;
     }
+    cpu->base.choices = cpu->choices ? ps_choices_path(cpu->choices) : NULL;
     char version[32];
     dn_version(version, sizeof version);
     snprintf(cpu->text, sizeof cpu->text, "%s, oneDNN %s, %d thread%s, algorithms %s", CPU_LEVEL,

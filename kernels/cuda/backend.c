@@ -84,6 +84,7 @@ static int start(struct cuda *cuda, const char *cache)
             properties.name, properties.major, properties.minor, precisions[cuda->precision].name);
     if (cache && !(cuda->choices = cuda_choices_open(cuda, cache, properties.name)))
         return -1;
+    cuda->base.choices = cache ? ps_choices_path(cuda->choices) : NULL;
     size_t version = cudnnGetVersion();
     snprintf(cuda->text, sizeof cuda->text, "%.60s, %zu GiB, cuDNN %zu.%zu.%zu, %s, algorithms %s",
              properties.name, properties.totalGlobalMem >> 30, version / 10000, version / 100 % 100,

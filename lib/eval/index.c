@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "eval/embedding.h"
 #include "eval/index_check.h"
+#include "eval/index_walk.h"
 
 #include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Index_c.h>
@@ -19,6 +20,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -171,6 +173,20 @@ static int check_read(const ps_index *index, bool ends)
     return wrong ? ps_fail(PS_EFORMAT, "%s: damaged: %s", index->name, wrong) : PS_OK;
 }
 
+/* What FAISS would believe. */
+static int check_layout(const ps_index *index, FILE *stream, size_t length)
+{
+    if (!length)
+        return ps_fail(PS_EFORMAT, "%s: an empty file is no index", index->name);
+    void *bytes = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fileno(stream), 0);
+    if (bytes == MAP_FAILED)
+        return ps_fail_errno("%s: cannot read", index->name);
+    const char *wrong = ps_index_walk(bytes, length);
+    munmap(bytes, length);
+    return wrong ? ps_fail(PS_EFORMAT, "%s: damaged, or no index of FAISS: %s", index->name, wrong)
+                 : PS_OK;
+}
+
 /* From an open file of this length. */
 static int read_from(ps_index *index, FILE *stream, size_t length)
 {
@@ -179,11 +195,12 @@ static int read_from(ps_index *index, FILE *stream, size_t length)
     if (rc)
         return rc;
     ps_guard_begin(index->complaint);
-    int failed = faiss_read_index(stream, MAP_LISTS, &index->faiss);
+    rc = check_layout(index, stream, length);
+    int failed = !rc && faiss_read_index(stream, MAP_LISTS, &index->faiss);
     if (failed)
         rc = ps_fail(PS_EFORMAT, "%s: truncated, damaged or no index of FAISS: %s", index->name,
                      faiss_reason());
-    else
+    else if (!rc)
         rc = check_read(index, ftell(stream) == (long)length);
     ps_guard_end();
     setrlimit(RLIMIT_AS, &before);

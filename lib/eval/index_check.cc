@@ -19,6 +19,7 @@ const char *fault_of(const faiss::Index *index);
 
 const char *const sizes = "sizes that do not fit each other";
 constexpr int most_searched = 1 << 20; // nodes of a graph, for one query
+constexpr float most_refined = 1024;   // rows, for each that is asked for
 
 bool fits(const faiss::ProductQuantizer &pq, size_t dim, size_t code_size)
 {
@@ -166,6 +167,8 @@ const char *fault_of(const faiss::Index *index)
     if (auto *transformed = dynamic_cast<const faiss::IndexPreTransform *>(index))
         return fault_of_transforms(transformed);
     if (auto *refined = dynamic_cast<const faiss::IndexRefine *>(index)) {
+        if (!(refined->k_factor >= 1 && refined->k_factor <= most_refined))
+            return "a number of rows to refine that is out of range";
         const char *fault =
             fault_of_part(refined->base_index, refined, refined->d, refined->ntotal);
         return fault ? fault

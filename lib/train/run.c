@@ -74,29 +74,58 @@ static int open_data(struct ps_run *run)
     return rc;
 }
 
+/* `n` images of an epoch pass through the network, so many at once. */
+static void add_pass(struct ps_tuned_network *network, enum ps_mode mode, size_t images, size_t n)
+{
+    size_t i = network->passes++;
+    network->pass[i].mode = mode;
+    network->pass[i].images = images;
+    network->pass[i].times = (n + images - 1) / images;
+}
+
+/* Compares what was measured with the rule, by the passes of this run. */
+static int check_tuning(struct ps_run *run, const char *name,
+                        const struct ps_backend_config *config)
+{
+    const struct ps_train_settings *s = run->settings;
+    struct ps_tuned_network network = {.spec = ps_train_spec(s),
+                                       .micro_batches = (size_t)s->micro_batches,
+                                       .checkpoint_activations = s->checkpoint_activations};
+    size_t batch = (size_t)s->batch;
+    add_pass(&network, PS_TRAIN, batch, run->fit.n);
+    const struct ps_eval_set *const sets[2] = {&run->choice, &run->final};
+    for (size_t i = 0; i < 2; i++)
+        if (sets[i]->shard)
+            add_pass(&network, PS_INFER, ps_embed_batch(sets[i]->n, batch), sets[i]->n);
+    return ps_tuning_check(&run->backend, name, config, &network, s->tune);
+}
+
 static int open_device(struct ps_run *run)
 {
     const struct ps_train_settings *s = run->settings;
     struct ps_backend_config config = {
         .threads = (int)s->threads, .precision = s->precision, .cache = run->tuned};
     const char *name = s->device;
+    char numbered[32];
     if (s->gpu >= 0 && !strcmp(name, "auto")) {
-        char numbered[32];
         snprintf(numbered, sizeof numbered, "cuda:%ld", s->gpu);
         run->backend = ps_device_open(numbered, &config);
-        if (!run->backend)
+        if (run->backend)
+            name = numbered;
+        else
             ps_info("--gpu %ld is not usable (%s)", s->gpu, ps_error());
     }
     if (!run->backend)
         run->backend = ps_device_open(name, &config);
     if (!run->backend)
         return ps_error_code();
-    if (!s->profile)
-        return PS_OK;
+    int rc = run->tuned ? check_tuning(run, name, &config) : PS_OK;
+    if (rc || !s->profile)
+        return rc;
     if (!strcmp(run->backend->ops->name, "cuda"))
         return ps_fail(PS_ENOTSUP, "--profile: GPUs run asynchronously "
                                    "(use --device cpu, or the tools of CUDA)");
-    int rc = ps_profile_start(run->backend);
+    rc = ps_profile_start(run->backend);
     run->profiled = rc ? -1 : 0;
     return rc;
 }

@@ -436,7 +436,7 @@ int main(int argc, char **argv)
     long seed = argc > 1 ? strtol(argv[1], NULL, 10) : 1;
     long cases = argc > 2 ? strtol(argv[2], NULL, 10) : 8;
     char message[200];
-    ps_backend emulator = {&emulated};
+    ps_backend emulator = {.ops = &emulated};
     ps_backend *ref =
         ps_backend_ref.open(&(struct ps_backend_config){.threads = 1}, message, sizeof message);
     need(ref != NULL, NULL, "ref");

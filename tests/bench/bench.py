@@ -114,7 +114,7 @@ def bound_ms(report, batch, mode, precision, library):
     oneDNN's, or oneDNN's alone."""
     best = {}
     narrow = "-" + precision if precision != "fp32" else ""
-    for path in TUNED.glob(f"*t{narrow}.tsv"):
+    for path in TUNED.glob(f"*t{narrow}.tsv*"):
         for line in path.read_text().splitlines():
             found = re.match(r"(forward|data|weights)( inference)? n(\d+) (\S+ \S+ k\d+) "
                              r".*\t([\d.]+) ms\toneDNN ([\d.]+) ms$", line)
@@ -344,7 +344,7 @@ def main():
     args = parser.parse_args()
     rounds = 1 if args.quick else args.rounds
     TUNED.mkdir(parents=True, exist_ok=True)
-    for old in TUNED.glob("*.tsv"):
+    for old in TUNED.glob("*.tsv*"):
         old.unlink()  # the bound is measured in this run
     torch, faiss, pillow = interpreter("torch"), interpreter("faiss"), interpreter("PIL, numpy")
     libraries = {module: blas(python, module) for python, module in (

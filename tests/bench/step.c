@@ -3,7 +3,8 @@
  * Adam; frozen batch norm) or of inference, on synthetic images:
  *   step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] [THREADS] [PRECISION]
  * "checkpoint" trains with activation checkpointing. Prints the median step, images per second, and
- * the time of each operator. CACHE is a folder for measured choices of algorithms ("" for none).
+ * the time of each operator. CACHE is a folder for measured choices of algorithms ("" for none),
+ * which are used unless the rule's are faster.
  */
 #include "base/err.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "net/profile.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
+#include "train/tuning.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +101,14 @@ static void open_run(struct run *run, const struct ps_backend_config *config)
     run->backend = ps_device_open("cpu", config);
     if (!run->backend)
         check(-1);
+    struct ps_tuned_network network = {.spec = run->spec,
+                                       .micro_batches = 1,
+                                       .checkpoint_activations = run->checkpoint,
+                                       .passes = 1};
+    network.pass[0].mode = run->train ? PS_TRAIN : PS_INFER;
+    network.pass[0].images = run->batch;
+    network.pass[0].times = 1;
+    check(ps_tuning_check(&run->backend, "cpu", config, &network, config->cache));
     check(ps_profile_start(run->backend));
     run->net = ps_net_new(run->backend, &run->spec, run->train ? CLASSES : 0);
     if (!run->net)

@@ -134,13 +134,14 @@ example() {
 
 @test "the manual's example turns Parquet into tars" {
     "$PYTHON" -c 'import pyarrow' 2>/dev/null || skip "there is no pyarrow"
-    example ps-prepare.1 'import io' >to_tar.py
+    example ps-prepare.1 'import pathlib' >to_files.py
     "$PYTHON" - <<'END'
 import pyarrow, pyarrow.parquet
 rows = [{"image": {"bytes": b"P2 2 1 255 %d 0\n" % i, "path": None}, "label": i // 3} for i in range(6)]
 pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "birds-train.parquet")
 END
-    "$PYTHON" to_tar.py birds-train.parquet birds-train.tar
+    example ps-prepare.1 'mkdir birds' | sed "s|python3|'$PYTHON'|" >commands
+    sh -e commands
     ps-prepare -q webdataset birds-train.tar -o m.tsv
     [ "$(rows | cut -f 1,2 | tail -1)" = "$(printf '00000005.jpg\t000001')" ]
     ps-pack -q m.tsv -o train.mdb
