@@ -88,7 +88,11 @@ static int set_parameters(FaissIndex *index, const char *parameters)
 
 int ps_index_tune(ps_index *index, const char *parameters)
 {
-    return set_parameters(index->faiss, parameters) ? fail_faiss(index, PS_EINVAL) : PS_OK;
+    if (set_parameters(index->faiss, parameters))
+        return fail_faiss(index, PS_EINVAL);
+    const char *wrong = ps_index_fault(index->faiss);
+    return wrong ? ps_fail(PS_EINVAL, "%s: %s does not work: %s", index->name, parameters, wrong)
+                 : PS_OK;
 }
 
 /* FAISS allocates without end for graphs of less than two edges a node. */

@@ -18,7 +18,8 @@ const char *const ps_metric_names[PS_METRICS] = {"recall", "rp",  "map@r", "prec
 
 int ps_metrics_parse(bool metric[PS_METRICS], const char *where, const char *list)
 {
-    for (const char *at = list; *at;) {
+    const char *at = list;
+    do {
         size_t length = strcspn(at, ",");
         bool all = length == 3 && !strncmp(at, "all", 3), known = all;
         for (int m = 0; m < PS_METRICS; m++) {
@@ -31,8 +32,8 @@ int ps_metrics_parse(bool metric[PS_METRICS], const char *where, const char *lis
                            "%s: no metric '%.*s'; there are recall, rp, map@r, precision, map, "
                            "nmi, ami, and all",
                            where, (int)length, at);
-        at += length + (at[length] == ',');
-    }
+        at += length;
+    } while (*at++ == ',');
     return PS_OK;
 }
 

@@ -173,7 +173,8 @@ cell() {
 }
 
 @test "wrong usage is status 2, a full disk status 1" {
-    for options in "" "--recall 2,1 x" "--recall 0 x" "--metrics best x" "--tag PS x" "--nonsense x"; do
+    for options in "" "--recall 2,1 x" "--recall 0 x" "--metrics best x" "--metrics= x" "--metrics recall, x" \
+        "--tag PS x" "--nonsense x"; do
         # shellcheck disable=SC2086
         run ps-eval $options
         [ "$status" -eq 2 ]

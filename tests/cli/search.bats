@@ -347,6 +347,12 @@ alike() {
     [ -z "$(find . -name '.kept*')" ]
     refused 1 "a parameter" sh -c 'ps-search -q --index kept.faiss --parameters nonsense=1 g.tsv 2>&1 |
         sed "s/.*nonsense.*/ps-search: error: a parameter/" >&2; exit 1'
+    search --build kept.faiss --factory SQ8,RFlat g.tsv
+    for factor in 0.5 -1 nan 1e9; do
+        refused 1 "kept.faiss: k_factor_rf=$factor does not work" \
+            ps-search -q --index kept.faiss --parameters k_factor_rf=$factor g.tsv
+    done
+    search --index kept.faiss --parameters k_factor_rf=2 g.tsv
 }
 
 @test "Python's faiss reads our indexes, and we its own" {
