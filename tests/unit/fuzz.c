@@ -1,5 +1,6 @@
 /* The corpus of every fuzz target, run once as it is and once with each byte changed. */
 #include "base/file.h"
+#include "eval/index_walk.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -80,12 +81,26 @@ static void test_zip(void **state)
     run_folder(fuzz_zip, "tests/golden/pth", ".pth");
 }
 
+/* The walk alone, whose work it is that FAISS sees no damaged file. */
+static int walk(const uint8_t *bytes, size_t length)
+{
+    (void)ps_index_walk(bytes, length);
+    return 0;
+}
+
+static void test_index(void **state)
+{
+    (void)state;
+    run_folder(walk, "tests/fuzz/corpus/index", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_safetensors),
         cmocka_unit_test(test_pickle),
         cmocka_unit_test(test_zip),
+        cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
