@@ -36,8 +36,14 @@ static int find_labels(struct ps_embedding *e, const char *path)
         if (rc <= 0)
             return rc;
     }
-    return ps_fail(PS_EUSAGE, "%s: a .npy file has no labels; name their file with --labels",
-                   e->file);
+    char *beside = labels_beside(path, endings[0]);
+    int rc = beside ? ps_fail(PS_EUSAGE,
+                              "%s: a .npy file has no labels: they belong beside it, into %s "
+                              "(ps-eval: or --labels FILE)",
+                              e->file, beside)
+                    : PS_ENOMEM;
+    free(beside);
+    return rc;
 }
 
 /* Length of a column's name without the number at its end. */
@@ -122,8 +128,7 @@ static int parse_npz(struct ps_embedding *e, const void *bytes, size_t length, c
 {
     int rc = ps_npz_parse(e, bytes, length);
     if (!rc && !labels && !e->label)
-        rc = ps_fail(PS_EUSAGE, "%s: no array 'label'; name a file of labels with --labels",
-                     e->file);
+        rc = ps_fail(PS_EUSAGE, "%s: no array 'label' (ps-eval: or --labels FILE)", e->file);
     return rc ? rc : ps_embedding_check(e);
 }
 
