@@ -171,7 +171,7 @@ static int read_file(struct ps_command *command, const char *path)
 int ps_config_read(struct ps_command *command, int argc, char **argv)
 {
     int rc = PS_OK;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && !rc; i++) {
+    for (int i = 1; i < argc && argv[i] && strcmp(argv[i], "--") != 0 && !rc; i++) {
         const char *word = argv[i], *equals = strchr(word, '=');
         if (strncmp(word, "--", 2) != 0)
             continue;

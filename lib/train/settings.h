@@ -43,7 +43,7 @@ struct ps_train_settings {
     const char *color_jitter; /* "B" or "B,C,S,H", or NULL */
     double jitter[PS_COLORS]; /* the same, filled in by ps_train_settings_complete */
     double random_erasing;    /* probability */
-    int embedding_init; /* enum ps_embedding_init */
+    int embedding_init;       /* enum ps_embedding_init */
 
     struct ps_loss_settings loss;
     int proxy_init; /* enum ps_proxy_init */

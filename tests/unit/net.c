@@ -429,16 +429,11 @@ int main(void)
 {
     ps_log_level(PS_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_device_errors),
-        cmocka_unit_test(test_batch_sizes),
-        cmocka_unit_test(test_no_embedding_layer),
-        cmocka_unit_test(test_slices),
-        cmocka_unit_test(test_only_infer),
-        cmocka_unit_test(test_input),
-        cmocka_unit_test(test_backward),
-        cmocka_unit_test(test_embedding_norm),
-        cmocka_unit_test(test_running_statistics),
-        cmocka_unit_test(test_initial_values),
+        cmocka_unit_test(test_device_errors),      cmocka_unit_test(test_batch_sizes),
+        cmocka_unit_test(test_no_embedding_layer), cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_only_infer),         cmocka_unit_test(test_input),
+        cmocka_unit_test(test_backward),           cmocka_unit_test(test_embedding_norm),
+        cmocka_unit_test(test_running_statistics), cmocka_unit_test(test_initial_values),
         cmocka_unit_test(test_sizes_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
