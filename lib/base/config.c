@@ -27,12 +27,12 @@ static char *trim(char *text)
     return text;
 }
 
-/* In the folder of the installed or built programs. free() it. */
+/* The library's folder, or the file of a name in it, beside the program's folder. free() it. */
 static char *library_path(const char *library, const char *name)
 {
     char *program = ps_path_program(), *folder = program ? ps_path_folder(program) : NULL;
-    char *path = folder ? ps_asprintf("%s/../share/proxy-synthesis/%s%s%s", folder, library,
-                                      *name ? "/" : "", name)
+    char *path = folder ? ps_asprintf("%s/../share/proxy-synthesis/%s%s%s%s", folder, library,
+                                      name ? "/" : "", name ? name : "", name ? SUFFIX : "")
                         : NULL;
     free(folder);
     free(program);
@@ -53,7 +53,7 @@ static int order(const struct dirent **a, const struct dirent **b)
 static struct dirent **list_library(const char *library, int *count)
 {
     struct dirent **entries = NULL;
-    char *folder = library_path(library, "");
+    char *folder = library_path(library, NULL);
     *count = folder ? scandir(folder, &entries, is_config, order) : -1;
     free(folder);
     for (int i = 0; i < *count; i++)
@@ -92,13 +92,11 @@ static int read_library(struct ps_command *command, const char *where, const str
 {
     if (!*name || strchr(name, '/'))
         return fail_unknown(where, option, name);
-    char *file = ps_asprintf("%s" SUFFIX, name);
-    char *path = file ? library_path(option->library, file) : NULL;
+    char *path = library_path(option->library, name);
     int rc = !path              ? PS_ENOMEM
              : ps_is_file(path) ? read_file(command, path)
                                 : fail_unknown(where, option, name);
     free(path);
-    free(file);
     return rc;
 }
 
@@ -212,8 +210,7 @@ int ps_config_print_library(const char *library)
     int count, rc = PS_OK;
     struct dirent **entries = list_library(library, &count);
     for (int i = 0; i < count && !rc; i++) {
-        char *file = ps_asprintf("%s" SUFFIX, entries[i]->d_name), *rest;
-        char *path = file ? library_path(library, file) : NULL;
+        char *path = library_path(library, entries[i]->d_name), *rest;
         void *bytes = NULL;
         size_t length;
         rc = path ? ps_file_read(path, MOST_BYTES, &bytes, &length) : PS_ENOMEM;
@@ -225,7 +222,6 @@ int ps_config_print_library(const char *library)
         }
         free(bytes);
         free(path);
-        free(file);
     }
     free_list(entries, count);
     return rc;
