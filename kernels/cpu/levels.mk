@@ -10,7 +10,8 @@ LEVEL_FLAGS_v4 := -march=x86-64-v4
 LEVEL_FLAGS_amx := -march=x86-64-v4 -mamx-tile -mamx-bf16
 LEVEL_FLAGS_emulated := -march=x86-64-v3 -DCPU_EMULATED=1 -Wno-psabi -O2
 LEVEL_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/ops/*.c kernels/cpu/conv/*.c)
-LEVEL_SRC_v4 := $(wildcard kernels/cpu/avx512/*.c)
+LEVEL_SRC_v3 := $(wildcard kernels/cpu/blocked/*.c)
+LEVEL_SRC_v4 := $(LEVEL_SRC_v3) $(wildcard kernels/cpu/avx512/*.c)
 LEVEL_SRC_amx := $(LEVEL_SRC_v4) $(wildcard kernels/cpu/amx/*.c)
 LEVEL_SRC_emulated := $(LEVEL_SRC_amx)
 LEVEL_FLAGS := $(foreach level,$(LEVELS),$(LEVEL_FLAGS_$(level)))

@@ -22,11 +22,13 @@
 #if CPU_HAS_AVX512
 #define CPU_LANES 16
 #define CPU_BLOCK 16
+#define CPU_REGISTERS 32
 typedef float cpu_vec __attribute__((vector_size(64)));
 typedef int32_t cpu_ivec __attribute__((vector_size(64)));
 #elif defined __AVX2__
 #define CPU_LANES 8
 #define CPU_BLOCK 8
+#define CPU_REGISTERS 16
 typedef float cpu_vec __attribute__((vector_size(32)));
 typedef int32_t cpu_ivec __attribute__((vector_size(32)));
 #else
@@ -61,6 +63,8 @@ static inline cpu_vec cpu_fma(cpu_vec a, cpu_vec x, cpu_vec y)
 {
 #ifdef __AVX512F__
     return (cpu_vec)_mm512_fmadd_ps((__m512)a, (__m512)x, (__m512)y);
+#elif CPU_LANES == 8
+    return (cpu_vec)_mm256_fmadd_ps((__m256)a, (__m256)x, (__m256)y);
 #elif defined __FMA__
     for (int i = 0; i < CPU_LANES; i++)
         y[i] = __builtin_fmaf(a[i], x[i], y[i]);
@@ -74,6 +78,8 @@ static inline cpu_vec cpu_broadcast(float x)
 {
 #ifdef __AVX512F__
     return (cpu_vec)_mm512_set1_ps(x);
+#elif CPU_LANES == 8
+    return (cpu_vec)_mm256_set1_ps(x);
 #else
     return x - (cpu_vec){0};
 #endif
@@ -137,7 +143,7 @@ static inline void cpu_stream(float *to, cpu_vec v)
 {
 #ifdef __AVX512F__
     _mm512_stream_ps(to, (__m512)v);
-#elif defined __AVX2__ && !defined CPU_EMULATED
+#elif CPU_LANES == 8
     _mm256_stream_ps(to, (__m256)v);
 #else
     cpu_store(to, v);

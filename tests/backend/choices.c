@@ -168,12 +168,16 @@ static void force(const struct op_case *c, const struct op_values *v, const char
     fclose(file);
 }
 
-/* Is the backend compiled with the algorithms for AVX-512, for AMX? */
-static bool has_avx512(const ps_backend *be)
+/* Is the backend compiled with the algorithms for AVX2 or wider, for AVX-512, for AMX? */
+static bool has_avx2(const ps_backend *be)
 {
     const char *machine = be->ops->describe(be);
-    return strncmp(machine, "v2", 2) != 0 && strncmp(machine, "v3", 2) != 0 &&
-           strncmp(machine, "generic", 7) != 0;
+    return strncmp(machine, "v2", 2) != 0 && strncmp(machine, "generic", 7) != 0;
+}
+
+static bool has_avx512(const ps_backend *be)
+{
+    return has_avx2(be) && strncmp(be->ops->describe(be), "v3", 2) != 0;
 }
 
 static bool has_amx(const ps_backend *be)
@@ -216,7 +220,10 @@ static void check_algorithm(struct op_case c, const char *name, const char *weig
     char forced[2][80];
     snprintf(forced[0], sizeof forced[0], "%s\t0\t0\t%s", name, name);
     snprintf(forced[1], sizeof forced[1], "%s\t0\t0\t%s", weights, weights);
-    check_case(c, forced[0], forced[1], names, strncmp(name, "amx", 3) == 0 ? has_amx : has_avx512);
+    check_case(c, forced[0], forced[1], names,
+               strncmp(name, "amx", 3) == 0           ? has_amx
+               : strncmp(name, "direct 1x1", 10) == 0 ? has_avx512
+                                                      : has_avx2);
 }
 
 /* The output's largest error relative to its largest element; `what` is for force(), or NULL. The

@@ -314,7 +314,8 @@ static bool open_truth(struct ps_safetensors *truth, const char *golden)
 static bool flips_masks(const ps_backend *be)
 {
     const char *machine = be->ops->describe(be);
-    return !strncmp(machine, "v2", 2) || !strncmp(machine, "emulated", 8);
+    return !strncmp(machine, "v2", 2) || !strncmp(machine, "v3", 2) ||
+           !strncmp(machine, "emulated", 8);
 }
 
 static bool check_net(const struct ps_safetensors *file, ps_backend *backend)

@@ -11,16 +11,18 @@ extern const struct cpu_conv_algorithm cpu_conv_amx_igemm, cpu_conv_amx_igemm_we
     cpu_conv_amx_stem, cpu_conv_amx_stem_weights;
 
 const struct cpu_conv_algorithm *const cpu_conv_algorithms[] = {
-    &cpu_conv_onednn,           &cpu_conv_depthwise,
+    &cpu_conv_onednn,       &cpu_conv_depthwise,
     &cpu_conv_gemm_weights,
+#if CPU_BLOCK > 1
+    &cpu_conv_winograd,     &cpu_conv_winograd_weights,
+    &cpu_conv_stem_weights, &cpu_conv_outer_product_weights,
+#endif
 #if CPU_HAS_AVX512
-    &cpu_conv_direct_1x1,       &cpu_conv_winograd,
-    &cpu_conv_winograd_weights, &cpu_conv_outer_product_weights,
-    &cpu_conv_stem_weights,
+    &cpu_conv_direct_1x1,
 #endif
 #if CPU_HAS_AMX
-    &cpu_conv_amx_igemm,        &cpu_conv_amx_igemm_weights,
-    &cpu_conv_amx_stem,         &cpu_conv_amx_stem_weights,
+    &cpu_conv_amx_igemm,    &cpu_conv_amx_igemm_weights,
+    &cpu_conv_amx_stem,     &cpu_conv_amx_stem_weights,
 #endif
 };
 const int cpu_conv_algorithm_count = sizeof cpu_conv_algorithms / sizeof cpu_conv_algorithms[0];

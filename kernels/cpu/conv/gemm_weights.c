@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-/* oneDNN 2.6 has no AVX2 kernel for 3x3 on 2x2; on AVX-512 there are outer products. */
+/* oneDNN 2.6 has no AVX2 kernel for 3x3 on 2x2; where channels fill pairs of blocks there are outer
+ * products. */
 static bool supported(const ps_node *node, enum cpu_pass pass)
 {
     enum { FEW_PIXELS = 4 };

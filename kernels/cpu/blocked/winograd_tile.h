@@ -2,8 +2,8 @@
  * What the passes of Winograd's F(4x4, 3x3) share: a tile is 4x4 outputs, computed from 6x6 inputs
  * that are transformed into 36 points (winograd.c).
  */
-#ifndef PS_CPU_AVX512_WINOGRAD_TILE_H
-#define PS_CPU_AVX512_WINOGRAD_TILE_H
+#ifndef PS_CPU_BLOCKED_WINOGRAD_TILE_H
+#define PS_CPU_BLOCKED_WINOGRAD_TILE_H
 
 #include "kernels/cpu/conv/algorithm.h"
 
@@ -14,10 +14,11 @@ static const double WINO_A = 0.70710678118654752440, WINO_B = 1.4142135623730950
 static const double WINO_P = 0.5, WINO_Q = 2;
 
 /* For a pass with result `to`: blocked layouts, pairs of channel blocks in the result, and enough
- * tiles to be faster than oneDNN 2.6 (measured on AVX-512). */
+ * tiles to be faster than oneDNN 2.6 (measured). */
 static inline bool wino_is_supported(const ps_node *node, const ps_act *to)
 {
-    enum { FEW_TILES = 90, FEW_IN_INFERENCE = 24, PAIR = 2 };
+    enum { WIDE = CPU_LANES == 16, PAIR = 2 };
+    enum { FEW_TILES = WIDE ? 90 : 40, FEW_IN_INFERENCE = WIDE ? 24 : 8 };
     const struct ps_op_desc *d = &node->desc;
     const ps_act *x = node->in[0], *y = node->out;
     int tiles = x->shape.n * x->shape.h * x->shape.w / (WINO_OUTS * WINO_OUTS);

@@ -4,11 +4,12 @@
  * The gradient of the transformed weights is, point by point, the product of the tiles of dy,
  * transformed to 36 points by the transpose of the output transform, and the transformed tiles of
  * x. A team of threads works on a chunk of tiles: it transforms them to (WINO_POINTS, channel
- * blocks, tiles, 16) and multiplies them; the sums of each point are (outputs, inputs, 16, 16).
+ * blocks, tiles, block) and multiplies them; the sums of each point are (outputs, inputs, block,
+ * block).
  * With few weights each thread is a team, whose private sums stay in its caches; with many, all
  * threads are one team and share the points.
  */
-#include "kernels/cpu/avx512/winograd_tile.h"
+#include "kernels/cpu/blocked/winograd_tile.h"
 
 #include <string.h>
 
@@ -103,8 +104,8 @@ static inline void gather_gradient(const float *plane, struct ps_shape y,
 
 /* The product at one point. */
 struct product {
-    const float *points, *gradients; /* (channel blocks, tiles, 16), of x and of dy */
-    float *sums;                     /* (outputs, inputs, 16, 16) */
+    const float *points, *gradients; /* (channel blocks, tiles, block), of x and of dy */
+    float *sums;                     /* (outputs, inputs, block, block) */
     size_t inputs, outputs, tiles;
     bool add;
 };

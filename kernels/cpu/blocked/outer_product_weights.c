@@ -3,7 +3,7 @@
  * registers, for two kinds of convolutions: 1x1, stride 1, with few weights and images that fill a
  * good part of L2, which are prefetched and used for everything at once (ReLU's mask, bias and
  * weights); and larger kernels on maps of a few pixels, where taps on padding are skipped. Faster
- * than oneDNN 2.6 (measured on AVX-512).
+ * than oneDNN 2.6 (measured).
  */
 #include "kernels/cpu/conv/algorithm.h"
 
@@ -200,7 +200,7 @@ static void weights_of_large_map(const ps_node *node, bool mask, float *dweight,
     }
 }
 
-/* Reorders a channel block from (N, map, 16) to (map, N, 16) at its place in `to`. */
+/* Reorders a channel block from (N, map, block) to (map, N, block) at its place in `to`. */
 static void gather_pixels(const ps_act *act, size_t block, float *to)
 {
     size_t images = (size_t)act->shape.n, map = map_of(act);

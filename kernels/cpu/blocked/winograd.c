@@ -7,16 +7,17 @@
  * 2.8, 4.4 and 6.2e-7; without runs: 5.9, 9.0 and 12.5e-7), small enough for training, where
  * rounding flips ReLU masks.
  */
-#include "kernels/cpu/avx512/winograd_tile.h"
+#include "kernels/cpu/blocked/winograd_tile.h"
 
 /*
- * A chunk of tiles is transformed to (WINO_POINTS, input blocks, tiles, 16), multiplied, point by
- * point, by the weights of OUT_BLOCKS output blocks to (WINO_POINTS, OUT_BLOCKS, tiles, 16), and
- * transformed back. The accumulators of STRIP tiles and PAIR output blocks stay in registers.
+ * A chunk of tiles is transformed to (WINO_POINTS, input blocks, tiles, block), multiplied, point
+ * by point, by the weights of OUT_BLOCKS output blocks to (WINO_POINTS, OUT_BLOCKS, tiles, block),
+ * and transformed back. The accumulators of STRIP tiles and PAIR output blocks stay in registers,
+ * with two weights and an input beside them.
  */
-enum { STRIP = 14, PAIR = 2, OUT_BLOCKS = 2 * PAIR };
+enum { PAIR = 2, STRIP = (CPU_REGISTERS - 4) / PAIR, OUT_BLOCKS = 2 * PAIR };
 enum { MOST_TILES = 5 * STRIP, TILE = CPU_BLOCK * CPU_BLOCK };
-enum { EXACT_RUN = 2 }; /* input blocks */
+enum { EXACT_RUN = 32 / CPU_BLOCK }; /* input blocks */
 
 static size_t weights_of(const ps_node *node)
 {
@@ -32,13 +33,13 @@ static size_t thread_floats(const ps_node *node)
 
 struct winograd {
     const ps_act *from, *to; /* forward x, y; backward-data dy, dx */
-    const float *weights;    /* transformed: (WINO_POINTS, outputs, inputs, 16, 16) */
+    const float *weights;    /* transformed: (WINO_POINTS, outputs, inputs, block, block) */
     struct cpu_epilogue epilogue;
     bool exact;
 };
 
 /* CPU_LANES doubles, in two registers. */
-typedef double doubles __attribute__((vector_size(128)));
+typedef double doubles __attribute__((vector_size(8 * CPU_LANES)));
 
 /* to (6) = G from (3), with elements to_step and from_step apart */
 static inline void transform_weights(doubles *to, const doubles *from, int to_step, int from_step)
@@ -82,9 +83,9 @@ static void transform_all(const ps_node *node, const struct cpu_tiles *tiles, fl
 
 /* The product at one point, for a chunk of tiles and a pair of output blocks. */
 struct product {
-    const float *points, *weights; /* (inputs, tiles, 16), (PAIR, inputs, 16, 16) */
+    const float *points, *weights; /* (inputs, tiles, block), (PAIR, inputs, block, block) */
     const float *next;             /* the weights to prefetch */
-    float *to;                     /* (PAIR, tiles, 16) */
+    float *to;                     /* (PAIR, tiles, block) */
     size_t inputs, tiles, run;     /* input blocks; tiles of the chunk; input blocks of a run */
 };
 

@@ -1,13 +1,14 @@
 /*
  * Backward-weights of a network's first convolution (the stem), 7x7 on an unblocked input: products
  * of output gradients and inputs, accumulated in registers along a row of the map for two rows of
- * the kernel. Faster than oneDNN 2.6 (measured on AVX-512).
+ * the kernel. Faster than oneDNN 2.6 (measured).
  */
 #include "kernels/cpu/conv/algorithm.h"
 
 #include <string.h>
 
-enum { KERNEL = 7, PAIR = 2, QUAD = 4, LINE = CPU_BLOCK };
+/* GROUP: output blocks whose sums for two kernel rows stay in registers. */
+enum { KERNEL = 7, GROUP = CPU_REGISTERS / (2 * KERNEL), QUAD = 4, LINE = CPU_BLOCK };
 enum { ROW_SUMS = KERNEL * LINE }; /* of a kernel row and an output block */
 
 static bool supported(const ps_node *node, enum cpu_pass pass)
@@ -19,8 +20,8 @@ static bool supported(const ps_node *node, enum cpu_pass pass)
 
 /* A thread's workspace. */
 struct workspace {
-    float *sums; /* (output blocks, rows, KERNEL, 16) */
-    float *bias; /* (output blocks, 16) */
+    float *sums; /* (output blocks, rows, KERNEL, block) */
+    float *bias; /* (output blocks, block) */
     float *x;    /* (rows, width): the padded input rows under an output row */
 };
 
@@ -84,32 +85,35 @@ struct prefetch {
     size_t step;
 };
 
-/* Adds a row's products to the sums of a pair of output blocks, `step` apart, and `rows` kernel
+/* Adds a row's products to the sums of a group of output blocks, `step` apart, and `rows` kernel
  * rows. */
 static inline __attribute__((always_inline)) void add_rows(const struct row *row, const float *x,
                                                            float *sums, size_t step, size_t rows,
                                                            struct prefetch prefetch)
 {
-    cpu_vec sum[PAIR][2 * KERNEL];
-    const float *dy = row->dy, *other = dy + row->plane;
+    cpu_vec sum[GROUP][2 * KERNEL];
 #pragma GCC unroll 2
-    for (size_t o = 0; o < PAIR; o++)
+    for (size_t o = 0; o < GROUP; o++)
 #pragma GCC unroll 14
         for (size_t k = 0; k < rows * KERNEL; k++)
             sum[o][k] = cpu_load(sums + o * step + k * LINE);
 #pragma GCC unroll 2
     for (size_t j = 0; j < row->count; j++, x += row->stride, prefetch.at += prefetch.step) {
-        cpu_vec a = cpu_load(dy + j * LINE), b = cpu_load(other + j * LINE);
+        cpu_vec dy[GROUP];
+#pragma GCC unroll 2
+        for (size_t o = 0; o < GROUP; o++)
+            dy[o] = cpu_load(row->dy + o * row->plane + j * LINE);
         _mm_prefetch(prefetch.at, _MM_HINT_T0);
 #pragma GCC unroll 14
         for (size_t k = 0; k < rows * KERNEL; k++) {
             cpu_vec v = cpu_broadcast(x[k / KERNEL * row->width + k % KERNEL]);
-            sum[0][k] = cpu_fma(a, v, sum[0][k]);
-            sum[1][k] = cpu_fma(b, v, sum[1][k]);
+#pragma GCC unroll 2
+            for (size_t o = 0; o < GROUP; o++)
+                sum[o][k] = cpu_fma(dy[o], v, sum[o][k]);
         }
     }
 #pragma GCC unroll 2
-    for (size_t o = 0; o < PAIR; o++)
+    for (size_t o = 0; o < GROUP; o++)
 #pragma GCC unroll 14
         for (size_t k = 0; k < rows * KERNEL; k++)
             cpu_store(sums + o * step + k * LINE, sum[o][k]);
@@ -128,16 +132,15 @@ static __attribute__((noinline)) void add_one(const struct row *row, const float
     add_rows(row, x, sums, step, 1, prefetch);
 }
 
-/* The calls for a row of a pair of output blocks prefetch the next row, the first half of them that
- * of the first block. */
+/* The calls for a row of a group of output blocks prefetch the next row, each its share of one
+ * block's. */
 static struct prefetch prefetch_of(const struct row *row, size_t call, size_t calls)
 {
     enum { BYTES = LINE * sizeof(float) };
-    size_t half = calls > 1 ? calls / PAIR : 1, block = call >= half;
+    size_t each = calls / GROUP + 1, block = call / each;
     const float *next = row->dy + row->count * LINE + block * row->plane;
-    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): 1 at least */
-    return (struct prefetch){(const char *)next + (call - block * half) * row->count * BYTES / half,
-                             (BYTES + half - 1) / half};
+    return (struct prefetch){(const char *)next + call % each * row->count * BYTES / each,
+                             (BYTES + each - 1) / each};
 }
 
 static void add_output_row(const ps_node *node, const struct sizes *sizes,
@@ -150,7 +153,7 @@ static void add_output_row(const ps_node *node, const struct sizes *sizes,
                       .width = sizes->width,
                       .stride = (size_t)node->desc.stride};
     gather_rows(node, image, i, sizes->width, to->x);
-    for (size_t o = 0; o < sizes->blocks; o += PAIR) {
+    for (size_t o = 0; o < sizes->blocks; o += GROUP) {
         row.dy = dy->data + cpu_plane(dy, image, o) + (size_t)i * row.count * LINE;
         if (o % QUAD == 0)
             add_bias(&row, to->bias + o * LINE);
