@@ -77,16 +77,18 @@ static inline void add_taps(cpu_vec sum[STRIP], const float *x, const float *w, 
     }
 }
 
-/* Writes `count` outputs of a strip, `step` columns apart from column j of row i on. */
-static inline void put_strip(const struct plane *p, cpu_vec sum[STRIP], int i, int j, int step,
-                             int count)
+/* Writes those of `most` outputs (STRIP or twice that) from column j of row i on that are in the
+ * map. */
+static inline void put(const struct plane *p, cpu_vec *sum, int most, int i, int j)
 {
-    size_t at[STRIP], begin = p->at + ((size_t)i * p->width + (size_t)j) * CPU_BLOCK;
-    EACH_IN_STRIP at[t] = begin + (size_t)(t * step) * CPU_BLOCK;
-    if (count >= STRIP)
-        cpu_epilogue_put(&p->epilogue, sum, at, STRIP);
+    size_t at[2 * STRIP], begin = p->at + ((size_t)i * p->width + (size_t)j) * CPU_BLOCK;
+#pragma GCC unroll 14
+    for (int t = 0; t < most; t++)
+        at[t] = begin + (size_t)t * CPU_BLOCK;
+    if (p->width - j >= most)
+        cpu_epilogue_put(&p->epilogue, sum, at, (size_t)most);
     else
-        cpu_epilogue_put(&p->epilogue, sum, at, (size_t)count);
+        cpu_epilogue_put(&p->epilogue, sum, at, (size_t)(p->width - j));
 }
 
 /* y(i, j) = bias + sum of w(k, l) x(i stride - pad + k, j stride - pad + l); the padding on the
@@ -107,7 +109,7 @@ static inline void correlate(const struct plane *p, struct rows *rows, int kerne
                 if (row[k])
                     add_taps(sum, row[k] + (size_t)(j * stride) * CPU_BLOCK,
                              p->weights + k * kernel * CPU_BLOCK, kernel, 0, 1, stride);
-            put_strip(p, sum, i, j, 1, p->width - j);
+            put(p, sum, STRIP, i, j);
         }
     }
 }
@@ -115,7 +117,8 @@ static inline void correlate(const struct plane *p, struct rows *rows, int kerne
 /*
  * The gradient of the input where the stride is 2, with the kernel flipped: dx(a, b) sums w(k, l)
  * dy(i, j) where 2 i = a - pad + k and 2 j = b - pad + l, so that a row reads every other kernel
- * row, and its even and odd columns every other tap.
+ * row, and its even and odd columns every other tap. Both are written together, as whole cache
+ * lines.
  */
 static inline void spread(const struct plane *p, struct rows *rows, int kernel)
 {
@@ -124,19 +127,22 @@ static inline void spread(const struct plane *p, struct rows *rows, int kernel)
         int first = (a - p->pad) % 2 != 0;
         for (int k = first; k < kernel; k += 2)
             row[k] = row_of(rows, (a - p->pad + k) / 2);
-        for (int phase = 0; phase < 2; phase++) {
-            int tap = (phase - p->pad) % 2 != 0;
-            int offset = (phase - p->pad + tap) / 2 + rows->left;
-            for (int b = phase; b < p->width; b += 2 * STRIP) {
+        for (int b = 0; b < p->width; b += 2 * STRIP) {
+            cpu_vec both[2 * STRIP];
+            prefetch(rows, (a - p->pad + kernel) / 2 + 1, b / 2, STRIP);
+#pragma GCC unroll 2
+            for (int phase = 0; phase < 2; phase++) {
+                int tap = (phase - p->pad) % 2 != 0;
+                int offset = (phase - p->pad + tap) / 2 + rows->left;
                 cpu_vec sum[STRIP];
                 EACH_IN_STRIP sum[t] = (cpu_vec){0};
-                prefetch(rows, (a - p->pad + kernel) / 2 + 1, b / 2, phase ? 0 : STRIP);
                 for (int k = first; k < kernel; k += 2)
                     if (row[k])
                         add_taps(sum, row[k] + (size_t)(b / 2 + offset) * CPU_BLOCK,
                                  p->weights + k * kernel * CPU_BLOCK, kernel, tap, 2, 1);
-                put_strip(p, sum, a, b, 2, (p->width - b + 1) / 2);
+                EACH_IN_STRIP both[2 * t + phase] = sum[t];
             }
+            put(p, both, 2 * STRIP, a, b);
         }
     }
 }
