@@ -15,6 +15,8 @@
 namespace
 {
 
+using Rows = decltype(faiss::Index::ntotal); // idx_t lies in Index or beside it
+
 const char *fault_of(const faiss::Index *index);
 
 const char *const sizes = "sizes that do not fit each other";
@@ -68,13 +70,24 @@ bool links_fit(const faiss::HNSW &graph, size_t rows, size_t node)
     return true;
 }
 
+// How many candidates the upper levels of a graph keep: one in a FAISS that has no such member.
+template <class Graph> auto upper_beam(const Graph &graph, int) -> decltype(int{graph.upper_beam})
+{
+    return graph.upper_beam;
+}
+
+template <class Graph> int upper_beam(const Graph &, long)
+{
+    return 1;
+}
+
 const char *fault_of_graph(const faiss::HNSW &graph, size_t rows)
 {
     const auto &ends = graph.cum_nneighbor_per_level;
     int levels = static_cast<int>(ends.size()) - 1;
     if (levels < 1 || levels > 1000 || ends[0] != 0 || !std::is_sorted(ends.begin(), ends.end()) ||
         graph.levels.size() != rows || graph.offsets.size() != rows + 1 || graph.offsets[0] != 0 ||
-        graph.upper_beam != 1 || graph.efSearch > most_searched)
+        upper_beam(graph, 0) != 1 || graph.efSearch > most_searched)
         return sizes;
     for (size_t i = 0; i < rows; i++)
         if (graph.levels[i] < 1 || graph.levels[i] > levels ||
@@ -91,8 +104,7 @@ const char *fault_of_graph(const faiss::HNSW &graph, size_t rows)
     return nullptr;
 }
 
-const char *fault_of_part(const faiss::Index *part, const faiss::Index *whole, int dim,
-                          faiss::Index::idx_t rows)
+const char *fault_of_part(const faiss::Index *part, const faiss::Index *whole, int dim, Rows rows)
 {
     if (!part || part->d != dim || part->ntotal != rows || part->metric_type != whole->metric_type)
         return sizes;
@@ -102,7 +114,7 @@ const char *fault_of_part(const faiss::Index *part, const faiss::Index *whole, i
 // Lists that lie in the file, which is mapped.
 bool lists_fit(const faiss::OnDiskInvertedLists *lists)
 {
-    size_t entry = lists->code_size + sizeof(faiss::Index::idx_t);
+    size_t entry = lists->code_size + sizeof(Rows);
     for (const auto &list : lists->lists)
         if (list.size > list.capacity || list.offset > lists->totsize ||
             list.capacity > (lists->totsize - list.offset) / entry)
@@ -133,9 +145,9 @@ const char *fault_of_lists(const faiss::IndexIVF *index)
         fitting = fits(sq->sq, dim, index->code_size);
     else
         return "an index of a kind that is not read";
-    return fitting ? fault_of_part(index->quantizer, index, index->d,
-                                   static_cast<faiss::Index::idx_t>(index->nlist))
-                   : sizes;
+    return fitting
+               ? fault_of_part(index->quantizer, index, index->d, static_cast<Rows>(index->nlist))
+               : sizes;
 }
 
 const char *fault_of_transforms(const faiss::IndexPreTransform *index)
