@@ -327,6 +327,8 @@ relative() {
     small --scale 20 --epochs 1 -o run
     before=$(stat -c %Y%s run/*)
     small --temperature 0.05 --epochs 1 -o run
+    small --config <(echo scale = 10) --temperature 0.05 --epochs 1 -o run
+    small --config <(echo temperature = 0.1) --scale 20 --epochs 1 -o run
     [ "$before" = "$(stat -c %Y%s run/*)" ]
     small --temperature 0.05 --epochs 1 -o other
     same run other
@@ -334,6 +336,8 @@ relative() {
     ps-train -q --config other/settings -o run/2
     same run run/2
     run -2 small --scale 20 --temperature 0.05 -o run/3
+    [[ $output == *--temperature*--scale* ]]
+    run -2 small --config <(printf 'temperature = 0.05\nscale = 20\n') -o run/3
     [[ $output == *--temperature*--scale* ]]
     run -2 small --temperature -1 -o run/3
     run -1 small --temperature 0.1 --epochs 1 -o run
