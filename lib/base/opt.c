@@ -409,14 +409,9 @@ int ps_opt_value(const struct ps_opt *option, struct ps_text *out)
         return ps_text_printf(out, "%s", *(bool *)option->value ? "true" : "false");
     case PS_OPT_INT:
         return ps_text_printf(out, "%ld", *(long *)option->value);
-    case PS_OPT_REAL: { /* the shortest text that reads back as the same number */
-        char text[32];
-        for (int digits = 6; digits <= 17; digits++) {
-            snprintf(text, sizeof text, "%.*g", digits, *(double *)option->value);
-            double back;
-            if (ps_parse_real(text, &back) && back == *(double *)option->value)
-                break;
-        }
+    case PS_OPT_REAL: {
+        char text[PS_REAL_TEXT];
+        ps_print_real(*(double *)option->value, text);
         return ps_text_printf(out, "%s", text);
     }
     case PS_OPT_TEXT: {

@@ -47,12 +47,13 @@ struct ps_train_settings ps_train_settings_default(void)
     };
 }
 
-/* Options that may change when a run is resumed, and temperature, which scale tells. */
+/* Options that may change when a run is resumed, and those that others tell: temperature by scale,
+ * use-amp by precision. */
 static const char not_recipe[] =
     " recipe data eval output restart extend data-name init freeze eval-best device gpu threads "
     "workers "
     "deterministic checkpoint-steps checkpoint-minutes tensorboard tune profile "
-    "checkpoint-activations temperature ";
+    "checkpoint-activations temperature use-amp ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
@@ -271,7 +272,7 @@ static int parse_jitter(const char *text, double *jitter)
         good = count < PS_COLORS && ps_scan_real(&at, &value) && (!*at || *at == ',') &&
                value >= 0 && value <= (count == PS_COLOR_HUE ? most_hue : most);
         if (good)
-            jitter[count++] = value;
+            jitter[count++] = fabs(value); /* no -0 */
         if (!*at)
             break;
     }
@@ -283,6 +284,19 @@ static int parse_jitter(const char *text, double *jitter)
     if (count == 1)
         jitter[PS_COLOR_CONTRAST] = jitter[PS_COLOR_SATURATION] = jitter[PS_COLOR_BRIGHTNESS];
     return PS_OK;
+}
+
+/* One spelling of the same jitter: B,C,S,H, or none. */
+static void spell_jitter(struct ps_train_settings *s)
+{
+    char number[PS_REAL_TEXT], *end = s->jitter_text;
+    double sum = 0;
+    for (int k = 0; k < PS_COLORS; k++) {
+        ps_print_real(s->jitter[k], number);
+        end += sprintf(end, "%s%s", k ? "," : "", number);
+        sum += s->jitter[k];
+    }
+    s->color_jitter = sum > 0 ? s->jitter_text : NULL;
 }
 
 int ps_train_settings_complete(struct ps_train_settings *s)
@@ -303,6 +317,7 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     int rc = s->color_jitter ? parse_jitter(s->color_jitter, s->jitter) : PS_OK;
     if (rc)
         return rc;
+    spell_jitter(s);
     if (s->schedule.kind == PS_SCHEDULE_PLATEAU && !s->folds && !(s->val_classes > 0))
         return ps_fail(PS_EUSAGE, "--schedule plateau: goes by held-out classes: give "
                                   "--val-classes or --folds");
@@ -328,6 +343,10 @@ int ps_train_settings_complete(struct ps_train_settings *s)
                                   "process, without mpirun");
     if (s->embedding_lr < 0)
         s->embedding_lr = s->model_lr;
+    if (s->optimizer.proxy_decay < 0 || s->optimizer.proxy_decay == s->optimizer.weight_decay)
+        s->optimizer.proxy_decay = -1;
+    if (s->schedule.decay_first == s->schedule.decay_step)
+        s->schedule.decay_first = 0;
     if (s->embedding_init && !s->dim)
         return ps_fail(PS_EUSAGE, "--embedding-init: --dim 0 has no embedding layer");
     if (s->clip_grad)
