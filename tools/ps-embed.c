@@ -201,7 +201,8 @@ int main(int argc, char **argv)
     ps_process_share_processors(argv);
     struct settings settings = {.device = "auto", .batch = 128, .workers = 4, .level = 1};
     struct ps_opt options[] = {
-        PS_TEXT("model", &settings.model, "FILE", "model written by ps-train", .letter = 'm'),
+        PS_TEXT("model", &settings.model, "FILE", "model written by ps-train", .letter = 'm',
+                .yields = "raw-pixels"),
         PS_TEXT("output", &settings.output, "FILE", "output file; - is stdout", .letter = 'o'),
         PS_TEXT("files0-from", &settings.names, "FILE",
                 "also embed what FILE names, with NUL bytes between the names; - is stdin"),
@@ -209,7 +210,7 @@ int main(int argc, char **argv)
                 "list unreadable pictures in FILE and embed the others"),
         PS_INT("raw-pixels", &settings.raw, 0, 1024,
                "instead of a model: embed the raw pixels, resized and cropped to SIZE x SIZE",
-               .argument = "SIZE"),
+               .argument = "SIZE", .yields = "model"),
         PS_INT("batch-size", &settings.batch, 1, 65536, "images per forward pass", .letter = 'b'),
         PS_INT("workers", &settings.workers, 0, 1024, "threads that read images; 0: all processors",
                .letter = 'j'),

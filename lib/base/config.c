@@ -161,7 +161,9 @@ static int read_file(struct ps_command *command, const char *path)
     if (command->nested == MOST_NESTED)
         return ps_fail(PS_EUSAGE, "%s: read by itself", path);
     command->nested++;
+    command->source++;
     int rc = read_lines(command, path);
+    command->source++; /* the rest of the file that named this one wins over it */
     command->nested--;
     return rc;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Takes the number that ends at `end`, unless there is none or it is out of range. */
@@ -63,4 +64,14 @@ bool ps_parse_real(const char *text, double *value)
         return false;
     *value = found;
     return true;
+}
+
+void ps_print_real(double value, char text[PS_REAL_TEXT])
+{
+    double back;
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, PS_REAL_TEXT, "%.*g", digits, value);
+        if (ps_parse_real(text, &back) && back == value)
+            break;
+    }
 }

@@ -17,4 +17,8 @@ bool ps_scan_float(const char **text, float *value);
 bool ps_parse_whole(const char *text, int64_t least, int64_t most, int64_t *value);
 bool ps_parse_real(const char *text, double *value);
 
+/* As printf's %g, with as many digits, from 6, as ps_parse_real needs to read the same number. */
+enum { PS_REAL_TEXT = 32 };
+void ps_print_real(double value, char text[PS_REAL_TEXT]);
+
 #endif

@@ -87,7 +87,8 @@ bool ps_opt_names_file(const struct ps_opt *option)
                                           option->argument, strlen(option->argument)) >= 0;
 }
 
-static int set_value(const char *where, struct ps_opt *option, const char *text)
+static int set_value(const struct ps_command *command, const char *where, struct ps_opt *option,
+                     const char *text)
 {
     switch (option->kind) {
     case PS_OPT_SECTION:
@@ -140,7 +141,7 @@ static int set_value(const char *where, struct ps_opt *option, const char *text)
         break;
     }
     }
-    option->given = true;
+    option->given = command->source;
     return PS_OK;
 }
 
@@ -173,7 +174,7 @@ int ps_opt_set(struct ps_command *command, const char *where, const char *name, 
         return unknown(command, where, name, strlen(name));
     char *copy = ps_strdup(value);
     int rc = copy ? keep(command, copy) : PS_ENOMEM;
-    return rc ? rc : set_value(where, option, copy);
+    return rc ? rc : set_value(command, where, option, copy);
 }
 
 struct cursor {
@@ -204,15 +205,15 @@ static int parse_long(struct ps_command *command, struct cursor *cursor)
         canonical(name[2]) == '-') {
         struct ps_opt *negated = find(command, name + 3, length - 3);
         if (negated && negated->kind == PS_OPT_FLAG)
-            return set_value("", negated, "false");
+            return set_value(command, "", negated, "false");
     }
     if (!option)
         return unknown(command, "", name, length);
     if (option->kind == PS_OPT_FLAG)
-        return set_value("", option, attached ? attached : "true");
+        return set_value(command, "", option, attached ? attached : "true");
     const char *text = NULL;
     int rc = argument_of(cursor, cursor->argv[cursor->at], attached, &text);
-    return rc ? rc : set_value("", option, text);
+    return rc ? rc : set_value(command, "", option, text);
 }
 
 static int parse_short(struct ps_command *command, struct cursor *cursor)
@@ -225,13 +226,13 @@ static int parse_short(struct ps_command *command, struct cursor *cursor)
         if (!option)
             return ps_fail(PS_EUSAGE, "unknown option -%c (see --help)", *at);
         if (option->kind == PS_OPT_FLAG) {
-            set_value("", option, "true");
+            set_value(command, "", option, "true");
             continue;
         }
         char shown[3] = {'-', *at, '\0'};
         const char *text = NULL;
         int rc = argument_of(cursor, shown, at[1] ? at + 1 : NULL, &text);
-        return rc ? rc : set_value("", option, text);
+        return rc ? rc : set_value(command, "", option, text);
     }
     return PS_OK;
 }
@@ -280,6 +281,52 @@ static int parse_all(struct ps_command *command, int argc, char **argv, int *ope
     return print ? PS_OPT_DONE : PS_OPT_RUN;
 }
 
+static const size_t value_size[] = {
+    [PS_OPT_FLAG] = sizeof(bool),   [PS_OPT_INT] = sizeof(long),   [PS_OPT_REAL] = sizeof(double),
+    [PS_OPT_TEXT] = sizeof(char *), [PS_OPT_CHOICE] = sizeof(int),
+};
+
+static void keep_defaults(struct ps_command *command)
+{
+    for (size_t i = 0; i < command->option_count; i++) {
+        struct ps_opt *option = &command->options[i];
+        if (option->yields)
+            memcpy(option->initial, option->value, value_size[option->kind]);
+    }
+}
+
+/* Was what the option yields to given later? */
+static int must_yield(const struct ps_command *command, const struct ps_opt *option)
+{
+    size_t length = strcspn(option->yields, "=");
+    const struct ps_opt *other = find(command, option->yields, length);
+    if (!option->given || other->given <= option->given)
+        return 0;
+    if (!option->yields[length])
+        return 1;
+    struct ps_text value = {0};
+    int rc = ps_opt_value(other, &value);
+    if (!rc)
+        rc = !strcmp(value.data, option->yields + length + 1);
+    ps_text_free(&value);
+    return rc;
+}
+
+static int settle(struct ps_command *command)
+{
+    for (size_t i = 0; i < command->option_count; i++) {
+        struct ps_opt *option = &command->options[i];
+        int yields = option->yields ? must_yield(command, option) : 0;
+        if (yields < 0)
+            return yields;
+        if (yields) {
+            memcpy(option->value, option->initial, value_size[option->kind]);
+            option->given = 0;
+        }
+    }
+    return PS_OK;
+}
+
 /* An output that is one of the inputs would replace it. */
 static int check_output(struct ps_command *command, char **operand, int count)
 {
@@ -312,10 +359,15 @@ int ps_opt_parse(struct ps_command *command, int argc, char **argv, int *operand
         ps_opt_print_table(command);
         return PS_OPT_DONE;
     }
+    keep_defaults(command);
     int rc = ps_config_read(command, argc, argv);
     if (rc)
         return rc;
+    command->source++;
     rc = parse_all(command, argc, argv, operands);
+    int settled = rc < 0 ? rc : settle(command);
+    if (settled)
+        return settled;
     if (rc == PS_OPT_RUN)
         return check_output(command, argv, *operands);
     if (rc != PS_OPT_DONE)
@@ -357,14 +409,9 @@ int ps_opt_value(const struct ps_opt *option, struct ps_text *out)
         return ps_text_printf(out, "%s", *(bool *)option->value ? "true" : "false");
     case PS_OPT_INT:
         return ps_text_printf(out, "%ld", *(long *)option->value);
-    case PS_OPT_REAL: { /* the shortest text that reads back as the same number */
-        char text[32];
-        for (int digits = 6; digits <= 17; digits++) {
-            snprintf(text, sizeof text, "%.*g", digits, *(double *)option->value);
-            double back;
-            if (ps_parse_real(text, &back) && back == *(double *)option->value)
-                break;
-        }
+    case PS_OPT_REAL: {
+        char text[PS_REAL_TEXT];
+        ps_print_real(*(double *)option->value, text);
         return ps_text_printf(out, "%s", text);
     }
     case PS_OPT_TEXT: {

@@ -32,13 +32,17 @@ struct ps_opt {
     /* TEXT: the value names a file of settings in this folder of the programs' (base/config.h), to
      * be read as by --config; NULL */
     const char *library;
+    /* Another option, "folds", or a value of it, "dim=0". Where that is given later, in another
+     * file or on the command line, this one returns to its default. NULL: none. Not for a LIST */
+    const char *yields;
     bool hidden; /* accepted but not listed by --help */
-    bool given;  /* out: set on the command line or in a config file */
+    int given; /* out: 0, or which file or the command line set it, later ones in larger numbers */
+    unsigned char initial[sizeof(double)]; /* the default; managed by the parser */
 };
 
 /*
  * Rows of an option table. `value` points to the kind's type. After the help text a row may set
- * .letter, .argument, .aliases, .library and .hidden:
+ * .letter, .argument, .aliases, .library, .yields and .hidden:
  *     PS_INT("threads", &threads, 0, 4096, "compute threads; 0: all cores", .letter = 'j')
  */
 #define PS_SECTION(title)                                                                          \
@@ -79,6 +83,7 @@ struct ps_command {
     char **owned; /* strings from config files; managed by the parser */
     size_t owned_count;
     int nested; /* config files being read, one by another */
+    int source; /* what is being read: `given` of the options that it sets */
 };
 
 enum { PS_OPT_RUN = 0, PS_OPT_DONE = 1 };

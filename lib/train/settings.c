@@ -47,12 +47,13 @@ struct ps_train_settings ps_train_settings_default(void)
     };
 }
 
-/* Options that may change when a run is resumed, and temperature, which scale tells. */
+/* Options that may change when a run is resumed, and those that others tell: temperature by scale,
+ * use-amp by precision. */
 static const char not_recipe[] =
     " recipe data eval output restart extend data-name init freeze eval-best device gpu threads "
     "workers "
     "deterministic checkpoint-steps checkpoint-minutes tensorboard tune profile "
-    "checkpoint-activations temperature ";
+    "checkpoint-activations temperature use-amp ";
 
 struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
 {
@@ -80,14 +81,18 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_INT("classes", &s->classes, 0, inf, "required number of classes; 0: any", .aliases = "c",
                .letter = 'C'),
         PS_REAL("val-classes", &s->val_classes, 0, 0.9,
-                "fraction of the training classes held out to select the best model"),
+                "fraction of the training classes held out to select the best model",
+                .yields = "folds"),
         PS_INT("folds", &s->folds, 0, 1000,
-               "parts of the training classes for cross-validation; 0: none"),
-        PS_INT("fold", &s->fold, 0, 1000, "the part that is held out, from 1"),
+               "parts of the training classes for cross-validation; 0: none",
+               .yields = "val-classes"),
+        PS_INT("fold", &s->fold, 0, 1000, "the part that is held out, from 1",
+               .yields = "val-classes"),
         PS_INT("input-size", &s->input_size, 32, 512,
                "input size S of the network, S x S pixels; 32 to 512"),
         PS_INT("resize", &s->resize, 0, 8192,
-               "short side of test images before the centre crop; 0: 256/224 of the input size"),
+               "short side of test images before the centre crop; 0: 256/224 of the input size",
+               .yields = "input-size"),
         PS_CHOICE("channels", &s->channels, PS_CHANNELS_WORDS,
                   "channel order; auto: that of the published weights"),
         PS_FLAG("orient", &s->orient, "apply the EXIF orientation of images"),
@@ -105,18 +110,20 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_CHOICE("embedding-norm", &s->embedding_norm, PS_NORM_WORDS,
                   "layer normalisation, without weights, of the pooled features or the embedding"),
         PS_CHOICE("embedding-init", &s->embedding_init, PS_EMBEDDING_INIT_WORDS,
-                  "initial values of the embedding layer"),
+                  "initial values of the embedding layer", .yields = "dim=0"),
         PS_FLAG("freeze-bn", &s->freeze_bn, "freeze the running statistics of batch normalisation"),
         PS_TEXT("init", &s->init, "FILE",
                 "initial weights: model, .safetensors, .pth, or a RUNDIR for its best model"),
         PS_CHOICE("freeze", &s->freeze, "none|backbone",
-                  "what is not trained at all; backbone: --freeze-bn, and --warmup without end"),
+                  "what is not trained at all; backbone: --freeze-bn, and --warmup without end",
+                  .yields = "warmup"),
 
         PS_SECTION("Loss (see --help loss)"),
         PS_CHOICE("loss", &s->loss.kind, ps_loss_names, "loss"),
-        PS_REAL("scale", &s->loss.scale, 0, inf, "scale s of the logits; 0: the loss's default"),
+        PS_REAL("scale", &s->loss.scale, 0, inf, "scale s of the logits; 0: the loss's default",
+                .yields = "temperature"),
         PS_REAL("temperature", &s->loss.temperature, 0, inf,
-                "1 / s, in place of --scale; 0: not given"),
+                "1 / s, in place of --scale; 0: not given", .yields = "scale"),
         PS_REAL("margin", &s->loss.m, -1, 100, "margin m; negative: the loss's default"),
         PS_INT("centers", &s->loss.centers, 0, 1000,
                "centers per class, for losses with several; 0: the loss's default"),
@@ -146,7 +153,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
             "micro-batches", &s->micro_batches, 0, 65536,
             "pieces of a batch that pass through the network each by itself, and are spread over "
             "the ranks; 0: as many as ranks"),
-        PS_INT("n-instance", &s->n_instance, 1, 1e6, "images per class in a batch; 1: shuffle"),
+        PS_INT("n-instance", &s->n_instance, 1, 1e6, "images per class in a batch; 1: shuffle",
+               .yields = "sampler"),
         PS_CHOICE("sampler", &s->sampler, "shuffle|balanced", "balanced draws classes uniformly"),
         PS_FLAG("drop-last", &s->drop_last, "drop the last batch of an epoch if it is incomplete"),
         PS_INT("accumulate", &s->accumulate, 1, 1e6, "batches accumulated per optimiser step"),
@@ -172,7 +180,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_INT("decay-stop", &s->schedule.decay_stop, 0, 1e9, "step: last epoch with a decay"),
         PS_INT("decay-patience", &s->schedule.patience, 0, 1e9,
                "plateau: evaluations in a row without better recall that cause no decay yet"),
-        PS_INT("lr-warmup", &s->schedule.ramp, 0, 1e9, "epochs of linear learning rate warm-up"),
+        PS_INT("lr-warmup", &s->schedule.ramp, 0, 1e9, "epochs of linear learning rate warm-up",
+               .yields = "schedule=one-cycle"),
         PS_INT("warmup", &s->warmup, 0, NO_END, "epochs with a frozen backbone"),
         PS_INT("clip-grad", &s->clip_grad, 0, 1, "1: clip gradients element-wise to 10"),
         PS_REAL("clip-norm", &s->optimizer.clip_norm, 0, inf, "clip the gradient norm; 0: off"),
@@ -208,7 +217,8 @@ struct ps_opt *ps_train_options(struct ps_train_settings *s, size_t *count)
         PS_CHOICE("precision", &s->precision, PS_PRECISION_NAMES,
                   "precision of the network; tf32 and bf16 need AMX or a GPU, fp16 a GPU"),
         PS_REAL("loss-scale", &s->loss_scale, 1, 0x1p24, "fp16: initial loss scale"),
-        PS_CHOICE("use-amp", &s->amp, BOOLEANS, "same as --precision bf16", .hidden = true),
+        PS_CHOICE("use-amp", &s->amp, BOOLEANS, "same as --precision bf16", .hidden = true,
+                  .yields = "precision"),
         PS_CHOICE("deterministic", &s->deterministic, BOOLEANS,
                   "ignored: every run is deterministic", .hidden = true),
         PS_INT("max-to-keep", &s->max_to_keep, 0, 1e9,
@@ -262,7 +272,7 @@ static int parse_jitter(const char *text, double *jitter)
         good = count < PS_COLORS && ps_scan_real(&at, &value) && (!*at || *at == ',') &&
                value >= 0 && value <= (count == PS_COLOR_HUE ? most_hue : most);
         if (good)
-            jitter[count++] = value;
+            jitter[count++] = fabs(value); /* no -0 */
         if (!*at)
             break;
     }
@@ -274,6 +284,19 @@ static int parse_jitter(const char *text, double *jitter)
     if (count == 1)
         jitter[PS_COLOR_CONTRAST] = jitter[PS_COLOR_SATURATION] = jitter[PS_COLOR_BRIGHTNESS];
     return PS_OK;
+}
+
+/* One spelling of the same jitter: B,C,S,H, or none. */
+static void spell_jitter(struct ps_train_settings *s)
+{
+    char number[PS_REAL_TEXT], *end = s->jitter_text;
+    double sum = 0;
+    for (int k = 0; k < PS_COLORS; k++) {
+        ps_print_real(s->jitter[k], number);
+        end += sprintf(end, "%s%s", k ? "," : "", number);
+        sum += s->jitter[k];
+    }
+    s->color_jitter = sum > 0 ? s->jitter_text : NULL;
 }
 
 int ps_train_settings_complete(struct ps_train_settings *s)
@@ -294,6 +317,7 @@ int ps_train_settings_complete(struct ps_train_settings *s)
     int rc = s->color_jitter ? parse_jitter(s->color_jitter, s->jitter) : PS_OK;
     if (rc)
         return rc;
+    spell_jitter(s);
     if (s->schedule.kind == PS_SCHEDULE_PLATEAU && !s->folds && !(s->val_classes > 0))
         return ps_fail(PS_EUSAGE, "--schedule plateau: goes by held-out classes: give "
                                   "--val-classes or --folds");
@@ -319,6 +343,10 @@ int ps_train_settings_complete(struct ps_train_settings *s)
                                   "process, without mpirun");
     if (s->embedding_lr < 0)
         s->embedding_lr = s->model_lr;
+    if (s->optimizer.proxy_decay < 0 || s->optimizer.proxy_decay == s->optimizer.weight_decay)
+        s->optimizer.proxy_decay = -1;
+    if (s->schedule.decay_first == s->schedule.decay_step)
+        s->schedule.decay_first = 0;
     if (s->embedding_init && !s->dim)
         return ps_fail(PS_EUSAGE, "--embedding-init: --dim 0 has no embedding layer");
     if (s->clip_grad)

@@ -2,6 +2,7 @@
 #ifndef PS_TRAIN_SETTINGS_H
 #define PS_TRAIN_SETTINGS_H
 
+#include "base/number.h"
 #include "base/opt.h"
 #include "data/augment.h"
 #include "net/net.h"
@@ -41,9 +42,12 @@ struct ps_train_settings {
     int channels; /* enum ps_channels */
     bool freeze_bn, orient;
     const char *color_jitter; /* "B" or "B,C,S,H", or NULL */
-    double jitter[PS_COLORS]; /* the same, filled in by ps_train_settings_complete */
-    double random_erasing;    /* probability */
-    int embedding_init;       /* enum ps_embedding_init */
+    /* The same, filled in by ps_train_settings_complete, and what color_jitter then is, if not
+     * NULL. */
+    double jitter[PS_COLORS];
+    char jitter_text[PS_COLORS * PS_REAL_TEXT];
+    double random_erasing; /* probability */
+    int embedding_init;    /* enum ps_embedding_init */
 
     struct ps_loss_settings loss;
     int proxy_init; /* enum ps_proxy_init */

@@ -102,6 +102,14 @@ END
 
 @test "raw pixels need no model" {
     ps-embed -q --raw-pixels 8 -o raw.emb.zst test.mdb
+    echo 'model = absent.safetensors' >own.conf
+    ps-embed -q --config own.conf --raw-pixels 8 -o same.emb.zst test.mdb
+    cmp raw.emb.zst same.emb.zst
+    echo 'raw-pixels = 8' >own.conf
+    run -1 ps-embed --config own.conf --model absent.safetensors -o o.emb.zst test.mdb
+    [[ $output == *absent.safetensors* ]]
+    run -2 ps-embed --raw-pixels 8 --model absent.safetensors -o o.emb.zst test.mdb
+    [[ $output == *"either --model FILE or --raw-pixels"* ]]
     zstd -qdc raw.emb.zst | head -c 2000 | grep -aq '\[24,192\]'
 }
 

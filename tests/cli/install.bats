@@ -29,6 +29,11 @@ build() {
     cc -Wall -Wextra -Werror "$1" "${flags[@]}" -o "$2"
 }
 
+@test "make without a goal builds the programs" {
+    run -0 make -n -C "$BATS_TEST_DIRNAME/../.." BUILD="$PWD/new"
+    [[ $output == *"-o $PWD/new/bin/ps-train"* ]]
+}
+
 @test "programs, man pages, library, headers; into a DESTDIR with a space" {
     make -C "$BATS_TEST_DIRNAME/../.." BUILD="$BUILD" install PREFIX=/usr DESTDIR="$PWD/a b"
     [ "$(cd "a b/usr" && find . | sort)" = "$(cd "$TREE" && find . | sort)" ]

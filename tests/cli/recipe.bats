@@ -25,6 +25,47 @@ settings() {
     settings --config "$BATS_TEST_TMPDIR/first" | diff "$BATS_TEST_TMPDIR/first" -
 }
 
+# prevails "LINES" "OPTION..." LINE...: of a file of the lines and the options, these are the settings.
+prevails() {
+    printf '%b' "$1" >"$BATS_TEST_TMPDIR/weak.conf"
+    # shellcheck disable=SC2086
+    settings --config "$BATS_TEST_TMPDIR/weak.conf" $2 >"$BATS_TEST_TMPDIR/both"
+    for line in "${@:3}"; do
+        grep -qx -- "$line" "$BATS_TEST_TMPDIR/both"
+    done
+    settings --config "$BATS_TEST_TMPDIR/both" | diff "$BATS_TEST_TMPDIR/both" -
+}
+
+@test "what is given later replaces another option for the same thing" {
+    settings --recipe proxynca++ --temperature 0.05 >"$BATS_TEST_TMPDIR/first"
+    grep -qx 'scale = 0' "$BATS_TEST_TMPDIR/first"
+    grep -qx 'temperature = 0.05' "$BATS_TEST_TMPDIR/first"
+    prevails 'recipe = proxynca++\ntemperature = 0.05\n' '' 'scale = 0' 'temperature = 0.05'
+    prevails 'recipe = proxynca++\ntemperature = 0.05\n' '--scale 0' 'scale = 0' 'temperature = 0'
+    prevails 'scale = 20\n' '--temperature 0.05' 'scale = 0' 'temperature = 0.05'
+    prevails 'temperature = 0.05\n' '--scale 20' 'scale = 20' 'temperature = 0'
+    prevails 'scale = 20\ntemperature = 0.05\n' '' 'scale = 20' 'temperature = 0.05'
+    echo 'scale = 9' >"$BATS_TEST_TMPDIR/strong.conf"
+    prevails 'temperature = 0.05\n' "--config $BATS_TEST_TMPDIR/strong.conf" 'scale = 9' 'temperature = 0'
+    prevails 'folds = 4\nfold = 2\n' '--val-classes 0.25' 'folds = 0' 'fold = 0' 'val-classes = 0.25'
+    prevails 'val-classes = 0.25\n' '--folds 4 --fold 2' 'folds = 4' 'fold = 2' 'val-classes = 0'
+    prevails 'folds = 4\nfold = 2\n' '--fold 3' 'folds = 4' 'fold = 3'
+    prevails 'recipe = proxynca++\n' '--sampler balanced' 'sampler = balanced' 'n-instance = 1'
+    prevails 'sampler = balanced\n' '--n-instance 4' 'sampler = balanced' 'n-instance = 4'
+    prevails 'use-amp = yes\n' '--precision fp16' 'use-amp = false' 'precision = fp16'
+    prevails 'freeze = backbone\n' '--warmup 2' 'freeze = none' 'warmup = 2'
+}
+
+@test "a setting that goes with another one only is dropped where that is changed later" {
+    prevails 'recipe = proxy-anchor\n' '--dim 0' 'dim = 0' 'embedding-init = default'
+    prevails 'recipe = proxy-anchor\n' '--dim 64' 'dim = 64' 'embedding-init = kaiming-fan-out'
+    prevails 'lr-warmup = 5\n' '--schedule one-cycle' 'schedule = one-cycle' 'lr-warmup = 0'
+    prevails 'lr-warmup = 5\n' '--schedule cosine' 'schedule = cosine' 'lr-warmup = 5'
+    prevails 'schedule = one-cycle\n' '--lr-warmup 5' 'schedule = one-cycle' 'lr-warmup = 5'
+    prevails 'recipe = proxynca++\n' '--input-size 320' 'input-size = 320' 'resize = 0'
+    prevails 'recipe = proxynca++\n' '--input-size 320 --resize 350' 'input-size = 320' 'resize = 350'
+}
+
 @test "every recipe is listed with what it is, is complete, and has its twin with Proxy Synthesis" {
     ps-train --help recipe >"$BATS_TEST_TMPDIR/list"
     grep -v '^ ' "$BATS_TEST_TMPDIR/list" >"$BATS_TEST_TMPDIR/names"

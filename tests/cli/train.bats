@@ -128,6 +128,20 @@ bytes_of() {
     ps-weights diff whole/last.safetensors run/last.safetensors
 }
 
+@test "a run is the same however its settings are spelt" {
+    spelt=(--weight-decay 1e-4 --decay-step 20)
+    small "${whole[@]}" --color-jitter 0.4 -o run
+    before=$(stat -c %Y%s run/*)
+    small "${whole[@]}" "${spelt[@]}" --color-jitter 0.40,.4,4e-1,0 --weight-decay-proxies 0.0001 -o run
+    small "${whole[@]}" "${spelt[@]}" --color-jitter 0.4 --decay-first 20 --use-amp no -o run
+    [ "$before" = "$(stat -c %Y%s run/*)" ]
+    run -1 small "${whole[@]}" --color-jitter 0.4,0.4,0.4,0.1 -o run
+    [[ $output == *"'color-jitter = 0.4,0.4,0.4,0', now 'color-jitter = 0.4,0.4,0.4,0.1'"* ]]
+    before=$(stat -c %Y%s whole/*)
+    small "${whole[@]}" --color-jitter 0,0,-0,0 -o whole
+    [ "$before" = "$(stat -c %Y%s whole/*)" ]
+}
+
 @test "EMA, accumulation, mixup and held-out classes resume exactly, too" {
     options=(--ema 0.9 --accumulate 2 --regularizer manifold-mixup --val-classes 0.25 --log-steps 1
         --check-epoch 1)
@@ -327,6 +341,8 @@ relative() {
     small --scale 20 --epochs 1 -o run
     before=$(stat -c %Y%s run/*)
     small --temperature 0.05 --epochs 1 -o run
+    small --config <(echo scale = 10) --temperature 0.05 --epochs 1 -o run
+    small --config <(echo temperature = 0.1) --scale 20 --epochs 1 -o run
     [ "$before" = "$(stat -c %Y%s run/*)" ]
     small --temperature 0.05 --epochs 1 -o other
     same run other
@@ -334,6 +350,8 @@ relative() {
     ps-train -q --config other/settings -o run/2
     same run run/2
     run -2 small --scale 20 --temperature 0.05 -o run/3
+    [[ $output == *--temperature*--scale* ]]
+    run -2 small --config <(printf 'temperature = 0.05\nscale = 20\n') -o run/3
     [[ $output == *--temperature*--scale* ]]
     run -2 small --temperature -1 -o run/3
     run -1 small --temperature 0.1 --epochs 1 -o run
