@@ -191,7 +191,7 @@ check: all tests
 
 # Our speed and our peers' (python3-torch, python3-faiss, python3-pil) in one table, and in
 # $(BUILD)/bench.json. BENCH_ARGS=--quick takes a minute, IMAGES=PATH adds the loader,
-# BENCH_ARGS="--peer PYTHON" the PyTorch of another Python.
+# BENCH_ARGS="--peer PYTHON" the PyTorch of another Python, --machine prints the table for RESULTS.md.
 bench: all tests
 	@BUILD="$(abspath $(BUILD))" tests/bench/bench.py $(if $(filter file,$(origin IMAGES)),,\
 	  --images $(IMAGES)) $(BENCH_ARGS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One table of our speed and our peers'.
 
-bench.py [--quick] [--rounds N] [--images PATH] [--peer PYTHON]... [-o JSON]
+bench.py [--quick] [--machine] [--rounds N] [--images PATH] [--peer PYTHON]... [-o JSON]
 
 BUILD names the build folder. Whole processes, what is compared taking turns; medians over the
 rounds. A step's time is the median within its process, after two steps of warm-up. PyTorch and
@@ -9,6 +9,8 @@ FAISS are Debian's (python3-torch, python3-faiss); what is not installed is left
 Each --peer is one more Python with a PyTorch of its own, such as a virtual environment's.
 """
 import argparse
+import concurrent.futures
+import contextlib
 import json
 import os
 import platform
@@ -176,6 +178,65 @@ def bench_step(name, size, steps, mode, precision, batch, rounds, peers):
                first_step_s=result[OURS_TUNED]["first_step_s"])
 
 
+@contextlib.contextmanager
+def neighbour():
+    """Another program that keeps one core busy."""
+    with subprocess.Popen(["sh", "-c", "while :; do :; done"]) as process:
+        yield
+        process.kill()
+
+
+@contextlib.contextmanager
+def quota(cores):
+    """A control group with so many cores' time: the file that takes its processes."""
+    root = Path("/sys/fs/cgroup")
+    old = (root / "cpu").exists()  # the first version
+    group = (root / "cpu" if old else root) / f"ps-bench-{os.getpid()}"
+    group.mkdir()
+    try:
+        if old:
+            (group / "cpu.cfs_quota_us").write_text(str(int(cores * 100000)))
+        else:
+            (group / "cpu.max").write_text(f"{int(cores * 100000)} 100000")
+        yield group / "cgroup.procs"
+    finally:
+        group.rmdir()
+
+
+def bench_shared(mode, rounds):
+    """The rate of small pictures where the processor is not ours alone, and its share of the idle
+    rate."""
+    steps = {"train": 30, "infer": 150}[mode]  # several seconds
+    command = [BUILD / "tests/bench-step", "resnet18", 64, 32, mode, steps]
+
+    def alone(first=()):
+        return step_times(execute([*first, *command])[0], 0)
+
+    def beside():
+        with neighbour():
+            return alone()
+
+    def two():
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            return max(pool.map(alone, [(), ()]), key=lambda times: times["ms"])
+
+    def limited():
+        with quota(1.5) as processes:
+            return alone(("sh", "-c", 'echo $$ > "$0" && exec "$@"', processes))
+    variants = {"idle": alone, "one busy neighbour": beside, "two at once, each": two}
+    try:
+        with quota(1.5):
+            variants["a quota of 1.5 cores"] = limited
+    except OSError:
+        pass  # not root
+    result = take_turns(variants, rounds)
+    what = "training step" if mode == "train" else "inference"
+    for name, times in result.items():
+        share = result["idle"]["ms"] / times["ms"]
+        yield row(f"resnet18 64 {what}, {name} ({share:.2f} of idle)", "images/s",
+                  {OURS: 32e3 / times["ms"]}, "more", of_idle=share)
+
+
 def table_of(output):
     rows = (line.split("\t") for line in output.splitlines() if "\t" in line)
     return {name: float(value) for name, value in rows if name != "version"}
@@ -264,6 +325,12 @@ def machine():
             "omp": {k: v for k, v in os.environ.items() if k.startswith("OMP_")}}
 
 
+def limits():
+    """What this machine can do at most: {name: "value unit"}."""
+    lines = execute([BUILD / "tests/bench-machine"])[0].splitlines()
+    return {name: f"{value} {unit}" for name, unit, value in (line.split("\t") for line in lines)}
+
+
 def version(python, module):
     script = f"import {module}; print({module}.__version__)"
     return execute([python, "-c", script])[0].strip() if python else None
@@ -306,6 +373,8 @@ def print_table(report):
                     for name, found in report["versions"].items()))
     for name, paths in report["blas"].items():
         print(f"BLAS of {name}:", ", ".join(paths) or "none that is shared")
+    for name, value in report["limits"].items():
+        print(f"{name}: {value}")
     for reason in report["skipped"]:
         print("left out:", reason)
     more = report["more_peers"]
@@ -332,9 +401,29 @@ def print_table(report):
         print("| " + " | ".join(cells) + " |")
 
 
+def print_machine(report):
+    """The table of this processor for RESULTS.md."""
+    m = report["machine"]
+    print(f"### {m['processor']}, {m['cores']} cores\n\n{time.strftime('%d %B %Y')}, "
+          f"{report['rounds']} rounds, load {m['load'][0]:.1f} at the start. "
+          + "; ".join(f"{name}: {value}" for name, value in report["limits"].items()) + ".\n")
+    peers = [name for peer in (DEFAULT, *report["more_peers"]) for name in (peer, tuned(peer))]
+    print("| " + " | ".join(["", OURS, OURS_TUNED, *peers, "lowest ratio", "of bound"]) + " |\n|---|"
+          + "---:|" * (len(peers) + 4))
+    for r in report["rows"]:
+        values = r["values"]
+        ratios = [value for value in (r["ratio"], r["ratio_tuned"], *r["ratio_more"].values())
+                  if value]
+        cells = [f"{r['component']}, {r['unit']}"]
+        cells += [number(values.get(name)) for name in (OURS, OURS_TUNED, *peers)]
+        cells += [number(min(ratios, default=None)), number(r["fraction_of_bound"])]
+        print("| " + " | ".join(cells) + " |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="only 64 x 64 images, and one round")
+    parser.add_argument("--machine", action="store_true", help="print the table for RESULTS.md")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32, help="images a step")
     parser.add_argument("--images", help="folder or archive of images for the loader")
@@ -352,7 +441,7 @@ def main():
     refuse_reference(libraries)
     more = more_peers(args.peer)
     peers = {**({DEFAULT: torch} if torch else {}), **more}
-    report = {"machine": machine(), "rounds": rounds, "rows": [], "skipped": [],
+    report = {"machine": machine(), "limits": limits(), "rounds": rounds, "rows": [], "skipped": [],
               "versions": {module: version(python, module) for python, module in (
                   (torch, "torch"), (faiss, "faiss"), (pillow, "PIL"))},
               "blas": libraries, "more_peers": list(more)}
@@ -377,11 +466,13 @@ def main():
                 case = name, size, steps, mode, precision
                 add(" ".join(map(str, case)),
                     lambda a=case: [bench_step(*a, args.batch, rounds, peers)])
+    for mode in ("infer", "train"):
+        add(f"shared machine, {mode}", lambda a=mode: bench_shared(a, rounds))
     if args.images:
         add("loader", lambda: bench_loader(args.images, pillow))
     else:
         report["skipped"].append("loader: no images (IMAGES=PATH)")
-    print_table(report)
+    (print_machine if args.machine else print_table)(report)
 
 
 if __name__ == "__main__":
