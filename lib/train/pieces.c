@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BLOCK = 1 << 17 }; /* floats that pieces are added in */
+
 static size_t row_of(const struct ps_pieces *p, size_t piece)
 {
     return piece * p->batch / p->count;
@@ -205,13 +207,15 @@ static int add_piece(struct ps_pieces *p, size_t i, size_t j, size_t offset, siz
     return rc ? rc : fail_device(p, be->ops->vec_axpby(be, 1, mine, offset, 1, theirs, offset, n));
 }
 
-/* The tree's sums over groups of `end` pieces: piece i += piece i + step, for step 1, 2, 4 ... */
+/* The tree's sums over groups of `end` pieces: piece i += piece i + step, for step 1, 2, 4 ... A
+ * block after the other, so that those of all pieces stay in cache. */
 static int climb(struct ps_pieces *p, size_t end, size_t offset, size_t n)
 {
     int rc = PS_OK;
-    for (size_t step = 1; step < end; step *= 2)
-        for (size_t i = 0; i + step < p->count && !rc; i += 2 * step)
-            rc = add_piece(p, i, i + step, offset, n);
+    for (size_t at = 0; at < n; at += BLOCK)
+        for (size_t step = 1; step < end; step *= 2)
+            for (size_t i = 0; i + step < p->count && !rc; i += 2 * step)
+                rc = add_piece(p, i, i + step, offset + at, n - at < BLOCK ? n - at : BLOCK);
     return rc;
 }
 
