@@ -147,7 +147,7 @@ $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
 
-$(BUILD)/bin/ps-mpi.so: lib/train/mpi/mpi.c lib/train/ranks.h $(FLAGS)
+$(BUILD)/bin/ps-mpi.so: lib/base/mpi/mpi.c lib/base/ranks.h $(FLAGS)
 	@mkdir -p $(@D)
 	OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(ALL_CFLAGS) $(LDFLAGS) -shared $< -o $@
 

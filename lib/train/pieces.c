@@ -2,8 +2,8 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/ranks.h"
 #include "net/device.h"
-#include "train/ranks.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -126,6 +126,31 @@ wait_for() {
     [ ! -e run2.emb.zst ]
 }
 
+@test "ps-eval shares out the queries" {
+    awk 'BEGIN {
+        srand(1)
+        print "label\tx0\tx1\tx2\tx3\tx4\tx5"
+        for (i = 0; i < 13000; i++) {
+            printf "%d", i % 4 ? i % 300 : int(300 * rand())
+            for (j = 0; j < 6; j++) printf "\t%.2f", rand() + (i % 300 * (j + 1) % 7) / 7 - 1
+            print ""
+        }
+    }' >many.tsv
+    local options=(--threads 1 --metrics recall,rp,map@r,precision,map,nmi --bootstrap 20 --index IVF8,Flat)
+    ps-eval "${options[@]}" many.tsv >one.tsv
+    for ranks in 2 3; do
+        on $ranks ps-eval "${options[@]}" many.tsv >several.tsv
+        cmp one.tsv several.tsv
+    done
+    ps-eval --threads 1 --per-class --gallery many.tsv many.tsv -o one.tsv
+    on 5 ps-eval --threads 1 --per-class --gallery many.tsv many.tsv -o several.tsv
+    cmp one.tsv several.tsv
+    run -1 on 2 ps-eval none.tsv
+    [ "$(grep -c '^ps-eval: error' <<<"$output")" -eq 1 ]
+    run -1 on 2 ps-eval - <many.tsv
+    [[ $output == *"ranks cannot share standard input"* ]]
+}
+
 @test "errors are printed once, and exit with their status" {
     run -2 on 2 ps-train "${options[@]}" --micro-batches 3 -o run
     [ "$(grep -c '^ps-train: error' <<<"$output")" -eq 1 ]
