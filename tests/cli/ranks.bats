@@ -87,16 +87,25 @@ wait_for() {
 }
 
 @test "one rank killed ends all; the run resumes with another number of ranks, in the same bytes" {
-    for ((i = 0; i < 2; i++)); do
-        on 2 ps-train "${options[@]}" --checkpoint-steps 1 -o run 2>/dev/null &
+    local kills=${TEST_ALL:+20} killed=0 ended=0
+    for ((i = 0; i < ${kills:-2}; i++)); do
+        on $((2 << i % 2)) ps-train "${options[@]}" --checkpoint-steps 1 -o run 2>/dev/null &
         wait_for run/log.jsonl
-        sleep "0.$((RANDOM % 8))"
-        pkill -9 -n -f "^ps-train.*--checkpoint-steps 1 -o run$" || true
+        sleep "$((RANDOM % 4)).$((RANDOM % 10))"
+        pgrep -f "^ps-train.*--checkpoint-steps 1 -o run$" | shuf -n 1 | xargs -r kill -9
         status=0
         wait $! || status=$?
         [ "$status" -ne 124 ]
+        if [ "$status" -ne 0 ]; then
+            killed=$((killed + 1))
+            continue
+        fi
+        same one run
+        rm -r run
+        ended=$((ended + 1))
     done
-    on 4 ps-train "${options[@]}" -o run
+    echo "$killed killed, $ended ended before"
+    train -o run
     same one run
 }
 
