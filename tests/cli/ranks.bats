@@ -53,6 +53,17 @@ on() {
     same run other
 }
 
+@test "so does bf16, where there is AMX; elsewhere it is refused" {
+    if ! train --precision bf16 -o run 2>/dev/null; then
+        run -1 on 2 ps-train "${options[@]}" --precision bf16 -o run
+        [ "$(grep -c '^ps-train: error' <<<"$output")" -eq 1 ]
+        [[ $output == *"computes in float32 only, without AMX"* ]]
+        return
+    fi
+    on 2 ps-train "${options[@]}" --precision bf16 -o other
+    same run other
+}
+
 @test "so do augmented images" {
     local more=(--color-jitter 0.4,0.4,0.4,0.1 --random-erasing 0.5)
     train "${more[@]}" -o run
