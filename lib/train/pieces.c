@@ -285,10 +285,13 @@ static int add_range(struct ps_pieces *p, size_t offset, size_t n, bool accumula
 {
     ps_backend *be = ps_net_backend(p->net);
     size_t ranks = (size_t)ps_rank_count();
+    bool halves = ranks > 1 && is_power_of_two(ranks) && is_power_of_two(p->own);
+    if (halves && !accumulate)
+        return add_by_halves(p, offset, n, ps_net_gradients(p->net));
     ps_vec *sum = ps_rank() == 0 ? ps_net_gradients(p->lane[0]) : p->other;
-    int rc = ranks == 1                                          ? climb(p, p->count, offset, n)
-             : is_power_of_two(ranks) && is_power_of_two(p->own) ? add_by_halves(p, offset, n, sum)
-                                                                 : add_by_tree(p, offset, n, sum);
+    int rc = ranks == 1 ? climb(p, p->count, offset, n)
+             : halves   ? add_by_halves(p, offset, n, sum)
+                        : add_by_tree(p, offset, n, sum);
     return rc ? rc
               : fail_device(p, be->ops->vec_axpby(be, accumulate ? 1 : 0, ps_net_gradients(p->net),
                                                   offset, 1, sum, offset, n));
