@@ -65,8 +65,8 @@ struct cpu_kind {
     void (*release)(ps_node *node); /* frees what the node owns, even if prepare failed */
 };
 
-/* One for each operator. prepare, update, release, and share of those that derive nothing in training,
- * may be NULL. */
+/* One for each operator. prepare, update, release, and share of those that derive nothing in
+ * training, may be NULL. */
 #define CPU_KIND(OP, name, inputs) extern const struct cpu_kind cpu_##name;
 PS_OPERATORS(CPU_KIND)
 

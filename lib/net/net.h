@@ -63,9 +63,9 @@ ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t p
 void ps_net_free(ps_net *net);
 /*
  * A second network on the same parameters, for training passes of several parts of a batch at once:
- * state, gradients and activations are its own. What is derived from the parameters (folded, packed)
- * is shared by the lanes whose parts have one size, where the backend can. Free it before `net`. NULL
- * with the error recorded.
+ * state, gradients and activations are its own. What is derived from the parameters (folded,
+ * packed) is shared by the lanes whose parts have one size, where the backend can. Free it before
+ * `net`. NULL with the error recorded.
  */
 ps_net *ps_net_lane(ps_net *net);
 

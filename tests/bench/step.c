@@ -215,8 +215,7 @@ int main(int argc, char **argv)
                       .piece_count = (size_t)number(argv, argc, 9, 1)};
     struct ps_backend_config config = {.precision = precision_of(argc > 8 ? argv[8] : "fp32"),
                                        .threads = (int)number(argv, argc, 7, 0)};
-    if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1 ||
-        run.piece_count < 1) {
+    if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1 || run.piece_count < 1) {
         fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|batch-bn|checkpoint|infer [STEPS] "
                         "[CACHE] [THREADS] [PRECISION] [PIECES]\n");
         return 2;

@@ -431,7 +431,7 @@ static void conv_release(ps_node *node)
 const struct cpu_kind cpu_conv = {.size = sizeof(struct conv_node),
                                   .prepare = conv_prepare,
                                   .update = conv_update_group,
-                                .share = conv_share,
+                                  .share = conv_share,
                                   .forward = conv_forward,
                                   .backward = conv_backward,
                                   .release = conv_release};
