@@ -141,6 +141,9 @@ wait_for() {
             -o run.emb.zst
         cmp one.emb.zst run.emb.zst
     done
+    ps-embed -q --raw-pixels 8 train.mdb test.mdb -o one.emb.zst
+    on 3 ps-embed -q --raw-pixels 8 train.mdb test.mdb -o run.emb.zst
+    cmp one.emb.zst run.emb.zst
     run -1 on 2 ps-embed -q -m one/last.safetensors none.mdb -o run2.emb.zst
     [ "$(grep -c '^ps-embed: error' <<<"$output")" -eq 1 ]
     [ ! -e run2.emb.zst ]
