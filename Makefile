@@ -68,6 +68,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN_C) $(CPPFLAGS) $(CFLAGS) $(COMMON) $(
 ALL_CXXFLAGS = -std=c++17 $(WARN) $(CPPFLAGS) $(CFLAGS) $(COMMON)
 LDLIBS = $(LDFLAGS) -Wl,--as-needed $(FAISS_C) -lfaiss -ldnnl $(PKG_LIBS) -llapack -lblas -fopenmp -lpthread -lm -lstdc++
 
+.DEFAULT_GOAL := all
 include kernels/cpu/levels.mk
 
 LIB_SRC := $(filter-out lib/data/blend.c,$(wildcard lib/*/*.c kernels/*.c kernels/ref/*.c))
@@ -147,7 +148,7 @@ $(BUILD)/bin/%: $(BUILD)/pipelines/%.o $(BUILD)/libps.a
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) $^ $(LDLIBS) -o $@
 
-$(BUILD)/bin/ps-mpi.so: lib/train/mpi/mpi.c lib/train/ranks.h $(FLAGS)
+$(BUILD)/bin/ps-mpi.so: lib/base/mpi/mpi.c lib/base/ranks.h $(FLAGS)
 	@mkdir -p $(@D)
 	OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(ALL_CFLAGS) $(LDFLAGS) -shared $< -o $@
 

@@ -195,7 +195,7 @@ static inline int ps_backend_wait(ps_backend *be)
 
 /* Version of this file and operations.h: every change increments it, so that an old plugin is
  * refused. */
-#define PS_BACKEND_INTERFACE 5
+#define PS_BACKEND_INTERFACE 6
 
 /* The reference, linked in. For the cpu backend see levels.h; the cuda backend is a plugin that
  * exports `ps_backend_ops_cuda`. */

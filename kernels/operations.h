@@ -83,6 +83,12 @@ PS_OPTIONAL(int, node_fuse, (ps_backend * be, ps_node *const *nodes, int count))
  * packed). */
 PS_OPTIONAL(int, node_update,
             (ps_backend * be, ps_node *node, const ps_vec *params, const ps_vec *state))
+/*
+ * Two training nodes of one operator and one shape, on other activations, fused alike: from now on
+ * `node` uses what node_update derives for `like`, and updating either updates both. Either may be
+ * freed first.
+ */
+PS_OPTIONAL(int, node_share, (ps_backend * be, ps_node *node, ps_node *like))
 /* Only BN with batch statistics writes `state`. For INFER with ops->inference_keeps both may be
  * NULL. */
 PS_OPERATION(int, node_forward,

@@ -4,12 +4,12 @@
 #include "base/names0.h"
 #include "base/opt.h"
 #include "base/process.h"
+#include "base/ranks.h"
 #include "data/image_file.h"
 #include "eval/interop.h"
 #include "net/device.h"
 #include "train/embed.h"
 #include "train/embed_feed.h"
-#include "train/ranks.h"
 
 #include <stdlib.h>
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "base/ranks.h"
 #include "eval/inputs.h"
 #include "eval/measure.h"
 #include "net/device.h"
@@ -134,10 +135,25 @@ static int open_device(struct tool *tool)
     return tool->how.backend ? PS_OK : (int)ps_error_code();
 }
 
+/* What ranks cannot share. */
+static int check_shared(const struct tool *tool, char **files, int count)
+{
+    if (ps_rank_count() == 1)
+        return PS_OK;
+    if (strcmp(tool->device, "cpu") != 0)
+        return ps_fail(PS_ENOTSUP, "--device %s: ranks search on cpu", tool->device);
+    for (int i = 0; i < count; i++)
+        if (!strcmp(files[i], "-"))
+            return ps_fail(PS_ENOTSUP, "ranks cannot share standard input");
+    return PS_OK;
+}
+
 static int run(struct tool *tool, char **files, int count)
 {
     int rc = parse_lists(tool);
     if (!rc)
+        rc = check_shared(tool, files, count);
+    if (!rc && ps_rank() == 0)
         rc = check_output(tool, files, count);
     if (!rc)
         rc = open_device(tool);
@@ -154,7 +170,7 @@ static int run(struct tool *tool, char **files, int count)
     ps_backend *be = tool->how.backend;
     if (rc == PS_ENOMEM && be && be->ops->out_of_memory && be->ops->out_of_memory(be))
         ps_fail(PS_ENOMEM, "%s (use --device cpu)", ps_error());
-    return rc ? rc : write_results(tool);
+    return rc || ps_rank() > 0 ? rc : write_results(tool);
 }
 
 static void release(struct tool *tool)
@@ -220,9 +236,13 @@ int main(int argc, char **argv)
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
-    int operands, rc = ps_opt_parse(&command, argc, argv, &operands);
+    int operands, rc = ps_ranks_open();
+    if (!rc)
+        rc = ps_opt_parse(&command, argc, argv, &operands);
     if (rc == PS_OPT_RUN)
         rc = operands ? run(&t, argv, operands) : ps_fail(PS_EUSAGE, "no embedding file given");
     release(&t);
-    return ps_opt_finish(&command, rc);
+    int status = ps_opt_finish(&command, ps_ranks_agree(rc));
+    ps_ranks_close();
+    return status;
 }

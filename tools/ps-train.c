@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "base/opthelp.h"
 #include "base/process.h"
+#include "base/ranks.h"
 #include "eval/results.h"
-#include "train/ranks.h"
 #include "train/trainer.h"
 
 #include <stdlib.h>

@@ -267,6 +267,11 @@ int cpu_node_update(ps_backend *be, ps_node *node, const ps_vec *params, const p
     return node->kind->update(cpu, node, params->data, state ? state->data : NULL);
 }
 
+int cpu_node_share(ps_backend *be, ps_node *node, ps_node *like)
+{
+    return node->kind->share ? node->kind->share(cpu_of(be), node, like) : 0;
+}
+
 int cpu_node_forward(ps_backend *be, ps_node *node, const ps_vec *params, ps_vec *state)
 {
     struct cpu *cpu = cpu_of(be);
@@ -303,4 +308,5 @@ const struct ps_backend_ops CPU_OPS = {
     .act_view = cpu_act_view,
     .node_fuse = cpu_node_fuse,
     .node_update = cpu_node_update,
+    .node_share = cpu_node_share,
 };

@@ -58,13 +58,15 @@ struct cpu_kind {
     size_t size;
     int (*prepare)(struct cpu *cpu, ps_node *node);
     int (*update)(struct cpu *cpu, ps_node *node, const float *params, const float *state);
+    int (*share)(struct cpu *cpu, ps_node *node, ps_node *like); /* node_share */
     int (*forward)(struct cpu *cpu, ps_node *node, const float *params, float *state);
     int (*backward)(struct cpu *cpu, ps_node *node, const float *params, const float *state,
                     float *grads, bool accumulate); /* grads NULL: not wanted */
     void (*release)(ps_node *node); /* frees what the node owns, even if prepare failed */
 };
 
-/* One for each operator. prepare, update and release may be NULL. */
+/* One for each operator. prepare, update, release, and share of those that derive nothing in
+ * training, may be NULL. */
 #define CPU_KIND(OP, name, inputs) extern const struct cpu_kind cpu_##name;
 PS_OPERATORS(CPU_KIND)
 

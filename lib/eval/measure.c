@@ -1,6 +1,7 @@
 #include "eval/measure.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/ranks.h"
 #include "eval/classes.h"
 #include "eval/cluster.h"
 #include "eval/metrics.h"
@@ -257,6 +258,7 @@ static int run_protocol(struct measuring *e)
                                                    .index = e->index,
                                                    .threads = how->threads,
                                                    .backend = how->backend,
+                                                   .ranks = true,
                                                    .progress = work > progress_from,
                                                    .name = e->embedding->file};
     int rc = ps_retrieval_run(&e->retrieval, task, &settings);
@@ -264,7 +266,7 @@ static int run_protocol(struct measuring *e)
         return rc;
     e->value = ps_calloc(task->queries, sizeof *e->value);
     rc = e->value ? ps_classes_init(&e->classes, task->query_label, task->queries) : PS_ENOMEM;
-    if (!rc)
+    if (!rc && ps_rank() == 0)
         rc = put_rows(e);
     free(e->value);
     ps_classes_free(&e->classes);

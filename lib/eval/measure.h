@@ -46,6 +46,8 @@ struct ps_measures {
 };
 
 /*
+ * All ranks (base/ranks.h) call it and share the queries; rank 0 appends the rows.
+ *
  * Appends the rows for `query`, searched in `gallery`; if that is NULL, in its own rows with the
  * gallery role; without roles, in itself.
  */

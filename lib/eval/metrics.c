@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "eval/classes.h"
 #include "eval/neighbours.h"
 #include "eval/ranking.h"
@@ -21,11 +22,13 @@ struct work {
     struct ps_retrieval *out;
     ps_neighbours *gallery;
     ps_index *approximate;
-    size_t deepest;  /* the largest k */
-    uint32_t *order; /* queries that count, by ascending R, (out->queries) */
-    float *query;    /* (BLOCK_ROWS, dim) */
-    int64_t *self;   /* (BLOCK_ROWS) */
-    int64_t *index;  /* (rows, k) neighbours of a block */
+    size_t deepest;     /* the largest k */
+    uint32_t *order;    /* queries that count, by ascending R, (out->queries) */
+    size_t first, last; /* those of this rank are order[first..last) */
+    bool shared;        /* by several ranks */
+    float *query;       /* (BLOCK_ROWS, dim) */
+    int64_t *self;      /* (BLOCK_ROWS) */
+    int64_t *index;     /* (rows, k) neighbours of a block */
     const uint32_t *block;
     size_t k;
 };
@@ -132,6 +135,78 @@ static int run_block(struct work *work, size_t rows)
     return rc;
 }
 
+/* The block of queries that begins there; ranks share whole blocks, as an index may find otherwise
+ * in others. */
+static size_t end_of_block(const struct work *work, size_t begin, size_t *k)
+{
+    const uint32_t *relevant = work->out->query_relevant;
+    size_t least = relevant[work->order[begin]], end = begin;
+    *k = work->deepest;
+    for (; end < work->out->queries && end - begin < BLOCK_ROWS; end++) {
+        size_t r = relevant[work->order[end]], need = r > work->deepest ? r : work->deepest;
+        if (end > begin && (r > 2 * least + 64 || (end - begin + 1) * need > BLOCK_FOUND))
+            break;
+        *k = need;
+    }
+    return end;
+}
+
+/* Where the queries of a rank begin in work->order: with the first block past its even share. */
+static size_t begin_of_rank(const struct work *work, size_t rank)
+{
+    size_t count = work->out->queries, begin = 0, k;
+    while (begin < count * rank / (size_t)ps_rank_count())
+        begin = end_of_block(work, begin, &k);
+    return begin;
+}
+
+/* What score_query leaves of a query: its first hit, RP, MAP@R, and precisions. */
+enum { FIRST, RP, MAP_AT_R, PRECISION };
+
+static size_t scores_of_query(const struct work *work)
+{
+    return PRECISION + work->settings->k_count;
+}
+
+static size_t scores_bytes(const void *work, size_t rank)
+{
+    return begin_of_rank(work, rank) * scores_of_query(work) * sizeof(double);
+}
+
+static void pack_scores(const struct ps_retrieval *out, size_t q, double *score)
+{
+    score[FIRST] = out->query_first[q];
+    score[RP] = out->query_rp[q];
+    score[MAP_AT_R] = out->query_map_at_r[q];
+    for (size_t i = 0; i < out->k_count; i++)
+        score[PRECISION + i] = out->query_precision[q * out->k_count + i];
+}
+
+static void unpack_scores(struct ps_retrieval *out, size_t q, const double *score)
+{
+    out->query_first[q] = (uint32_t)score[FIRST];
+    out->query_rp[q] = score[RP];
+    out->query_map_at_r[q] = score[MAP_AT_R];
+    for (size_t i = 0; i < out->k_count; i++)
+        out->query_precision[q * out->k_count + i] = score[PRECISION + i];
+}
+
+/* Every rank gets the scores of all queries. */
+static int gather_scores(struct work *work)
+{
+    size_t each = scores_of_query(work);
+    double *scores = ps_calloc(work->out->queries * each, sizeof *scores);
+    int rc = ps_ranks_agree(scores ? PS_OK : PS_ENOMEM);
+    for (size_t i = work->first; i < work->last && !rc; i++)
+        pack_scores(work->out, work->order[i], scores + i * each);
+    if (!rc)
+        rc = ps_ranks_gather(scores, scores_bytes, work);
+    for (size_t i = 0; i < work->out->queries && !rc; i++)
+        unpack_scores(work->out, work->order[i], scores + i * each);
+    free(scores);
+    return rc;
+}
+
 /* Every item against all others at once. */
 static int run_joined(struct work *work, size_t k)
 {
@@ -149,28 +224,20 @@ static int run_joined(struct work *work, size_t k)
 
 static int run_blocks(struct work *work)
 {
-    const uint32_t *relevant = work->out->query_relevant;
-    size_t count = work->out->queries, begin = 0;
-    while (begin < count) {
-        size_t least = relevant[work->order[begin]], end = begin, k = work->deepest;
-        for (; end < count && end - begin < BLOCK_ROWS; end++) {
-            size_t r = relevant[work->order[end]], need = r > work->deepest ? r : work->deepest;
-            if (end > begin && (r > 2 * least + 64 || (end - begin + 1) * need > BLOCK_FOUND))
-                break;
-            k = need;
-        }
+    int rc = PS_OK;
+    for (size_t begin = work->first, end; begin < work->last && !rc; begin = end) {
+        end = end_of_block(work, begin, &work->k);
         work->block = work->order + begin;
-        work->k = k;
-        work->index = ps_calloc((end - begin) * k, sizeof *work->index);
-        int rc = work->index ? run_block(work, end - begin) : PS_ENOMEM;
+        work->index = ps_calloc((end - begin) * work->k, sizeof *work->index);
+        rc = work->index ? run_block(work, end - begin) : PS_ENOMEM;
         free(work->index);
-        if (rc)
-            return rc;
         if (work->settings->progress)
             ps_progress_add(end - begin);
-        begin = end;
     }
-    return PS_OK;
+    if (!work->shared)
+        return rc;
+    rc = ps_ranks_agree(rc);
+    return rc ? rc : gather_scores(work);
 }
 
 /* Means over the queries that count; NaN for the others. */
@@ -228,14 +295,20 @@ static int run_with_gallery(struct work *work, const struct ps_classes *classes)
     size_t most = work->out->query_relevant[work->order[work->out->queries - 1]];
     if (most < work->deepest)
         most = work->deepest;
+    work->shared = settings->ranks && ps_rank_count() > 1;
+    work->last = work->out->queries;
+    if (work->shared) {
+        work->first = begin_of_rank(work, (size_t)ps_rank());
+        work->last = begin_of_rank(work, (size_t)ps_rank() + 1);
+    }
     if (settings->progress)
-        ps_progress_begin("neighbours", work->out->queries, "queries");
-    int rc = joins(work, most) ? run_joined(work, most) : run_blocks(work);
+        ps_progress_begin("neighbours", work->last - work->first, "queries");
+    int rc = !work->shared && joins(work, most) ? run_joined(work, most) : run_blocks(work);
     if (settings->progress)
         ps_progress_end();
     if (!rc && settings->map)
         rc = ps_average_precision(work->out->query_map, work->task, work->gallery, classes,
-                                  settings->threads, settings->progress);
+                                  settings);
     if (!rc)
         summarise(work);
     return rc;

@@ -18,6 +18,7 @@ struct ps_retrieval_settings {
     const char *index; /* approximate index (ps_index_build); NULL: exact */
     int threads;       /* 0: all processors */
     ps_backend *backend; /* device for the search, if supported; or NULL */
+    bool ranks;          /* all ranks (base/ranks.h) run the task at once and share the queries */
     bool progress;       /* show progress (base/log.h); activities cannot be nested */
     const char *name;    /* prefix of messages about rows; NULL: "embeddings" */
 };

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "eval/similarity.h"
 
 #include <omp.h>
@@ -153,10 +154,25 @@ static int run_block(struct ranking *ranking, size_t queries, double *ap)
     return rc;
 }
 
+/* The first query of a rank: each has as many blocks as the others, or one more or less. */
+static size_t first_query(const struct ps_retrieval_task *task, size_t rank)
+{
+    size_t blocks = (task->queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
+    size_t first = blocks * rank / (size_t)ps_rank_count() * BLOCK_QUERIES;
+    return first < task->queries ? first : task->queries;
+}
+
+static size_t precision_bytes(const void *task, size_t rank)
+{
+    return first_query(task, rank) * sizeof(double);
+}
+
 int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
                          const ps_neighbours *gallery, const struct ps_classes *classes,
-                         int threads, bool progress)
+                         const struct ps_retrieval_settings *settings)
 {
+    size_t end = task->queries;
+    bool progress = settings->progress;
     struct ranking ranking = {.task = task,
                               .gallery = gallery,
                               .classes = classes,
@@ -164,12 +180,16 @@ int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
     ranking.unit = ps_calloc(BLOCK_QUERIES * task->dim, sizeof(float));
     ranking.similarity = ps_calloc((size_t)BLOCK_QUERIES * BLOCK_GALLERY, sizeof(float));
     int rc = ranking.unit && ranking.similarity ? PS_OK : PS_ENOMEM;
+    if (settings->ranks) {
+        ranking.first = first_query(task, (size_t)ps_rank());
+        end = first_query(task, (size_t)ps_rank() + 1);
+    }
     int before = omp_get_max_threads();
-    omp_set_num_threads(threads > 0 ? threads : ps_cpu_count());
+    omp_set_num_threads(settings->threads > 0 ? settings->threads : ps_cpu_count());
     if (progress)
-        ps_progress_begin("ranking", task->queries, "queries");
-    for (; ranking.first < task->queries && !rc; ranking.first += BLOCK_QUERIES) {
-        size_t left = task->queries - ranking.first;
+        ps_progress_begin("ranking", end - ranking.first, "queries");
+    for (; ranking.first < end && !rc; ranking.first += BLOCK_QUERIES) {
+        size_t left = end - ranking.first;
         size_t rows = left < BLOCK_QUERIES ? left : BLOCK_QUERIES;
         rc = run_block(&ranking, rows, ap);
         if (progress)
@@ -180,5 +200,7 @@ int ps_average_precision(double *ap, const struct ps_retrieval_task *task,
     omp_set_num_threads(before);
     free(ranking.unit);
     free(ranking.similarity);
+    if (settings->ranks && !(rc = ps_ranks_agree(rc)))
+        rc = ps_ranks_gather(ap, precision_bytes, task);
     return rc;
 }

@@ -26,7 +26,7 @@ static int build(ps_net *net)
 }
 
 static ps_net *make(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies,
-                    const ps_net *owner)
+                    ps_net *owner)
 {
     ps_net *net = ps_calloc(1, sizeof *net);
     if (!net)
@@ -48,12 +48,24 @@ ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t p
     return make(backend, spec, proxies, NULL);
 }
 
-ps_net *ps_net_lane(const ps_net *net)
+ps_net *ps_net_lane(ps_net *net)
 {
     ps_net *lane = make(net->backend, &net->spec, net->proxies, net);
-    if (lane)
-        lane->checkpoint = net->checkpoint;
+    if (!lane)
+        return NULL;
+    lane->checkpoint = net->checkpoint;
+    lane->beside = net->lanes;
+    net->lanes = lane;
     return lane;
+}
+
+static void leave_owner(ps_net *lane)
+{
+    ps_net **at = &lane->owner->lanes;
+    while (*at && *at != lane)
+        at = &(*at)->beside;
+    if (*at)
+        *at = lane->beside;
 }
 
 void ps_net_free(ps_net *net)
@@ -61,6 +73,8 @@ void ps_net_free(ps_net *net)
     if (!net)
         return;
     ps_net_drop_plans(net);
+    if (net->owner)
+        leave_owner(net);
     if (net->memory)
         net->backend->ops->mem_free(net->backend, net->memory);
     ps_vec *vectors[] = {net->owner ? NULL : net->params,

@@ -62,10 +62,12 @@ typedef struct ps_net ps_net;
 ps_net *ps_net_new(ps_backend *backend, const struct ps_net_spec *spec, size_t proxies);
 void ps_net_free(ps_net *net);
 /*
- * A second network on the same parameters, for passes of several parts of a batch at once: state,
- * gradients and activations are its own. Free it before `net`. NULL with the error recorded.
+ * A second network on the same parameters, for training passes of several parts of a batch at once:
+ * state, gradients and activations are its own. What is derived from the parameters (folded,
+ * packed) is shared by the lanes whose parts have one size, where the backend can. Free it before
+ * `net`. NULL with the error recorded.
  */
-ps_net *ps_net_lane(const ps_net *net);
+ps_net *ps_net_lane(ps_net *net);
 
 const struct ps_net_spec *ps_net_spec_of(const ps_net *net);
 /* D of the embeddings. */

@@ -9,15 +9,21 @@
 
 enum { PS_NET_PLANS = 2 };
 
+/* What plans derive from parameters: one plan, or several that share it. */
+struct ps_derived {
+    size_t users;
+    uint64_t generation; /* of the parameters it was last derived from */
+};
+
 /* A cached plan and its key. */
 struct ps_prepared {
     ps_plan *plan; /* NULL: free */
     bool placed;   /* prepared on the network's memory */
     enum ps_mode mode;
     size_t batch;
-    ps_vec *embedding;   /* (batch, dim) */
-    uint64_t generation; /* of the parameters it was last updated with */
-    uint64_t used;       /* time of last use */
+    ps_vec *embedding; /* (batch, dim) */
+    struct ps_derived *derived;
+    uint64_t used; /* time of last use */
 };
 
 struct ps_net {
@@ -26,7 +32,9 @@ struct ps_net {
     struct ps_params table;
     struct ps_graph graph;
     size_t proxies;
-    const struct ps_net *owner; /* a lane's network, which owns the parameters; or NULL */
+    struct ps_net *owner; /* a lane's network, which owns the parameters; or NULL */
+    struct ps_net *lanes; /* the first; each lane's `beside` is the next */
+    struct ps_net *beside;
     ps_vec *params, *gradients, *state;
     ps_vec *spare_state; /* scratch state for recomputation; NULL until needed */
     ps_mem *memory;      /* activations, shared by all plans */

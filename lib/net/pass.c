@@ -1,5 +1,6 @@
 /* Forward and backward passes of a network: its plans, and the memory they share. */
 #include "base/err.h"
+#include "base/mem.h"
 #include "net/network.h"
 #include "net/simplify.h"
 
@@ -10,6 +11,8 @@ enum { MOST_IMAGES = 1 << 16 };
 static void release(ps_net *net, struct ps_prepared *prepared)
 {
     ps_plan_free(prepared->plan);
+    if (prepared->derived && !--prepared->derived->users)
+        free(prepared->derived);
     if (prepared->embedding)
         net->backend->ops->vec_free(net->backend, prepared->embedding);
     *prepared = (struct ps_prepared){0};
@@ -57,6 +60,28 @@ static int place(ps_net *net, struct ps_prepared *prepared, const struct ps_grap
     return prepared->embedding ? PS_OK : (int)ps_error_code();
 }
 
+/* The plan of such a pass in another lane, or NULL. */
+static struct ps_prepared *find_beside(const ps_net *net, enum ps_mode mode, size_t batch)
+{
+    for (ps_net *lane = net->owner ? net->owner->lanes : NULL; lane; lane = lane->beside)
+        for (struct ps_prepared *p = lane->plans; p < lane->plans + PS_NET_PLANS; p++)
+            if (lane != net && p->derived && p->mode == mode && p->batch == batch)
+                return p;
+    return NULL;
+}
+
+static int derive(ps_net *net, struct ps_prepared *prepared)
+{
+    struct ps_prepared *like = net->backend->ops->node_share && prepared->mode == PS_TRAIN
+                                   ? find_beside(net, PS_TRAIN, prepared->batch)
+                                   : NULL;
+    prepared->derived = like ? like->derived : ps_calloc(1, sizeof *prepared->derived);
+    if (!prepared->derived)
+        return PS_ENOMEM;
+    prepared->derived->users++;
+    return like ? ps_plan_share(prepared->plan, like->plan) : PS_OK;
+}
+
 static int prepare(ps_net *net, struct ps_prepared *prepared, enum ps_mode mode, size_t batch)
 {
     struct ps_graph graph;
@@ -68,6 +93,8 @@ static int prepare(ps_net *net, struct ps_prepared *prepared, enum ps_mode mode,
     prepared->plan = ps_plan_new(net->backend, &graph, mode, (int)batch, net->checkpoint);
     rc = prepared->plan ? place(net, prepared, &graph) : (int)ps_error_code();
     ps_graph_free(&graph);
+    if (!rc)
+        rc = derive(net, prepared);
     if (rc)
         release(net, prepared);
     return rc;
@@ -109,9 +136,9 @@ static int find_plan(ps_net *net, enum ps_mode mode, size_t batch, struct ps_pre
     }
     found->used = ++net->clock;
     *out = found;
-    if (found->generation == *net->generation)
+    if (found->derived->generation == *net->generation)
         return PS_OK;
-    found->generation = *net->generation;
+    found->derived->generation = *net->generation;
     int rc = ps_plan_update(found->plan, net->params, net->state);
     if (!rc && net->only_infer)
         forget_parameters(net);
@@ -136,9 +163,9 @@ static int run(ps_net *net, struct ps_mat *embedding)
     *embedding = (struct ps_mat){.v = now->embedding, .rows = now->batch, .cols = net->dim};
     if (now->mode == PS_TRAIN) {
         net->can_go_back = true;
-        if (!net->spec
-                 .freeze_bn) /* only running statistics changed, which this plan does not use */
-            now->generation = ++*net->generation;
+        /* only running statistics changed, which this plan does not use; a lane's are its own */
+        if (!net->spec.freeze_bn && !net->owner)
+            now->derived->generation = ++*net->generation;
     }
     return ps_net_check(net, ops->act_to_mat(net->backend, ps_plan_output(now->plan), *embedding));
 }

@@ -193,6 +193,15 @@ int ps_plan_update(ps_plan *plan, const ps_vec *params, const ps_vec *state)
     return PS_OK;
 }
 
+int ps_plan_share(ps_plan *plan, const ps_plan *like)
+{
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (!plan->steps[i].fused &&
+            plan->backend->ops->node_share(plan->backend, plan->steps[i].node, like->steps[i].node))
+            return ps_device_fail(plan->backend);
+    return PS_OK;
+}
+
 static int run_forward(ps_plan *plan, size_t i, const ps_vec *params, ps_vec *state)
 {
     if (plan->steps[i].fused)

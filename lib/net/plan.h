@@ -39,6 +39,9 @@ ps_act *ps_plan_output_gradient(const ps_plan *plan);
 
 /* Call after parameters or state have changed. */
 int ps_plan_update(ps_plan *plan, const ps_vec *params, const ps_vec *state);
+/* The plan, of the same graph and batch size as `like`, shares what that derives from parameters:
+ * updating either updates both. Only where the backend has node_share. */
+int ps_plan_share(ps_plan *plan, const ps_plan *like);
 int ps_plan_forward(ps_plan *plan, const ps_vec *params, ps_vec *state);
 /* Does backward recompute nodes? These update running statistics a second time, so pass a copy as
  * `state` and discard it. */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "data/transform.h"
 
 #include <stdlib.h>
@@ -70,14 +71,26 @@ static int take_records(struct ps_embedding *e, size_t from, ps_shard *shard, bo
 
 struct raw_pixels {
     ps_shard *shard;
+    size_t first; /* row of this rank */
     struct ps_transform transform;
     size_t dim;
     float *x;
 };
 
-static int raw_row(void *context, size_t i)
+static size_t first_raw_row(const struct raw_pixels *raw, size_t rank)
+{
+    return ps_shard_count(raw->shard) * rank / (size_t)ps_rank_count();
+}
+
+static size_t raw_bytes(const void *raw, size_t rank)
+{
+    return first_raw_row(raw, rank) * ((const struct raw_pixels *)raw)->dim * sizeof(float);
+}
+
+static int raw_row(void *context, size_t at)
 {
     const struct raw_pixels *raw = context;
+    size_t i = raw->first + at;
     uint8_t *bytes = ps_calloc(raw->dim, 1);
     struct ps_record record;
     int rc = bytes ? ps_shard_get(raw->shard, i, &record) : PS_ENOMEM;
@@ -99,10 +112,15 @@ static int embed_raw(ps_shard *shard, const struct ps_embed_settings *settings, 
         .dim = (size_t)(3 * size * size),
         .x = x,
     };
-    ps_progress_begin(settings->label, ps_shard_count(shard), "images");
-    int rc = ps_parallel_for(settings->threads, ps_shard_count(shard), raw_row, &raw);
+    raw.first = first_raw_row(&raw, (size_t)ps_rank());
+    size_t own = first_raw_row(&raw, (size_t)ps_rank() + 1) - raw.first;
+    ps_progress_begin(settings->label, own, "images");
+    int rc = ps_parallel_for(settings->threads, own, raw_row, &raw);
     ps_progress_end();
-    return rc ? rc : ps_interrupted() ? ps_fail_interrupted() : PS_OK;
+    if (!rc && ps_interrupted())
+        rc = ps_fail_interrupted();
+    rc = ps_ranks_agree(rc);
+    return rc ? rc : ps_ranks_gather(x, raw_bytes, &raw);
 }
 
 static int add_metadata(struct ps_embedding *e, ps_shard *const *shards, size_t count,

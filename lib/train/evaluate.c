@@ -3,10 +3,10 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/ranks.h"
 #include "eval/classes.h"
 #include "eval/cluster.h"
 #include "net/device.h"
-#include "train/ranks.h"
 #include "weights/safetensors.h"
 
 #include <math.h>

@@ -2,11 +2,13 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/ranks.h"
 #include "net/device.h"
-#include "train/ranks.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { BLOCK = 1 << 17 }; /* floats that pieces are added in */
 
 static size_t row_of(const struct ps_pieces *p, size_t piece)
 {
@@ -205,13 +207,15 @@ static int add_piece(struct ps_pieces *p, size_t i, size_t j, size_t offset, siz
     return rc ? rc : fail_device(p, be->ops->vec_axpby(be, 1, mine, offset, 1, theirs, offset, n));
 }
 
-/* The tree's sums over groups of `end` pieces: piece i += piece i + step, for step 1, 2, 4 ... */
+/* The tree's sums over groups of `end` pieces: piece i += piece i + step, for step 1, 2, 4 ... A
+ * block after the other, so that those of all pieces stay in cache. */
 static int climb(struct ps_pieces *p, size_t end, size_t offset, size_t n)
 {
     int rc = PS_OK;
-    for (size_t step = 1; step < end; step *= 2)
-        for (size_t i = 0; i + step < p->count && !rc; i += 2 * step)
-            rc = add_piece(p, i, i + step, offset, n);
+    for (size_t at = 0; at < n; at += BLOCK)
+        for (size_t step = 1; step < end; step *= 2)
+            for (size_t i = 0; i + step < p->count && !rc; i += 2 * step)
+                rc = add_piece(p, i, i + step, offset + at, n - at < BLOCK ? n - at : BLOCK);
     return rc;
 }
 
@@ -281,10 +285,13 @@ static int add_range(struct ps_pieces *p, size_t offset, size_t n, bool accumula
 {
     ps_backend *be = ps_net_backend(p->net);
     size_t ranks = (size_t)ps_rank_count();
+    bool halves = ranks > 1 && is_power_of_two(ranks) && is_power_of_two(p->own);
+    if (halves && !accumulate)
+        return add_by_halves(p, offset, n, ps_net_gradients(p->net));
     ps_vec *sum = ps_rank() == 0 ? ps_net_gradients(p->lane[0]) : p->other;
-    int rc = ranks == 1                                          ? climb(p, p->count, offset, n)
-             : is_power_of_two(ranks) && is_power_of_two(p->own) ? add_by_halves(p, offset, n, sum)
-                                                                 : add_by_tree(p, offset, n, sum);
+    int rc = ranks == 1 ? climb(p, p->count, offset, n)
+             : halves   ? add_by_halves(p, offset, n, sum)
+                        : add_by_tree(p, offset, n, sum);
     return rc ? rc
               : fail_device(p, be->ops->vec_axpby(be, accumulate ? 1 : 0, ps_net_gradients(p->net),
                                                   offset, 1, sum, offset, n));

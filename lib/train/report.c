@@ -1,8 +1,8 @@
 #include "train/report.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/ranks.h"
 #include "net/profile.h"
-#include "train/ranks.h"
 #include "train/tensorboard.h"
 
 #include <math.h>

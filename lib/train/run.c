@@ -2,11 +2,11 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/ranks.h"
 #include "data/folder.h"
 #include "net/device.h"
 #include "net/model.h"
 #include "net/profile.h"
-#include "train/ranks.h"
 #include "train/rundir.h"
 #include "train/tuning.h"
 

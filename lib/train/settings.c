@@ -2,8 +2,8 @@
 #include "base/err.h"
 #include "base/number.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "net/modelmeta.h"
-#include "train/ranks.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,10 +1,12 @@
 /*
  * Time of a training step (forward, Norm-SoftMax with Proxy Synthesis over 98 classes, backward,
  * Adam; frozen batch norm) or of inference, on synthetic images:
- *   step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] [THREADS] [PRECISION]
- * "checkpoint" trains with activation checkpointing. Prints the median step, images per second, and
- * the time of each operator. CACHE is a folder for measured choices of algorithms ("" for none),
- * which are used unless the rule's are faster.
+ *   step BACKBONE SIZE BATCH train|batch-bn|checkpoint|infer [STEPS] [CACHE] [THREADS] [PRECISION]
+ *     [PIECES]
+ * "batch-bn" trains with batch statistics, "checkpoint" with activation checkpointing; PIECES are
+ * micro-batches. Prints the median step, images per second, and the time of each operator. CACHE is
+ * a folder for measured choices of algorithms ("" for none), which are used unless the rule's are
+ * faster.
  */
 #include "base/err.h"
 #include "base/log.h"
@@ -14,6 +16,7 @@
 #include "net/profile.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
+#include "train/pieces.h"
 #include "train/tuning.h"
 
 #include <stdio.h>
@@ -27,13 +30,14 @@ struct run {
     ps_backend *backend;
     struct ps_net_spec spec;
     ps_net *net;
+    struct ps_pieces pieces;
     ps_loss *loss;
     struct ps_optimizer_state optimizer;
     ps_vec *dx;
     uint8_t *images;
     int32_t *labels; /* (batch) */
     float *lambda;   /* (batch) */
-    size_t batch;
+    size_t batch, piece_count;
     bool train, checkpoint;
     int steps;
     double *seconds;         /* (steps) */
@@ -53,17 +57,18 @@ static void step(struct run *run)
 {
     struct ps_loss_batch batch = {.labels = run->labels, .lambda = run->lambda};
     struct ps_loss_result result;
-    check(ps_net_forward(run->net, run->train ? PS_TRAIN : PS_INFER, run->images, run->batch,
-                         &batch.x));
-    if (!run->train)
+    if (!run->train) {
+        check(ps_net_forward(run->net, PS_INFER, run->images, run->batch, &batch.x));
         return;
+    }
+    check(ps_pieces_forward(&run->pieces, run->images, run->batch, &batch.x));
     batch.dx = (struct ps_mat){run->dx, 0, run->batch, (size_t)run->spec.dim};
     batch.proxy = ps_net_proxy(run->net);
     batch.dproxy = ps_net_proxy_gradient(run->net);
     double start = ps_seconds();
     check(ps_loss_run(run->loss, &batch, &result));
     run->loss_s += ps_seconds() - start;
-    check(ps_net_backward(run->net, batch.dx, false, false));
+    check(ps_pieces_backward(&run->pieces, batch.dx, false, false));
     start = ps_seconds();
     const double lr[PS_GROUPS] = {1e-5, 1e-5, 1e-3};
     double norm;
@@ -102,7 +107,7 @@ static void open_run(struct run *run, const struct ps_backend_config *config)
     if (!run->backend)
         check(-1);
     struct ps_tuned_network network = {.spec = run->spec,
-                                       .micro_batches = 1,
+                                       .micro_batches = run->piece_count,
                                        .checkpoint_activations = run->checkpoint,
                                        .passes = 1};
     network.pass[0].mode = run->train ? PS_TRAIN : PS_INFER;
@@ -115,6 +120,7 @@ static void open_run(struct run *run, const struct ps_backend_config *config)
         check(-1);
     check(ps_net_init(run->net, 1));
     ps_net_checkpoint_activations(run->net, run->checkpoint);
+    check(ps_pieces_new(&run->pieces, run->net, run->piece_count, run->batch));
     if (!run->train)
         ps_net_only_infer(run->net);
     size_t bytes = run->batch * (size_t)run->spec.size * (size_t)run->spec.size * 3;
@@ -138,6 +144,7 @@ static void close_run(struct run *run)
         run->backend->ops->vec_free(run->backend, run->dx);
     ps_optimizer_free(&run->optimizer);
     ps_loss_free(run->loss);
+    ps_pieces_free(&run->pieces);
     ps_net_free(run->net);
     ps_profile_stop();
     ps_device_close(run->backend);
@@ -185,7 +192,7 @@ static void report(struct run *run)
            : run->train    ? "train"
                            : "infer",
            median * 1e3, run->seconds[0] * 1e3, run->cpu_s / run->steps * 1e3,
-           (double)run->batch / median, (double)ps_net_memory(run->net) / 1e6);
+           (double)run->batch / median, (double)ps_pieces_memory(&run->pieces) / 1e6);
 }
 
 static long number(char **argv, int argc, int i, long otherwise)
@@ -204,17 +211,18 @@ int main(int argc, char **argv)
 {
     struct run run = {.spec = {.dim = 512, .size = (int)number(argv, argc, 2, 0)},
                       .batch = (size_t)number(argv, argc, 3, 0),
-                      .steps = (int)number(argv, argc, 5, 10)};
+                      .steps = (int)number(argv, argc, 5, 10),
+                      .piece_count = (size_t)number(argv, argc, 9, 1)};
     struct ps_backend_config config = {.precision = precision_of(argc > 8 ? argv[8] : "fp32"),
                                        .threads = (int)number(argv, argc, 7, 0)};
-    if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1) {
-        fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|checkpoint|infer [STEPS] [CACHE] "
-                        "[THREADS] [PRECISION]\n");
+    if (argc < 5 || run.spec.size < 1 || run.batch < 1 || run.steps < 1 || run.piece_count < 1) {
+        fprintf(stderr, "usage: step BACKBONE SIZE BATCH train|batch-bn|checkpoint|infer [STEPS] "
+                        "[CACHE] [THREADS] [PRECISION] [PIECES]\n");
         return 2;
     }
     run.checkpoint = strcmp(argv[4], "checkpoint") == 0;
-    run.train = run.checkpoint || strcmp(argv[4], "train") == 0;
-    run.spec.freeze_bn = true;
+    run.train = strcmp(argv[4], "infer") != 0;
+    run.spec.freeze_bn = strcmp(argv[4], "batch-bn") != 0;
     snprintf(run.spec.backbone, sizeof run.spec.backbone, "%s", argv[1]);
     run.spec.input = ps_net_default_input(run.spec.backbone);
     if (argc > 6 && *argv[6])

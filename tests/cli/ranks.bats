@@ -53,6 +53,17 @@ on() {
     same run other
 }
 
+@test "so does bf16, where there is AMX; elsewhere it is refused" {
+    if ! train --precision bf16 -o run 2>/dev/null; then
+        run -1 on 2 ps-train "${options[@]}" --precision bf16 -o run
+        [ "$(grep -c '^ps-train: error' <<<"$output")" -eq 1 ]
+        [[ $output == *"computes in float32 only, without AMX"* ]]
+        return
+    fi
+    on 2 ps-train "${options[@]}" --precision bf16 -o other
+    same run other
+}
+
 @test "so do augmented images" {
     local more=(--color-jitter 0.4,0.4,0.4,0.1 --random-erasing 0.5)
     train "${more[@]}" -o run
@@ -87,16 +98,25 @@ wait_for() {
 }
 
 @test "one rank killed ends all; the run resumes with another number of ranks, in the same bytes" {
-    for ((i = 0; i < 2; i++)); do
-        on 2 ps-train "${options[@]}" --checkpoint-steps 1 -o run 2>/dev/null &
+    local kills=${TEST_ALL:+20} killed=0 ended=0
+    for ((i = 0; i < ${kills:-2}; i++)); do
+        on $((2 << i % 2)) ps-train "${options[@]}" --checkpoint-steps 1 -o run 2>/dev/null &
         wait_for run/log.jsonl
-        sleep "0.$((RANDOM % 8))"
-        pkill -9 -n -f "^ps-train.*--checkpoint-steps 1 -o run$" || true
+        sleep "$((RANDOM % 4)).$((RANDOM % 10))"
+        pgrep -f "^ps-train.*--checkpoint-steps 1 -o run$" | shuf -n 1 | xargs -r kill -9
         status=0
         wait $! || status=$?
         [ "$status" -ne 124 ]
+        if [ "$status" -ne 0 ]; then
+            killed=$((killed + 1))
+            continue
+        fi
+        same one run
+        rm -r run
+        ended=$((ended + 1))
     done
-    on 4 ps-train "${options[@]}" -o run
+    echo "$killed killed, $ended ended before"
+    train -o run
     same one run
 }
 
@@ -121,9 +141,37 @@ wait_for() {
             -o run.emb.zst
         cmp one.emb.zst run.emb.zst
     done
+    ps-embed -q --raw-pixels 8 train.mdb test.mdb -o one.emb.zst
+    on 3 ps-embed -q --raw-pixels 8 train.mdb test.mdb -o run.emb.zst
+    cmp one.emb.zst run.emb.zst
     run -1 on 2 ps-embed -q -m one/last.safetensors none.mdb -o run2.emb.zst
     [ "$(grep -c '^ps-embed: error' <<<"$output")" -eq 1 ]
     [ ! -e run2.emb.zst ]
+}
+
+@test "ps-eval shares out the queries" {
+    awk 'BEGIN {
+        srand(1)
+        print "label\tx0\tx1\tx2\tx3\tx4\tx5"
+        for (i = 0; i < 13000; i++) {
+            printf "%d", i % 4 ? i % 300 : int(300 * rand())
+            for (j = 0; j < 6; j++) printf "\t%.2f", rand() + (i % 300 * (j + 1) % 7) / 7 - 1
+            print ""
+        }
+    }' >many.tsv
+    local options=(--threads 1 --metrics recall,rp,map@r,precision,map,nmi --bootstrap 20 --index IVF8,Flat)
+    ps-eval "${options[@]}" many.tsv >one.tsv
+    for ranks in 2 3; do
+        on $ranks ps-eval "${options[@]}" many.tsv >several.tsv
+        cmp one.tsv several.tsv
+    done
+    ps-eval --threads 1 --per-class --gallery many.tsv many.tsv -o one.tsv
+    on 5 ps-eval --threads 1 --per-class --gallery many.tsv many.tsv -o several.tsv
+    cmp one.tsv several.tsv
+    run -1 on 2 ps-eval none.tsv
+    [ "$(grep -c '^ps-eval: error' <<<"$output")" -eq 1 ]
+    run -1 on 2 ps-eval - <many.tsv
+    [[ $output == *"ranks cannot share standard input"* ]]
 }
 
 @test "errors are printed once, and exit with their status" {

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct cpu_fold fold_of(const ps_node *node)
 {
@@ -368,21 +369,69 @@ static int conv_backward(struct cpu *cpu, ps_node *node, const float *params, co
     return data ? data_gradient(cpu, first, dy, params, workspace) : 0;
 }
 
-static void conv_release(ps_node *node)
+/* Frees what conv_update writes, unless others share it. */
+static void drop_derived(struct conv_node *conv)
 {
-    struct conv_node *conv = (struct conv_node *)node;
-    for (int i = 0; i < 3; i++)
-        cpu_conv_plan_free(conv->plan[i]);
+    if (conv->sharers && --*conv->sharers)
+        return;
     if (conv->weights[CPU_DATA] != conv->weights[CPU_FORWARD])
         free(conv->weights[CPU_DATA]);
     free(conv->weights[CPU_FORWARD]);
     free(conv->bias);
     free(conv->factors);
+    free(conv->sharers);
+}
+
+static bool keeps_alike(const struct cpu_conv_plan *a, const struct cpu_conv_plan *b)
+{
+    return a && b ? a->packed == b->packed && a->layout == b->layout && !strcmp(a->name, b->name)
+                  : a == b;
+}
+
+static int share(struct cpu *cpu, struct conv_node *conv, struct conv_node *like)
+{
+    for (enum cpu_pass pass = CPU_FORWARD; pass <= CPU_DATA; pass++)
+        if (!keeps_alike(conv->plan[pass], like->plan[pass]))
+            return cpu_fail(cpu, "%s cannot share the weights of %s", conv->node.text,
+                            like->node.text);
+    if (!like->sharers) {
+        like->sharers = cpu_alloc(cpu, sizeof *like->sharers);
+        if (!like->sharers)
+            return -1;
+        *like->sharers = 1;
+    }
+    drop_derived(conv);
+    ++*like->sharers;
+    conv->sharers = like->sharers;
+    conv->weights[CPU_FORWARD] = like->weights[CPU_FORWARD];
+    conv->weights[CPU_DATA] = like->weights[CPU_DATA];
+    conv->bias = like->bias;
+    conv->factors = like->factors;
+    return 0;
+}
+
+static int conv_share(struct cpu *cpu, ps_node *node, ps_node *like)
+{
+    const struct conv_node *first = (const struct conv_node *)node,
+                           *other = (const struct conv_node *)like;
+    int rc = 0;
+    for (int i = 0; i < first->count && !rc; i++)
+        rc = share(cpu, first->group[i], other->group[i]);
+    return rc;
+}
+
+static void conv_release(ps_node *node)
+{
+    struct conv_node *conv = (struct conv_node *)node;
+    for (int i = 0; i < 3; i++)
+        cpu_conv_plan_free(conv->plan[i]);
+    drop_derived(conv);
 }
 
 const struct cpu_kind cpu_conv = {.size = sizeof(struct conv_node),
                                   .prepare = conv_prepare,
                                   .update = conv_update_group,
+                                  .share = conv_share,
                                   .forward = conv_forward,
                                   .backward = conv_backward,
                                   .release = conv_release};

@@ -12,8 +12,9 @@ struct conv_node {
     /* Of FORWARD and DATA, in their plans' layouts; NULL: not kept. The two may be the same. */
     float *weights[2];
     /* (O), whole blocks */
-    float *factors;                         /* from cpu_fold_factors */
-    float *bias;                            /* NULL if there is none */
+    float *factors;  /* from cpu_fold_factors */
+    float *bias;     /* NULL if there is none */
+    size_t *sharers; /* how many nodes have the three above in common; NULL: one */
     struct conv_node *group[PS_MOST_FUSED]; /* the fused nodes, this one first */
     int count;                              /* of group; 1: not fused */
 };

@@ -7,8 +7,8 @@
  * ps_ranks_agree once and leaves; the others learn of it at their next call of ps_ranks_agree,
  * which therefore comes before each exchange.
  */
-#ifndef PS_TRAIN_RANKS_H
-#define PS_TRAIN_RANKS_H
+#ifndef PS_BASE_RANKS_H
+#define PS_BASE_RANKS_H
 
 #include <stdbool.h>
 #include <stddef.h>

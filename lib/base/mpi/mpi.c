@@ -1,5 +1,5 @@
-/* The plugin ps-mpi.so: the exchanges of train/ranks.h by MPI. */
-#include "train/ranks.h"
+/* The plugin ps-mpi.so: the exchanges of base/ranks.h by MPI. */
+#include "base/ranks.h"
 
 #include <mpi.h>
 #include <stdio.h>

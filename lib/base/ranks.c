@@ -1,4 +1,4 @@
-#include "train/ranks.h"
+#include "base/ranks.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
