@@ -97,7 +97,6 @@ RECIPES := $(patsubst pipelines/%,$(BUILD)/share/proxy-synthesis/%,$(wildcard pi
 MPICC ?= mpicc
 MPI := $(if $(shell command -v $(MPICC)),$(BUILD)/bin/ps-mpi.so)
 
-.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all asan fuzz setup demo check lint format bench bench-loader clean tests
