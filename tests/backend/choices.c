@@ -180,6 +180,11 @@ static bool has_avx512(const ps_backend *be)
     return has_avx2(be) && strncmp(be->ops->describe(be), "v3", 2) != 0;
 }
 
+static bool lacks_avx512(const ps_backend *be)
+{
+    return !has_avx512(be);
+}
+
 static bool has_amx(const ps_backend *be)
 {
     return has_avx512(be) && strncmp(be->ops->describe(be), "v4", 2) != 0;
@@ -223,6 +228,7 @@ static void check_algorithm(struct op_case c, const char *name, const char *weig
     check_case(c, forced[0], forced[1], names,
                strncmp(name, "amx", 3) == 0           ? has_amx
                : strncmp(name, "direct 1x1", 10) == 0 ? has_avx512
+               : strcmp(name, "gemm") == 0            ? lacks_avx512
                                                       : has_avx2);
 }
 
@@ -326,6 +332,17 @@ static void test_direct_1x1(void **state)
                                     conv_case((struct ps_shape){3, 64, 9, 12}, 1, 2, 96)};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_algorithm(cases[i], "direct 1x1", "none", "direct 1x1 direct 1x1");
+}
+
+/* Maps of four pixels and less, ragged channels, more than a slice of them, strides 1 and 2. */
+static void test_gemm(void **state)
+{
+    (void)state;
+    const struct op_case cases[] = {conv_case((struct ps_shape){5, 48, 2, 2}, 3, 1, 136),
+                                    conv_case((struct ps_shape){3, 28, 4, 3}, 3, 2, 20),
+                                    conv_case((struct ps_shape){2, 72, 1, 3}, 3, 1, 16)};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_algorithm(cases[i], "gemm", "gemm weights", "gemm gemm gemm weights");
 }
 
 /* Odd and even numbers of kernel rows times channels; maps smaller than the kernel. */
@@ -487,6 +504,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_our_winograd, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_outer_products, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_direct_1x1, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_gemm, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_stem, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_amx, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_amx_stem, make_folder, remove_folder),

@@ -62,10 +62,11 @@ struct cpu_conv_args {
 
 struct cpu_conv_algorithm {
     const char *name;
-    unsigned passes; /* bit 1 << pass */
-    bool fuses;      /* takes tasks of several convolutions */
-    unsigned takes;  /* of enum cpu_conv_takes; `supported` need not check for the others */
-    int families;    /* of variants, numbered from 0 in each; 0: there is one variant */
+    unsigned passes;  /* bit 1 << pass */
+    bool fuses;       /* takes tasks of several convolutions */
+    bool packs_alike; /* pack() writes the same for FORWARD and DATA */
+    unsigned takes;   /* of enum cpu_conv_takes; `supported` need not check for the others */
+    int families;     /* of variants, numbered from 0 in each; 0: there is one variant */
 
     /* Can it compute a pass of a node? */
     bool (*supported)(const ps_node *node, enum cpu_pass pass);

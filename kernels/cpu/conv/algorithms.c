@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-extern const struct cpu_conv_algorithm cpu_conv_onednn, cpu_conv_depthwise, cpu_conv_gemm_weights;
+extern const struct cpu_conv_algorithm cpu_conv_onednn, cpu_conv_depthwise, cpu_conv_gemm,
+    cpu_conv_gemm_weights;
 extern const struct cpu_conv_algorithm cpu_conv_direct_1x1, cpu_conv_winograd,
     cpu_conv_winograd_weights, cpu_conv_outer_product_weights, cpu_conv_stem_weights;
 extern const struct cpu_conv_algorithm cpu_conv_amx_igemm, cpu_conv_amx_igemm_weights,
@@ -12,7 +13,7 @@ extern const struct cpu_conv_algorithm cpu_conv_amx_igemm, cpu_conv_amx_igemm_we
 
 const struct cpu_conv_algorithm *const cpu_conv_algorithms[] = {
     &cpu_conv_onednn,       &cpu_conv_depthwise,
-    &cpu_conv_gemm_weights,
+    &cpu_conv_gemm,         &cpu_conv_gemm_weights,
 #if CPU_BLOCK > 1
     &cpu_conv_winograd,     &cpu_conv_winograd_weights,
     &cpu_conv_stem_weights, &cpu_conv_outer_product_weights,

@@ -78,7 +78,8 @@ int cpu_conv_keep_weights(struct cpu *cpu, struct conv_node *conv, enum cpu_pass
     if (!plan->packed)
         return 0;
     bool same = pass == CPU_DATA && forward->packed && forward->layout == plan->layout &&
-                (plan->layout == CPU_OIHW || plan->layout == CPU_TILES_OI_IO);
+                (plan->layout == CPU_OIHW || plan->layout == CPU_TILES_OI_IO ||
+                 (plan->algorithm == forward->algorithm && plan->algorithm->packs_alike));
     conv->weights[pass] =
         same ? conv->weights[CPU_FORWARD] : cpu_alloc(cpu, plan->packed * sizeof(float));
     return conv->weights[pass] ? 0 : -1;
@@ -166,8 +167,9 @@ static int update_plain(struct cpu *cpu, struct conv_node *conv, const struct cp
     for (enum cpu_pass pass = CPU_FORWARD; pass <= CPU_DATA; pass++) {
         const struct cpu_conv_plan *plan = conv->plan[pass];
         enum cpu_weight_layout layout = kept_layout(conv, pass);
-        if (layout == CPU_OIHW &&
-            (pass == CPU_FORWARD || conv->weights[CPU_DATA] != conv->weights[CPU_FORWARD]))
+        if (pass == CPU_DATA && conv->weights[CPU_DATA] == conv->weights[CPU_FORWARD])
+            continue;
+        if (layout == CPU_OIHW)
             cpu_copy(conv->weights[pass], plain, cpu_conv_weights(&conv->node));
         else if (layout == CPU_PACKED_OF_OIHW &&
                  plan->algorithm->pack(plan, plain, NULL, conv->weights[pass], workspace))
