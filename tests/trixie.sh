@@ -35,7 +35,8 @@ git ls-files -z --cached --others --exclude-standard | tar --null -T - -c | tar 
 # shellcheck disable=SC2016 # variables of the inner shell
 exec unshare --mount --pid --fork sh -c '
     root=$0
-    mount -t proc proc "$root/proc" && mount -t tmpfs tmpfs "$root/dev/shm" || exit
+    mount -t proc proc "$root/proc" && mount -t tmpfs tmpfs "$root/dev/shm" &&
+        mount -t sysfs sysfs "$root/sys" || exit
     inside() {
         chroot "$root" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin make -C /src "$@"
     }

@@ -25,12 +25,12 @@ train() {
     ps-train "${options[@]}" "$@"
 }
 
-# on N COMMAND...: it on so many ranks.
+# on N COMMAND...: it on so many ranks. Open MPI 5 reads PRTE's variables.
 on() {
     local ranks=$1
     shift
     OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-        OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_orte_execute_quiet=1 timeout 240 mpirun -n "$ranks" "$@"
+        PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_orte_execute_quiet=1 timeout 240 mpirun -n "$ranks" "$@"
 }
 
 @test "any number of ranks that divides the micro-batches gives the bytes of one" {
@@ -125,7 +125,7 @@ wait_for() {
     on 2 ps-train "${options[@]}" --epochs 40 --check-epoch 40 -o run 2>/dev/null &
     wait_for run/log.jsonl
     sleep 1
-    pkill -TERM -f "^mpirun -n 2 ps-train.*--epochs 40"
+    pkill -TERM -f "^[^ ]*(mpirun|prterun) .*ps-train.*--epochs 40"
     wait $! || true
     [ -s run/checkpoint.safetensors ]
     epochs=$(grep -c '"kind":"epoch"' run/log.jsonl || true)
