@@ -197,10 +197,13 @@ static int gather_scores(struct work *work)
     size_t each = scores_of_query(work);
     double *scores = ps_calloc(work->out->queries * each, sizeof *scores);
     int rc = ps_ranks_agree(scores ? PS_OK : PS_ENOMEM);
-    for (size_t i = work->first; i < work->last && !rc; i++)
+    if (rc || !scores) {
+        free(scores);
+        return rc;
+    }
+    for (size_t i = work->first; i < work->last; i++)
         pack_scores(work->out, work->order[i], scores + i * each);
-    if (!rc)
-        rc = ps_ranks_gather(scores, scores_bytes, work);
+    rc = ps_ranks_gather(scores, scores_bytes, work);
     for (size_t i = 0; i < work->out->queries && !rc; i++)
         unpack_scores(work->out, work->order[i], scores + i * each);
     free(scores);

@@ -28,6 +28,7 @@ struct isa {
 
 static volatile float sink;
 
+/* An attribute takes no parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define DEFINE(prefix, width, attribute, FMA)                                                      \
     typedef float prefix##_vec __attribute__((vector_size(4 * (width))));                          \
     attribute static void prefix##_multiply(long rounds)                                           \
@@ -51,6 +52,7 @@ static volatile float sink;
             sum[0] += sum[i];                                                                      \
         return sum[0][0];                                                                          \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define MULTIPLY_ADD(a, x, y) ((a) * (x) + (y))
 DEFINE(plain, 4, , MULTIPLY_ADD)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 TYPES = {"F32": torch.float32, "U8": torch.uint8, "I32": torch.int32}
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-ALLOWED = 1e-3
+ALLOWED = 3e-3  # where rounding turns over a ReLU; else differences stay below 1e-5
 ALLOWED_END = 5e-2  # of the way that a parameter has gone
 
 

@@ -83,7 +83,7 @@ static inline void put(const struct plane *p, cpu_vec *sum, int most, int i, int
 {
     size_t at[2 * STRIP], begin = p->at + ((size_t)i * p->width + (size_t)j) * CPU_BLOCK;
 #pragma GCC unroll 14
-    for (int t = 0; t < most; t++)
+    for (int t = 0; t < 2 * STRIP; t++)
         at[t] = begin + (size_t)t * CPU_BLOCK;
     if (p->width - j >= most)
         cpu_epilogue_put(&p->epilogue, sum, at, (size_t)most);
